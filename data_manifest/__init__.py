@@ -1,0 +1,1 @@
+"""One reader per dataset layout, each giving the same manifest table (`schemas.manifest`)."""

@@ -1,0 +1,104 @@
+"""What this machine has and lacks for an extraction, and how to mend each."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import fetch, mediapipe_tasks, models
+from schemas.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: ok or not, what was seen, and how to mend it where it is not ok."""
+
+    name: str
+    ok: bool
+    seen: str
+    mend: str = ""
+
+
+LIBRARIES = (
+    ("decord", "decord2"),
+    ("dlib", "dlib-bin"),
+    ("mediapipe", "mediapipe"),
+    ("polars", "polars"),
+    ("pyarrow", "pyarrow"),
+    ("joblib", "joblib"),
+    ("simplejpeg", "simplejpeg"),
+    ("PIL", "pillow"),
+    ("torch", "torch"),
+)
+
+
+def examine(folder: Path | None = None) -> Iterator[Finding]:
+    """Look at everything an extraction needs. Nothing is fetched or changed."""
+    yield Finding(name="Python", ok=True, seen=f"{platform.python_version()} on {platform.machine()}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding(name="cores", ok=True, seen=f"{cores} usable")
+    for module, distribution in LIBRARIES:
+        yield _examine_library(module, distribution)
+    missing = mediapipe_tasks.missing_system_libraries()
+    yield Finding(
+        name="graphics libraries for mediapipe",
+        ok=not missing,
+        seen="missing: " + ", ".join(missing) if missing else "all there",
+        mend=mediapipe_tasks.mend_system_libraries() if missing else "",
+    )
+    for model in models.MODEL_FILES:
+        yield examine_model(model, folder)
+    yield _examine_decoder()
+
+
+def examine_model(model: models.ModelFile, folder: Path | None) -> Finding:
+    """Where a model file is and whether its sha256 holds."""
+    path = models.find(model, folder)
+    if path is None:
+        return Finding(name=model.name, ok=False, seen="not here", mend="pipeline models")
+    try:
+        fetch.check_sha256(path, model.sha256)
+    except (UserError, OSError) as error:
+        return Finding(
+            name=model.name, ok=False, seen=str(error), mend=f"remove {path}, then: pipeline models"
+        )
+    return Finding(name=model.name, ok=True, seen=f"{path} (sha256 holds)")
+
+
+def _examine_library(module: str, distribution: str) -> Finding:
+    try:
+        found = importlib.metadata.version(distribution)
+        importlib.import_module(module)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name=module, ok=False, seen="not installed", mend=f"pip install {distribution}")
+    except (ImportError, OSError) as error:
+        mend = (
+            mediapipe_tasks.mend_system_libraries()
+            if module == "mediapipe"
+            else f"pip install {distribution}"
+        )
+        return Finding(name=module, ok=False, seen=f"{found}, does not load: {error}", mend=mend)
+    return Finding(name=module, ok=True, seen=found)
+
+
+def _examine_decoder() -> Finding:
+    """Whether a video that is made on the spot can be decoded: a GIF, the one kind that Pillow can write."""
+    from tempfile import TemporaryDirectory
+
+    from PIL import Image
+
+    from pipeline import decode
+
+    name = "decoding a test video"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "test.gif"
+        frames = [Image.new("RGB", (64, 48), (40 * i, 0, 0)) for i in range(5)]
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+        try:
+            count = sum(1 for _ in decode.open_source(path).read(range(5)))
+        except (decode.DecodeError, ImportError) as error:
+            return Finding(name=name, ok=False, seen=str(error), mend="pip install --force-reinstall decord2")
+    return Finding(name=name, ok=count == 5, seen=f"{count} of 5 frames")

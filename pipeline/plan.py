@@ -1,0 +1,50 @@
+"""Manifest to shards: which clips go into which shard, and which shards are still to do."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from schemas.cache import CLIPS_PER_SHARD, COMMIT_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A fixed run of clips in manifest order. clip_ids and paths have the same length."""
+
+    index: int
+    clip_ids: list[str]
+    paths: list[str]
+
+    @property
+    def clip_list_hash(self) -> str:
+        """sha256 of the ids and paths: a commit holds only for the clips that it was made of."""
+        return hashlib.sha256(json.dumps([self.clip_ids, self.paths]).encode()).hexdigest()
+
+
+def plan_shards(clips: pl.DataFrame) -> list[Shard]:
+    """Cut a manifest table into shards of CLIPS_PER_SHARD."""
+    return [
+        Shard(index=index, clip_ids=part["clip_id"].to_list(), paths=part["path"].to_list())
+        for index, part in enumerate(clips.select("clip_id", "path").iter_slices(CLIPS_PER_SHARD))
+    ]
+
+
+def shards_to_do(cache: Path, shards: list[Shard], settings_hash: str) -> Iterator[Shard]:
+    """The shards without a commit that holds: other settings, other clips, or files of another size."""
+    return (shard for shard in shards if not is_committed(cache, shard, settings_hash))
+
+
+def is_committed(cache: Path, shard: Shard, settings_hash: str) -> bool:
+    """Whether the shard's commit is there and its settings hash, clip-list hash and file sizes hold."""
+    try:
+        commit = json.loads((cache / COMMIT_FILE.format(shard.index)).read_bytes())
+        agrees = (commit["settings_hash"], commit["clip_list_hash"]) == (settings_hash, shard.clip_list_hash)
+        return agrees and all(
+            (cache / name).stat().st_size == file["bytes"] for name, file in commit["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False

@@ -1,0 +1,36 @@
+"""The progress bar of an extraction: on stderr, and only where that is a terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline.clip import ExtractedClip
+from schemas.cache import OK
+
+
+@contextmanager
+def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[ExtractedClip], None]]]:
+    """Give the two callbacks of `pipeline.extract.extract`, which move the bar."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("extracting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips, {task.fields[unusable]} unusable"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("clips", total=None, unusable=0)
+        unusable = 0
+
+        def on_start(clips: int) -> None:
+            progress.update(task, total=clips)
+
+        def on_clip(clip: ExtractedClip) -> None:
+            nonlocal unusable
+            unusable += clip.status != OK
+            progress.update(task, advance=1, unusable=unusable)
+
+        yield on_start, on_clip

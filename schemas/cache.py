@@ -1,0 +1,167 @@
+"""The landmark cache on disk: file names, columns, statuses, `cache.json`.
+
+cache.json               what made the cache: dataset, labels, settings, versions, model files
+clips.parquet            one row per clip of the manifest, usable or not
+clips/00000.parquet      what was found out about the clips of one shard
+faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
+landmarks/00000.parquet  one row per usable clip and frame, in source pixels
+commits/00000.json       written last; a shard without a valid commit does not exist
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.errors import UserError
+
+FORMAT_VERSION = 1
+CLIPS_PER_SHARD = 256
+
+OK = "ok"
+NO_FACE = "no_face"
+UNDECODABLE = "undecodable"
+QUARANTINED = "quarantined"
+STATUSES = (OK, NO_FACE, UNDECODABLE, QUARANTINED)
+
+INFO_FILE = "cache.json"
+CLIPS_FILE = "clips.parquet"
+SHARD_FILES = {
+    "clips": "clips/{:05d}.parquet",
+    "faces": "faces/{:05d}.arrow",
+    "landmarks": "landmarks/{:05d}.parquet",
+}
+COMMIT_FILE = "commits/{:05d}.json"
+
+# What an extraction finds out about a clip; the columns of a shard's own clip table.
+RESULTS_SCHEMA = pl.Schema(
+    {
+        "clip_id": pl.String,
+        "status": pl.String,  # one of STATUSES
+        "reason": pl.String,  # null when ok
+        "frames": pl.Int32,  # kept in the cache
+        "frames_with_face": pl.Int32,
+        "source_frames": pl.Int32,
+        "fps": pl.Float64,  # null for frame folders
+        "duration_s": pl.Float64,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "source_warning": pl.String,
+        "fingerprint": pl.String,  # sha256 of the file, or of a frame folder's names and bytes
+        "shard": pl.Int32,
+        "row": pl.Int32,  # record batch in the face shard; null unless ok
+    }
+)
+
+# The same beside what the manifest says, which may change without a clip being decoded again.
+CLIPS_SCHEMA = pl.Schema(
+    {
+        "clip_id": pl.String,
+        "path": pl.String,  # relative to the dataset's folder
+        "label": pl.String,
+        "split": pl.String,
+        "fold": pl.Int32,
+        "subject": pl.String,
+        "scene": pl.String,
+        **{name: kind for name, kind in RESULTS_SCHEMA.items() if name != "clip_id"},
+    }
+)
+
+LANDMARKS_SCHEMA = pl.Schema(
+    {
+        "clip_id": pl.String,
+        "frame": pl.Int32,  # 0…frames−1
+        "source_frame": pl.Int32,
+        "time_s": pl.Float64,  # null for frame folders
+        "detector": pl.String,  # null where no face was found and the box is carried over
+        "score": pl.Float32,  # the detector's own scale
+        "box": pl.Array(pl.Float32, 4),  # x0, y0, x1, y1 in source pixels
+        "landmarks": pl.Array(pl.Float32, (68, 2)),  # source pixels
+        "keypoints": pl.Array(pl.Float32, (18, 2)),  # source pixels
+        "transform": pl.Array(pl.Float32, (2, 3)),  # source pixels to crop pixels
+        "blendshapes": pl.Array(pl.Float32, 52),  # null unless asked for
+    }
+)
+
+
+def faces_schema() -> Any:
+    """The Arrow schema of a face shard; one record batch of one row a clip, m frames."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("clip_id", pa.string(), nullable=False),
+            pa.field("crops", pa.list_(pa.binary()), nullable=False),  # m JPEGs
+            pa.field("keypoints", pa.list_(pa.float32()), nullable=False),  # m × 18 × 2, crop pixels
+            pa.field("detected", pa.list_(pa.bool_()), nullable=False),  # m; false: the box is carried over
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheInfo:
+    """What `cache.json` says. Nothing in it depends on the machine, the time or the number of workers."""
+
+    dataset: str
+    labels: tuple[str, ...]
+    keypoint_set: str
+    settings: Mapping[str, Any]
+    settings_hash: str
+    versions: Mapping[str, str]
+    models: Mapping[str, str]
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_cache_info(cache: Path) -> CacheInfo:
+    """Read and check `cache.json`.
+
+    Raises UserError where the folder is no cache, or one of another format version.
+    """
+    path = cache / INFO_FILE
+    if not cache.is_dir():
+        raise UserError(
+            f"no such cache folder: {cache} (make it with `pipeline extract SOURCE --out {cache}`)"
+        )
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}") from None
+    except ValueError:
+        raise UserError(f"{path} is damaged: it is not JSON; make the cache again") from None
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{path} is damaged: it names no format_version; make the cache again")
+    if version != FORMAT_VERSION:
+        advice = "update dfer-keypoints" if version > FORMAT_VERSION else "make the cache again"
+        raise UserError(f"{cache} has cache format {version}, this program reads {FORMAT_VERSION}: {advice}")
+    try:
+        info = CacheInfo(**{**content, "labels": tuple(content["labels"])})
+    except (TypeError, KeyError):
+        raise UserError(f"{path} is damaged: fields are missing or unknown; make the cache again") from None
+    return info
+
+
+def read_clips(cache: Path) -> pl.DataFrame:
+    """Read the clips table (CLIPS_SCHEMA).
+
+    Raises UserError where it is missing (an unfinished extraction) or does not have the columns.
+    """
+    path = cache / CLIPS_FILE
+    if not path.exists():
+        raise UserError(f"{cache} is not finished: it has no {CLIPS_FILE}; run its `pipeline extract` again")
+    try:
+        clips = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(
+            f"{path} is damaged ({str(error).splitlines()[0]}); run `pipeline extract` again"
+        ) from None
+    wrong = [name for name, kind in CLIPS_SCHEMA.items() if clips.schema.get(name) != kind]
+    if wrong:
+        raise UserError(f"{path} has missing or wrong columns: {', '.join(wrong)}; make the cache again")
+    return clips

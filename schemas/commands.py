@@ -1,0 +1,55 @@
+"""What both command lines promise: one line for an error, `--debug` for its traceback, fixed exit codes.
+
+0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted.
+"""
+
+import sys
+from typing import Any
+
+import click
+
+from schemas.errors import UserError
+
+
+class Program(click.Group):
+    """A click group whose commands all take `--debug` and show no traceback without it."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        debug = click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember_debug,
+            help="Show the traceback of an error.",
+        )
+        cmd.params.append(debug)
+        super().add_command(cmd, name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(f"\n{ctx.info_name}: interrupted", err=True)
+            sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.meta.get("debug"):
+                raise
+            click.echo(f"{ctx.info_name}: {describe(error)}", err=True)
+            sys.exit(1)
+
+
+def describe(error: Exception) -> str:
+    """One line for an error: its own words where a user is meant to read them, else its kind and place."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    first_line = str(error).split("\n")[0]
+    return f"internal error: {type(error).__name__}: {first_line} (--debug shows the traceback)"
+
+
+def _remember_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta["debug"] = value

@@ -1,0 +1,79 @@
+"""The 18 key-points: which of dlib's 68 landmarks they are, their regions, their mirror image and their graph.
+
+Everything that depends on the choice of key-points reads it from one `KeypointSet`, so that another choice
+is another object. dlib's points are 0-based: jaw 0–16, brows 17–26, nose 27–35, eyes 36–47, mouth 48–67;
+17–21 and 36–41 lie on the image's left, which is the subject's right.
+
+Coordinates are (x, y) in pixels, pixel centres at integers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LANDMARKS = 68
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeypointSet:
+    """A choice of K key-points.
+
+    sources: K tuples of landmark indices; a key-point is the centroid of its tuple (one index: the landmark).
+    regions: name → key-point indices; key-points in no region take part in the graph only.
+    flip: permutation of 0…K−1; key-point k of a mirrored image is key-point flip[k] of the original.
+    edges: undirected pairs of the key-point graph.
+    """
+
+    name: str
+    sources: tuple[tuple[int, ...], ...]
+    regions: dict[str, tuple[int, ...]]
+    flip: tuple[int, ...]
+    edges: tuple[tuple[int, int], ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.sources)
+
+    def select(self, landmarks: np.ndarray) -> np.ndarray:
+        """Pick the key-points: landmarks (..., 68, 2) → key-points (..., K, 2), same units, float."""
+        weights = np.zeros((self.count, LANDMARKS))
+        for row, indices in enumerate(self.sources):
+            weights[row, list(indices)] = 1 / len(indices)
+        return weights @ landmarks
+
+    def adjacency(self) -> np.ndarray:
+        """The binary, symmetric adjacency matrix with a zero diagonal: (K, K) float32."""
+        matrix = np.zeros((self.count, self.count), np.float32)
+        for a, b in self.edges:
+            matrix[a, b] = matrix[b, a] = 1
+        return matrix
+
+
+DLIB18 = KeypointSet(
+    name="dlib18",
+    sources=(
+        *((i,) for i in (17, 19, 21, 36, 39)),  # 0–4 image-left brow and eye
+        *((i,) for i in (26, 24, 22, 45, 42)),  # 5–9 image-right brow and eye, mirror of 0–4 in order
+        *((i,) for i in (48, 51, 54, 57)),  # 10–13 mouth
+        (4, 31, 36),  # 14 image-left cheek
+        (12, 35, 45),  # 15 image-right cheek
+        (27,),  # 16, 17 nose bridge
+        (30,),
+    ),
+    regions={
+        "upper_image_left": (0, 1, 2, 3, 4),
+        "upper_image_right": (5, 6, 7, 8, 9),
+        "lower": (10, 11, 12, 13, 14, 15),
+    },
+    flip=(5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 12, 11, 10, 13, 15, 14, 16, 17),
+    edges=(
+        *((0, 1), (1, 2), (5, 6), (6, 7)),  # brows
+        (2, 7),  # between the brows
+        *((0, 3), (2, 4), (5, 8), (7, 9)),  # brow ends to eye corners
+        *((3, 4), (8, 9)),  # eyes
+        *((16, 4), (16, 9), (16, 17)),  # nose bridge
+        (17, 11),  # nose to upper lip
+        *((10, 11), (11, 12), (12, 13), (13, 10)),  # mouth
+        *((14, 3), (14, 10), (14, 17), (15, 8), (15, 12), (15, 17)),  # cheeks
+    ),
+)
