@@ -7,9 +7,12 @@ from pathlib import Path, PurePosixPath
 from schemas.manifest import FRAME_FOLDER, VIDEO
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .gif .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
+    (
+        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"),
+        *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    )
 )
-IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
+IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A path to sampled frames, and facts about the source. Videos and GIFs through decord, frame folders through Pillow.
+"""A path to sampled frames, and facts about the source: videos through decord, frame folders through Pillow.
 
 Frames are read one at a time and in order, so that a clip costs one frame of memory however long it is.
 """

@@ -131,7 +131,7 @@ def _hog(frame: np.ndarray) -> list[Detection]:
 
 
 @functools.cache
-def _hog_detector():  # noqa: ANN202 (dlib has no type stubs)
+def _hog_detector():
     import dlib
 
     return dlib.get_frontal_face_detector()

@@ -32,7 +32,7 @@ def through_pip(
     """
     if importlib.util.find_spec("pip") is None:
         raise UserError(
-            f"cannot fetch {requirement}: this Python has no pip (a uv environment?); run `uv pip install pip` first"
+            f"cannot fetch {requirement}: this Python has no pip (uv?); run `uv pip install pip` first"
         )
     with TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.txt"

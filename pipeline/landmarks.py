@@ -19,7 +19,7 @@ def find_landmarks(image: np.ndarray, box: np.ndarray, predictor: Path) -> np.nd
 
 
 @functools.cache
-def _load(predictor: Path):  # noqa: ANN202 (dlib has no type stubs)
+def _load(predictor: Path):
     import dlib
 
     return dlib.shape_predictor(str(predictor))

@@ -1,0 +1,179 @@
+"""`train`: a landmark cache to a trained network. Commands parse, call and print; torch waits until it is needed."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from schemas.commands import Program
+from train.config import SECTIONS, flag
+
+DEVICE_OPTION = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+)
+WORKERS_OPTION = click.option(
+    "--loader-workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="JPEG-decoding processes.",
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
+PRESET_OPTION = click.option(
+    "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
+)
+
+
+class NumberList(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "n,n,…"
+
+    def __init__(self, item: type) -> None:
+        self.item = item
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.item(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
+
+
+def setting_options(command: Callable) -> Callable:
+    """A flag for every field of the settings; one that is not given leaves the preset's value."""
+    for section in reversed(SECTIONS.values()):
+        kinds = get_type_hints(section)
+        for field in reversed(dataclasses.fields(section)):
+            command = _setting_option(field, kinds[field.name])(command)
+    return command
+
+
+def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:
+    text = field.metadata["help"]
+    text = text[0].upper() + text[1:] + "."
+    if kind is bool:
+        name = flag(field.name)
+        return click.option(f"{name}/--no-{name[2:]}", default=None, help=text)
+    if field.metadata["choices"]:
+        kind = click.Choice(field.metadata["choices"])
+    elif kind in (tuple[int, ...], tuple[float, ...]):
+        kind = NumberList(int if kind == tuple[int, ...] else float)
+    return click.option(flag(field.name), type=kind, default=None, help=text)
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
+def main() -> None:
+    """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
+
+
+@main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
+@PRESET_OPTION
+@click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="Share of subjects (or clips) to test on, where the dataset has no split.",
+)
+@DEVICE_OPTION
+@WORKERS_OPTION
+@setting_options
+def run(
+    cache: Path,
+    out: Path,
+    preset: str,
+    fold: int | None,
+    holdout: float,
+    device: str,
+    loader_workers: int,
+    **settings: Any,
+) -> None:
+    """Train a network on CACHE, the folder that `pipeline extract` made."""
+    from train.config import load_config
+    from train.session import start
+
+    start(
+        cache,
+        out,
+        load_config(preset, _given(settings)),
+        fold=fold,
+        holdout=holdout,
+        device_name=device,
+        loader_workers=loader_workers,
+    )
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True,
+    help="Which network of the run.",
+)  # fmt: skip
+@click.option(
+    "--clips",
+    type=click.Choice(["test", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="Which clips of CACHE: the run's test or training part, or all with a label.",
+)
+@click.option("--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (CSV).")
+@DEVICE_OPTION
+@WORKERS_OPTION
+@JSON_OPTION
+def evaluate(
+    run: Path,
+    cache: Path,
+    which: str,
+    clips: str,
+    predictions: Path | None,
+    device: str,
+    loader_workers: int,
+    as_json: bool,
+) -> None:
+    """Judge the network of a RUN on a CACHE: WAR, UAR, recall of each class."""
+    import json
+
+    from train import report, session
+
+    result = session.evaluate_run(run, cache, which, clips, device_name=device, loader_workers=loader_workers)
+    if predictions:
+        session.write_predictions(predictions, result.predictions)
+    if as_json:
+        click.echo(json.dumps(report.as_dict(result), indent=2))
+    else:
+        report.print_evaluation(result)
+
+
+@main.command()
+@PRESET_OPTION
+@click.option(
+    "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
+)
+@JSON_OPTION
+@setting_options
+def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
+    """Print the network of a preset part by part: output shapes, parameters, multiply-adds."""
+    import json
+
+    from train import report
+    from train.config import load_config
+    from train.describe import describe as parts_of
+
+    parts = parts_of(load_config(preset, _given(settings)), classes)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
+    else:
+        report.print_parts(parts)

@@ -1,0 +1,117 @@
+"""A network's predictions for the clips of a cache, and what they are worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import nn
+
+from schemas.cache import OK
+from schemas.errors import UserError
+from train import metrics
+from train.augment import prepare
+from train.config import DataConfig
+from train.loader import Batch, ClipDataset, Loader
+from train.sampling import evaluation_view
+from train.shards import Cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """WAR and UAR (0–1) over all clips, where one without a usable face counts as predicted as the training
+    set's most frequent class, and over the usable clips alone. confusion: all clips, rows the truth."""
+
+    clips: int
+    usable: int
+    war: float
+    uar: float
+    war_usable: float
+    uar_usable: float
+    confusion: np.ndarray
+
+
+def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
+    """The class of every clip as the network numbers it.
+
+    Raises UserError for labels that the network does not know.
+    """
+    numbers = {label: number for number, label in enumerate(labels)}
+    unknown = sorted(set(clips["label"].drop_nulls()) - set(labels))
+    if unknown:
+        raise UserError(
+            f"the network does not know the labels {', '.join(unknown)}; it has {', '.join(labels)}"
+        )
+    return [numbers.get(label, -1) for label in clips["label"]]
+
+
+def clip_dataset(cache: Cache, clips: pl.DataFrame, labels: Sequence[str]) -> ClipDataset:
+    """The clips of a table as a dataset; all of them must be usable."""
+    return ClipDataset(cache.folder, clips, label_ids(clips, labels), cache.crop_size)
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module, loader: Loader, clips: int, config: DataConfig, device: torch.device
+) -> np.ndarray:
+    """Class probabilities (clips, classes) float32, in the order of the loader's dataset."""
+    network.eval()
+    view = evaluation_view(config.num_frames)
+    parts = []
+    for batch in loader.epoch(range(clips), lambda clip: view):
+        frames, keypoints = network_input(batch.to(device), config)
+        parts.append(network(frames, keypoints).clip.float().softmax(1).cpu())
+    return torch.cat(parts).numpy()
+
+
+def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch as the network takes it: frames (B, N, 3, H, W) float, key-points (B, N, 18, 2) normalised."""
+    return prepare(
+        batch.frames,
+        batch.keypoints,
+        batch.windows,
+        batch.flips,
+        crop_fraction=config.crop_fraction,
+        image_size=config.image_size,
+    )
+
+
+def prediction_table(
+    clips: pl.DataFrame, probabilities: np.ndarray, labels: Sequence[str], majority: str
+) -> pl.DataFrame:
+    """One row per clip of the table: clip_id, label, predicted, usable, and a probability per class.
+
+    probabilities: (usable clips, classes), in the table's order.
+    """
+    usable = clips["status"] == OK
+    names = np.array([*labels, majority], object)
+    best = np.full(len(clips), len(labels))
+    best[usable.to_numpy()] = probabilities.argmax(1)
+    columns = {"clip_id": clips["clip_id"], "label": clips["label"], "usable": usable}
+    spread = np.full((len(clips), len(labels)), np.nan)
+    spread[usable.to_numpy()] = probabilities
+    shares = {f"p_{label}": pl.Series(spread[:, k]).fill_nan(None) for k, label in enumerate(labels)}
+    return pl.DataFrame({**columns, "predicted": pl.Series(names[best].tolist(), dtype=pl.String), **shares})
+
+
+def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
+    """The figures of a prediction table (`prediction_table`) over its labelled clips."""
+    labelled = predictions.filter(pl.col("label").is_not_null())
+    usable = labelled.filter("usable")
+    whole, part = (_confusion(table, labels) for table in (labelled, usable))
+    return Figures(
+        clips=len(labelled),
+        usable=len(usable),
+        war=metrics.war(whole),
+        uar=metrics.uar(whole),
+        war_usable=metrics.war(part),
+        uar_usable=metrics.uar(part),
+        confusion=whole,
+    )
+
+
+def _confusion(predictions: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    truth = np.array(label_ids(predictions, labels), int)
+    predicted = np.array(label_ids(predictions.select(label="predicted"), labels), int)
+    return metrics.confusion(truth, predicted, len(labels))

@@ -1,0 +1,67 @@
+"""ResNet-18 (He et al. 2016) without its classifier, parameters named as torchvision names them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+CHANNELS = 512
+STAGE_WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut, which is a 1×1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet18(nn.Module):
+    """Images (B, 3, H, W) to a map (B, 512, h, w).
+
+    stage_strides: of the four stages after the stem, which itself shrinks by 4; (1, 2, 1, 1) gives 14×14
+    from 112 px (the paper's larger map), (1, 2, 2, 2) is the plain network with 4×4.
+    """
+
+    def __init__(self, stage_strides: Sequence[int] = (1, 2, 1, 1)) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        inputs = 64
+        for number, (width, stride) in enumerate(zip(STAGE_WIDTHS, stage_strides, strict=True), 1):
+            stage = nn.Sequential(BasicBlock(inputs, width, stride), BasicBlock(width, width, 1))
+            self.add_module(f"layer{number}", stage)
+            inputs = width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        return self.layer4(x)  # (B, 512, h, w)
+
+
+def parameter_names() -> list[str]:
+    """The names a state dict must have, as torchvision's `resnet18` without `fc`."""
+    with torch.device("meta"):
+        return list(ResNet18().state_dict())

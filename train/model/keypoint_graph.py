@@ -1,0 +1,39 @@
+"""The graph convolution over the key-points of one frame (Eqs. 3 and 4)."""
+
+import torch
+from torch import Tensor, nn
+
+from schemas.keypoints import DLIB18, KeypointSet
+
+
+class KeypointGraph(nn.Module):
+    """Local vectors pass messages along the key-point graph, weighted by how they relate to the whole face.
+
+    W_a = ReLU(V_l W v_gᵀ / C) scales the rows of D⁻¹A; V = ReLU(FC(W_a ⊙ D⁻¹A · V_l + V_l)); the global
+    vector goes through the same FC. Printed without the division, W_a is quadratic in the features and
+    unbounded; W could absorb the constant.
+
+    message: False leaves the neighbours out and keeps the FC (ablation D).
+    """
+
+    def __init__(
+        self, channels: int = 512, outputs: int = 128, keypoints: KeypointSet = DLIB18, message: bool = True
+    ) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, outputs)
+        self.relation = nn.Parameter(torch.empty(channels, channels)) if message else None
+        if message:
+            nn.init.normal_(self.relation, std=0.01)
+        adjacency = torch.from_numpy(keypoints.adjacency())
+        self.register_buffer("adjacency", adjacency / adjacency.sum(1, keepdim=True), persistent=False)
+
+    def weights(self, local: Tensor, whole: Tensor) -> Tensor:
+        """W_a: local (B, K, C), whole (B, C) → (B, K, 1), non-negative."""
+        related = local @ (self.relation @ whole.unsqueeze(2))  # (B, K, 1)
+        return torch.relu(related / local.shape[2])
+
+    def forward(self, local: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """local (B, K, C), whole (B, C) → (B, K, outputs), (B, outputs)."""
+        if self.relation is not None:
+            local = self.weights(local, whole) * (self.adjacency @ local) + local  # (B, K, C)
+        return torch.relu(self.fc(local)), torch.relu(self.fc(whole))

@@ -1,0 +1,119 @@
+"""What a person sees of a training or an evaluation on the terminal."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from train import metrics
+from train.describe import Part
+
+if TYPE_CHECKING:
+    from train.loop import EpochRow
+    from train.session import Evaluation
+    from train.splits import Split
+
+
+@contextmanager
+def training_progress(
+    console: Console, epochs: int, clips: int
+) -> Iterator[tuple[Callable[[int, float], None], Callable[["EpochRow"], None]]]:
+    """The callbacks of `loop.run`: a bar on a terminal, and a line for each epoch anywhere."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips, loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("clips", total=epochs * clips, loss=float("nan"))
+
+        def on_step(clips: int, loss: float) -> None:
+            progress.update(task, advance=clips, loss=loss)
+
+        def on_epoch(row: "EpochRow") -> None:
+            console.print(
+                f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, training WAR {_percent(row.train_war)}, "
+                f"test WAR {_percent(row.test_war)} UAR {_percent(row.test_uar)}, {row.seconds:.1f} s",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+        yield on_step, on_epoch
+
+
+def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
+    """The last epoch's figures and the best one's, each named as what it is."""
+    from train.loop import best_row
+
+    table = Table(title=f"tested on {escape(split.description)}", title_justify="left")
+    for column in ("", "epoch", "WAR", "UAR", "WAR, usable clips", "UAR, usable clips"):
+        table.add_column(column, justify="right" if column else "left")
+    best = best_row(list(rows))
+    for name, row in (("last epoch", rows[-1]), ("best epoch (chosen on the test clips)", best)):
+        figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
+        table.add_row(name, str(row.epoch + 1), *map(_percent, figures))
+    console = Console()
+    console.print(table)
+    console.print(f"in {out}: metrics.csv, confusion.png, predictions.csv, last.pt, best.pt", soft_wrap=True)
+
+
+def print_evaluation(result: "Evaluation") -> None:
+    """Recall of each class, WAR and UAR, over all clips and over the usable ones."""
+    figures = result.figures
+    table = Table(title=f"{result.clips} clips, network of epoch {result.epoch + 1}", title_justify="left")
+    for column in ("label", "clips", "recall"):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
+    for label, count, recall in zip(result.labels, counts, recalls, strict=True):
+        table.add_row(escape(label), str(count), _percent(recall))
+    table.add_section()
+    for name, clips, war, uar in (
+        ("all", figures.clips, figures.war, figures.uar),
+        ("usable", figures.usable, figures.war_usable, figures.uar_usable),
+    ):
+        table.add_row(f"{name}: WAR", str(clips), _percent(war))
+        table.add_row(f"{name}: UAR", "", _percent(uar))
+    Console().print(table)
+
+
+def as_dict(result: "Evaluation") -> dict[str, Any]:
+    """An evaluation for a program to read; shares in 0–1."""
+    figures = result.figures
+    recalls = metrics.recalls(figures.confusion)
+    return {
+        "epoch": result.epoch,
+        "clips": figures.clips,
+        "usable": figures.usable,
+        "war": figures.war,
+        "uar": figures.uar,
+        "war_usable": figures.war_usable,
+        "uar_usable": figures.uar_usable,
+        "recall": {k: None if v != v else float(v) for k, v in zip(result.labels, recalls, strict=True)},
+        "confusion": figures.confusion.tolist(),
+        "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
+    }
+
+
+def print_parts(parts: Sequence[Part]) -> None:
+    """The network part by part."""
+    table = Table()
+    for column in ("part", "", "output for one clip", "parameters", "multiply-adds"):
+        table.add_column(column, justify="right" if column in ("parameters", "multiply-adds") else "left")
+    for part in parts:
+        if part is parts[-1]:
+            table.add_section()
+        table.add_row(
+            part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
+        )
+    Console().print(table)
+
+
+def _percent(share: float) -> str:
+    return "–" if share != share else f"{100 * share:.2f} %"

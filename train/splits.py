@@ -1,0 +1,82 @@
+"""Which clips are trained on and which are judged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from schemas.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Two parts of a clips table (both with unusable clips), and in words how they were chosen.
+
+    seen: whether the test part is the training part, so that its figures say nothing about new clips.
+    """
+
+    train: pl.DataFrame
+    test: pl.DataFrame
+    description: str
+    seen: bool = False
+
+
+def choose_split(clips: pl.DataFrame, fold: int | None, holdout: float, seed: int) -> Split:
+    """Split the labelled clips: by `fold`, else by the dataset's own split, else by `holdout`, else not at all.
+
+    holdout: share kept apart, whole subjects where the table names at least two, else clips label by label.
+    Raises UserError where the table has no such fold, or needs one chosen, or a part is left empty.
+    """
+    clips = clips.filter(pl.col("label").is_not_null())
+    if clips.is_empty():
+        raise UserError("no clip of the cache has a label: nothing to train on")
+    if fold is not None:
+        split = _by_fold(clips, fold)
+    elif clips["split"].is_not_null().any():
+        split = _by_official_split(clips)
+    elif clips["fold"].is_not_null().any():
+        raise UserError(f"the cache has folds {_listed(clips['fold'])}: choose one with --fold")
+    elif holdout > 0:
+        split = _by_holdout(clips, holdout, seed)
+    else:
+        description = "the training clips themselves (the cache has no split; --holdout keeps some apart)"
+        return Split(train=clips, test=clips, description=description, seen=True)
+    if split.train.is_empty() or split.test.is_empty():
+        raise UserError(f"{split.description}: {len(split.train)} training and {len(split.test)} test clips")
+    return split
+
+
+def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
+    if fold not in clips["fold"]:
+        raise UserError(f"--fold {fold}: the cache has {_listed(clips['fold']) or 'no folds'}")
+    test = pl.col("fold") == fold
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=f"fold {fold}")
+
+
+def _by_official_split(clips: pl.DataFrame) -> Split:
+    judged = "test" if (clips["split"] == "test").any() else "val"
+    return Split(
+        train=clips.filter(pl.col("split") == "train"),
+        test=clips.filter(pl.col("split") == judged),
+        description=f"the dataset's own {judged} split",
+    )
+
+
+def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
+    random = np.random.default_rng(seed)
+    subjects = clips["subject"].unique().sort().to_numpy()
+    if len(subjects) > 1 and clips["subject"].is_not_null().all():
+        count = max(1, round(holdout * len(subjects)))
+        apart = random.permutation(subjects)[:count].tolist()
+        test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects kept apart"
+    else:
+        ids = []
+        for label in clips["label"].unique().sort():
+            of_label = clips.filter(pl.col("label") == label)["clip_id"].sort().to_numpy()
+            ids += random.permutation(of_label)[: round(holdout * len(of_label))].tolist()
+        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips kept apart"
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
+
+
+def _listed(values: pl.Series) -> str:
+    return ", ".join(map(str, values.drop_nulls().unique().sort()))
