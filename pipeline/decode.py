@@ -38,7 +38,7 @@ class Source(Protocol):
         """The frames at ascending positions, each (H, W, 3) uint8 RGB. Raises DecodeError."""
 
     def times(self, positions: Sequence[int]) -> list[float | None]:
-        """When these frames are shown, in seconds from the container's zero."""
+        """When these frames are shown, in seconds from the first frame."""
 
 
 def sample_positions(frames: int, wanted: int) -> list[int]:

@@ -5,7 +5,6 @@ switch against it. Faces of study participants are handled here, so its HTTPS cl
 local port before the library is loaded.
 """
 
-import atexit
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ else:
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 SYSTEM_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2", "libGL.so.1": "libgl1"}
 
+_open_detectors: list["FaceDetector"] = []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
@@ -35,7 +36,7 @@ class Face:
 
 
 def face_detector(model: bytes, min_score: float) -> FaceDetector:
-    """A BlazeFace detector; it is closed when the process ends.
+    """A BlazeFace detector, to be closed with `close_detectors` before the process ends.
 
     Raises UserError where a system library that mediapipe needs is missing.
     """
@@ -50,8 +51,17 @@ def face_detector(model: bytes, min_score: float) -> FaceDetector:
         detector = FaceDetector.create_from_options(options)
     except (ImportError, OSError) as error:
         raise UserError(f"mediapipe does not load: {error}; {mend_system_libraries()}") from error
-    atexit.register(detector.close)  # left to the interpreter's own end, it prints a traceback
+    _open_detectors.append(detector)
     return detector
+
+
+def close_detectors() -> None:
+    """Close every detector of this process; they cannot be used again.
+
+    To be called before the process ends: MediaPipe's own clean-up runs too late there and prints a traceback.
+    """
+    while _open_detectors:
+        _open_detectors.pop().close()
 
 
 def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:

@@ -75,7 +75,7 @@ LANDMARKS_SCHEMA = pl.Schema(
         "clip_id": pl.String,
         "frame": pl.Int32,  # 0…frames−1
         "source_frame": pl.Int32,
-        "time_s": pl.Float64,  # null for frame folders
+        "time_s": pl.Float64,  # from the first frame; null for frame folders
         "detector": pl.String,  # null where no face was found and the box is carried over
         "score": pl.Float32,  # the detector's own scale
         "box": pl.Array(pl.Float32, 4),  # x0, y0, x1, y1 in source pixels

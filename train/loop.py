@@ -162,10 +162,10 @@ def run(
                 seconds=time.perf_counter() - started,
             )
         )
-        kept = training.checkpoint(epoch)
         if best_row(rows) is rows[-1]:
-            checkpoint.save(out / BEST, kept)
-        checkpoint.save(out / LAST, kept)
+            # Only to predict with; a third of the size without the optimiser's moments.
+            checkpoint.save(out / BEST, dataclasses.replace(training.checkpoint(epoch), state={}))
+        checkpoint.save(out / LAST, training.checkpoint(epoch))
         _write_rows(out / METRICS, rows)
         on_epoch(rows[-1])
     _write_results(out, training, predictions, figures)

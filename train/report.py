@@ -52,15 +52,15 @@ def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
     """The last epoch's figures and the best one's, each named as what it is."""
     from train.loop import best_row
 
-    table = Table(title=f"tested on {escape(split.description)}", title_justify="left")
-    for column in ("", "epoch", "WAR", "UAR", "WAR, usable clips", "UAR, usable clips"):
+    table = Table(title="network, judged on the test clips", title_justify="left")
+    for column in ("", "epoch", "WAR", "UAR", "usable: WAR", "UAR"):
         table.add_column(column, justify="right" if column else "left")
-    best = best_row(list(rows))
-    for name, row in (("last epoch", rows[-1]), ("best epoch (chosen on the test clips)", best)):
+    for name, row in (("last", rows[-1]), ("best test WAR", best_row(list(rows)))):
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
         table.add_row(name, str(row.epoch + 1), *map(_percent, figures))
     console = Console()
     console.print(table)
+    console.print(f"test clips: {escape(split.description)}", soft_wrap=True)
     console.print(f"in {out}: metrics.csv, confusion.png, predictions.csv, last.pt, best.pt", soft_wrap=True)
 
 

@@ -1,0 +1,122 @@
+"""Real faces, real files, real processes: what the tests share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., subprocess.CompletedProcess]:
+    """Run an installed program: cli("pipeline", "extract", …) → what it printed and its exit code."""
+
+    def call(program: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        command = [str(BIN / program), *map(str, arguments)]
+        env = {**os.environ, "COLUMNS": "200", **environment}
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def sample_clips(cli, tmp_path_factory) -> Path:
+    """The six CREMA-D clips."""
+    folder = tmp_path_factory.mktemp("sample") / "clips"
+    outcome = cli("pipeline", "sample", folder)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_cache(cli, sample_clips, tmp_path_factory) -> Path:
+    """The six clips, extracted by two workers."""
+    folder = tmp_path_factory.mktemp("sample") / "cache"
+    outcome = cli("pipeline", "extract", sample_clips, "--out", folder, "--workers", 2)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_paths():
+    """Both model files."""
+    from pipeline.mediapipe_tasks import close_detectors
+    from pipeline.models import obtain_all
+
+    yield obtain_all()
+    close_detectors()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """A real face in front of a busy background: (512, 512, 3) uint8."""
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+@pytest.fixture(scope="session")
+def moving_astronaut(astronaut) -> Callable[[int], list[np.ndarray]]:
+    """Frames of a head that turns, shifts and grows a little: n frames (240, 320, 3) uint8."""
+    from skimage.transform import AffineTransform, warp
+
+    def frames(count: int) -> list[np.ndarray]:
+        made = []
+        for t in np.linspace(-1, 1, count):
+            # The face's middle in the picture is near (225, 110).
+            move = (
+                AffineTransform(translation=(-160, -120))
+                + AffineTransform(rotation=0.1 * t, scale=1.4 + 0.1 * t)
+                + AffineTransform(translation=(225 + 20 * t, 120))
+            )
+            made.append((warp(astronaut, move, output_shape=(240, 320)) * 255).astype(np.uint8))
+        return made
+
+    return frames
+
+
+@pytest.fixture(scope="session")
+def write_video() -> Callable[..., Path]:
+    """Encode frames: write_video(path, frames, codec="mpeg4", fps=25)."""
+
+    def write(path: Path, frames: Sequence[np.ndarray], codec: str = "mpeg4", fps: int = 25) -> Path:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=fps)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            stream.bit_rate = 4_000_000
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def astronaut_video(moving_astronaut, write_video, tmp_path_factory) -> Path:
+    """Twelve frames of the moving astronaut."""
+    return write_video(tmp_path_factory.mktemp("astronaut") / "astronaut.mp4", moving_astronaut(12))
+
+
+@pytest.fixture(scope="session")
+def audio_only(tmp_path_factory) -> Path:
+    """A sound file with a video's name."""
+    import av
+
+    path = tmp_path_factory.mktemp("audio") / "audio.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
+        samples.rate = 44100
+        container.mux(stream.encode(samples))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,72 @@
+import pytest
+
+from data_manifest.datasets import read_manifest
+from schemas.errors import UserError
+from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA, VIDEO
+
+
+def make(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def test_crema_d_names_give_label_and_subject(tmp_path):
+    make(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "VideoFlash/1091_IEO_SAD_HI.flv", "README.txt")
+    manifest = read_manifest(tmp_path)
+    assert manifest.dataset == "crema-d"
+    assert manifest.clips.schema == MANIFEST_SCHEMA
+    assert manifest.clips.select("clip_id", "path", "label", "subject").rows() == [
+        ("1001_DFA_ANG_XX", "VideoFlash/1001_DFA_ANG_XX.flv", "ANG", "1001"),
+        ("1091_IEO_SAD_HI", "VideoFlash/1091_IEO_SAD_HI.flv", "SAD", "1091"),
+    ]
+
+
+def test_a_folder_tree_gives_the_first_folder_as_label_and_finds_frame_folders(tmp_path):
+    make(tmp_path, "happy/a.mp4", "happy/deep/b.GIF", "sad/c/001.jpg", "sad/c/002.jpg", "sad/notes.txt")
+    make(tmp_path, ".hidden/d.mp4")
+    manifest = read_manifest(tmp_path)
+    assert manifest.dataset == "folders"
+    assert manifest.labels == ("happy", "sad")
+    assert manifest.clips.select("path", "kind", "label", "split").rows() == [
+        ("happy/a.mp4", VIDEO, "happy", None),
+        ("happy/deep/b.GIF", VIDEO, "happy", None),
+        ("sad/c", FRAME_FOLDER, "sad", None),
+    ]
+
+
+def test_split_folders_are_splits_and_the_next_folder_is_the_label(tmp_path):
+    make(tmp_path, "Train/happy/a.mp4", "Val/happy/a.mp4", "Val/sad/b.mp4")
+    clips = read_manifest(tmp_path).clips
+    assert clips.select("label", "split").rows() == [("happy", "train"), ("happy", "val"), ("sad", "val")]
+
+
+def test_clips_without_a_folder_have_no_label(tmp_path):
+    manifest = read_manifest(make(tmp_path, "a.mp4", "b.mp4"))
+    assert manifest.labels == ()
+    assert manifest.clips["label"].to_list() == [None, None]
+
+
+def test_a_link_that_leads_back_up_does_not_trap_the_search(tmp_path):
+    make(tmp_path, "happy/a.mp4")
+    (tmp_path / "happy" / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert read_manifest(tmp_path).clips["path"].to_list() == ["happy/a.mp4"]
+
+
+def test_two_clips_with_one_id_are_refused(tmp_path):
+    make(tmp_path, "a/1001_DFA_ANG_XX.flv", "b/1001_DFA_ANG_XX.mp4")
+    with pytest.raises(UserError, match="2 clips share an id"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing", "no such folder"), ("empty", "no clips in"), ("file.mp4", "is a file; give the folder")],
+)
+def test_a_root_that_holds_no_clips_is_one_line(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.mp4").write_bytes(b"x")
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path / name)

@@ -1,0 +1,83 @@
+import io
+
+import numpy as np
+from PIL import Image
+
+from pipeline import landmarks
+from pipeline.clip import extract_clip
+from pipeline.config import ExtractConfig
+from schemas.keypoints import DLIB18
+
+
+def test_a_clip_gives_crops_and_points_that_fit_each_other(astronaut_video, model_paths):
+    clip = extract_clip(astronaut_video, ExtractConfig(frames=8, size=96), model_paths)
+    track = clip.track
+    assert (clip.status, clip.reason, clip.facts.frames) == ("ok", None, 12)
+    assert track.source_frame == [0, 2, 3, 5, 6, 8, 9, 11]
+    assert track.detector == ["blazeface"] * 8
+    assert track.landmarks.shape == (8, 68, 2) and track.keypoints.shape == (8, 18, 2)
+    np.testing.assert_allclose(track.keypoints, DLIB18.select(track.landmarks))
+    np.testing.assert_allclose(
+        track.crop_keypoints,
+        np.einsum("tij,tkj->tki", track.transform[:, :, :2], track.keypoints)
+        + track.transform[:, None, :, 2],
+    )
+    assert [Image.open(io.BytesIO(crop)).size for crop in track.crops] == [(96, 96)] * 8
+    assert ((track.crop_keypoints > 0) & (track.crop_keypoints < 95)).all()
+
+
+def test_the_points_follow_the_head(astronaut_video, model_paths):
+    track = extract_clip(astronaut_video, ExtractConfig(), model_paths).track
+    middle = track.landmarks.mean(1)
+    # The fixture moves the view by 40 px of the picture to the right at a scale of 1.4: the face goes left.
+    assert middle[0, 0] - middle[-1, 0] > 15
+    # In the crops the face stands still.
+    assert np.abs(track.crop_keypoints - track.crop_keypoints[:1]).max() < 0.12 * 128
+
+
+def test_points_found_in_a_crop_again_are_where_the_transform_says(sample_clips, model_paths):
+    clip = extract_clip(sample_clips / "1001_DFA_NEU_XX.flv", ExtractConfig(size=256), model_paths)
+    for t in (0, 15, 31):
+        crop = np.array(Image.open(io.BytesIO(clip.track.crops[t])))
+        box = np.array(clip.track.box[t]).reshape(2, 2)
+        moved = box @ clip.track.transform[t, :, :2].T + clip.track.transform[t, :, 2]
+        again = DLIB18.select(landmarks.find_landmarks(crop, moved.ravel(), model_paths.predictor))
+        error = np.linalg.norm(again - clip.track.crop_keypoints[t], axis=1)
+        assert np.median(error) < 0.02 * 256  # the predictor's own scatter; a wrong transform is far off
+
+
+def test_frames_without_the_face_keep_its_box_and_say_so(
+    moving_astronaut, write_video, tmp_path, model_paths
+):
+    frames = moving_astronaut(6)
+    frames[2] = np.full_like(frames[2], 120)
+    clip = extract_clip(write_video(tmp_path / "gap.mp4", frames), ExtractConfig(), model_paths)
+    track = clip.track
+    assert track.detector == ["blazeface", "blazeface", None, "blazeface", "blazeface", "blazeface"]
+    assert track.score[2] is None
+    np.testing.assert_allclose(track.box[2], (track.box[1] + track.box[3]) / 2)
+    assert len(track.crops) == 6
+
+
+def test_a_clip_without_a_face_is_no_face_and_keeps_its_facts(write_video, tmp_path, model_paths):
+    noise = np.random.default_rng(0).integers(0, 255, (4, 120, 160, 3), np.uint8)
+    clip = extract_clip(write_video(tmp_path / "noise.mp4", list(noise)), ExtractConfig(), model_paths)
+    assert (clip.status, clip.reason) == ("no_face", "no face in any sampled frame")
+    assert (clip.facts.width, clip.facts.frames, clip.track) == (160, 4, None)
+    assert len(clip.fingerprint) == 64
+
+
+def test_a_missing_file_and_a_broken_one_are_statuses(tmp_path, model_paths):
+    missing = extract_clip(tmp_path / "missing.mp4", ExtractConfig(), model_paths)
+    assert (missing.status, missing.reason) == ("undecodable", "the file is missing")
+    (tmp_path / "text.mp4").write_text("not a video")
+    broken = extract_clip(tmp_path / "text.mp4", ExtractConfig(), model_paths)
+    assert broken.status == "undecodable" and "not a video" in broken.reason
+
+
+def test_a_frame_folder_gives_what_its_video_gives(moving_astronaut, tmp_path, model_paths):
+    frames = moving_astronaut(4)
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number:03}.png")
+    track = extract_clip(tmp_path, ExtractConfig(), model_paths).track
+    assert track.time_s == [None] * 4 and track.detector == ["blazeface"] * 4

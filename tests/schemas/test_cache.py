@@ -1,0 +1,41 @@
+import json
+import shutil
+
+import pytest
+
+from schemas import cache
+from schemas.errors import UserError
+
+
+@pytest.fixture
+def copied_cache(sample_cache, tmp_path):
+    return shutil.copytree(sample_cache, tmp_path / "cache")
+
+
+def test_a_cache_of_a_newer_format_is_refused_with_what_to_do(copied_cache):
+    path = copied_cache / cache.INFO_FILE
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "format_version": 99, "surprise": 1}))
+    with pytest.raises(UserError, match=r"cache format 99, this program reads 1: update dfer-keypoints"):
+        cache.read_cache_info(copied_cache)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format_version": 1}', '{"format_version": "1"}'])
+def test_a_damaged_info_file_is_one_line(copied_cache, content):
+    (copied_cache / cache.INFO_FILE).write_text(content)
+    with pytest.raises(UserError, match=r"cache\.json is damaged: .*make the cache again$"):
+        cache.read_cache_info(copied_cache)
+
+
+def test_a_folder_that_is_no_cache_is_said_to_be_none(tmp_path):
+    with pytest.raises(UserError, match="not a landmark cache"):
+        cache.read_cache_info(tmp_path)
+    with pytest.raises(UserError, match="no such cache folder"):
+        cache.read_cache_info(tmp_path / "missing")
+
+
+def test_a_clips_table_without_its_columns_is_refused(copied_cache):
+    table = cache.read_clips(copied_cache).drop("fingerprint")
+    table.write_parquet(copied_cache / cache.CLIPS_FILE)
+    with pytest.raises(UserError, match="wrong columns: fingerprint"):
+        cache.read_clips(copied_cache)
