@@ -132,16 +132,11 @@ class Training:
 def run(
     training: Training,
     out: Path,
-    origin: Mapping[str, Any],
     *,
     on_step: Callable[[int, float], None] = lambda clips, loss: None,
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
 ) -> list[EpochRow]:
-    """Train all epochs into the folder `out`; the rows of metrics.csv.
-
-    origin: what to say in run.json of the cache and the split.
-    """
-    start_run(out, training, origin)
+    """Train all epochs into the folder `out`, which `start_run` has made; the rows of metrics.csv."""
     rows: list[EpochRow] = []
     for epoch in range(training.config.recipe.epochs):
         started = time.perf_counter()
@@ -175,6 +170,7 @@ def run(
 def start_run(out: Path, training: Training, origin: Mapping[str, Any]) -> None:
     """Make a run's folder and say in it what the run is made of.
 
+    origin: what to say in run.json of the cache and the split.
     Raises UserError where the folder cannot be written.
     """
     content = {

@@ -56,6 +56,7 @@ def start(
         print(f"nothing to do: {out} holds all {config.recipe.epochs} epochs of this run")
         return
     training = loop.Training(config, cache, split, device, loader_workers)
+    loop.start_run(out, training, origin)
     console = Console(stderr=True)
     console.print(
         f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}; "
@@ -63,7 +64,7 @@ def start(
         soft_wrap=True,
     )
     with report.training_progress(console, config.recipe.epochs, len(training.clips)) as (on_step, on_epoch):
-        rows = loop.run(training, out, origin, on_step=on_step, on_epoch=on_epoch)
+        rows = loop.run(training, out, on_step=on_step, on_epoch=on_epoch)
     report.print_run(rows, split, out)
 
 

@@ -1,0 +1,44 @@
+"""Real network input, and a small finished run."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def stored_batch(sample_cache):
+    """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
+    from train.evaluate import clip_dataset
+    from train.loader import Loader
+    from train.sampling import evaluation_view
+    from train.shards import Cache
+
+    cache = Cache(sample_cache)
+    dataset = clip_dataset(cache, cache.clips, cache.info.labels)
+    loader = Loader(dataset, 6, 0, torch.device("cpu"))
+    (batch,) = loader.epoch(range(6), lambda clip: evaluation_view(8))
+    return batch
+
+
+@pytest.fixture(scope="session")
+def real_input(stored_batch):
+    """The same as the network takes it: frames (6, 8, 3, 112, 112), key-points (6, 8, 18, 2)."""
+    from train.config import DataConfig
+    from train.evaluate import network_input
+
+    return network_input(stored_batch, DataConfig(num_frames=8))
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Arguments of `train run` for a network that takes a second an epoch."""
+    size = ("--image-size", 32, "--num-frames", 4, "--batch-size", 3, "--stage-strides", "1,2,2,2")
+    return ("--preset", "quick", *size)
+
+
+@pytest.fixture(scope="session")
+def small_run(cli, small, sample_cache, tmp_path_factory):
+    """Two epochs of a small network on the six clips, through the command line."""
+    out = tmp_path_factory.mktemp("small") / "run"
+    outcome = cli("train", "run", sample_cache, "--out", out, *small, "--epochs", 2)
+    assert outcome.returncode == 0, outcome.stderr
+    return out

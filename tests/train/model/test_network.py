@@ -1,0 +1,77 @@
+import dataclasses
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from train.config import NetworkConfig, load_config
+from train.describe import describe
+from train.model.network import Scores, build, loss
+
+
+def test_the_paper_preset_has_17_0_million_parameters_and_37_0_giga_multiply_adds():
+    whole = describe(load_config("paper"), classes=7)[-1]
+    assert abs(whole.parameters / 1e6 - 17.0) <= 0.1
+    assert abs(whole.multiply_adds / 37.0e9 - 1) <= 0.01
+
+
+@pytest.mark.parametrize(("strides", "giga"), [((1, 2, 1, 2), 17.2), ((1, 2, 2, 2), 7.9)])
+def test_the_smaller_maps_cost_what_they_should(strides, giga):
+    config = load_config("paper", {"stage_strides": strides})
+    assert abs(describe(config, classes=7)[-1].multiply_adds / (giga * 1e9) - 1) <= 0.01
+
+
+def test_the_parts_that_describe_lists_are_all_there_is():
+    *parts, whole = describe(load_config("paper"), classes=7)
+    assert sum(part.parameters for part in parts) == whole.parameters
+    assert sum(part.multiply_adds for part in parts) == whole.multiply_adds
+    shapes = {part.name: part.shape for part in parts}
+    assert shapes["attention"] == "16×512×14×14"
+    assert shapes["keypoint_features"] == "16×18×512, 16×512"
+    assert shapes["fusion"] == "16×512"
+    assert shapes["clip_head"] == "1×7"
+
+
+def test_the_loss_weighs_frames_and_clip():
+    scores, labels = Scores(torch.randn(5, 7), torch.randn(5, 7)), torch.randint(7, (5,))
+    expected = 0.2 * F.cross_entropy(scores.frames, labels) + 0.8 * F.cross_entropy(scores.clip, labels)
+    torch.testing.assert_close(loss(scores, labels, 0.2), expected)
+    single = Scores(scores.clip, None)
+    torch.testing.assert_close(loss(single, labels, 0.2), F.cross_entropy(scores.clip, labels))
+
+
+@pytest.mark.parametrize("temporal", ["transformer", "lstm", "mean"])
+@pytest.mark.parametrize("fusion", ["structure", "mean", "lstm"])
+def test_every_choice_of_parts_trains_all_its_parameters(temporal, fusion):
+    config = NetworkConfig(temporal=temporal, fusion=fusion, stage_strides=(1, 2, 2, 2), heads=6, depth=2)
+    network = build(config, classes=7, num_frames=3, seed=1)
+    network.graph.relation.data.abs_()  # so that the graph's ReLU passes something
+    scores = network(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2))
+    assert scores.clip.shape == (2, 7) and (scores.frames is None) == (temporal == "mean")
+    loss(scores, torch.tensor([0, 6]), 0.2).backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_the_start_depends_on_the_seed_alone():
+    small = NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1)
+    states = []
+    for seed, noise in ((3, 0), (3, 99), (4, 0)):
+        torch.manual_seed(noise)
+        states.append(build(small, 7, 3, seed).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["temporal.token"], states[2]["temporal.token"])
+
+
+def test_frames_do_not_mix_before_the_temporal_part():
+    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2)), 7, 4, 0).eval()
+    images, keypoints = torch.randn(4, 3, 48, 48), torch.rand(4, 18, 2)
+    alone = torch.cat([network.fuse(images[i : i + 1], keypoints[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(network.fuse(images, keypoints), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_of_the_config_is_the_network_of_its_toml(tmp_path):
+    config = load_config("paper", {"heads": 6, "fusion": "lstm"})
+    (tmp_path / "copy.toml").write_text(config.to_toml())
+    assert load_config(str(tmp_path / "copy.toml")) == config
+    assert dataclasses.asdict(config.network)["heads"] == 6

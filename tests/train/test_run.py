@@ -1,0 +1,202 @@
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+import torch
+
+from schemas.errors import UserError
+from train import checkpoint
+from train.config import load_config
+from train.loop import Training
+from train.shards import Cache
+from train.splits import choose_split
+
+LABELS = ["ANG", "DIS", "FEA", "HAP", "NEU", "SAD"]
+
+
+@pytest.fixture(scope="module")
+def overfitted(cli, sample_cache, tmp_path_factory):
+    """The main job of the README: the quick preset learns the six clips by heart."""
+    out = tmp_path_factory.mktemp("overfitted") / "run"
+    outcome = cli("train", "run", sample_cache, "--out", out, "--preset", "quick")
+    assert outcome.returncode == 0, outcome.stderr
+    return out, outcome
+
+
+def test_six_clips_are_learnt_by_heart_and_the_reloaded_network_predicts_their_labels(
+    cli, overfitted, sample_cache
+):
+    out, _ = overfitted
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == list(range(20))
+    assert float(rows[-1]["test_war"]) == float(rows[-1]["test_uar"]) == 1
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"]) / 2
+    outcome = cli("train", "evaluate", out, sample_cache, "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    result = json.loads(outcome.stdout)
+    assert result["war"] == result["uar"] == 1 and result["clips"] == 6
+    assert result["predictions"] == {f"1001_DFA_{label}_XX": label for label in LABELS}
+
+
+def test_evaluate_gives_the_predictions_that_training_ended_with(cli, overfitted, sample_cache, tmp_path):
+    out, _ = overfitted
+    again = tmp_path / "predictions.csv"
+    assert cli("train", "evaluate", out, sample_cache, "--predictions", again).returncode == 0
+    assert again.read_text() == (out / "predictions.csv").read_text()
+
+
+def test_the_run_says_that_it_was_judged_on_its_training_clips(overfitted):
+    _, outcome = overfitted
+    assert "the training clips themselves" in outcome.stdout
+    assert "20/20" in outcome.stderr and "100.00 %" in outcome.stdout
+
+
+def test_a_run_leaves_every_file_it_promises(small_run, sample_cache):
+    names = {
+        "settings.toml",
+        "run.json",
+        "metrics.csv",
+        "last.pt",
+        "best.pt",
+        "confusion.png",
+        "predictions.csv",
+    }
+    assert {path.name for path in small_run.iterdir()} == names
+    assert (small_run / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    origin = json.loads((small_run / "run.json").read_text())
+    info = json.loads((sample_cache / "cache.json").read_text())
+    assert origin["labels"] == LABELS and origin["cache_settings_hash"] == info["settings_hash"]
+    predictions = pl.read_csv(small_run / "predictions.csv")
+    assert predictions.columns == ["clip_id", "label", "usable", "predicted", *(f"p_{x}" for x in LABELS)]
+    shares = predictions.select(f"p_{x}" for x in LABELS).sum_horizontal()
+    assert (shares - 1).abs().max() < 1e-5
+
+
+def test_flags_reach_the_settings_that_the_run_keeps(small_run):
+    kept = checkpoint.load(small_run / "last.pt")
+    assert (kept.config.data.image_size, kept.config.data.num_frames) == (32, 4)
+    assert kept.config.network.stage_strides == (1, 2, 2, 2)
+    assert kept.config.to_toml() == (small_run / "settings.toml").read_text()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_does_not(
+    cli, small, small_run, sample_cache, tmp_path
+):
+    weights = [checkpoint.load(small_run / "last.pt").model]
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        cli("train", "run", sample_cache, "--out", out, *small, "--epochs", 2, "--seed", seed)
+        weights.append(checkpoint.load(out / "last.pt").model)
+    first, same, other = weights
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["clip_head.weight"], other["clip_head.weight"])
+
+
+def test_a_finished_run_is_left_as_it_is(cli, small, small_run, sample_cache):
+    before = {path: path.stat().st_mtime_ns for path in small_run.iterdir()}
+    outcome = cli("train", "run", sample_cache, "--out", small_run, *small, "--epochs", 2)
+    assert outcome.returncode == 0 and outcome.stdout.startswith("nothing to do")
+    assert {path: path.stat().st_mtime_ns for path in small_run.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def cache_with_unusable_clips(sample_cache, tmp_path_factory):
+    """The six clips, two of them as if no face had been found, one fold each."""
+    cache = shutil.copytree(sample_cache, tmp_path_factory.mktemp("unusable") / "cache")
+    clips = pl.read_parquet(cache / "clips.parquet")
+    bad = pl.col("label").is_in(["FEA", "SAD"])
+    clips = clips.with_columns(
+        status=pl.when(bad).then(pl.lit("no_face")).otherwise("status"),
+        row=pl.when(bad).then(None).otherwise("row"),
+    )
+    clips.write_parquet(cache / "clips.parquet")
+    return cache
+
+
+def test_unusable_clips_stay_in_the_denominator(cli, overfitted, cache_with_unusable_clips):
+    out, _ = overfitted
+    outcome = cli("train", "evaluate", out, cache_with_unusable_clips, "--clips", "all", "--json")
+    result = json.loads(outcome.stdout)
+    # The six classes are equally frequent, so the first stands for the most frequent one.
+    assert result["predictions"]["1001_DFA_FEA_XX"] == result["predictions"]["1001_DFA_SAD_XX"] == "ANG"
+    assert (result["clips"], result["usable"]) == (6, 4)
+    assert result["war"] == pytest.approx(4 / 6) and result["war_usable"] == 1
+    assert result["recall"]["FEA"] == 0
+
+
+def test_every_program_of_train_works_where_the_pipelines_libraries_cannot_be_loaded(
+    small, small_run, sample_cache, tmp_path
+):
+    blocked = ["mediapipe", "dlib", "decord", "cv2", "pipeline"]
+    calls = [
+        ["describe"],
+        ["run", sample_cache, "--out", tmp_path / "run", *small, "--epochs", 1],
+        ["evaluate", small_run, sample_cache],
+    ]
+    for call in calls:
+        program = f"""
+import sys
+sys.modules.update(dict.fromkeys({blocked!r}))
+from train.cli import main
+main({[str(argument) for argument in call]!r}, prog_name="train")
+"""
+        outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert outcome.returncode == 0, (call, outcome.stderr)
+
+
+def damaged(folder, name, content):
+    (folder / name).write_bytes(content)
+    return folder
+
+
+def test_wrong_input_is_one_clear_line_and_exit_1(cli, small, small_run, sample_cache, tmp_path):
+    newer = shutil.copytree(sample_cache, tmp_path / "newer")
+    info = json.loads((newer / "cache.json").read_text())
+    (newer / "cache.json").write_text(json.dumps({**info, "format_version": 2}))
+    unfinished = shutil.copytree(sample_cache, tmp_path / "unfinished")
+    (unfinished / "clips.parquet").unlink()
+    torn = damaged(shutil.copytree(small_run, tmp_path / "torn"), "last.pt", b"PK\x03\x04 torn")
+    foreign = shutil.copytree(small_run, tmp_path / "foreign")
+    torch.save({"weights": torch.zeros(3)}, foreign / "last.pt")
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "out"
+    run, judge = ("run", sample_cache, "--out"), "evaluate"
+    calls = {
+        "no cache": (("run", tmp_path / "missing", "--out", out), "no such cache folder"),
+        "an empty cache": (("run", tmp_path, "--out", out), "not a landmark cache"),
+        "a newer cache": (("run", newer, "--out", out), "cache format 2, this program reads 1"),
+        "an unfinished cache": (("run", unfinished, "--out", out), "is not finished"),
+        "an unwritable run": ((*run, tmp_path / "file" / "run", *small), "cannot write the run"),
+        "a folder with other things": ((*run, tmp_path), "give another --out"),
+        "a run with other settings": ((*run, small_run), "give another --out"),
+        "no such fold": ((*run, out, "--fold", 3), "--fold 3: the cache has no folds"),
+        "no such device": ((*run, out, "--device", "quantum"), "--device quantum"),
+        "no such preset": ((*run, out, "--preset", "papr"), "no preset papr"),
+        "a wrong setting": ((*run, out, "--heads", 0), "--heads 0: it must be between"),
+        "no run": ((judge, tmp_path / "missing", sample_cache), "no such run"),
+        "no checkpoint": ((judge, tmp_path, sample_cache), "no checkpoint"),
+        "a torn checkpoint": ((judge, torn, sample_cache), "is damaged or no checkpoint"),
+        "a foreign checkpoint": ((judge, foreign, sample_cache), "is not a checkpoint of this program"),
+    }
+    for name, (arguments, message) in calls.items():
+        outcome = cli("train", *arguments)
+        assert outcome.returncode == 1, (name, outcome)
+        (line,) = outcome.stderr.splitlines()
+        assert line.startswith("train: ") and message in line, (name, line)
+    assert not out.exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cache):
+    cache = Cache(sample_cache)
+    overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
+    split = choose_split(cache.clips, None, 0, 0)
+    training = Training(load_config("quick", overrides), cache, split, torch.device("cpu"), loader_workers=0)
+    training.network.clip_head.bias.data.fill_(float("nan"))
+    with pytest.raises(
+        UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_"
+    ):
+        training.train_epoch(0, lambda clips, loss: None)

@@ -1,0 +1,60 @@
+import polars as pl
+import pytest
+
+from schemas.cache import CLIPS_SCHEMA
+from schemas.errors import UserError
+from train.splits import choose_split
+
+
+def table(**columns):
+    count = len(next(iter(columns.values())))
+    data = {"clip_id": [f"c{i:02}" for i in range(count)], "status": ["ok"] * count, **columns}
+    return pl.DataFrame(data, schema_overrides=CLIPS_SCHEMA).select(
+        *(pl.col(n) if n in data else pl.lit(None, k).alias(n) for n, k in CLIPS_SCHEMA.items())
+    )
+
+
+def ids(split):
+    return split.train["clip_id"].to_list(), split.test["clip_id"].to_list()
+
+
+def test_the_datasets_own_split_is_used():
+    clips = table(label=["a", "b", "a", "b"], split=["train", "train", "val", "test"])
+    assert ids(choose_split(clips, None, 0, 0)) == (["c00", "c01"], ["c03"])
+    assert ids(choose_split(clips.head(3), None, 0, 0)) == (["c00", "c01"], ["c02"])
+
+
+def test_a_fold_is_tested_and_the_others_are_trained_on():
+    clips = table(label=["a", "b", "a"], fold=[1, 2, 3])
+    assert ids(choose_split(clips, 2, 0, 0)) == (["c00", "c02"], ["c01"])
+    with pytest.raises(UserError, match="choose one with --fold"):
+        choose_split(clips, None, 0, 0)
+    with pytest.raises(UserError, match="--fold 5: the cache has 1, 2, 3"):
+        choose_split(clips, 5, 0, 0)
+
+
+def test_holdout_keeps_whole_subjects_apart_and_the_seed_decides_which():
+    clips = table(label=["a", "b"] * 20, subject=[f"s{i // 4}" for i in range(40)])
+    split = choose_split(clips, None, 0.3, 0)
+    assert set(split.train["subject"]) & set(split.test["subject"]) == set()
+    assert split.test["subject"].n_unique() == 3
+    assert ids(choose_split(clips, None, 0.3, 0)) == ids(split) != ids(choose_split(clips, None, 0.3, 1))
+
+
+def test_holdout_without_subjects_takes_its_share_of_every_label():
+    split = choose_split(table(label=["a"] * 10 + ["b"] * 20), None, 0.2, 0)
+    assert split.test["label"].to_list().count("a") == 2
+    assert split.test["label"].to_list().count("b") == 4
+
+
+def test_with_no_split_at_all_the_training_clips_are_judged_and_that_is_said():
+    split = choose_split(table(label=["a", "b", None]), None, 0, 0)
+    assert split.seen and ids(split) == (["c00", "c01"],) * 2
+    assert "the training clips themselves" in split.description
+
+
+def test_clips_without_labels_or_an_empty_part_are_refused():
+    with pytest.raises(UserError, match="no clip of the cache has a label"):
+        choose_split(table(label=[None, None]), None, 0, 0)
+    with pytest.raises(UserError, match="2 training and 0 test clips"):
+        choose_split(table(label=["a", "b"]), None, 0.1, 0)
