@@ -1,0 +1,103 @@
+"""What a clip costs: decoding alone, our extraction, and the plain recipe, in one process on the sample clips.
+
+    python tests/benchmarks/extraction.py CLIPS [--frames 16] [--rounds 5]
+
+CLIPS is a folder of videos (`pipeline sample CLIPS` brings six). The plain recipe is what most scripts do:
+dlib's HOG detector on every sampled full frame, then dlib's 68 points. The three are timed in turn, round by
+round, so that a machine that changes its speed changes all of them; medians and ratios are printed.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import decode, landmarks
+from pipeline.clip import extract_clip
+from pipeline.config import ExtractConfig
+from pipeline.mediapipe_tasks import close_detectors
+from pipeline.models import ModelPaths, obtain_all
+
+
+def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
+    source = decode.open_source(path)
+    return sum(1 for _ in source.read(decode.sample_positions(source.facts.frames, config.frames)))
+
+
+def ours(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
+    track = extract_clip(path, config, models).track
+    return sum(detector is not None for detector in track.detector) if track else 0
+
+
+def plain_recipe(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
+    import dlib
+
+    detector = dlib.get_frontal_face_detector()
+    source, found = decode.open_source(path), 0
+    for frame in source.read(decode.sample_positions(source.facts.frames, config.frames)):
+        for box in detector(frame, 0)[:1]:
+            edges = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1])
+            landmarks.find_landmarks(frame, edges, models.predictor)
+            found += 1
+    return found
+
+
+WAYS = {"decode only": decode_only, "ours": ours, "plain recipe": plain_recipe}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    clips = sorted(p for p in options.clips.iterdir() if p.suffix not in (".txt", ".md"))
+    config, models = ExtractConfig(frames=options.frames), obtain_all()
+    for way in WAYS.values():
+        way(clips[0], config, models)  # loads what it needs
+    times: dict[tuple[str, str], list[float]] = {}
+    faces: dict[tuple[str, str], int] = {}
+    for _ in range(options.rounds):
+        for clip in clips:
+            for name, way in WAYS.items():
+                started = time.perf_counter()
+                try:
+                    faces[clip.name, name] = way(clip, config, models)
+                except decode.DecodeError:
+                    continue
+                times.setdefault((clip.name, name), []).append(time.perf_counter() - started)
+    close_detectors()
+    print_table(times, faces, options)
+
+
+def print_table(times: dict, faces: dict, options: argparse.Namespace) -> None:
+    table = Table(
+        title=f"ms a clip, {options.frames} frames, median of {options.rounds}; (frames with a face)"
+    )
+    table.add_column("clip")
+    for name in (*WAYS, "ours / plain", "ours / decode"):
+        table.add_column(name, justify="right")
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    clips = [clip for clip, name in medians if name == "ours"]
+    totals = {name: sum(medians[clip, name] for clip in clips) for name in WAYS}
+    for clip in clips:
+        spent = {name: medians[clip, name] for name in WAYS}
+        cells = [
+            f"{1000 * spent[n]:.0f}" + (f" ({faces[clip, n]})" if n != "decode only" else "") for n in WAYS
+        ]
+        table.add_row(clip, *cells, *ratios(spent))
+    table.add_section()
+    table.add_row("all", *(f"{1000 * totals[n]:.0f}" for n in WAYS), *ratios(totals))
+    Console().print(table)
+
+
+def ratios(spent: dict[str, float]) -> list[str]:
+    return [f"{spent['ours'] / spent[other]:.2f}" for other in ("plain recipe", "decode only")]
+
+
+if __name__ == "__main__":
+    main()
