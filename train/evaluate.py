@@ -32,6 +32,17 @@ class Figures:
     confusion: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A judged network: its classes, which clips were used and how it did on them."""
+
+    labels: tuple[str, ...]
+    epoch: int
+    clips: str
+    predictions: pl.DataFrame
+    figures: Figures
+
+
 def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
     """The class of every clip as the network numbers it.
 

@@ -14,8 +14,8 @@ from train import metrics
 from train.describe import Part
 
 if TYPE_CHECKING:
+    from train.evaluate import Evaluation
     from train.loop import EpochRow
-    from train.session import Evaluation
     from train.splits import Split
 
 

@@ -1,7 +1,6 @@
 """What the commands do: open a cache, choose the split, train or judge, say so on the terminal."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -15,17 +14,6 @@ from train.device import choose_device
 from train.loader import Loader
 from train.shards import Cache, usable
 from train.splits import choose_split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """A judged network: its classes, which clips were used and how it did on them."""
-
-    labels: tuple[str, ...]
-    epoch: int
-    clips: str
-    predictions: pl.DataFrame
-    figures: evaluate.Figures
 
 
 def start(
@@ -70,7 +58,7 @@ def start(
 
 def evaluate_run(
     run: Path, cache_folder: Path, which: str, clips: str, *, device_name: str, loader_workers: int
-) -> Evaluation:
+) -> evaluate.Evaluation:
     """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of a cache.
 
     Raises UserError for a run or cache that cannot be used.
@@ -90,7 +78,7 @@ def evaluate_run(
     probabilities = evaluate.predict(network, loader, len(good), kept.config.data, device)
     predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)
     figures = evaluate.judge(predictions, kept.labels)
-    return Evaluation(
+    return evaluate.Evaluation(
         labels=kept.labels, epoch=kept.epoch, clips=clips, predictions=predictions, figures=figures
     )
 
