@@ -63,6 +63,12 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @click.option(
     "--margin", type=float, default=0.1, show_default=True, help="Border around the face, a share of it."
 )
+@click.option(
+    "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
+)
+@click.option(
+    "--worker-memory", type=float, default=2, show_default=True, help="GB until a worker's clip is given up."
+)
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
 @MODELS_OPTION
 @JSON_OPTION
@@ -70,6 +76,8 @@ def extract(
     source: Path,
     cache: Path,
     workers: int | None,
+    clip_timeout: float,
+    worker_memory: float,
     models_folder: Path | None,
     strict: bool,
     as_json: bool,
@@ -91,8 +99,10 @@ def extract(
     from pipeline.extract import extract as run
     from pipeline.models import obtain_all
     from pipeline.progress import clip_progress
+    from pipeline.workers import Limits
 
     config = ExtractConfig(**settings)
+    limits = Limits(clip_timeout=clip_timeout, worker_memory=round(1e9 * worker_memory))
     manifest = read_manifest(source)
     with clip_progress() as (on_start, on_clip):
         outcome = run(
@@ -102,6 +112,7 @@ def extract(
             config,
             obtain_all(models_folder),
             worker_count=workers or default_workers(),
+            limits=limits,
             on_start=on_start,
             on_clip=on_clip,
         )

@@ -70,6 +70,13 @@ def extract_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> Extra
     return ExtractedClip(status=status, reason=reason, facts=facts, fingerprint=fingerprint, track=track)
 
 
+def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
+    """Load the models into this process, so that no clip's time includes it. Raises UserError."""
+    blank = np.zeros((96, 96, 3), np.uint8)
+    faces.detect(blank, models.landmarker, config.min_score)
+    landmarks.find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
+
+
 def _extract_track(source: decode.Source, config: ExtractConfig, models: ModelPaths) -> Track | None:
     """The followed face of an open clip; None where no frame has one. Raises DecodeError."""
     positions = decode.sample_positions(source.facts.frames, config.frames)

@@ -38,6 +38,7 @@ def extract(
     models: ModelPaths,
     *,
     worker_count: int,
+    limits: workers.Limits,
     on_start: Callable[[int], None] = lambda clips: None,
     on_clip: Callable[[ExtractedClip], None] = lambda clip: None,
 ) -> Outcome:
@@ -53,7 +54,7 @@ def extract(
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
     if to_do:
-        results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count)
+        results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits)
         _write_as_finished(cache, to_do, results, info.settings_hash, on_clip)
     clips = finalize(cache, manifest, planned)
     return Outcome(clips=clips, extracted=extracted)

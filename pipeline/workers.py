@@ -1,58 +1,78 @@
-"""Many clips over processes: joblib's loky workers, one clip a task, each worker with one inner thread.
+"""Many clips over processes, where a clip can break nothing but itself.
 
-Always in processes of their own, with one worker too: what decord and MediaPipe print, hold or break stays there.
+Every worker is a joblib (loky) executor of one process, so it is always known which clip a process was on. One
+that dies, hangs or eats too much memory is ended and replaced; its clip is tried once more, alone in a fresh
+process, and then given up with a reason. Nothing else is lost or done twice.
 """
 
+import contextlib
 import os
+import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from pipeline.clip import ExtractedClip, extract_clip
+from pipeline.clip import ExtractedClip, extract_clip, warm_up
 from pipeline.config import ExtractConfig
 from pipeline.mediapipe_tasks import NO_NETWORK
 from pipeline.models import ModelPaths
 from schemas import cache
 from schemas.errors import UserError
 
-QUEUED_PER_WORKER = 4  # enough that no worker waits while the parent writes a shard
+POLL_SECONDS = 0.1
+ATTEMPTS = 2
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
-Task = tuple[tuple[int, int], Path]  # (shard, place in the shard), the clip's path
+Key = tuple[int, int]  # (shard, place in the shard)
+Task = tuple[Key, Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one clip may cost. clip_timeout: seconds; worker_memory: resident bytes of the whole worker."""
+
+    clip_timeout: float = 60.0
+    worker_memory: int = 2_000_000_000
+
+    def __post_init__(self) -> None:
+        if not self.clip_timeout > 0:
+            raise UserError(f"--clip-timeout {self.clip_timeout}: it must be more than 0 seconds")
+        if self.worker_memory < 500_000_000:
+            raise UserError(f"--worker-memory {self.worker_memory / 1e9}: a worker needs at least 0.5 GB")
 
 
 def extract_clips(
-    tasks: Iterable[Task], config: ExtractConfig, models: ModelPaths, workers: int
-) -> Iterator[tuple[tuple[int, int], ExtractedClip]]:
-    """Extract every task's clip; results come as they are finished, each with its task's key.
+    tasks: Iterable[Task], config: ExtractConfig, models: ModelPaths, count: int, limits: Limits
+) -> Iterator[tuple[Key, ExtractedClip]]:
+    """Extract every task's clip with `count` workers; results come as they are finished, each with its key.
 
-    Tasks are drawn a few at a time, so their number costs no memory.
-    Raises UserError where a worker process dies.
+    Tasks are drawn one at a time, so their number costs no memory.
+    Raises UserError where the machine, not a clip, is at fault.
     """
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    # loky replaces a worker that has grown by 300 MB, which a few 1080p clips do; nothing is lost by it.
+    # loky replaces a process that has grown by 300 MB, which a few 1080p clips do; nothing is lost by it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    environment = {**NO_NETWORK, **dict.fromkeys(THREAD_LIMITS, "1")}
-    executor = ProcessPoolExecutor(workers, env=environment, initializer=_silence)
     remaining = iter(tasks)
-    pending: dict[Future, tuple[int, int]] = {}
-    try:
+    with TemporaryDirectory(prefix="dfer-workers-") as notes, contextlib.ExitStack() as stack:
+        workers = []
+        for number in range(count):
+            workers.append(_Worker(Path(notes) / str(number), config, models, limits))
+            stack.callback(workers[-1].stop)
         while True:
-            for key, path in _take(remaining, QUEUED_PER_WORKER * workers - len(pending)):
-                pending[executor.submit(run_clip, path, config, models)] = key
-            if not pending:
+            for worker in workers:
+                if worker.ready and (task := next(remaining, None)):
+                    worker.give(task)
+            busy = [worker.future for worker in workers if worker.task]
+            if not busy and all(worker.ready for worker in workers):
                 return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                yield pending.pop(future), future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a worker process died; run the same command again to go on from the last shard"
-        ) from None
-    finally:
-        executor.shutdown(wait=True, kill_workers=True)
+            wait([w.future for w in workers if w.future], timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for worker in workers:
+                if worker.future and (result := worker.collect()):
+                    yield result
 
 
 def run_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> ExtractedClip:
@@ -61,16 +81,112 @@ def run_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> Extracted
         return extract_clip(path, config, models)
     except UserError:
         raise
+    except MemoryError:
+        return ExtractedClip(status=cache.QUARANTINED, reason="extraction ran out of memory")
     except Exception as error:
         return ExtractedClip(status=cache.QUARANTINED, reason=f"extraction failed: {type(error).__name__}")
 
 
-def _take(tasks: Iterator[Task], count: int) -> Iterator[Task]:
-    return (task for _, task in zip(range(count), tasks, strict=False))
+class _Worker:
+    """One process and the clip that it is on. `future` is None when it is idle."""
+
+    def __init__(self, note: Path, config: ExtractConfig, models: ModelPaths, limits: Limits) -> None:
+        self._note, self._config, self._models, self._limits = note, config, models, limits
+        self.task: Task | None = None
+        self._attempts = 0
+        self._start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be given a clip: its process has loaded the models and has nothing to do."""
+        return self.future is None
+
+    def give(self, task: Task) -> None:
+        """Let it extract a task's clip."""
+        self.task, self._attempts = task, 0
+        self._submit()
+
+    def collect(self) -> tuple[Key, ExtractedClip] | None:
+        """The clip, if it is finished or has to be given up; otherwise see that it keeps the limits.
+
+        Raises UserError where the process could not even load the models.
+        """
+        if not self.future.done():
+            fault = None if self._loading else self._fault()
+            return self._failed(fault) if fault else None
+        try:
+            result = self.future.result()
+        except BrokenProcessPool:
+            return self._failed("its process died (killed, or crashed in a library)")
+        self.future = None
+        if self._loading:
+            self._loading = False
+            if self.task:
+                self._submit()
+            return None
+        (key, _), self.task = self.task, None
+        return key, result
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._executor.shutdown(wait=True, kill_workers=True)
+
+    def _start(self) -> None:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        environment = {**NO_NETWORK, **dict.fromkeys(THREAD_LIMITS, "1")}
+        self._executor = ProcessPoolExecutor(
+            1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
+        )
+        self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
+        self._loading = True
+
+    def _submit(self) -> None:
+        self._attempts += 1
+        self._started = time.monotonic()
+        self.future = self._executor.submit(run_clip, self.task[1], self._config, self._models)
+
+    def _fault(self) -> str | None:
+        """Why the running clip must be stopped, if it must."""
+        if time.monotonic() - self._started > self._limits.clip_timeout:
+            return f"it took longer than {self._limits.clip_timeout:g} s"
+        if self._memory() > self._limits.worker_memory:
+            return f"it needed more than {self._limits.worker_memory / 1e9:g} GB of memory"
+        return None
+
+    def _memory(self) -> int:
+        """Resident bytes of the process; 0 where it is just being replaced."""
+        import psutil
+
+        try:
+            return psutil.Process(int(self._note.read_text())).memory_info().rss
+        except (psutil.Error, OSError, ValueError):
+            return 0
+
+    def _failed(self, fault: str) -> tuple[Key, ExtractedClip] | None:
+        """Replace the process; its clip is tried again there, or given up."""
+        if self._loading:
+            raise UserError("a worker process dies while it loads the models; run `pipeline doctor`")
+        self.stop()
+        self._start()
+        if self._attempts < ATTEMPTS:
+            return None
+        (key, _), self.task = self.task, None
+        return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)
 
 
-def _silence() -> None:
-    """Send what native libraries write to this worker's stderr nowhere: it would tear the progress bar."""
+def _prepare_process(note: Path, parent: int) -> None:
+    """Make a worker process quiet, mortal and known."""
+    # What native libraries write to stderr would tear the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+    if sys.platform == "linux":
+        # A parent that is killed cannot end its workers; the kernel does it then.
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+    note.write_text(str(os.getpid()))

@@ -1,0 +1,45 @@
+"""A decoder that really fails: decord, but files with certain names kill, hang or starve the process.
+
+Put before the real one on PYTHONPATH. What a name does: `segfault`, `sigkill`, `hang` (in C, holding the GIL),
+`eat` (memory without end), `once` (sigkill the first time, decode the second).
+"""
+
+import ctypes
+import importlib.util
+import os
+import signal
+import sys
+import sysconfig
+from pathlib import Path
+
+# Load the installed decord under its own name, in this module's place.
+_real = Path(sysconfig.get_path("purelib")) / "decord" / "__init__.py"
+_spec = importlib.util.spec_from_file_location(
+    "decord", _real, submodule_search_locations=[str(_real.parent)]
+)
+_module = importlib.util.module_from_spec(_spec)
+sys.modules["decord"] = _module
+_spec.loader.exec_module(_module)
+_RealReader = _module.VideoReader
+
+
+class VideoReader(_RealReader):
+    def __init__(self, uri: str, *args: object, **kwargs: object) -> None:
+        name = Path(uri).stem
+        if "segfault" in name:
+            ctypes.string_at(0)
+        if "sigkill" in name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in name:
+            ctypes.PyDLL(None).sleep(1000)
+        if "eat" in name:
+            eaten = []
+            while True:
+                eaten.append(b"x" * 10_000_000)
+        if "once" in name and not (marker := Path(uri).with_suffix(".tried")).exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__init__(uri, *args, **kwargs)
+
+
+_module.VideoReader = VideoReader
