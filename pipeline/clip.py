@@ -9,6 +9,7 @@ import numpy as np
 from pipeline import crops, decode, faces, landmarks
 from pipeline.config import ExtractConfig
 from pipeline.models import ModelPaths
+from pipeline.sources import DecodeError, Source, SourceFacts
 from schemas import cache
 from schemas.keypoints import DLIB18
 
@@ -40,7 +41,7 @@ class ExtractedClip:
 
     status: str
     reason: str | None = None
-    facts: decode.SourceFacts | None = None
+    facts: SourceFacts | None = None
     fingerprint: str | None = None
     track: Track | None = None
 
@@ -56,18 +57,27 @@ def extract_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> Extra
         return ExtractedClip(status=cache.UNDECODABLE, reason="the file is missing")
     except OSError as error:
         return ExtractedClip(status=cache.UNDECODABLE, reason=f"the file cannot be read: {error.strerror}")
-    facts = None
+    refused, facts = None, None
     try:
-        source = decode.open_source(path)
-        facts = source.facts
-        track = _extract_track(source, config, models)
-    except decode.DecodeError as error:
-        return ExtractedClip(
-            status=cache.UNDECODABLE, reason=str(error), facts=facts, fingerprint=fingerprint
-        )
-    status = cache.OK if track else cache.NO_FACE
-    reason = None if track else "no face in any sampled frame"
-    return ExtractedClip(status=status, reason=reason, facts=facts, fingerprint=fingerprint, track=track)
+        for way in decode.ways_to_read(path):
+            try:
+                source = way()
+                facts = facts or source.facts
+                track = _extract_track(source, config, models)
+            except DecodeError as error:
+                refused = refused or error
+                continue
+            return _finished(track, source.facts, fingerprint)
+    except DecodeError as error:
+        refused = error
+    return ExtractedClip(status=cache.UNDECODABLE, reason=str(refused), facts=facts, fingerprint=fingerprint)
+
+
+def _finished(track: Track | None, facts: SourceFacts, fingerprint: str) -> ExtractedClip:
+    if track is None:
+        reason = "no face in any sampled frame"
+        return ExtractedClip(status=cache.NO_FACE, reason=reason, facts=facts, fingerprint=fingerprint)
+    return ExtractedClip(status=cache.OK, facts=facts, fingerprint=fingerprint, track=track)
 
 
 def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
@@ -77,7 +87,7 @@ def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
     landmarks.find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
 
 
-def _extract_track(source: decode.Source, config: ExtractConfig, models: ModelPaths) -> Track | None:
+def _extract_track(source: Source, config: ExtractConfig, models: ModelPaths) -> Track | None:
     """The followed face of an open clip; None where no frame has one. Raises DecodeError."""
     positions = decode.sample_positions(source.facts.frames, config.frames)
     reach = _patch_reach(config.margin)

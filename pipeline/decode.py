@@ -1,44 +1,17 @@
-"""A path to sampled frames, and facts about the source: videos through decord, frame folders through Pillow.
+"""A path to sampled frames, and facts about the source: videos through `video`, frame folders through Pillow.
 
 Frames are read one at a time and in order, so that a clip costs one frame of memory however long it is.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from data_manifest.files import IMAGE_SUFFIXES
-
-
-class DecodeError(Exception):
-    """The clip cannot be decoded. The text is a fixed reason, free of paths and addresses."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFacts:
-    """What the container says. fps and duration_s are None for frame folders."""
-
-    frames: int
-    fps: float | None
-    duration_s: float | None
-    width: int
-    height: int
-
-
-class Source(Protocol):
-    """An open clip."""
-
-    facts: SourceFacts
-
-    def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
-        """The frames at ascending positions, each (H, W, 3) uint8 RGB. Raises DecodeError."""
-
-    def times(self, positions: Sequence[int]) -> list[float | None]:
-        """When these frames are shown, in seconds from the first frame."""
+from pipeline import video
+from pipeline.sources import DecodeError, Source, SourceFacts
 
 
 def sample_positions(frames: int, wanted: int) -> list[int]:
@@ -61,44 +34,26 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def ways_to_read(path: Path) -> Iterator[Callable[[], Source]]:
+    """The ways to read a video file or a frame folder, the best first.
+
+    Opening one raises DecodeError where it cannot be read that way; so may reading its frames.
+    """
+    if path.is_dir():
+        yield lambda: FrameFolder(path)
+    else:
+        yield from video.ways_to_read(path)
+
+
 def open_source(path: Path) -> Source:
-    """Open a video file or a frame folder. Raises DecodeError."""
-    return FrameFolder(path) if path.is_dir() else Video(path)
-
-
-class Video:
-    """A video file or GIF, decoded by decord in one thread."""
-
-    def __init__(self, path: Path) -> None:
-        import decord
-
-        decord.logging.set_level(decord.logging.QUIET)
-        if path.stat().st_size == 0:
-            raise DecodeError("the file is empty (0 bytes)")
+    """Open a clip in the first way that works. Raises DecodeError with the reason of the first that did not."""
+    refused = None
+    for way in ways_to_read(path):
         try:
-            self._reader = decord.VideoReader(str(path), num_threads=1)
-            first = self._reader[0].shape
-        except Exception as error:
-            raise DecodeError(_reason(error)) from error
-        frames, fps = len(self._reader), float(self._reader.get_avg_fps())
-        self.facts = SourceFacts(
-            frames=frames,
-            fps=fps if fps > 0 else None,
-            duration_s=frames / fps if fps > 0 else None,
-            width=first[1],
-            height=first[0],
-        )
-
-    def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
-        for position in positions:
-            try:
-                yield self._reader[position].asnumpy()
-            except Exception as error:
-                raise DecodeError(f"decoding stops early: {_reason(error)}") from error
-
-    def times(self, positions: Sequence[int]) -> list[float | None]:
-        starts = self._reader.get_frame_timestamp(list(positions))[:, 0]
-        return [float(t) for t in starts]
+            return way()
+        except DecodeError as error:
+            refused = refused or error
+    raise refused
 
 
 class FrameFolder:
@@ -134,12 +89,3 @@ def _read_image(path: Path) -> np.ndarray:
             return np.array(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError("an image of the folder cannot be decoded") from error
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "cannot find video stream" in text:
-        return "no video stream in the file (audio only?)"
-    if "Error sending packet" in text:
-        return "the decoder refuses the video's data"
-    return "not a video that the decoder can read"

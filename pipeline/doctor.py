@@ -23,6 +23,7 @@ class Finding:
 
 
 LIBRARIES = (
+    ("av", "av"),
     ("decord", "decord2"),
     ("dlib", "dlib-bin"),
     ("mediapipe", "mediapipe"),
@@ -91,6 +92,7 @@ def _examine_decoder() -> Finding:
     from PIL import Image
 
     from pipeline import decode
+    from pipeline.sources import DecodeError
 
     name = "decoding a test video"
     with TemporaryDirectory() as folder:
@@ -99,6 +101,6 @@ def _examine_decoder() -> Finding:
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
         try:
             count = sum(1 for _ in decode.open_source(path).read(range(5)))
-        except (decode.DecodeError, ImportError) as error:
+        except (DecodeError, ImportError) as error:
             return Finding(name=name, ok=False, seen=str(error), mend="pip install --force-reinstall decord2")
     return Finding(name=name, ok=count == 5, seen=f"{count} of 5 frames")

@@ -19,7 +19,7 @@ from schemas.errors import UserError
 from schemas.files import atomic_file, write_atomic
 from schemas.keypoints import DLIB18
 
-LIBRARIES = ("decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
+LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.
                 "duration_s": facts and facts.duration_s,
                 "width": facts and facts.width,
                 "height": facts and facts.height,
-                "source_warning": None,
+                "source_warning": facts and facts.warning,
                 "fingerprint": clip.fingerprint,
                 "shard": shard,
                 "row": usable if track else None,

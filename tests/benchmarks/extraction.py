@@ -21,6 +21,7 @@ from pipeline.clip import extract_clip
 from pipeline.config import ExtractConfig
 from pipeline.mediapipe_tasks import close_detectors
 from pipeline.models import ModelPaths, obtain_all
+from pipeline.sources import DecodeError
 
 
 def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
@@ -67,7 +68,7 @@ def main() -> None:
                 started = time.perf_counter()
                 try:
                     faces[clip.name, name] = way(clip, config, models)
-                except decode.DecodeError:
+                except DecodeError:
                     continue
                 times.setdefault((clip.name, name), []).append(time.perf_counter() - started)
     close_detectors()

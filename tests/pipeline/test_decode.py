@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline import decode
+from pipeline.sources import DecodeError
 
 
 @pytest.mark.parametrize("frames", [1, 3, 31, 32, 33, 67, 98, 5000])
@@ -63,10 +64,10 @@ def test_fingerprint_is_of_content_not_of_place(tmp_path):
 def test_a_file_that_is_no_video_has_a_reason(tmp_path, content, reason):
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(decode.DecodeError, match=reason):
+    with pytest.raises(DecodeError, match=reason):
         decode.open_source(path)
 
 
 def test_sound_alone_is_told_from_a_broken_video(audio_only):
-    with pytest.raises(decode.DecodeError, match="no video stream"):
+    with pytest.raises(DecodeError, match="no video stream"):
         decode.open_source(audio_only)
