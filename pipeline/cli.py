@@ -59,9 +59,23 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @click.option("--out", "cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]")
 @click.option("--frames", type=int, default=32, show_default=True, help="Most frames kept of a clip.")
+@click.option(
+    "--input",
+    type=click.Choice(["scene", "face"]),
+    default="scene",
+    show_default=True,
+    help="face: every frame is a face crop already (DFEW, FERV39k).",
+)
 @click.option("--size", type=int, default=128, show_default=True, help="Side of the crops, pixels.")
 @click.option(
     "--margin", type=float, default=0.1, show_default=True, help="Border around the face, a share of it."
+)
+@click.option(
+    "--align",
+    type=click.Choice(["similarity", "box"]),
+    default="similarity",
+    show_default=True,
+    help="similarity: eyes level; box: the face's box as it is.",
 )
 @click.option(
     "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
@@ -81,7 +95,7 @@ def extract(
     models_folder: Path | None,
     strict: bool,
     as_json: bool,
-    **settings: float,
+    **settings: float | str,
 ) -> None:
     """Extract every clip below SOURCE into a landmark cache.
 

@@ -7,22 +7,29 @@ from typing import Any
 
 from schemas.errors import UserError
 
+SCENE, FACE = "scene", "face"
+SIMILARITY, BOX = "similarity", "box"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
     """What decides the content of a cache.
 
     frames: most frames kept of a clip, at floor((k + 0.5)·n / frames) (1–1000).
+    input: "scene", or "face" where every frame is a face crop already (DFEW, FERV39k).
     min_score: BlazeFace detections below it are ignored (0–1).
     size: side of the square crops, pixels (16–1024).
     margin: border around the face on every side, as a share of the face region (0–2).
+    align: "similarity" turns the eyes level, "box" cuts the box out as it is.
     quality: of the crops' JPEG (1–100).
     """
 
     frames: int = 32
+    input: str = SCENE
     min_score: float = 0.5
     size: int = 128
     margin: float = 0.1
+    align: str = SIMILARITY
     quality: int = 95
 
     def __post_init__(self) -> None:
@@ -36,16 +43,18 @@ class ExtractConfig:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                flag = "--" + name.replace("_", "-")
-                raise UserError(f"{flag} {value}: it must lie between {low} and {high}")
+                raise UserError(f"{_flag(name)} {value}: it must lie between {low} and {high}")
+        for name, choices in {"input": (SCENE, FACE), "align": (SIMILARITY, BOX)}.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{_flag(name)} {getattr(self, name)}: it must be {' or '.join(choices)}")
 
     def landmark_settings(self) -> dict[str, Any]:
         """What boxes and landmarks depend on."""
-        return {"frames": self.frames, "min_score": self.min_score}
+        return {"frames": self.frames, "input": self.input, "min_score": self.min_score}
 
     def crop_settings(self) -> dict[str, Any]:
         """What the crops depend on beside the landmarks."""
-        return {"size": self.size, "margin": self.margin, "quality": self.quality}
+        return {"size": self.size, "margin": self.margin, "align": self.align, "quality": self.quality}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,3 +63,7 @@ class ExtractConfig:
 def settings_hash(*parts: dict[str, Any]) -> str:
     """sha256 of settings and of whatever else decides the result, such as the model files' own hashes."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,29 +1,44 @@
-"""68 landmarks to an aligned crop: a similarity transform, the pixels under it, and points carried through it.
+"""A face to its crop: a similarity transform, the pixels under it, and points carried through it.
 
 Coordinates are (x, y) with pixel centres at integers. A transform is (2, 3): crop = M[:, :2] @ source + M[:, 2].
 """
 
 import numpy as np
 
+from pipeline.config import BOX, SIMILARITY
+
 IMAGE_LEFT_EYE = slice(36, 42)
 IMAGE_RIGHT_EYE = slice(42, 48)
 MOUTH_CORNERS = [48, 54]
 
-# Where both eyes and the middle of the mouth's corners come to lie with no margin, as shares of the crop's
-# side: brows and cheeks stay well inside, the chin touches the edge.
-TEMPLATE = np.array([[0.30, 0.38], [0.70, 0.38], [0.50, 0.80]])
+# Where three anchors of the face come to lie with no margin, as shares of the crop's side. "similarity": both
+# eyes and the middle of the mouth's corners, so that brows and cheeks stay well inside and the chin touches the
+# edge. "box": three corners of the face's box.
+TEMPLATES = {
+    SIMILARITY: np.array([[0.30, 0.38], [0.70, 0.38], [0.50, 0.80]]),
+    BOX: np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
+}
 
 
-def align(landmarks: np.ndarray, size: int, margin: float) -> np.ndarray:
-    """The similarity transform (2, 3) from landmarks (68, 2) to a square crop of `size` pixels.
+def find_anchors(landmarks: np.ndarray, boxes: np.ndarray, align: str) -> np.ndarray:
+    """The three points of each frame that fix its crop: landmarks (m, 68, 2), boxes (m, 4) → (m, 3, 2)."""
+    if align == SIMILARITY:
+        groups = (landmarks[:, IMAGE_LEFT_EYE], landmarks[:, IMAGE_RIGHT_EYE], landmarks[:, MOUTH_CORNERS])
+        return np.stack([points.mean(1) for points in groups], axis=1)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / 2
+    corners = np.array([[-1, -1], [1, -1], [-1, 1]])
+    return centre[:, None] + corners * half[:, None]
 
-    Least squares of three points, both eyes' centres and the middle of the mouth's corners, onto TEMPLATE;
-    as complex numbers target = a·source + b, which cannot mirror. margin: border added on every side, as a
-    share of the face region.
+
+def fit(anchors: np.ndarray, align: str, size: int, margin: float) -> np.ndarray:
+    """The similarity transform (2, 3) that takes anchors (3, 2) to their template in a crop of `size` pixels.
+
+    Least squares; as complex numbers target = a·source + b, which cannot mirror. margin: border added on every
+    side, as a share of the face region.
     """
-    anchors = [landmarks[IMAGE_LEFT_EYE], landmarks[IMAGE_RIGHT_EYE], landmarks[MOUTH_CORNERS]]
-    source = np.array([points.mean(0) for points in anchors]) @ [1, 1j]
-    target = ((TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5) @ [1, 1j]
+    source = anchors @ [1, 1j]
+    target = ((TEMPLATES[align] + margin) / (1 + 2 * margin) * size - 0.5) @ [1, 1j]
     centred = source - source.mean()
     a = (centred.conj() @ (target - target.mean())) / (np.abs(centred) ** 2).sum()
     b = target.mean() - a * source.mean()

@@ -12,7 +12,7 @@ from data_manifest.datasets import Manifest
 from pipeline import plan, shards, workers
 from pipeline.clip import ExtractedClip
 from pipeline.config import ExtractConfig, settings_hash
-from pipeline.models import LANDMARKER, PREDICTOR, ModelPaths
+from pipeline.models import MODEL_FILES, ModelPaths
 from schemas import cache as layout
 from schemas.cache import CacheInfo
 from schemas.errors import UserError
@@ -62,7 +62,7 @@ def extract(
 
 def describe_cache(manifest: Manifest, config: ExtractConfig) -> CacheInfo:
     """What `cache.json` will say of an extraction."""
-    models = {model.name: model.sha256 for model in (LANDMARKER, PREDICTOR)}
+    models = {model.name: model.sha256 for model in MODEL_FILES}
     return CacheInfo(
         dataset=manifest.dataset,
         labels=manifest.labels,

@@ -11,11 +11,15 @@ def find_landmarks(image: np.ndarray, box: np.ndarray, predictor: Path) -> np.nd
 
     image: (H, W, 3) uint8; box: x0, y0, x1, y1 in its pixels, dlib's convention; it may reach beyond it.
     """
+    return np.array([(p.x, p.y) for p in find_shape(image, box, predictor).parts()], np.float64)
+
+
+def find_shape(image: np.ndarray, box: np.ndarray, predictor: Path):
+    """The same as dlib's own object, which other parts of dlib take."""
     import dlib
 
     x0, y0, x1, y1 = (round(float(edge)) for edge in box)
-    shape = _load(predictor)(image, dlib.rectangle(x0, y0, x1 - 1, y1 - 1))
-    return np.array([(p.x, p.y) for p in shape.parts()], np.float64)
+    return _load(predictor)(image, dlib.rectangle(x0, y0, x1 - 1, y1 - 1))
 
 
 @functools.cache

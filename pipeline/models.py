@@ -1,4 +1,4 @@
-"""The two model files: where they are, what they are, and how a missing one is obtained.
+"""The three model files: where they are, what they are, and how a missing one is obtained.
 
 Looked for in the folder given by `--models` or DFER_MODELS, then in the installed packages, then in the
 user's cache folder; a file whose sha256 differs is refused wherever it lies.
@@ -34,10 +34,11 @@ class ModelFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPaths:
-    """The files that an extraction loads. Both have been checked."""
+    """The files that an extraction loads. All have been checked."""
 
     landmarker: Path
     predictor: Path
+    recogniser: Path
 
 
 def _obtain_landmarker(target: Path) -> None:
@@ -59,7 +60,7 @@ def _obtain_landmarker(target: Path) -> None:
             raise from_pip from None
 
 
-def _obtain_predictor(target: Path) -> None:
+def _obtain_from_package(target: Path) -> None:
     raise UserError(
         f"{target.name} is missing: run `pip install face_recognition_models`, "
         f"or name the folder that holds it with --models or {MODELS_VARIABLE}"
@@ -80,9 +81,17 @@ PREDICTOR = ModelFile(
     licence="trained on iBUG 300-W: no commercial use",
     sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     package="face_recognition_models",
-    obtain=_obtain_predictor,
+    obtain=_obtain_from_package,
 )
-MODEL_FILES = (LANDMARKER, PREDICTOR)
+RECOGNISER = ModelFile(
+    name="dlib_face_recognition_resnet_model_v1.dat",
+    purpose="dlib's face descriptor: is it the same person after a cut?",
+    licence="CC0-1.0",
+    sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    package="face_recognition_models",
+    obtain=_obtain_from_package,
+)
+MODEL_FILES = (LANDMARKER, PREDICTOR, RECOGNISER)
 
 
 def find(model: ModelFile, folder: Path | None = None) -> Path | None:
@@ -105,10 +114,14 @@ def obtain(model: ModelFile, folder: Path | None = None) -> Path:
 
 
 def obtain_all(folder: Path | None = None) -> ModelPaths:
-    """Both model files, checked. Raises UserError as `obtain` does."""
+    """All model files, checked. Raises UserError as `obtain` does."""
     if folder is not None and not folder.is_dir():
         raise UserError(f"--models {folder}: no such folder")
-    return ModelPaths(landmarker=obtain(LANDMARKER, folder), predictor=obtain(PREDICTOR, folder))
+    return ModelPaths(
+        landmarker=obtain(LANDMARKER, folder),
+        predictor=obtain(PREDICTOR, folder),
+        recogniser=obtain(RECOGNISER, folder),
+    )
 
 
 def user_folder() -> Path:

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from pipeline import landmarks
+from pipeline import crops, landmarks
 from pipeline.clip import extract_clip
 from pipeline.config import ExtractConfig
 from schemas.keypoints import DLIB18
@@ -44,6 +44,34 @@ def test_points_found_in_a_crop_again_are_where_the_transform_says(sample_clips,
         again = DLIB18.select(landmarks.find_landmarks(crop, moved.ravel(), model_paths.predictor))
         error = np.linalg.norm(again - clip.track.crop_keypoints[t], axis=1)
         assert np.median(error) < 0.02 * 256  # the predictor's own scatter; a wrong transform is far off
+
+
+def test_a_face_that_is_covered_for_a_frame_is_tracked_or_its_box_is_kept(
+    moving_astronaut, write_video, tmp_path, model_paths
+):
+    frames = moving_astronaut(12)
+    # A bar over the eyes hides the face from every detector; what is around it still shows where it is.
+    hidden = frames[5].copy()
+    hidden[100:160, 100:220] = 0
+    frames[5] = hidden
+    track = extract_clip(write_video(tmp_path / "bar.mp4", frames), ExtractConfig(), model_paths).track
+    assert track.detector[:5] + track.detector[6:] == ["blazeface"] * 11
+    assert track.detector[5] in ("tracker", None)
+    expected = (track.box[4] + track.box[6]) / 2
+    assert np.abs(track.box[5] - expected).max() < 12
+
+
+def test_crops_shake_less_than_the_landmarks_that_they_are_made_of(sample_clips, model_paths):
+    clip = extract_clip(sample_clips / "1001_DFA_NEU_XX.flv", ExtractConfig(), model_paths)
+    track = clip.track
+    raw = np.stack([crops.fit(a, "similarity", 128, 0.1) for a in
+                    crops.find_anchors(track.landmarks, track.box, "similarity")])  # fmt: skip
+    corner = np.array([200.0, 100.0])
+
+    def shake(transforms):
+        return np.diff([crops.carry(corner, m) for m in transforms], n=2, axis=0).std()
+
+    assert shake(track.transform) < 0.6 * shake(raw)
 
 
 def test_frames_without_the_face_keep_its_box_and_say_so(

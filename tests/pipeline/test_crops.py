@@ -18,16 +18,18 @@ def rotated(points, degrees):
 @pytest.mark.parametrize("margin", [0, 0.25])
 def test_eyes_and_mouth_come_to_lie_on_the_template_however_the_head_is_turned(degrees, margin):
     landmarks = rotated(LANDMARKS, degrees)
-    transform = crops.align(landmarks, 128, margin)
+    (found,) = crops.find_anchors(landmarks[None], np.zeros((1, 4)), "similarity")
+    transform = crops.fit(found, "similarity", 128, margin)
     anchors = np.stack([landmarks[36], landmarks[42], landmarks[[48, 54]].mean(0)])
-    wanted = (crops.TEMPLATE + margin) / (1 + 2 * margin) * 128 - 0.5
+    wanted = (crops.TEMPLATES["similarity"] + margin) / (1 + 2 * margin) * 128 - 0.5
     np.testing.assert_allclose(crops.carry(anchors, transform), wanted, atol=1e-9)
 
 
 def test_a_transform_is_a_similarity_and_carries_points_there_and_back():
     random = np.random.default_rng(1)
     landmarks = LANDMARKS + random.normal(0, 5, (68, 2))
-    transform = crops.align(landmarks, 128, 0.1).astype(np.float32).astype(float)
+    (anchors,) = crops.find_anchors(landmarks[None], np.zeros((1, 4)), "similarity")
+    transform = crops.fit(anchors, "similarity", 128, 0.1).astype(np.float32).astype(float)
     linear = transform[:, :2]
     np.testing.assert_allclose(linear @ linear.T, np.eye(2) * np.linalg.det(linear), atol=1e-5)
     points = random.uniform(0, 400, (18, 2))
@@ -63,3 +65,13 @@ def test_outside_the_picture_is_black():
     transform = np.array([[1.0, 0, 50], [0, 1, 0]])
     crop = crops.warp(np.full((128, 128, 3), 200, np.uint8), transform, 128)
     assert (crop[:, :49] == 0).all() and (crop[2:-2, 52:] == 200).all()
+
+
+@pytest.mark.parametrize("margin", [0, 0.25])
+def test_a_box_is_cut_out_upright_as_a_square_with_its_margin(margin):
+    boxes = np.array([[100.0, 40.0, 180.0, 140.0]])  # 80 × 100: the square of 100 around its centre
+    (anchors,) = crops.find_anchors(np.zeros((1, 68, 2)), boxes, "box")
+    transform = crops.fit(anchors, "box", 128, margin)
+    scale = 128 / (100 * (1 + 2 * margin))
+    np.testing.assert_allclose(transform[:, :2], np.eye(2) * scale, atol=1e-9)
+    np.testing.assert_allclose(crops.carry(np.array([140.0, 90.0]), transform), (63.5, 63.5), atol=1e-9)

@@ -2,57 +2,72 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.faces import Detection, carry_boxes, detect, follow
-
-
-def face(x, y, side, score=0.9):
-    return Detection(box=(x, y, x + side, y + side), score=score, detector="test")
+from pipeline.config import ExtractConfig
+from pipeline.faces import Detection, detect, overlap, tiles
 
 
 def test_the_face_of_the_astronaut_is_found_where_it_is(astronaut, model_paths):
-    (found,) = detect(astronaut, model_paths.landmarker, 0.5)
+    (found,) = detect(astronaut, model_paths.landmarker, ExtractConfig())
     assert found.detector == "blazeface"
     x, y = found.centre
     assert abs(x - 225) < 20 and abs(y - 120) < 20 and 80 < found.side < 160
 
 
 def test_hog_is_asked_where_blazeface_finds_nothing(astronaut, model_paths):
-    # In the corner of a wide frame the face is too small for the short-range BlazeFace.
-    wide = np.zeros((360, 640, 3), np.uint8)
-    wide[53:, 333:] = np.array(Image.fromarray(astronaut).resize((307, 307)))
-    (found,) = detect(wide, model_paths.landmarker, 0.5)
+    # At the end of a strip the face is too small for the short-range BlazeFace, and the strip has no tiles.
+    strip = np.zeros((158, 900, 3), np.uint8)
+    strip[:, 700:] = astronaut[30:188, 130:330]
+    assert tiles(*strip.shape[:2]) == []
+    (found,) = detect(strip, model_paths.landmarker, ExtractConfig())
     assert found.detector == "hog"
     x, y = found.centre
-    assert abs(x - 468) < 20 and abs(y - 123) < 20
+    assert abs(x - 795) < 20 and abs(y - 80) < 25
 
 
 def test_a_frame_without_a_face_gives_none(model_paths):
-    assert detect(np.full((200, 300, 3), 90, np.uint8), model_paths.landmarker, 0.5) == []
+    assert detect(np.full((200, 300, 3), 90, np.uint8), model_paths.landmarker, ExtractConfig()) == []
 
 
-def test_a_face_that_stays_beats_a_larger_one_that_passes():
-    stays = [face(100 + t, 100, 50) for t in range(10)]
-    passes = face(300, 50, 90)
-    frames = [[stays[t], passes] if t == 4 else [stays[t]] for t in range(10)]
-    assert follow(frames) == stays
+def test_faces_too_small_for_the_frame_are_found_on_tiles_and_only_once(astronaut, model_paths):
+    # Two faces of 60 px in a wide frame: BlazeFace misses both, HOG needs 80 px.
+    portrait = np.array(Image.fromarray(astronaut).resize((300, 300)))
+    wide = np.full((720, 1280, 3), 60, np.uint8)
+    wide[40:340, 60:360] = wide[380:680, 900:1200] = portrait
+    found = detect(wide, model_paths.landmarker, ExtractConfig())
+    assert [face.detector for face in found] == ["blazeface_tile"] * 2
+    centres = sorted(face.centre for face in found)
+    np.testing.assert_allclose(centres, [(192, 105), (1032, 445)], atol=12)
 
 
-def test_one_person_is_followed_and_another_one_is_not_mixed_in():
-    near = [face(20 + 4 * t, 40, 100) for t in range(8)]
-    far = [face(400 - 4 * t, 60, 70) for t in range(8)]
-    frames = [[far[t], near[t]] if t != 3 else [far[t]] for t in range(8)]
-    followed = follow(frames)
-    assert followed == [near[t] if t != 3 else None for t in range(8)]
+@pytest.mark.parametrize(("height", "width"), [(1080, 1920), (720, 1280), (360, 480), (200, 200)])
+def test_tiles_cover_every_pixel_and_any_small_face_lies_whole_in_one(height, width):
+    squares = tiles(height, width)
+    covered = np.zeros((height, width), bool)
+    for x, y, side in squares:
+        assert 0 <= x <= width - side and 0 <= y <= height - side
+        covered[y : y + side, x : x + side] = True
+    assert covered.all()
+    smallest = min(side for _, _, side in squares)
+    face = smallest // 3
+    random = np.random.default_rng(0)
+    for x, y in zip(
+        random.integers(0, width - face, 200), random.integers(0, height - face, 200), strict=True
+    ):
+        assert any(
+            left <= x and x + face <= left + side and top <= y and y + face <= top + side
+            for left, top, side in squares
+        )
 
 
-def test_boxes_are_interpolated_in_gaps_and_held_at_the_ends():
-    followed = [None, face(0, 0, 10), None, face(20, 0, 10), None]
-    expected = [(0, 0, 10, 10), (0, 0, 10, 10), (10, 0, 20, 10), (20, 0, 30, 10), (20, 0, 30, 10)]
-    np.testing.assert_allclose(carry_boxes(followed), expected)
-    with pytest.raises(ValueError, match="no frame"):
-        carry_boxes([None])
+def test_input_that_is_a_face_already_falls_back_to_the_whole_frame(model_paths):
+    noise = np.random.default_rng(0).integers(0, 255, (90, 80, 3), np.uint8)
+    (found,) = detect(noise, model_paths.landmarker, ExtractConfig(input="face"))
+    assert (found.detector, found.box) == ("whole_frame", (0, 0, 80, 90))
+    assert detect(noise, model_paths.landmarker, ExtractConfig()) == []
 
 
-def test_no_frames_and_no_faces_are_followed_by_nothing():
-    assert follow([]) == []
-    assert follow([[], []]) == [None, None]
+def test_overlap_is_intersection_over_union():
+    a, b, c = (
+        Detection(box=box, score=1, detector="x") for box in ((0, 0, 4, 4), (2, 0, 6, 4), (9, 9, 10, 10))
+    )
+    assert overlap(a, b) == pytest.approx(8 / 24) and overlap(a, a) == 1 and overlap(a, c) == 0
