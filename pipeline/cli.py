@@ -77,6 +77,13 @@ def models(models_folder: Path | None, as_json: bool) -> None:
     show_default=True,
     help="similarity: eyes level; box: the face's box as it is.",
 )
+@click.option("--blendshapes", is_flag=True, help="Add MediaPipe's 52 expression scores of every frame.")
+@click.option(
+    "--reuse",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A cache (or what `share` wrote) whose landmarks are taken where it knows a clip. Repeatable.",
+)
 @click.option(
     "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
 )
@@ -90,6 +97,7 @@ def extract(
     source: Path,
     cache: Path,
     workers: int | None,
+    reuse: tuple[Path, ...],
     clip_timeout: float,
     worker_memory: float,
     models_folder: Path | None,
@@ -109,10 +117,11 @@ def extract(
     from data_manifest.datasets import read_manifest
     from pipeline import report
     from pipeline.config import ExtractConfig
-    from pipeline.extract import default_workers
+    from pipeline.extract import default_workers, landmark_hash
     from pipeline.extract import extract as run
     from pipeline.models import obtain_all
     from pipeline.progress import clip_progress
+    from pipeline.reuse import open_reuse
     from pipeline.workers import Limits
 
     config = ExtractConfig(**settings)
@@ -127,19 +136,38 @@ def extract(
             obtain_all(models_folder),
             worker_count=workers or default_workers(),
             limits=limits,
+            reuse=open_reuse(reuse, landmark_hash(config)),
             on_start=on_start,
             on_clip=on_clip,
         )
     counts = report.summarise(outcome.clips)
     if as_json:
-        click.echo(json.dumps({"cache": str(cache), "extracted": outcome.extracted, **counts}, indent=2))
+        click.echo(
+            json.dumps(
+                {"cache": str(cache), "extracted": outcome.extracted, "reused": outcome.reused, **counts},
+                indent=2,
+            )
+        )
     elif not outcome.extracted:
         click.echo(f"nothing to do: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
     else:
         report.print_summary(outcome.clips, Console())
+        if reuse:
+            click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
         click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
     if strict and counts["ok"] < counts["clips"]:
         raise SystemExit(3)
+
+
+@main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def share(cache: Path, out: Path) -> None:
+    """Write CACHE's landmark tables to OUT, without a picture, for others who hold the same videos."""
+    from pipeline.share import share as copy_tables
+
+    clips = copy_tables(cache, out)
+    click.echo(f"landmarks of {clips} clips in {out}, for `pipeline extract SOURCE --reuse {out}`")
 
 
 @main.command()

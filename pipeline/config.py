@@ -22,6 +22,7 @@ class ExtractConfig:
     margin: border around the face on every side, as a share of the face region (0–2).
     align: "similarity" turns the eyes level, "box" cuts the box out as it is.
     quality: of the crops' JPEG (1–100).
+    blendshapes: add MediaPipe's 52 expression scores of every frame.
     """
 
     frames: int = 32
@@ -31,6 +32,7 @@ class ExtractConfig:
     margin: float = 0.1
     align: str = SIMILARITY
     quality: int = 95
+    blendshapes: bool = False
 
     def __post_init__(self) -> None:
         limits = {
@@ -51,10 +53,6 @@ class ExtractConfig:
     def landmark_settings(self) -> dict[str, Any]:
         """What boxes and landmarks depend on."""
         return {"frames": self.frames, "input": self.input, "min_score": self.min_score}
-
-    def crop_settings(self) -> dict[str, Any]:
-        """What the crops depend on beside the landmarks."""
-        return {"size": self.size, "margin": self.margin, "align": self.align, "quality": self.quality}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

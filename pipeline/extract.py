@@ -13,6 +13,7 @@ from pipeline import plan, shards, workers
 from pipeline.clip import ExtractedClip
 from pipeline.config import ExtractConfig, settings_hash
 from pipeline.models import MODEL_FILES, ModelPaths
+from pipeline.reuse import Reuse
 from schemas import cache as layout
 from schemas.cache import CacheInfo
 from schemas.errors import UserError
@@ -24,10 +25,12 @@ LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polar
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What an extraction did: the clips table, and how many of its clips were extracted by this run."""
+    """What an extraction did: the clips table, how many of its clips were extracted by this run, and how many of
+    those took their landmarks from an earlier cache."""
 
     clips: pl.DataFrame
     extracted: int
+    reused: int
 
 
 def extract(
@@ -39,6 +42,7 @@ def extract(
     *,
     worker_count: int,
     limits: workers.Limits,
+    reuse: Reuse | None = None,
     on_start: Callable[[int], None] = lambda clips: None,
     on_clip: Callable[[ExtractedClip], None] = lambda clip: None,
 ) -> Outcome:
@@ -53,11 +57,18 @@ def extract(
     to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
+    reused = 0
+
+    def count(clip: ExtractedClip) -> None:
+        nonlocal reused
+        reused += clip.reused
+        on_clip(clip)
+
     if to_do:
-        results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits)
-        _write_as_finished(cache, to_do, results, info.settings_hash, on_clip)
+        results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits, reuse)
+        _write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned)
-    return Outcome(clips=clips, extracted=extracted)
+    return Outcome(clips=clips, extracted=extracted, reused=reused)
 
 
 def describe_cache(manifest: Manifest, config: ExtractConfig) -> CacheInfo:
@@ -68,10 +79,16 @@ def describe_cache(manifest: Manifest, config: ExtractConfig) -> CacheInfo:
         labels=manifest.labels,
         keypoint_set=DLIB18.name,
         settings=config.as_dict(),
-        settings_hash=settings_hash(config.landmark_settings(), config.crop_settings(), models),
+        settings_hash=settings_hash(config.as_dict(), models),
+        landmark_hash=landmark_hash(config),
         versions={name: version(name) for name in LIBRARIES},
         models=models,
     )
+
+
+def landmark_hash(config: ExtractConfig) -> str:
+    """The hash that two extractions share whose boxes and landmarks are the same."""
+    return settings_hash(config.landmark_settings(), {model.name: model.sha256 for model in MODEL_FILES})
 
 
 def prepare_cache(cache: Path, info: CacheInfo) -> None:

@@ -6,9 +6,13 @@ local port before the library is loaded.
 """
 
 import ctypes
+import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +26,9 @@ else:
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 SYSTEM_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2", "libGL.so.1": "libgl1"}
 
-_open_detectors: list["FaceDetector"] = []
+BLENDSHAPES = 52
+
+_open_detectors: list[Any] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +47,7 @@ def face_detector(model: bytes, min_score: float) -> FaceDetector:
 
     Raises UserError where a system library that mediapipe needs is missing.
     """
-    _block_network()
-    try:
+    with _loading():
         from mediapipe.tasks.python import BaseOptions
         from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
 
@@ -50,8 +55,6 @@ def face_detector(model: bytes, min_score: float) -> FaceDetector:
             base_options=BaseOptions(model_asset_buffer=model), min_detection_confidence=min_score
         )
         detector = FaceDetector.create_from_options(options)
-    except (ImportError, OSError) as error:
-        raise UserError(f"mediapipe does not load: {error}; {mend_system_libraries()}") from error
     _open_detectors.append(detector)
     return detector
 
@@ -63,6 +66,35 @@ def close_detectors() -> None:
     """
     while _open_detectors:
         _open_detectors.pop().close()
+
+
+def expression_scores(landmarker: Path, image: np.ndarray) -> np.ndarray:
+    """The 52 blendshape scores (52,) float32, 0–1, of the face in an image (H, W, 3) uint8; NaN where none is seen.
+
+    In MediaPipe's order. Raises UserError as `face_detector` does.
+    """
+    from mediapipe import Image, ImageFormat
+
+    picture = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image))
+    faces = _face_landmarker(landmarker).detect(picture).face_blendshapes
+    scores = np.full(BLENDSHAPES, np.nan, np.float32)
+    if faces:
+        scores[[category.index for category in faces[0]]] = [category.score for category in faces[0]]
+    return scores
+
+
+@functools.cache
+def _face_landmarker(bundle: Path) -> Any:
+    with _loading():
+        from mediapipe.tasks.python import BaseOptions
+        from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
+
+        options = FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=bundle.read_bytes()), output_face_blendshapes=True
+        )
+        landmarker = FaceLandmarker.create_from_options(options)
+    _open_detectors.append(landmarker)
+    return landmarker
 
 
 def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:
@@ -80,6 +112,16 @@ def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:
         )
         for found in detector.detect(image).detections
     ]
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Load and start a part of MediaPipe: without network, and with a line for what it lacks. Raises UserError."""
+    _block_network()
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise UserError(f"mediapipe does not load: {error}; {mend_system_libraries()}") from error
 
 
 def _block_network() -> None:

@@ -58,6 +58,7 @@ def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) ->
                 "crops": track.crops,
                 "keypoints": track.crop_keypoints.astype(np.float32).ravel(),
                 "detected": [detector is not None for detector in track.detector],
+                "blendshapes": None if track.blendshapes is None else track.blendshapes.ravel(),
             }
             writer.write_batch(pa.RecordBatch.from_pylist([row], schema=schema))
 
@@ -81,9 +82,16 @@ def _landmark_rows(clip_id: str, clip: ExtractedClip) -> pl.DataFrame:
         "landmarks": track.landmarks.astype(np.float32),
         "keypoints": track.keypoints.astype(np.float32),
         "transform": track.transform.astype(np.float32),
-        "blendshapes": [None] * frames,
+        "blendshapes": _scores_or_null(track.blendshapes, frames),
     }
     return pl.DataFrame(columns, schema=LANDMARKS_SCHEMA)
+
+
+def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[np.ndarray | None]:
+    """Blendshapes (m, 52) as rows of a table: null where they were not asked for or no face was seen."""
+    if scores is None:
+        return [None] * frames
+    return [None if np.isnan(row).any() else row for row in scores]
 
 
 def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from pipeline.clip import ExtractedClip, extract_clip, warm_up
 from pipeline.config import ExtractConfig
 from pipeline.mediapipe_tasks import NO_NETWORK
 from pipeline.models import ModelPaths
+from pipeline.reuse import Reuse
 from schemas import cache
 from schemas.errors import UserError
 
@@ -47,7 +48,12 @@ class Limits:
 
 
 def extract_clips(
-    tasks: Iterable[Task], config: ExtractConfig, models: ModelPaths, count: int, limits: Limits
+    tasks: Iterable[Task],
+    config: ExtractConfig,
+    models: ModelPaths,
+    count: int,
+    limits: Limits,
+    reuse: Reuse | None = None,
 ) -> Iterator[tuple[Key, ExtractedClip]]:
     """Extract every task's clip with `count` workers; results come as they are finished, each with its key.
 
@@ -60,7 +66,7 @@ def extract_clips(
     with TemporaryDirectory(prefix="dfer-workers-") as notes, contextlib.ExitStack() as stack:
         workers = []
         for number in range(count):
-            workers.append(_Worker(Path(notes) / str(number), config, models, limits))
+            workers.append(_Worker(Path(notes) / str(number), config, models, limits, reuse))
             stack.callback(workers[-1].stop)
         while True:
             for worker in workers:
@@ -75,10 +81,10 @@ def extract_clips(
                     yield result
 
 
-def run_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> ExtractedClip:
+def run_clip(path: Path, config: ExtractConfig, models: ModelPaths, reuse: Reuse | None) -> ExtractedClip:
     """`extract_clip`, with a fault of our own code or a library kept in its clip."""
     try:
-        return extract_clip(path, config, models)
+        return extract_clip(path, config, models, reuse)
     except UserError:
         raise
     except MemoryError:
@@ -90,8 +96,16 @@ def run_clip(path: Path, config: ExtractConfig, models: ModelPaths) -> Extracted
 class _Worker:
     """One process and the clip that it is on. `future` is None when it is idle."""
 
-    def __init__(self, note: Path, config: ExtractConfig, models: ModelPaths, limits: Limits) -> None:
-        self._note, self._config, self._models, self._limits = note, config, models, limits
+    def __init__(
+        self,
+        note: Path,
+        config: ExtractConfig,
+        models: ModelPaths,
+        limits: Limits,
+        reuse: Reuse | None,
+    ) -> None:
+        self._note, self._limits = note, limits
+        self._config, self._models, self._reuse = config, models, reuse
         self.task: Task | None = None
         self._attempts = 0
         self._start()
@@ -144,7 +158,7 @@ class _Worker:
     def _submit(self) -> None:
         self._attempts += 1
         self._started = time.monotonic()
-        self.future = self._executor.submit(run_clip, self.task[1], self._config, self._models)
+        self.future = self._executor.submit(run_clip, self.task[1], self._config, self._models, self._reuse)
 
     def _fault(self) -> str | None:
         """Why the running clip must be stopped, if it must."""

@@ -97,19 +97,25 @@ def faces_schema() -> Any:
             pa.field("crops", pa.list_(pa.binary()), nullable=False),  # m JPEGs
             pa.field("keypoints", pa.list_(pa.float32()), nullable=False),  # m × 18 × 2, crop pixels
             pa.field("detected", pa.list_(pa.bool_()), nullable=False),  # m; false: the box is carried over
+            pa.field("blendshapes", pa.list_(pa.float32())),  # m × 52, NaN: no face seen; null: not asked for
         ]
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheInfo:
-    """What `cache.json` says. Nothing in it depends on the machine, the time or the number of workers."""
+    """What `cache.json` says. Nothing in it depends on the machine, the time or the number of workers.
+
+    settings_hash: of all that decides the cache's bytes; landmark_hash: of what decides boxes and landmarks, so
+    that another cache with the same one can take them over.
+    """
 
     dataset: str
     labels: tuple[str, ...]
     keypoint_set: str
     settings: Mapping[str, Any]
     settings_hash: str
+    landmark_hash: str
     versions: Mapping[str, str]
     models: Mapping[str, str]
     format_version: int = FORMAT_VERSION

@@ -1,0 +1,48 @@
+"""Does a long extraction grow? Two workers, the sample clips over and over, memory read all along.
+
+    python tests/benchmarks/soak.py CLIPS [--clips 2000] [--workers 2]
+
+Prints clips per second, and resident memory of the largest worker and of this (the parent) process at every
+tenth of the way. CLIPS is a folder of videos (`pipeline sample CLIPS` brings six).
+"""
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+
+import psutil
+
+from pipeline.config import ExtractConfig
+from pipeline.models import obtain_all
+from pipeline.workers import Limits, extract_clips
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=16)
+    options = parser.parse_args()
+    videos = sorted(p for p in options.folder.iterdir() if p.suffix not in (".txt", ".md"))
+    tasks = (((0, i), path) for i, path in zip(range(options.clips), itertools.cycle(videos), strict=False))
+    config, this = ExtractConfig(frames=options.frames), psutil.Process()
+    results = extract_clips(tasks, config, obtain_all(), options.workers, Limits())
+    started, largest = None, 0
+    print("clips  clips/s  largest worker so far, MB  parent, MB")
+    for done, _ in enumerate(results, 1):
+        started = started or time.perf_counter()  # models are loaded when the first clip is there
+        if done % 20 == 0:
+            sizes = (child.memory_info().rss for child in this.children(recursive=True) if child.is_running())
+            largest = max(largest, *sizes)
+        if done % max(1, options.clips // 10) == 0:
+            speed = (done - 1) / (time.perf_counter() - started)
+            print(
+                f"{done:5}  {speed:7.2f}  {largest / 1e6:25.0f}  {this.memory_info().rss / 1e6:10.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

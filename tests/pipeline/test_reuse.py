@@ -1,0 +1,132 @@
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+from schemas import cache as layout
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def extract(cli, source, out, *options):
+    outcome = cli("pipeline", "extract", source, "--out", out, "--json", *options)
+    assert outcome.returncode == 0, outcome.stderr
+    return json.loads(outcome.stdout)
+
+
+@pytest.fixture(scope="module")
+def mixed(sample_clips, moving_astronaut, write_video, two_gaps, tmp_path_factory):
+    """Two good clips, one with frames that show no face, and one without any."""
+    import numpy as np
+
+    source = tmp_path_factory.mktemp("mixed") / "clips"
+    source.mkdir()
+    shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "actor.flv")
+    write_video(source / "gaps.mp4", two_gaps)
+    write_video(source / "nobody.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 4)
+    return source
+
+
+@pytest.fixture(scope="module")
+def two_gaps(moving_astronaut):
+    frames = moving_astronaut(9)
+    for t in (0, 5):
+        frames[t] = frames[t] // 6 + 100
+    return frames
+
+
+@pytest.fixture(scope="module")
+def first(cli, mixed, tmp_path_factory):
+    out = tmp_path_factory.mktemp("first") / "cache"
+    assert extract(cli, mixed, out)["reused"] == 0
+    return out
+
+
+OTHER = ("--size", 96, "--margin", 0.3, "--align", "box", "--blendshapes")
+
+
+@pytest.fixture(scope="module")
+def fresh(cli, mixed, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fresh") / "cache"
+    extract(cli, mixed, out, *OTHER)
+    return out
+
+
+def test_another_crop_with_reused_landmarks_is_the_same_as_a_fresh_extraction(
+    cli, mixed, first, fresh, tmp_path
+):
+    assert extract(cli, mixed, tmp_path / "again", *OTHER, "--reuse", first)["reused"] == 3
+    assert contents(tmp_path / "again") == contents(fresh)
+
+
+def test_shared_tables_hold_no_picture_and_give_the_same_crops_from_renamed_videos(
+    cli, mixed, first, fresh, tmp_path
+):
+    outcome = cli("pipeline", "share", first, tmp_path / "shared")
+    assert outcome.returncode == 0, outcome.stderr
+    shared = contents(tmp_path / "shared")
+    assert not any(b"\xff\xd8\xff" in content for content in shared.values())
+    assert not any(str(mixed).encode() in content for content in shared.values())
+    assert {path.parts[0] for path in shared} == {"cache.json", "clips.parquet", "clips", "landmarks"}
+    theirs = tmp_path / "theirs" / "other label"
+    theirs.mkdir(parents=True)
+    for clip in mixed.iterdir():
+        shutil.copy(clip, theirs / f"renamed_{clip.name}")
+    counts = extract(cli, theirs.parent, tmp_path / "out", *OTHER, "--reuse", tmp_path / "shared")
+    assert counts["reused"] == 3
+    assert (tmp_path / "out" / "faces" / "00000.arrow").stat().st_size > 0
+    for table in ("landmarks/00000.parquet",):
+        mine, other = (pl.read_parquet(cache / table).drop("clip_id") for cache in (fresh, tmp_path / "out"))
+        assert mine.equals(other)
+
+
+def test_expression_scores_are_added_and_change_nothing_else(first, fresh, cli, mixed, tmp_path):
+    extract(cli, mixed, tmp_path / "with", "--blendshapes", "--reuse", first)
+    extract(cli, mixed, tmp_path / "alone", "--blendshapes")
+    assert contents(tmp_path / "with") == contents(tmp_path / "alone")
+    plain, scored = (
+        pl.read_parquet(cache / "landmarks" / "00000.parquet") for cache in (first, tmp_path / "with")
+    )
+    assert plain["blendshapes"].null_count() == len(plain)
+    assert plain.drop("blendshapes").equals(scored.drop("blendshapes"))
+    seen = scored.filter(pl.col("clip_id") == "actor.flv")["blendshapes"]
+    assert seen.null_count() == 0
+    scores = seen.to_numpy()
+    assert scores.shape == (32, 52) and scores.min() >= 0 and scores.max() <= 1 and scores.max(1).min() > 0.1
+
+
+def test_the_summary_says_how_many_were_reused(cli, mixed, first, tmp_path):
+    outcome = cli("pipeline", "extract", mixed, "--out", tmp_path / "out", "--size", 64, "--reuse", first)
+    assert "landmarks of 3 of 3 extracted clips were reused" in outcome.stdout
+
+
+def test_what_cannot_be_reused_is_one_clear_line(cli, mixed, first, tmp_path):
+    damaged = shutil.copytree(first, tmp_path / "damaged")
+    table = damaged / "landmarks" / "00000.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    calls = {
+        "other settings": ((first, "--frames", 16), "made with other settings"),
+        "no cache": ((tmp_path,), "not a landmark cache"),
+        "damaged": ((damaged,), "missing or damaged"),
+    }
+    for name, ((folder, *options), message) in calls.items():
+        outcome = cli("pipeline", "extract", mixed, "--out", tmp_path / name, "--reuse", folder, *options)
+        assert outcome.returncode == 1, name
+        (line,) = outcome.stderr.splitlines()
+        assert message in line, (name, line)
+
+
+def test_a_reused_clip_is_decoded_and_not_detected(cli, mixed, first, tmp_path):
+    """The landmarker's file is there for nothing when all clips are known: take it away from the reused cache's
+    point of view by changing a stored box, and see that the change is kept."""
+    changed = shutil.copytree(first, tmp_path / "changed")
+    path = changed / "landmarks" / "00000.parquet"
+    table = pl.read_parquet(path).with_columns(score=pl.lit(0.125, pl.Float32))
+    table.write_parquet(path)
+    extract(cli, mixed, tmp_path / "out", "--reuse", changed)
+    made = pl.read_parquet(tmp_path / "out" / "landmarks" / "00000.parquet")
+    assert made["score"].unique().to_list() == [0.125]
+    assert layout.read_clips(tmp_path / "out")["status"].to_list() == ["ok", "ok", "no_face"]
