@@ -86,9 +86,10 @@ def take_over(source: Source, stored: StoredFace, config: ExtractConfig) -> Foun
 def _look(source: Source, config: ExtractConfig, models: ModelPaths) -> list[Sight]:
     """Detect the faces of every sampled frame."""
     positions = decode.sample_positions(source.facts.frames, config.frames)
-    sights = []
+    sights: list[Sight] = []
+    found: list[faces.Detection] = []
     for position, frame in zip(positions, source.read(positions), strict=True):
-        found = faces.detect(frame, models.landmarker, config)
+        found = faces.detect(frame, models.landmarker, config, found)
         patches = {face: Patch.around(frame, face.box, config) for face in found}
         sights.append(Sight(position=position, faces=patches, thumbnail=following.thumbnail(frame)))
     return sights
