@@ -35,9 +35,11 @@ class Group:
 
 def choose_groups(figures: pl.DataFrame, count: int) -> list[Group]:
     """The best, the worst and a random sample, `count` of each; all at once where there are no more."""
+    if not count:
+        return []
     ranked = ranking(figures)
     if len(ranked) <= count:
-        return [Group(title="All usable clips", choice="Best first.", figures=ranked)] if count else []
+        return [Group(title="All usable clips", choice="Best first.", figures=ranked)]
     worst = min(count, len(ranked) - count)  # a clip is never both
     return [
         Group(title="Best", choice=f"The {count} first in rank.", figures=ranked[:count]),

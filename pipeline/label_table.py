@@ -46,8 +46,8 @@ def label_table(clips: pl.DataFrame, labels: Sequence[str]) -> Html:
 
 
 def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> Html:
-    of_status = ["usable" if status == OK else status for status in statuses]
-    heads = ["label", "clips", *of_status, "face found", "frames", "frames with a face"]
+    unusable = [status for status in statuses if status != OK]
+    heads = ["label", "clips", "usable", "face found", "frames with a face", "frames", *unusable]
     table = tag(
         "table",
         tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
@@ -63,10 +63,12 @@ def _row(counts: dict, statuses: Sequence[str]) -> Html:
     return tag(
         "tr",
         tag("th", label if label is not None else tag("em", "no label"), scope="row"),
-        *(tag("td", str(counts[name])) for name in ("clips", *statuses)),
+        tag("td", str(counts["clips"])),
+        tag("td", str(counts[OK])),
         _rate(counts[OK], counts[OK] + counts[NO_FACE]),
-        tag("td", str(counts["frames"])),
         _rate(counts["frames_with_face"], counts["frames"]),
+        tag("td", str(counts["frames"])),
+        *(tag("td", str(counts[status])) for status in statuses if status != OK),
     )
 
 

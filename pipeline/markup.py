@@ -7,7 +7,7 @@ from typing import Any
 LONGEST = 500  # characters shown of one text; a stranger's reason may be a megabyte
 # Characters that reorder what follows them: with one, a label could be made to read as another.
 REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-VOID = frozenset({"img", "meta"})
+VOID = frozenset({"br", "img", "meta"})
 
 
 class Html(str):

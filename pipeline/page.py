@@ -30,10 +30,10 @@ STYLE = Path(__file__).with_name("page.css")
 # column of the figures, title, unit, smallest step of the bins, what it is
 CHARTS = (
     ("frames", "Frames kept", "frames", 1, "Frames of the clip that are in the cache."),
-    ("side", "Face size", "pixels", 1, "Side of the face's box in the source, median of the clip's frames."),
-    ("yaw", "Yaw", "degrees", 1, "Positive: the nose points to the image's right."),
-    ("pitch", "Pitch", "degrees", 1, "Positive: the nose points up."),
-    ("roll", "Roll", "degrees", 1, "Positive: the head is turned clockwise in the image."),
+    ("side", "Face size", "pixels", 5, "Side of the face's box in the source, median of the clip's frames."),
+    ("yaw", "Yaw", "degrees", 5, "Positive: the nose points to the image's right."),
+    ("pitch", "Pitch", "degrees", 5, "Positive: the nose points up."),
+    ("roll", "Roll", "degrees", 5, "Positive: the head is turned clockwise in the image."),
     (
         "score",
         "Detector score",
@@ -115,13 +115,13 @@ def _document(dataset: str, overview: Html, sections: Mapping[str, Html]) -> Htm
 
 def _overview(clips: pl.DataFrame) -> Html:
     counts = summarise(clips)
-    tiles = [("clips", counts["clips"]), ("usable", counts[OK])]
-    tiles += [(status, counts[status]) for status in STATUSES if status != OK and counts[status]]
-    tiles += [("frames kept", counts["frames"])]
+    shown = ["clips", *(status for status in STATUSES if status == OK or counts[status]), "frames"]
+    words = {OK: "usable", "frames": "frames kept"}
+    tiles = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in shown]
     if counts["frames"]:
         tiles.append(("of them with a face", f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %"))
     return tag(
-        "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in _text(tiles)), class_="tiles"
+        "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in tiles), class_="tiles"
     )
 
 
@@ -140,7 +140,7 @@ def _distributions(figures: pl.DataFrame) -> Html:
             )
         )
     return join(
-        tag("p", "Number of usable clips over each value; a bar begins at the number under its left edge."),
+        tag("p", "How many usable clips have which value; a bar begins at the number under its left edge."),
         tag("div", *charts, class_="charts"),
         tag("p", POSE),
     )

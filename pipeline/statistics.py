@@ -20,7 +20,7 @@ from schemas.errors import UserError
 
 COLUMNS = ("clip_id", "detector", "score", "box", "landmarks")
 MEASURES = ("score", "side", "yaw", "pitch", "roll")
-MOST_BINS = 20
+FEWEST_BINS, MOST_BINS = 8, 20
 SEED = 0
 
 # One row per usable clip, in the order of the clips table. The measures are medians over the clip's frames
@@ -121,7 +121,10 @@ def random_sample(figures: pl.DataFrame, count: int) -> pl.DataFrame:
 
 
 def bins(values: Sequence[float] | np.ndarray | pl.Series, smallest_step: float = 0) -> Bins:
-    """Bins of a round width (1, 2 or 5 times a power of ten, at most MOST_BINS) over finite values."""
+    """Bins of a round width (1, 2 or 5 times a power of ten) over finite values, FEWEST_BINS to MOST_BINS of them.
+
+    Values that lie closely together get empty bins on both sides, not below 0 where none is negative.
+    """
     data = np.asarray(values, np.float64)
     if not len(data):
         return Bins(start=0, step=1, counts=(), low=None, median=None, high=None)
@@ -129,7 +132,10 @@ def bins(values: Sequence[float] | np.ndarray | pl.Series, smallest_step: float 
     step = _round_step(lowest, highest, smallest_step)
     start = math.floor(lowest / step) * step
     places = np.floor((data - start) / step).astype(int)
-    counts = np.bincount(places)
+    empty = max(FEWEST_BINS - 1 - int(places.max()), 0) // 2
+    before = min(empty, round(start / step)) if start >= 0 else empty
+    counts = np.bincount(places + before, minlength=FEWEST_BINS)
+    start -= before * step
     low, median, high = (float(q) for q in np.quantile(data, [0.05, 0.5, 0.95]))
     return Bins(start=start, step=step, counts=tuple(map(int, counts)), low=low, median=median, high=high)
 

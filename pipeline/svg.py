@@ -1,5 +1,7 @@
 """Drawings of the report, as inline SVG: a bar chart, and key-points over a crop. Colours are the page's CSS."""
 
+import math
+
 import numpy as np
 
 from pipeline.markup import Html, tag
@@ -45,8 +47,10 @@ def describe(bins: Bins, unit: str, counted: str = "clips") -> str:
     """A distribution in words."""
     if bins.median is None:
         return f"no {counted}"
-    spread = f"middle 90 % from {number(bins.low)} to {number(bins.high)} {unit}"
-    return f"{bins.total} {counted}, median {number(bins.median)} {unit}, {spread}"
+    # A tenth of a bin is as fine as the drawing; more digits would claim more than is known.
+    digits = max(0, 1 - math.floor(math.log10(bins.step)))
+    low, median, high = (number(round(value, digits)) for value in (bins.low, bins.median, bins.high))
+    return f"{bins.total} {counted}, median {median} {unit}, middle 90 % from {low} to {high} {unit}"
 
 
 def keypoint_overlay(keypoints: np.ndarray, size: int, keypoint_set: KeypointSet = DLIB18) -> Html:
@@ -60,7 +64,7 @@ def keypoint_overlay(keypoints: np.ndarray, size: int, keypoint_set: KeypointSet
         for (xa, ya), (xb, yb) in (keypoints[list(edge)] for edge in keypoint_set.edges)
     ]
     circles = [
-        tag("circle", cx=_place(x), cy=_place(y), r=f"{size / 75:.2f}", class_=region_of.get(k, "no_region"))
+        tag("circle", cx=_place(x), cy=_place(y), r=f"{size / 56:.2f}", class_=region_of.get(k, "no_region"))
         for k, (x, y) in enumerate(keypoints)
     ]
     return tag(
