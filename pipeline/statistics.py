@@ -41,17 +41,21 @@ FIGURES_SCHEMA = pl.Schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Bins:
-    """A distribution: counts[i] values lie in [start + i·step, start + (i+1)·step).
+    """A distribution: counts[i] values lie from (first + i)·step up to, but not at, (first + i + 1)·step.
 
     total values in all; low, median and high are their 5 %, 50 % and 95 % points, None without values.
     """
 
-    start: float
+    first: int
     step: float
     counts: tuple[int, ...]
     low: float | None
     median: float | None
     high: float | None
+
+    def edge(self, i: int) -> float:
+        """Where bin i begins."""
+        return (self.first + i) * self.step
 
     @property
     def total(self) -> int:
@@ -127,17 +131,17 @@ def bins(values: Sequence[float] | np.ndarray | pl.Series, smallest_step: float 
     """
     data = np.asarray(values, np.float64)
     if not len(data):
-        return Bins(start=0, step=1, counts=(), low=None, median=None, high=None)
+        return Bins(first=0, step=1, counts=(), low=None, median=None, high=None)
     lowest, highest = float(data.min()), float(data.max())
     step = _round_step(lowest, highest, smallest_step)
-    start = math.floor(lowest / step) * step
-    places = np.floor((data - start) / step).astype(int)
-    empty = max(FEWEST_BINS - 1 - int(places.max()), 0) // 2
-    before = min(empty, round(start / step)) if start >= 0 else empty
-    counts = np.bincount(places + before, minlength=FEWEST_BINS)
-    start -= before * step
+    # Rounded first: 0.3 / 0.1 is a little below 3, and would fall into the bin before its own.
+    places = np.floor(np.round(data / step, 6)).astype(np.int64)
+    first = int(places.min())
+    empty = max(FEWEST_BINS - 1 - int(places.max() - first), 0) // 2
+    first -= min(empty, first) if first >= 0 else empty
+    counts = np.bincount(places - first, minlength=FEWEST_BINS)
     low, median, high = (float(q) for q in np.quantile(data, [0.05, 0.5, 0.95]))
-    return Bins(start=start, step=step, counts=tuple(map(int, counts)), low=low, median=median, high=high)
+    return Bins(first=first, step=step, counts=tuple(map(int, counts)), low=low, median=median, high=high)
 
 
 def _round_step(lowest: float, highest: float, smallest: float) -> float:

@@ -22,7 +22,10 @@ def bar_chart(bins: Bins, *, title: str, unit: str, counted: str = "clips") -> H
     bars = [
         tag(
             "rect",
-            tag("title", f"{number(at(bins, i))} to {number(at(bins, i + 1))} {unit}: {count} {counted}"),
+            tag(
+                "title",
+                f"{number(bins.edge(i))} to {number(bins.edge(i + 1))} {unit}: {count} {counted}",
+            ),
             x=f"{LEFT + i * width + 0.5:.2f}",
             y=f"{TOP + plot_height * (1 - count / top):.2f}",
             width=f"{max(width - 1, 0.5):.2f}",
@@ -50,7 +53,7 @@ def describe(bins: Bins, unit: str, counted: str = "clips") -> str:
     # A tenth of a bin is as fine as the drawing; more digits would claim more than is known.
     digits = max(0, 1 - math.floor(math.log10(bins.step)))
     low, median, high = (number(round(value, digits)) for value in (bins.low, bins.median, bins.high))
-    return f"{bins.total} {counted}, median {median} {unit}, middle 90 % from {low} to {high} {unit}"
+    return f"{bins.total} {counted}, median {median}, middle 90 % from {low} to {high} {unit}"
 
 
 def keypoint_overlay(keypoints: np.ndarray, size: int, keypoint_set: KeypointSet = DLIB18) -> Html:
@@ -85,11 +88,6 @@ def number(value: float) -> str:
     return "0" if written == "-0" else written.replace("-", "−")
 
 
-def at(bins: Bins, edge: int) -> float:
-    """The value at a bin's edge, without the rounding that adding steps would gather."""
-    return round(bins.start / bins.step + edge) * bins.step
-
-
 def _count_axis(top: int, plot_height: float) -> list[Html]:
     lines = []
     for count in (0, top // 2, top) if top > 1 else (0, top):
@@ -100,10 +98,14 @@ def _count_axis(top: int, plot_height: float) -> list[Html]:
 
 
 def _value_axis(bins: Bins, width: float) -> list[Html]:
-    every = -(-len(bins.counts) // X_NUMBERS) or 1
-    edges = range(0, len(bins.counts) + 1, every) if bins.counts else ()
+    if not bins.counts:
+        return []
+    every = -(-len(bins.counts) // X_NUMBERS)
+    edges = [
+        i for i in range(len(bins.counts) + 1) if (bins.first + i) % every == 0
+    ]  # 0 is among them if in sight
     y = HEIGHT - BOTTOM + 15
-    return [_label(LEFT + edge * width, y, number(at(bins, edge)), "middle") for edge in edges]
+    return [_label(LEFT + edge * width, y, number(bins.edge(edge)), "middle") for edge in edges]
 
 
 def _label(x: float, y: float, words: str, anchor: str) -> Html:
