@@ -19,7 +19,7 @@ from pipeline.svg import keypoint_overlay, number
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
 
-FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): begin, middle, end
+FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): beginning, middle, end
 LARGEST = 256  # pixels; larger crops are shrunk, so that the page stays small
 QUALITY = 85
 

@@ -157,7 +157,7 @@ def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
         tag("p", RANK),
         tag(
             "p",
-            "Three frames of each clip: from its begin, middle and end. Sizes, scores and angles are medians.",
+            "Three frames of each clip: from its beginning, middle and end. Sizes, scores and angles are medians.",
         ),
         tag("ul", *legend, class_="legend", aria_label="Colours of the key-points"),
         *sheets,

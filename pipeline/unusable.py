@@ -10,9 +10,9 @@ from schemas.cache import OK, STATUSES
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
 MEANINGS = {
-    "no_face": "decoded, but no face was found in any sampled frame",
-    "undecodable": "the decoder could not read it",
-    "quarantined": "given up: it crashed, hung or starved the process that read it",
+    "no_face": "Decoded, but no face was found in any sampled frame.",
+    "undecodable": "The decoder could not read them.",
+    "quarantined": "Given up: they crashed, hung or starved the process that read them.",
 }
 
 
@@ -48,7 +48,7 @@ def unusable_list(clips: pl.DataFrame) -> Html:
         members = [group for group in groups if group.status == status]
         count = sum(len(group.clips) for group in members)
         parts.append(tag("h3", f"{status}: {_clips(count)}"))
-        parts.append(tag("p", f"{MEANINGS[status].capitalize()}."))
+        parts.append(tag("p", MEANINGS[status]))
         parts += [_details(group) for group in members]
     return join(*parts)
 
