@@ -159,6 +159,40 @@ def extract(
         raise SystemExit(3)
 
 
+@main.command("report")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The page's file.",
+)
+@click.option(
+    "--clips",
+    "clips_per_group",
+    type=click.IntRange(0, 500),
+    default=12,
+    show_default=True,
+    help="Clips on each contact sheet; 0 shows no faces.",
+)
+@JSON_OPTION
+def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
+    """Show what is in CACHE on one HTML page: counts, distributions, faces, every unusable clip."""
+    import json
+
+    from pipeline.page import check_target, report_page
+    from schemas.files import write_atomic
+
+    check_target(out, cache)
+    page = report_page(cache, clips_per_group)
+    write_atomic(out, page)
+    if as_json:
+        click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
+    else:
+        click.echo(f"{out}: {len(page) / 1e6:.1f} MB; open it in any browser")
+
+
 @main.command()
 @click.argument("cache", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))

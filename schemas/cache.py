@@ -124,6 +124,17 @@ class CacheInfo:
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
 
+INFO_TYPES = {
+    "dataset": str,
+    "labels": list,
+    "keypoint_set": str,
+    "settings": dict,
+    "settings_hash": str,
+    "versions": dict,
+    "models": dict,
+}
+
+
 def read_cache_info(cache: Path) -> CacheInfo:
     """Read and check `cache.json`.
 
@@ -138,7 +149,7 @@ def read_cache_info(cache: Path) -> CacheInfo:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is damaged: it is not JSON; make the cache again") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if not isinstance(version, int):
@@ -150,6 +161,10 @@ def read_cache_info(cache: Path) -> CacheInfo:
         info = CacheInfo(**{**content, "labels": tuple(content["labels"])})
     except (TypeError, KeyError):
         raise UserError(f"{path} is damaged: fields are missing or unknown; make the cache again") from None
+    wrong = [name for name, kind in INFO_TYPES.items() if not isinstance(content[name], kind)]
+    if wrong or not all(isinstance(label, str) for label in info.labels):
+        named = ", ".join(wrong or ["labels"])
+        raise UserError(f"{path} is damaged: wrong kind of value in {named}; make the cache again")
     return info
 
 

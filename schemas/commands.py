@@ -36,7 +36,7 @@ class Program(click.Group):
         except Exception as error:
             if ctx.meta.get("debug"):
                 raise
-            click.echo(f"{ctx.info_name}: {describe(error)}", err=True)
+            click.echo(f"{ctx.info_name}: {_printable(describe(error))}", err=True)
             sys.exit(1)
 
 
@@ -49,6 +49,11 @@ def describe(error: Exception) -> str:
         return f"{error.strerror or error}{where}"
     first_line = str(error).split("\n")[0]
     return f"internal error: {type(error).__name__}: {first_line} (--debug shows the traceback)"
+
+
+def _printable(line: str) -> str:
+    """Spell out what would break the line or steer the terminal: an error may quote a stranger's file."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _remember_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from schemas.errors import UserError
+from schemas.face_shards import ShardReader
 from train.sampling import View, frame_positions
-from train.shards import ShardReader
 
 
 class Batch(NamedTuple):

@@ -27,6 +27,16 @@ def test_a_damaged_info_file_is_one_line(copied_cache, content):
         cache.read_cache_info(copied_cache)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"settings": []}, {"labels": "ab"}, {"labels": [1]}, {"dataset": 1}, {"models": None}]
+)
+def test_a_value_of_the_wrong_kind_is_one_line(copied_cache, wrong):
+    path = copied_cache / cache.INFO_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wrong}))
+    with pytest.raises(UserError, match=f"wrong kind of value in {next(iter(wrong))}; make the cache again"):
+        cache.read_cache_info(copied_cache)
+
+
 def test_a_folder_that_is_no_cache_is_said_to_be_none(tmp_path):
     with pytest.raises(UserError, match="not a landmark cache"):
         cache.read_cache_info(tmp_path)

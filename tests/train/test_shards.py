@@ -9,10 +9,11 @@ import simplejpeg
 
 from schemas.cache import faces_schema
 from schemas.errors import UserError
+from schemas.face_shards import ShardReader
 from train.evaluate import clip_dataset
 from train.loader import Request
 from train.sampling import evaluation_view
-from train.shards import Cache, ShardReader
+from train.shards import Cache
 
 
 @pytest.fixture

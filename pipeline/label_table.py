@@ -1,0 +1,83 @@
+"""The clips of each label: how many, what became of them, and how often a face was found."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from pipeline.markup import Html, join, tag
+from schemas.cache import NO_FACE, OK, STATUSES
+
+OPEN_UP_TO = 30  # labels; a longer table starts closed
+EXPLANATION = (
+    "“Face found” counts clips: of those that could be decoded, the share with a face in at least one sampled frame. "
+    "“Frames with a face” counts the kept frames of usable clips; in the others the box is carried over."
+)
+
+
+def count_labels(clips: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+    """One row per label, sorted, clips without one last: label, clips, each status, frames, frames_with_face.
+
+    labels: those that `cache.json` names; one without clips has a row too.
+    """
+    of_clips = clips.group_by("label").agg(
+        pl.len().alias("clips"),
+        *((pl.col("status") == status).sum().alias(status) for status in STATUSES),
+        pl.col("frames", "frames_with_face").cast(pl.Int64).sum(),
+    )
+    known = set(of_clips["label"].to_list())
+    absent = pl.Series("label", [label for label in dict.fromkeys(labels) if label not in known], pl.String)
+    rows = pl.concat([of_clips, absent.to_frame()], how="diagonal")
+    return rows.sort("label", nulls_last=True).with_columns(pl.exclude("label").fill_null(0))
+
+
+def label_table(clips: pl.DataFrame, labels: Sequence[str]) -> Html:
+    """All labels together, then each; a long table starts closed below the line for all."""
+    counts = count_labels(clips, labels)
+    statuses = [status for status in STATUSES if status == OK or counts[status].sum()]
+    total = {"label": "all", **{name: counts[name].sum() for name in counts.columns if name != "label"}}
+    all_row = _row(total, statuses)
+    rows = [_row(row, statuses) for row in counts.iter_rows(named=True)]
+    if len(rows) <= OPEN_UP_TO:
+        shown = _table(statuses, rows, all_row if len(rows) != 1 else None)
+    else:
+        each = tag("details", tag("summary", f"Each of the {len(rows)} labels"), _table(statuses, rows, None))
+        shown = join(_table(statuses, [all_row], None), each)
+    return join(shown, tag("p", EXPLANATION))
+
+
+def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> Html:
+    unusable = [status for status in statuses if status != OK]
+    heads = ["label", "clips", "usable", "face found", "frames with a face", "frames", *unusable]
+    table = tag(
+        "table",
+        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
+        tag("tbody", *rows),
+        last and tag("tfoot", last),
+    )
+    # On a phone the table scrolls sideways in its own frame; focusable, so that a keyboard can do it too.
+    return tag("div", table, class_="wide", tabindex=0, role="region", aria_label="Clips by label")
+
+
+def _row(counts: dict, statuses: Sequence[str]) -> Html:
+    label = counts["label"]
+    return tag(
+        "tr",
+        tag("th", label if label is not None else tag("em", "no label"), scope="row"),
+        tag("td", str(counts["clips"])),
+        tag("td", str(counts[OK])),
+        _rate(counts[OK], counts[OK] + counts[NO_FACE]),
+        _rate(counts["frames_with_face"], counts["frames"]),
+        tag("td", str(counts["frames"])),
+        *(tag("td", str(counts[status])) for status in statuses if status != OK),
+    )
+
+
+def _rate(part: int, whole: int) -> Html:
+    """A share in words, and as a bar beside it."""
+    if not whole:
+        return tag("td", "–")
+    bar = tag("rect", width=f"{100 * part / whole:.1f}", height="8")
+    picture = tag(
+        "svg", bar, viewBox="0 0 100 8", preserveAspectRatio="none", class_="rate", aria_hidden="true"
+    )
+    return tag("td", f"{100 * part / whole:.1f} % ", picture)

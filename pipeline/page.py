@@ -1,0 +1,203 @@
+"""The report of a cache: one HTML page that needs nothing else, shows no script, and is the same for the same cache.
+
+pipeline report CACHE --out report.html
+
+Everything in it that comes from the cache is text that a stranger may have chosen: `markup.tag` escapes it,
+and a content security policy forbids scripts and requests even if that failed.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.contact_sheet import choose_groups, contact_sheet
+from pipeline.label_table import label_table
+from pipeline.markup import Html, join, tag
+from pipeline.report import summarise
+from pipeline.statistics import bins, clip_figures
+from pipeline.svg import bar_chart, describe
+from pipeline.unusable import unusable_list
+from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips
+from schemas.errors import UserError
+from schemas.keypoints import DLIB18
+
+STYLE = Path(__file__).with_name("page.css")
+
+# column of the figures, title, unit, smallest step of the bins, what it is
+CHARTS = (
+    ("frames", "Frames kept", "frames", 1, "Frames of the clip that are in the cache."),
+    ("side", "Face size", "pixels", 5, "Side of the face's box in the source, median of the clip's frames."),
+    ("yaw", "Yaw", "degrees", 5, "Positive: the nose points to the image's right."),
+    ("pitch", "Pitch", "degrees", 5, "Positive: the nose points up."),
+    ("roll", "Roll", "degrees", 5, "Positive: the head is turned clockwise in the image."),
+    (
+        "score",
+        "Detector score",
+        "score",
+        0.01,
+        "BlazeFace's score, 0 to 1, median of the frames where it found the face.",
+    ),
+)
+RANK = (
+    "Clips are ranked by the share of their frames in which a face was found, then by BlazeFace's median score "
+    "(0 to 1; clips that only HOG found a face in come last among equals)."
+)
+POSE = (
+    "Pose is the median over a clip's frames with a face. It is estimated from five of the 68 landmarks, the "
+    "outer eye corners, the tip of the nose and the mouth's corners, with the proportions of an average head "
+    "(MediaPipe's canonical face model) seen from far away. Roll is good to a degree, yaw and pitch to a few: "
+    "read them for what a dataset holds, not for single clips."
+)
+
+
+def report_page(cache: Path, clips_per_group: int) -> bytes:
+    """The page of a cache, UTF-8. clips_per_group: clips on each contact sheet; 0 shows no faces.
+
+    Raises UserError where the cache is unfinished, damaged, or made for other key-points.
+    """
+    info, clips = read_cache_info(cache), read_clips(cache)
+    size = _crop_size(cache, info)
+    figures = clip_figures(cache, clips)
+    sheets = [contact_sheet(group, cache, size) for group in choose_groups(figures, clips_per_group)]
+    sections = {
+        "Labels": label_table(clips, info.labels),
+        "Distributions": _distributions(figures),
+        "Contact sheets": _contact_sheets(sheets, figures),
+        "Unusable clips": unusable_list(clips),
+        "What made this cache": _provenance(info),
+    }
+    return _document(info.dataset, _overview(clips), sections).encode()
+
+
+def check_target(out: Path, cache: Path) -> None:
+    """Raise UserError where a page cannot be put at `out`; not into the cache, whose bytes must not change."""
+    if cache.is_dir() and out.resolve().is_relative_to(cache.resolve()):
+        raise UserError(f"--out {out} lies in the cache, which must stay as it is; give a place outside")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: no such folder: {out.parent}")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file in it")
+
+
+def _document(dataset: str, overview: Html, sections: Mapping[str, Html]) -> Html:
+    style = STYLE.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    ids = {title: title.lower().replace(" ", "-") for title in sections}
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        # The policy holds quotes, which are escaped like any other attribute's.
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"Landmark cache: {dataset}"),
+        Html(f"<style>{style}</style>"),
+    )
+    links = [tag("li", tag("a", title, href=f"#{anchor}")) for title, anchor in ids.items()]
+    body = tag(
+        "body",
+        tag("header", tag("h1", "Landmark cache: ", tag("span", dataset)), overview),
+        tag("nav", tag("ul", *links), aria_label="Sections"),
+        tag(
+            "main",
+            *(tag("section", tag("h2", title), part, id=ids[title]) for title, part in sections.items()),
+        ),
+    )
+    return Html("<!doctype html>\n" + tag("html", head, body, lang="en") + "\n")
+
+
+def _overview(clips: pl.DataFrame) -> Html:
+    counts = summarise(clips)
+    shown = ["clips", *(status for status in STATUSES if status == OK or counts[status]), "frames"]
+    words = {OK: "usable", "frames": "frames kept"}
+    tiles = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in shown]
+    if counts["frames"]:
+        tiles.append(("of them with a face", f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %"))
+    return tag(
+        "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in tiles), class_="tiles"
+    )
+
+
+def _distributions(figures: pl.DataFrame) -> Html:
+    if not len(figures):
+        return tag("p", "No usable clip, so nothing to measure.")
+    charts = []
+    for column, title, unit, smallest, meaning in CHARTS:
+        found = bins(figures[column].drop_nulls(), smallest)
+        charts.append(
+            tag(
+                "figure",
+                tag("h3", title),
+                bar_chart(found, title=title, unit=unit),
+                tag("figcaption", f"{meaning} {describe(found, unit).capitalize()}."),
+            )
+        )
+    return join(
+        tag("p", "How many usable clips have which value; a bar begins at the number under its left edge."),
+        tag("div", *charts, class_="charts"),
+        tag("p", POSE),
+    )
+
+
+def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
+    if not len(figures):
+        return tag("p", "No usable clip, so no crop to show.")
+    if not sheets:
+        return tag("p", "Left out: the report was asked for no clips.")
+    names = [*DLIB18.regions, "no_region"]
+    legend = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
+    return join(
+        tag("p", RANK),
+        tag(
+            "p",
+            "Three frames of each clip: from its beginning, middle and end. Sizes, scores and angles are medians.",
+        ),
+        tag("ul", *legend, class_="legend", aria_label="Colours of the key-points"),
+        *sheets,
+        tag("p", "These are people's faces: pass this page on only as the dataset's licence allows."),
+    )
+
+
+def _provenance(info: CacheInfo) -> Html:
+    tables = {
+        "Settings": {**info.settings, "settings hash": info.settings_hash, "key-points": info.keypoint_set},
+        "Versions": {"cache format": info.format_version, **info.versions},
+        "Model files (sha256)": info.models,
+    }
+    return join(
+        *(
+            tag(
+                "table",
+                tag("caption", title),
+                tag(
+                    "tbody",
+                    *(
+                        tag("tr", tag("th", name, scope="row"), tag("td", value, class_="path"))
+                        for name, value in _text(rows.items())
+                    ),
+                ),
+            )
+            for title, rows in tables.items()
+        )
+    )
+
+
+def _text(pairs: Any) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in pairs]
+
+
+def _crop_size(cache: Path, info: CacheInfo) -> int:
+    """Side of the crops, checked: it is a stranger's number until then."""
+    if info.keypoint_set != DLIB18.name:
+        raise UserError(f"{cache} holds the key-points {info.keypoint_set!r}, not {DLIB18.name!r}")
+    size = info.settings.get("size")
+    if not isinstance(size, int) or not 1 <= size <= 4096:
+        raise UserError(f"{cache} has no sound crop size in cache.json ({size!r}); make this cache again")
+    return size

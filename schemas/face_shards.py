@@ -1,0 +1,78 @@
+"""Read a face shard: any clip by one memory-mapped access, checked before it is used.
+
+A cache may come from a stranger, so nothing in it is believed: ids, counts and sizes are compared.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from schemas.cache import SHARD_FILES, faces_schema
+from schemas.errors import UserError
+from schemas.keypoints import DLIB18
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredClip:
+    """One clip as it lies in the cache: m JPEGs (views of the mapped file), key-points in crop pixels."""
+
+    crops: list[memoryview]
+    keypoints: np.ndarray  # (m, 18, 2) float32
+    detected: np.ndarray  # (m,) bool
+
+
+class ShardReader:
+    """Random access to the clips of a cache by (shard, row)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[int, object] = {}
+
+    def __getstate__(self) -> dict:
+        return {"_folder": self._folder, "_open": {}}
+
+    def read(self, shard: int, row: int, clip_id: str) -> StoredClip:
+        """The clip at a row of a shard, which must be the one named.
+
+        Raises UserError where the shard is missing, damaged, or holds another clip there.
+        """
+        import pyarrow as pa
+
+        path = self._folder / SHARD_FILES["faces"].format(shard)
+        try:
+            batch = self._reader(shard, path).get_batch(row)
+            batch.validate(full=True)
+            return _stored_clip(batch, clip_id)
+        except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
+            reason = str(error).split("\n")[0]
+            raise UserError(f"{path}, clip {clip_id}: {reason}; make this cache again") from None
+
+    def _reader(self, shard: int, path: Path):
+        import pyarrow as pa
+
+        if shard not in self._open:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            for column in faces_schema():  # later versions of the format may add columns, never change one
+                if reader.schema.field(column.name).type != column.type:
+                    raise ValueError(f"the column {column.name} has the type of something else")
+            self._open[shard] = reader
+        return self._open[shard]
+
+
+def _stored_clip(batch, clip_id: str) -> StoredClip:
+    if batch.num_rows != 1 or batch.column("clip_id")[0].as_py() != clip_id:
+        raise ValueError("another clip lies in its place")
+    crops = batch.column("crops").values
+    detected = batch.column("detected").values.to_numpy(zero_copy_only=False)
+    keypoints = batch.column("keypoints").values.to_numpy()
+    frames = len(crops)
+    if not frames or len(detected) != frames or len(keypoints) != frames * DLIB18.count * 2:
+        raise ValueError("its crops and key-points differ in number")
+    if not np.isfinite(keypoints).all():
+        raise ValueError("a key-point is not a number")
+    return StoredClip(
+        crops=[memoryview(crop.as_buffer()).cast("B") for crop in crops],
+        keypoints=keypoints.reshape(frames, DLIB18.count, 2),
+        detected=detected,
+    )
