@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from schemas.commands import Program
+from schemas.commands import Program, resumable
 
 MODELS_OPTION = click.option(
     "--models",
@@ -64,6 +64,9 @@ def models(models_folder: Path | None, as_json: bool) -> None:
     "--margin", type=float, default=0.1, show_default=True, help="Border around the face, a share of it."
 )
 @click.option(
+    "--shard-clips", type=int, default=256, show_default=True, help="Clips in a shard, done as a whole."
+)
+@click.option(
     "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
 )
 @click.option(
@@ -72,6 +75,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
 @MODELS_OPTION
 @JSON_OPTION
+@resumable
 def extract(
     source: Path,
     cache: Path,

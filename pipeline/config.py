@@ -17,6 +17,7 @@ class ExtractConfig:
     size: side of the square crops, pixels (16–1024).
     margin: border around the face on every side, as a share of the face region (0–2).
     quality: of the crops' JPEG (1–100).
+    shard_clips: clips in a shard, what is done or redone as a whole (1–100000).
     """
 
     frames: int = 32
@@ -24,6 +25,7 @@ class ExtractConfig:
     size: int = 128
     margin: float = 0.1
     quality: int = 95
+    shard_clips: int = 256
 
     def __post_init__(self) -> None:
         limits = {
@@ -32,6 +34,7 @@ class ExtractConfig:
             "size": (16, 1024),
             "margin": (0, 2),
             "quality": (1, 100),
+            "shard_clips": (1, 100_000),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -46,6 +49,10 @@ class ExtractConfig:
     def crop_settings(self) -> dict[str, Any]:
         """What the crops depend on beside the landmarks."""
         return {"size": self.size, "margin": self.margin, "quality": self.quality}
+
+    def shard_settings(self) -> dict[str, Any]:
+        """What the cutting into shards depends on."""
+        return {"shard_clips": self.shard_clips}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

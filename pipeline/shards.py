@@ -10,8 +10,17 @@ import polars as pl
 
 from pipeline.clip import ExtractedClip
 from pipeline.plan import Shard
-from schemas.cache import COMMIT_FILE, LANDMARKS_SCHEMA, RESULTS_SCHEMA, SHARD_FILES, faces_schema
-from schemas.files import atomic_file, file_sha256, write_atomic
+from schemas.cache import (
+    CLIPS_FILE,
+    COMMIT_FILE,
+    INFO_FILE,
+    LANDMARKS_SCHEMA,
+    RESULTS_SCHEMA,
+    SEAL_FILE,
+    SHARD_FILES,
+    faces_schema,
+)
+from schemas.files import atomic_file, file_sha256, remove_durably, temporary_name, write_atomic
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
@@ -22,7 +31,7 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
     named = list(zip(shard.clip_ids, clips, strict=True))
     usable = [(clip_id, clip) for clip_id, clip in named if clip.track]
     commit = cache / COMMIT_FILE.format(shard.index)
-    commit.unlink(missing_ok=True)  # an old commit must not vouch for new files
+    remove_durably(commit)  # an old commit must not vouch for new files
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
@@ -44,6 +53,27 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
         },
     }
     write_atomic(commit, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def leftovers(cache: Path, shards: int) -> list[Path]:
+    """What a finished cache of so many shards must not hold: later shards, and what killed runs were writing.
+
+    Commits come first, so that no commit ever vouches for a file that is already gone. Files that no
+    extraction makes are not among them.
+    """
+    kinds = {"commits": COMMIT_FILE, **SHARD_FILES}
+    late, unfinished = [], [temporary_name(cache / name) for name in (INFO_FILE, CLIPS_FILE, SEAL_FILE)]
+    for kind in ("commits", *SHARD_FILES):
+        for path in sorted((cache / kind).iterdir()):
+            name = path.name.removeprefix(".").removesuffix(".tmp")
+            digits = name.split(".")[0]
+            if not digits.isdecimal() or kinds[kind].format(int(digits)) != f"{kind}/{name}":
+                continue
+            if path == temporary_name(path.with_name(name)):
+                unfinished.append(path)
+            elif path.name == name and int(digits) >= shards:
+                late.append(path)
+    return [*late, *(path for path in unfinished if path.exists())]
 
 
 def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) -> None:

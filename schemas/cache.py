@@ -5,7 +5,8 @@ clips.parquet            one row per clip of the manifest, usable or not
 clips/00000.parquet      what was found out about the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
 landmarks/00000.parquet  one row per usable clip and frame, in source pixels
-commits/00000.json       written last; a shard without a valid commit does not exist
+commits/00000.json       written after its shard; a shard without a valid commit does not exist
+seal.json                written last of all; a cache without it is unfinished
 """
 
 import json
@@ -19,7 +20,6 @@ import polars as pl
 from schemas.errors import UserError
 
 FORMAT_VERSION = 1
-CLIPS_PER_SHARD = 256
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -35,6 +35,7 @@ SHARD_FILES = {
     "landmarks": "landmarks/{:05d}.parquet",
 }
 COMMIT_FILE = "commits/{:05d}.json"
+SEAL_FILE = "seal.json"  # sha256 of cache.json, clips.parquet, all commits, and of itself
 
 # What an extraction finds out about a clip; the columns of a shard's own clip table.
 RESULTS_SCHEMA = pl.Schema(
