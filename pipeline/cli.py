@@ -133,6 +133,35 @@ def extract(
 
 
 @main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@JSON_OPTION
+def verify(cache: Path, as_json: bool) -> None:
+    """Check every byte of CACHE: checksums, schemas, counts and cross-references. Reads only."""
+    import json
+    from dataclasses import asdict
+
+    from pipeline import verify as check
+    from pipeline.report import one_line
+
+    findings = list(check.verify(cache))
+    counts = None if findings else asdict(check.count(cache))
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        click.echo(
+            json.dumps({"cache": str(cache), "holds": not findings, "counts": counts, "findings": found})
+        )
+    elif counts:
+        click.echo(
+            f"{cache} holds: {counts['clips']} clips, {counts['shards']} shards, {counts['files']} files"
+        )
+    else:
+        for finding in findings:
+            click.echo(one_line(f"{finding.file}: {finding.wrong}"))
+    if findings:
+        raise SystemExit(1)
+
+
+@main.command()
 @MODELS_OPTION
 def doctor(models_folder: Path | None) -> None:
     """Say what this machine has and lacks, and how to mend each."""

@@ -176,7 +176,7 @@ def _read_results(cache: Path, index: int) -> pl.DataFrame:
         committed = json.loads(commit.read_bytes())["files"][str(path.relative_to(cache))]
         if file_sha256(path) != committed["sha256"]:
             raise ValueError
-        return pl.read_parquet(path).select(layout.RESULTS_SCHEMA.names())
+        return pl.read_parquet(path, glob=False).select(layout.RESULTS_SCHEMA.names())
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         raise UserError(f"{path} is damaged; remove {commit} and run again to make this shard anew") from None
 

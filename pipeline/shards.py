@@ -11,16 +11,15 @@ import polars as pl
 from pipeline.clip import ExtractedClip
 from pipeline.plan import Shard
 from schemas.cache import (
-    CLIPS_FILE,
     COMMIT_FILE,
-    INFO_FILE,
     LANDMARKS_SCHEMA,
     RESULTS_SCHEMA,
-    SEAL_FILE,
     SHARD_FILES,
     faces_schema,
+    is_unfinished_file,
+    shard_of,
 )
-from schemas.files import atomic_file, file_sha256, remove_durably, temporary_name, write_atomic
+from schemas.files import atomic_file, file_sha256, remove_durably, write_atomic
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
@@ -61,19 +60,16 @@ def leftovers(cache: Path, shards: int) -> list[Path]:
     Commits come first, so that no commit ever vouches for a file that is already gone. Files that no
     extraction makes are not among them.
     """
-    kinds = {"commits": COMMIT_FILE, **SHARD_FILES}
-    late, unfinished = [], [temporary_name(cache / name) for name in (INFO_FILE, CLIPS_FILE, SEAL_FILE)]
-    for kind in ("commits", *SHARD_FILES):
-        for path in sorted((cache / kind).iterdir()):
-            name = path.name.removeprefix(".").removesuffix(".tmp")
-            digits = name.split(".")[0]
-            if not digits.isdecimal() or kinds[kind].format(int(digits)) != f"{kind}/{name}":
-                continue
-            if path == temporary_name(path.with_name(name)):
-                unfinished.append(path)
-            elif path.name == name and int(digits) >= shards:
-                late.append(path)
-    return [*late, *(path for path in unfinished if path.exists())]
+    late, unfinished = [], []
+    names = (path.relative_to(cache).as_posix() for path in sorted(cache.rglob("*")) if path.is_file())
+    for name in filter(is_unfinished_file, names):
+        index = shard_of(name)
+        if name.endswith(".tmp"):
+            unfinished.append(cache / name)
+        elif index is not None and index >= shards:
+            late.append(cache / name)
+    commits = cache / COMMIT_FILE
+    return [*sorted(late, key=lambda path: path.parent != commits.parent), *unfinished]
 
 
 def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) -> None:

@@ -12,12 +12,13 @@ seal.json                written last of all; a cache without it is unfinished
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
 
 from schemas.errors import UserError
+from schemas.files import temporary_name
 
 FORMAT_VERSION = 1
 
@@ -119,21 +120,44 @@ class CacheInfo:
         return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
 
 
+def shard_of(name: str) -> int | None:
+    """The shard to which a file of a cache (relative to it) belongs by its name; None where to none."""
+    digits = PurePosixPath(name).name.split(".")[0]
+    if not digits.isdecimal():
+        return None
+    index = int(digits)
+    names = [form.format(index) for form in (COMMIT_FILE, *SHARD_FILES.values())]
+    return index if name in names else None
+
+
+def is_unfinished_file(name: str) -> bool:
+    """Whether a file (relative to a cache) may be there while an extraction is not finished."""
+    path = PurePosixPath(name)
+    whole = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
+    known = shard_of(whole) is not None or whole in (INFO_FILE, CLIPS_FILE, SEAL_FILE)
+    return known and Path(name) in (Path(whole), temporary_name(Path(whole)))
+
+
+def require_cache(cache: Path) -> None:
+    """Raises UserError where a folder is no cache."""
+    if not cache.is_dir():
+        raise UserError(
+            f"no such cache folder: {cache} (make it with `pipeline extract SOURCE --out {cache}`)"
+        )
+    if not (cache / INFO_FILE).is_file():
+        raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}")
+
+
 def read_cache_info(cache: Path) -> CacheInfo:
     """Read and check `cache.json`.
 
     Raises UserError where the folder is no cache, or one of another format version.
     """
     path = cache / INFO_FILE
-    if not cache.is_dir():
-        raise UserError(
-            f"no such cache folder: {cache} (make it with `pipeline extract SOURCE --out {cache}`)"
-        )
+    require_cache(cache)
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path} is damaged: it is not JSON; make the cache again") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if not isinstance(version, int):
@@ -157,7 +181,7 @@ def read_clips(cache: Path) -> pl.DataFrame:
     if not path.exists():
         raise UserError(f"{cache} is not finished: it has no {CLIPS_FILE}; run its `pipeline extract` again")
     try:
-        clips = pl.read_parquet(path)
+        clips = pl.read_parquet(path, glob=False)
     except pl.exceptions.PolarsError as error:
         raise UserError(
             f"{path} is damaged ({str(error).splitlines()[0]}); run `pipeline extract` again"
