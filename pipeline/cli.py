@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from schemas.commands import Program
+from schemas.commands import Program, resumable
 
 MODELS_OPTION = click.option(
     "--models",
@@ -85,6 +85,9 @@ def models(models_folder: Path | None, as_json: bool) -> None:
     help="A cache (or what `share` wrote) whose landmarks are taken where it knows a clip. Repeatable.",
 )
 @click.option(
+    "--shard-clips", type=int, default=256, show_default=True, help="Clips in a shard, done as a whole."
+)
+@click.option(
     "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
 )
 @click.option(
@@ -93,6 +96,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
 @MODELS_OPTION
 @JSON_OPTION
+@resumable
 def extract(
     source: Path,
     cache: Path,
@@ -202,6 +206,35 @@ def share(cache: Path, out: Path) -> None:
 
     clips = copy_tables(cache, out)
     click.echo(f"landmarks of {clips} clips in {out}, for `pipeline extract SOURCE --reuse {out}`")
+
+
+@main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@JSON_OPTION
+def verify(cache: Path, as_json: bool) -> None:
+    """Check every byte of CACHE: checksums, schemas, counts and cross-references. Reads only."""
+    import json
+    from dataclasses import asdict
+
+    from pipeline import verify as check
+    from pipeline.report import one_line
+
+    findings = list(check.verify(cache))
+    counts = None if findings else asdict(check.count(cache))
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        click.echo(
+            json.dumps({"cache": str(cache), "holds": not findings, "counts": counts, "findings": found})
+        )
+    elif counts:
+        click.echo(
+            f"{cache} holds: {counts['clips']} clips, {counts['shards']} shards, {counts['files']} files"
+        )
+    else:
+        for finding in findings:
+            click.echo(one_line(f"{finding.file}: {finding.wrong}"))
+    if findings:
+        raise SystemExit(1)
 
 
 @main.command()

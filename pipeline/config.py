@@ -23,6 +23,7 @@ class ExtractConfig:
     align: "similarity" turns the eyes level, "box" cuts the box out as it is.
     quality: of the crops' JPEG (1–100).
     blendshapes: add MediaPipe's 52 expression scores of every frame.
+    shard_clips: clips in a shard, what is done or redone as a whole (1–100000).
     """
 
     frames: int = 32
@@ -33,6 +34,7 @@ class ExtractConfig:
     align: str = SIMILARITY
     quality: int = 95
     blendshapes: bool = False
+    shard_clips: int = 256
 
     def __post_init__(self) -> None:
         limits = {
@@ -41,6 +43,7 @@ class ExtractConfig:
             "size": (16, 1024),
             "margin": (0, 2),
             "quality": (1, 100),
+            "shard_clips": (1, 100_000),
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)

@@ -1,7 +1,11 @@
 """A dataset's folder to a finished cache: manifest, plan, clips over workers, shards, clips table."""
 
+import errno
+import io
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from data_manifest.datasets import Manifest
-from pipeline import plan, shards, workers
+from pipeline import plan, seal, shards, workers
 from pipeline.clip import ExtractedClip
 from pipeline.config import ExtractConfig, settings_hash
 from pipeline.models import MODEL_FILES, ModelPaths
@@ -17,7 +21,7 @@ from pipeline.reuse import Reuse
 from schemas import cache as layout
 from schemas.cache import CacheInfo
 from schemas.errors import UserError
-from schemas.files import atomic_file, write_atomic
+from schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
 from schemas.keypoints import DLIB18
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
@@ -53,7 +57,7 @@ def extract(
     """
     info = describe_cache(manifest, config)
     prepare_cache(cache, info)
-    planned = plan.plan_shards(manifest.clips)
+    planned = plan.plan_shards(manifest.clips, config.shard_clips)
     to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
@@ -66,7 +70,8 @@ def extract(
 
     if to_do:
         results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits, reuse)
-        _write_as_finished(cache, to_do, results, info.settings_hash, count)
+        with closing(results):  # ends the workers, whatever happens
+            write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned)
     return Outcome(clips=clips, extracted=extracted, reused=reused)
 
@@ -96,33 +101,70 @@ def prepare_cache(cache: Path, info: CacheInfo) -> None:
 
     Raises UserError where it was not, where the folder holds something else, or cannot be written.
     """
+    found = None
     if (cache / layout.INFO_FILE).exists():
         found = layout.read_cache_info(cache)
         if found.settings_hash != info.settings_hash:
             raise UserError(f"{cache} was made with {_difference(found, info)}; give another --out")
         info = CacheInfo(**{**vars(info), "versions": found.versions})
-        if found == info:
-            return
-    elif cache.exists() and (not cache.is_dir() or any(cache.iterdir())):
+    elif cache.exists() and not _is_empty(cache):
         raise UserError(f"{cache} exists and is not a landmark cache; give another --out")
-    try:
+    with _writing(cache):
         for name in (*layout.SHARD_FILES.values(), layout.COMMIT_FILE):
             (cache / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cache / layout.INFO_FILE, info.to_json())
-    except OSError as error:
-        raise UserError(f"cannot write the cache {cache}: {error.strerror}; give another --out") from None
+        if found != info:
+            seal.remove_seal(cache)
+            write_atomic(cache / layout.INFO_FILE, info.to_json())
+
+
+def write_as_finished(
+    cache: Path,
+    to_do: Sequence[plan.Shard],
+    results: Iterator[tuple[workers.Key, ExtractedClip]],
+    settings: str,
+    on_clip: Callable[[ExtractedClip], None] = lambda clip: None,
+) -> None:
+    """Write and commit each shard as soon as its last clip is there; `results` may come in any order.
+
+    Raises UserError where the cache cannot be written; what is committed stays.
+    """
+    by_index = {shard.index: shard for shard in to_do}
+    collected: dict[int, dict[int, ExtractedClip]] = {}
+    with _writing(cache):
+        seal.remove_seal(cache)
+    for (index, place), clip in results:
+        on_clip(clip)
+        shard, done = by_index[index], collected.setdefault(index, {})
+        done[place] = clip
+        if len(done) == len(shard.clip_ids):
+            with _writing(cache):
+                shards.write_shard(cache, shard, [done[i] for i in range(len(done))], settings)
+            del collected[index]
 
 
 def finalize(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard]) -> pl.DataFrame:
-    """Join the shards' results with the manifest into `clips.parquet`, and return that table."""
-    files = [cache / layout.SHARD_FILES["clips"].format(shard.index) for shard in planned]
-    results = pl.concat([pl.read_parquet(file) for file in files])
+    """Join the shards' results with the manifest into `clips.parquet`, seal the cache, return that table.
+
+    What a killed run or a longer manifest has left behind is removed. A finished cache is left as it is.
+    Raises UserError where a shard's table is damaged or the cache cannot be written.
+    """
+    results = pl.concat([_read_results(cache, shard.index) for shard in planned])
     clips = manifest.clips.join(results, on="clip_id", how="left", maintain_order="left")
     clips = clips.select(layout.CLIPS_SCHEMA.names())
+    content = io.BytesIO()
+    clips.write_parquet(content)
     target = cache / layout.CLIPS_FILE
-    if not target.exists() or not pl.read_parquet(target).equals(clips):
-        with atomic_file(target) as file:
-            clips.write_parquet(file)
+    with _writing(cache):
+        leftovers = shards.leftovers(cache, len(planned))
+        same = target.exists() and target.read_bytes() == content.getvalue()
+        if leftovers or not same:
+            seal.remove_seal(cache)
+            for path in leftovers:
+                remove_durably(path)
+        if not same:
+            write_atomic(target, content.getvalue())
+        if seal.read_seal(cache) is None:
+            seal.write_seal(cache, len(planned))
     return clips
 
 
@@ -132,22 +174,38 @@ def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
             yield (shard.index, place), source / path
 
 
-def _write_as_finished(
-    cache: Path,
-    to_do: Sequence[plan.Shard],
-    results: Iterator[tuple[tuple[int, int], ExtractedClip]],
-    settings: str,
-    on_clip: Callable[[ExtractedClip], None],
-) -> None:
-    by_index = {shard.index: shard for shard in to_do}
-    collected: dict[int, dict[int, ExtractedClip]] = {}
-    for (index, place), clip in results:
-        on_clip(clip)
-        shard, done = by_index[index], collected.setdefault(index, {})
-        done[place] = clip
-        if len(done) == len(shard.clip_ids):
-            shards.write_shard(cache, shard, [done[i] for i in range(len(done))], settings)
-            del collected[index]
+def _is_empty(cache: Path) -> bool:
+    """Whether a folder holds nothing, or only what a run leaves that was killed before its `cache.json`."""
+    own = {(cache / name).parent for name in (*layout.SHARD_FILES.values(), layout.COMMIT_FILE)}
+    begun = temporary_name(cache / layout.INFO_FILE)
+    return cache.is_dir() and all(
+        path == begun or (path in own and path.is_dir() and not any(path.iterdir()))
+        for path in cache.iterdir()
+    )
+
+
+def _read_results(cache: Path, index: int) -> pl.DataFrame:
+    path = cache / layout.SHARD_FILES["clips"].format(index)
+    commit = cache / layout.COMMIT_FILE.format(index)
+    try:
+        committed = json.loads(commit.read_bytes())["files"][str(path.relative_to(cache))]
+        if file_sha256(path) != committed["sha256"]:
+            raise ValueError
+        return pl.read_parquet(path, glob=False).select(layout.RESULTS_SCHEMA.names())
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+        raise UserError(f"{path} is damaged; remove {commit} and run again to make this shard anew") from None
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Say of a failure to write what it means for the cache. Raises UserError in place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        advice = "give another --out"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "make room and run the same command again, finished shards are kept"
+        raise UserError(f"cannot write the cache {cache}: {error.strerror}; {advice}") from None
 
 
 def _difference(found: CacheInfo, asked: CacheInfo) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.cache import CLIPS_PER_SHARD, COMMIT_FILE
+from schemas.cache import COMMIT_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class Shard:
         return hashlib.sha256(json.dumps([self.clip_ids, self.paths]).encode()).hexdigest()
 
 
-def plan_shards(clips: pl.DataFrame) -> list[Shard]:
-    """Cut a manifest table into shards of CLIPS_PER_SHARD."""
+def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
+    """Cut a manifest table into shards of `shard_clips`; the last may hold fewer."""
     return [
         Shard(index=index, clip_ids=part["clip_id"].to_list(), paths=part["path"].to_list())
-        for index, part in enumerate(clips.select("clip_id", "path").iter_slices(CLIPS_PER_SHARD))
+        for index, part in enumerate(clips.select("clip_id", "path").iter_slices(shard_clips))
     ]
 
 

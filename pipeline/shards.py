@@ -10,8 +10,16 @@ import polars as pl
 
 from pipeline.clip import ExtractedClip
 from pipeline.plan import Shard
-from schemas.cache import COMMIT_FILE, LANDMARKS_SCHEMA, RESULTS_SCHEMA, SHARD_FILES, faces_schema
-from schemas.files import atomic_file, file_sha256, write_atomic
+from schemas.cache import (
+    COMMIT_FILE,
+    LANDMARKS_SCHEMA,
+    RESULTS_SCHEMA,
+    SHARD_FILES,
+    faces_schema,
+    is_unfinished_file,
+    shard_of,
+)
+from schemas.files import atomic_file, file_sha256, remove_durably, write_atomic
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
@@ -22,7 +30,7 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
     named = list(zip(shard.clip_ids, clips, strict=True))
     usable = [(clip_id, clip) for clip_id, clip in named if clip.track]
     commit = cache / COMMIT_FILE.format(shard.index)
-    commit.unlink(missing_ok=True)  # an old commit must not vouch for new files
+    remove_durably(commit)  # an old commit must not vouch for new files
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
@@ -44,6 +52,24 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
         },
     }
     write_atomic(commit, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def leftovers(cache: Path, shards: int) -> list[Path]:
+    """What a finished cache of so many shards must not hold: later shards, and what killed runs were writing.
+
+    Commits come first, so that no commit ever vouches for a file that is already gone. Files that no
+    extraction makes are not among them.
+    """
+    late, unfinished = [], []
+    names = (path.relative_to(cache).as_posix() for path in sorted(cache.rglob("*")) if path.is_file())
+    for name in filter(is_unfinished_file, names):
+        index = shard_of(name)
+        if name.endswith(".tmp"):
+            unfinished.append(cache / name)
+        elif index is not None and index >= shards:
+            late.append(cache / name)
+    commits = cache / COMMIT_FILE
+    return [*sorted(late, key=lambda path: path.parent != commits.parent), *unfinished]
 
 
 def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) -> None:

@@ -5,21 +5,22 @@ clips.parquet            one row per clip of the manifest, usable or not
 clips/00000.parquet      what was found out about the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
 landmarks/00000.parquet  one row per usable clip and frame, in source pixels
-commits/00000.json       written last; a shard without a valid commit does not exist
+commits/00000.json       written after its shard; a shard without a valid commit does not exist
+seal.json                written last of all; a cache without it is unfinished
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
 
 from schemas.errors import UserError
+from schemas.files import temporary_name
 
 FORMAT_VERSION = 1
-CLIPS_PER_SHARD = 256
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -35,6 +36,7 @@ SHARD_FILES = {
     "landmarks": "landmarks/{:05d}.parquet",
 }
 COMMIT_FILE = "commits/{:05d}.json"
+SEAL_FILE = "seal.json"  # sha256 of cache.json, clips.parquet, all commits, and of itself
 
 # What an extraction finds out about a clip; the columns of a shard's own clip table.
 RESULTS_SCHEMA = pl.Schema(
@@ -130,9 +132,38 @@ INFO_TYPES = {
     "keypoint_set": str,
     "settings": dict,
     "settings_hash": str,
+    "landmark_hash": str,
     "versions": dict,
     "models": dict,
 }
+
+
+def shard_of(name: str) -> int | None:
+    """The shard to which a file of a cache (relative to it) belongs by its name; None where to none."""
+    digits = PurePosixPath(name).name.split(".")[0]
+    if not digits.isdecimal():
+        return None
+    index = int(digits)
+    names = [form.format(index) for form in (COMMIT_FILE, *SHARD_FILES.values())]
+    return index if name in names else None
+
+
+def is_unfinished_file(name: str) -> bool:
+    """Whether a file (relative to a cache) may be there while an extraction is not finished."""
+    path = PurePosixPath(name)
+    whole = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
+    known = shard_of(whole) is not None or whole in (INFO_FILE, CLIPS_FILE, SEAL_FILE)
+    return known and Path(name) in (Path(whole), temporary_name(Path(whole)))
+
+
+def require_cache(cache: Path) -> None:
+    """Raises UserError where a folder is no cache."""
+    if not cache.is_dir():
+        raise UserError(
+            f"no such cache folder: {cache} (make it with `pipeline extract SOURCE --out {cache}`)"
+        )
+    if not (cache / INFO_FILE).is_file():
+        raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}")
 
 
 def read_cache_info(cache: Path) -> CacheInfo:
@@ -141,14 +172,9 @@ def read_cache_info(cache: Path) -> CacheInfo:
     Raises UserError where the folder is no cache, or one of another format version.
     """
     path = cache / INFO_FILE
-    if not cache.is_dir():
-        raise UserError(
-            f"no such cache folder: {cache} (make it with `pipeline extract SOURCE --out {cache}`)"
-        )
+    require_cache(cache)
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}") from None
     except (ValueError, RecursionError):
         raise UserError(f"{path} is damaged: it is not JSON; make the cache again") from None
     version = content.get("format_version") if isinstance(content, dict) else None
@@ -177,7 +203,7 @@ def read_clips(cache: Path) -> pl.DataFrame:
     if not path.exists():
         raise UserError(f"{cache} is not finished: it has no {CLIPS_FILE}; run its `pipeline extract` again")
     try:
-        clips = pl.read_parquet(path)
+        clips = pl.read_parquet(path, glob=False)
     except pl.exceptions.PolarsError as error:
         raise UserError(
             f"{path} is damaged ({str(error).splitlines()[0]}); run `pipeline extract` again"

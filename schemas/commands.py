@@ -1,14 +1,17 @@
 """What both command lines promise: one line for an error, `--debug` for its traceback, fixed exit codes.
 
-0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted.
+0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted, 143 terminated.
 """
 
+import functools
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from schemas.errors import UserError
+from schemas.errors import Interrupted, UserError
 
 
 class Program(click.Group):
@@ -28,9 +31,11 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo(f"\n{ctx.info_name}: interrupted", err=True)
-            sys.exit(130)
+        except KeyboardInterrupt as stop:
+            after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
+            advice = ctx.meta.get("interrupted", "")
+            click.echo(f"{after_echo}{ctx.info_name}: interrupted{advice}", err=True)
+            sys.exit(128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT))
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
@@ -38,6 +43,25 @@ class Program(click.Group):
                 raise
             click.echo(f"{ctx.info_name}: {_printable(describe(error))}", err=True)
             sys.exit(1)
+
+
+def resumable(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that goes on where it was interrupted, and says so. SIGTERM ends it as Ctrl-C does."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> None:
+        def stop(number: int, _frame: object) -> None:
+            raise Interrupted(number)
+
+        context = click.get_current_context()
+        context.meta["interrupted"] = "; the same command goes on from here"
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            command(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return call
 
 
 def describe(error: Exception) -> str:

@@ -15,7 +15,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     The content is on the disk before the name is (fsync, rename, fsync of the folder), so that a machine
     that stops at any moment leaves the old file, the new one, or a `.tmp` that nobody reads.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -25,6 +25,20 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """Where a file lies while it is written. A killed process leaves it; the next writer takes it over."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def remove_durably(path: Path) -> None:
+    """Remove a file if it is there, and return only when a stopping machine cannot bring it back."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
     _sync_folder(path.parent)
 
 

@@ -203,6 +203,6 @@ def test_every_setting_changes_the_hash_that_a_commit_must_match():
 
     manifest = Manifest(dataset="x", labels=(), clips=MANIFEST_SCHEMA.to_frame())
     changes = [{}, {"frames": 31}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]
-    changes += [{"input": "face"}, {"align": "box"}]
+    changes += [{"input": "face"}, {"align": "box"}, {"blendshapes": True}, {"shard_clips": 255}]
     hashes = {describe_cache(manifest, ExtractConfig(**change)).settings_hash for change in changes}
     assert len(hashes) == len(changes) == len(vars(ExtractConfig())) + 1

@@ -1,0 +1,46 @@
+"""The seal of a finished cache: what vouches for the files that no commit vouches for.
+
+A commit holds the sha256 of its shard's files. `seal.json` holds those of the commits, of `cache.json` and of
+`clips.parquet`, and its own; so every byte of a finished cache is vouched for. It is written last and removed
+before anything changes.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, SEAL_FILE
+from schemas.files import file_sha256, remove_durably, write_atomic
+
+
+def sealed_names(shards: int) -> list[str]:
+    """The files that the seal of a cache with so many shards vouches for, relative to the cache."""
+    return [INFO_FILE, CLIPS_FILE, *(COMMIT_FILE.format(index) for index in range(shards))]
+
+
+def write_seal(cache: Path, shards: int) -> None:
+    """Seal a cache whose other files are all written. Raises OSError."""
+    files = {name: file_sha256(cache / name) for name in sealed_names(shards)}
+    write_atomic(cache / SEAL_FILE, _encode(files))
+
+
+def remove_seal(cache: Path) -> None:
+    """To be called before a file of the cache changes: an old seal must not vouch for a new file."""
+    remove_durably(cache / SEAL_FILE)
+
+
+def read_seal(cache: Path) -> dict[str, str] | None:
+    """What the seal says, name → sha256; None where it is missing or is not, byte for byte, what we write."""
+    try:
+        found = (cache / SEAL_FILE).read_bytes()
+        files = json.loads(found)["files"]
+        known = sorted(files) == sorted(sealed_names(len(files) - 2))
+        return files if known and found == _encode(files) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _encode(files: dict[str, Any]) -> bytes:
+    own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({"files": files, "sha256": own}, indent=2, sort_keys=True) + "\n").encode()
