@@ -23,16 +23,29 @@ from schemas.cache import CacheInfo
 from schemas.errors import UserError
 from schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
 from schemas.keypoints import DLIB18
+from schemas.manifest import MANIFEST_SCHEMA
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What an extraction did: the clips table, how many of its clips were extracted by this run, and how many of
-    those took their landmarks from an earlier cache."""
+class Slice:
+    """A fixed share of the shards, for one machine of `count`: number, number + count, …; number from 0."""
 
-    clips: pl.DataFrame
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.count:
+            raise UserError(f"--slice {self.number}/{self.count}: I goes from 0 to N - 1, as in 0/4 … 3/4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an extraction did: the clips table (None where it was one slice of several), how many clips this run
+    extracted, and how many of those took their landmarks from an earlier cache."""
+
+    clips: pl.DataFrame | None
     extracted: int
     reused: int
 
@@ -47,18 +60,21 @@ def extract(
     worker_count: int,
     limits: workers.Limits,
     reuse: Reuse | None = None,
+    part: Slice | None = None,
     on_start: Callable[[int], None] = lambda clips: None,
     on_clip: Callable[[ExtractedClip], None] = lambda clip: None,
 ) -> Outcome:
     """Extract every clip that the cache does not hold yet, and write its clips table.
 
+    part: only these shards, and no clips table; `join_slices` makes that when all are done.
     on_start is told how many clips there are to do, on_clip each finished one.
     Raises UserError where the cache was made with other settings or cannot be written.
     """
     info = describe_cache(manifest, config)
-    prepare_cache(cache, info)
+    prepare_cache(cache, info, manifest.clips)
     planned = plan.plan_shards(manifest.clips, config.shard_clips)
-    to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
+    mine = planned if part is None else planned[part.number :: part.count]
+    to_do = list(plan.shards_to_do(cache, mine, info.settings_hash))
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
     reused = 0
@@ -72,7 +88,7 @@ def extract(
         results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits, reuse)
         with closing(results):  # ends the workers, whatever happens
             write_as_finished(cache, to_do, results, info.settings_hash, count)
-    clips = finalize(cache, manifest, planned)
+    clips = finalize(cache, manifest, planned) if part is None else None
     return Outcome(clips=clips, extracted=extracted, reused=reused)
 
 
@@ -96,8 +112,8 @@ def landmark_hash(config: ExtractConfig) -> str:
     return settings_hash(config.landmark_settings(), {model.name: model.sha256 for model in MODEL_FILES})
 
 
-def prepare_cache(cache: Path, info: CacheInfo) -> None:
-    """Make the cache's folders and its `cache.json`, or check that an existing one was made alike.
+def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
+    """Make the cache's folders, `cache.json` and `manifest.parquet`, or check that an existing one was made alike.
 
     Raises UserError where it was not, where the folder holds something else, or cannot be written.
     """
@@ -115,6 +131,33 @@ def prepare_cache(cache: Path, info: CacheInfo) -> None:
         if found != info:
             seal.remove_seal(cache)
             write_atomic(cache / layout.INFO_FILE, info.to_json())
+        _write_table(cache, layout.MANIFEST_FILE, clips)
+
+
+def join_slices(cache: Path) -> pl.DataFrame:
+    """Finish a cache whose slices are all done: `clips.parquet` and the seal; the clips table.
+
+    Raises UserError where shards are missing, the cache is damaged or cannot be written.
+    """
+    info, manifest = read_plan(cache)
+    planned = plan.plan_shards(manifest.clips, info.settings["shard_clips"])
+    missing = sum(1 for _ in plan.shards_to_do(cache, planned, info.settings_hash))
+    if missing:
+        raise UserError(f"{cache}: {missing} of {len(planned)} shards are not done; run their slices first")
+    return finalize(cache, manifest, planned)
+
+
+def read_plan(cache: Path) -> tuple[CacheInfo, Manifest]:
+    """What a cache, finished or not, is made of. Raises UserError where it is damaged."""
+    info = layout.read_cache_info(cache)
+    path = cache / layout.MANIFEST_FILE
+    try:
+        clips = pl.read_parquet(path, glob=False).select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({type(error).__name__}); run `extract` again"
+        ) from None
+    return info, Manifest(dataset=info.dataset, labels=info.labels, clips=clips)
 
 
 def write_as_finished(
@@ -151,21 +194,26 @@ def finalize(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard]) -> 
     results = pl.concat([_read_results(cache, shard.index) for shard in planned])
     clips = manifest.clips.join(results, on="clip_id", how="left", maintain_order="left")
     clips = clips.select(layout.CLIPS_SCHEMA.names())
-    content = io.BytesIO()
-    clips.write_parquet(content)
-    target = cache / layout.CLIPS_FILE
     with _writing(cache):
         leftovers = shards.leftovers(cache, len(planned))
-        same = target.exists() and target.read_bytes() == content.getvalue()
-        if leftovers or not same:
+        if leftovers:
             seal.remove_seal(cache)
             for path in leftovers:
                 remove_durably(path)
-        if not same:
-            write_atomic(target, content.getvalue())
+        _write_table(cache, layout.CLIPS_FILE, clips)
         if seal.read_seal(cache) is None:
             seal.write_seal(cache, len(planned))
     return clips
+
+
+def _write_table(cache: Path, name: str, table: pl.DataFrame) -> None:
+    """Write one of the cache's own tables, and break its seal, unless the file says so already."""
+    content = io.BytesIO()
+    table.write_parquet(content)
+    target = cache / name
+    if not target.exists() or target.read_bytes() != content.getvalue():
+        seal.remove_seal(cache)
+        write_atomic(target, content.getvalue())
 
 
 def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:

@@ -1,8 +1,8 @@
 """The seal of a finished cache: what vouches for the files that no commit vouches for.
 
-A commit holds the sha256 of its shard's files. `seal.json` holds those of the commits, of `cache.json` and of
-`clips.parquet`, and its own; so every byte of a finished cache is vouched for. It is written last and removed
-before anything changes.
+A commit holds the sha256 of its shard's files. `seal.json` holds those of the commits, of `cache.json`,
+`manifest.parquet` and `clips.parquet`, and its own; so every byte of a finished cache is vouched for. It is
+written last and removed before anything changes.
 """
 
 import hashlib
@@ -10,13 +10,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, SEAL_FILE
+from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, MANIFEST_FILE, SEAL_FILE
 from schemas.files import file_sha256, remove_durably, write_atomic
+
+SINGLE_FILES = (INFO_FILE, MANIFEST_FILE, CLIPS_FILE)  # beside the commits, what a seal vouches for
 
 
 def sealed_names(shards: int) -> list[str]:
     """The files that the seal of a cache with so many shards vouches for, relative to the cache."""
-    return [INFO_FILE, CLIPS_FILE, *(COMMIT_FILE.format(index) for index in range(shards))]
+    return [*SINGLE_FILES, *(COMMIT_FILE.format(index) for index in range(shards))]
 
 
 def write_seal(cache: Path, shards: int) -> None:
@@ -35,7 +37,7 @@ def read_seal(cache: Path) -> dict[str, str] | None:
     try:
         found = (cache / SEAL_FILE).read_bytes()
         files = json.loads(found)["files"]
-        known = sorted(files) == sorted(sealed_names(len(files) - 2))
+        known = sorted(files) == sorted(sealed_names(len(files) - len(SINGLE_FILES)))
         return files if known and found == _encode(files) else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

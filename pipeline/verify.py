@@ -1,6 +1,6 @@
 """Whether a cache holds: every checksum, schema, count and cross-reference. Reads only.
 
-First the bytes: the seal vouches for `cache.json`, `clips.parquet` and the commits, the commits for their
+First the bytes: the seal vouches for the single files and the commits, the commits for their
 shards' files. Then the content of those files whose bytes hold (`verify_content`), which finds what was wrong
 before it was written, or made up: a cache may come from a stranger.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 
 from pipeline import verify_content as content
-from pipeline.seal import read_seal, sealed_names
+from pipeline.seal import SINGLE_FILES, read_seal, sealed_names
 from schemas import cache as layout
-from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, CacheInfo
+from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, MANIFEST_FILE, SEAL_FILE, SHARD_FILES, CacheInfo
 from schemas.files import file_sha256
 
 
@@ -52,7 +52,7 @@ def verify(cache: Path) -> Iterator[Finding]:
     info = None
     if INFO_FILE not in checks.findings:
         info = checks.run(INFO_FILE, content.check_info, layout.read_cache_info(cache))
-    shards = list(range(len(sealed) - 2)) if sealed else _committed_shards(present)
+    shards = list(range(len(sealed) - len(SINGLE_FILES))) if sealed else _committed_shards(present)
     commits, results = {}, {}
     for index in shards:
         file = COMMIT_FILE.format(index)
@@ -60,13 +60,16 @@ def verify(cache: Path) -> Iterator[Finding]:
         results[index] = _check_shard(checks, index, commits[index], info)
     if SEAL_FILE in present:  # an unfinished extraction may still have an older table
         checks.run(CLIPS_FILE, content.check_clips, cache / CLIPS_FILE, info, commits, results)
+        paths = cache / MANIFEST_FILE, cache / CLIPS_FILE
+        if CLIPS_FILE not in checks.findings:
+            checks.run(MANIFEST_FILE, content.check_manifest, *paths)
     yield from (Finding(file=file, wrong=wrong) for file, wrong in checks.findings.items())
     yield from _strays(present, shards)
 
 
 def count(cache: Path) -> Counts:
     """Count what a cache that was verified holds. Raises UserError where it is not finished."""
-    shards = len(read_seal(cache) or {}) - 2
+    shards = len(read_seal(cache) or {}) - len(SINGLE_FILES)
     files = len(sealed_names(shards)) + 1 + shards * len(SHARD_FILES)
     return Counts(clips=len(layout.read_clips(cache)), shards=shards, files=files)
 
@@ -159,7 +162,7 @@ def _committed_shards(present: Mapping[str, bool]) -> list[int]:
 def _strays(present: Mapping[str, bool], shards: list[int]) -> Iterator[Finding]:
     """Files that the cache does not consist of; what an unfinished extraction leaves is none of them."""
     names = [COMMIT_FILE, *SHARD_FILES.values()]
-    expected = {INFO_FILE, CLIPS_FILE, SEAL_FILE, *(name.format(i) for i in shards for name in names)}
+    expected = {*SINGLE_FILES, SEAL_FILE, *(name.format(i) for i in shards for name in names)}
     for name in sorted(present.keys() - expected):
         if SEAL_FILE in present or not layout.is_unfinished_file(name):
             yield Finding(file=name, wrong="it is not part of the cache")

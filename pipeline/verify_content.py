@@ -24,6 +24,7 @@ from schemas.cache import (
     faces_schema,
 )
 from schemas.keypoints import DLIB18
+from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA, VIDEO
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
 SHA256 = "[0-9a-f]{64}"
@@ -258,6 +259,14 @@ def check_clips(
         if commit is not None:
             shard = Shard(index=index, clip_ids=part["clip_id"].to_list(), paths=part["path"].to_list())
             _require(shard.clip_list_hash == commit.clip_list_hash, f"shard {index} was made of other clips")
+
+
+def check_manifest(path: Path, clips_path: Path) -> None:
+    """Check that the manifest says what `clips.parquet`, which holds, says of the same clips."""
+    manifest, clips = _read_table(path, MANIFEST_SCHEMA), pl.read_parquet(clips_path, glob=False)
+    shared = [name for name in MANIFEST_SCHEMA.names() if name in clips.columns]
+    _require(manifest.select(shared).equals(clips.select(shared)), "it does not say what clips.parquet says")
+    _each(manifest, pl.col("kind").is_in([VIDEO, FRAME_FOLDER]), "its kind is unknown")
 
 
 def _is_inside(path: str) -> bool:

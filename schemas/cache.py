@@ -1,6 +1,7 @@
 """The landmark cache on disk: file names, columns, statuses, `cache.json`.
 
 cache.json               what made the cache: dataset, labels, settings, versions, model files
+manifest.parquet         the dataset as it was read: one row per clip, paths relative to its folder
 clips.parquet            one row per clip of the manifest, usable or not
 clips/00000.parquet      what was found out about the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
@@ -30,6 +31,7 @@ STATUSES = (OK, NO_FACE, UNDECODABLE, QUARANTINED)
 
 INFO_FILE = "cache.json"
 CLIPS_FILE = "clips.parquet"
+MANIFEST_FILE = "manifest.parquet"
 SHARD_FILES = {
     "clips": "clips/{:05d}.parquet",
     "faces": "faces/{:05d}.arrow",
@@ -152,7 +154,7 @@ def is_unfinished_file(name: str) -> bool:
     """Whether a file (relative to a cache) may be there while an extraction is not finished."""
     path = PurePosixPath(name)
     whole = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
-    known = shard_of(whole) is not None or whole in (INFO_FILE, CLIPS_FILE, SEAL_FILE)
+    known = shard_of(whole) is not None or whole in (INFO_FILE, MANIFEST_FILE, CLIPS_FILE, SEAL_FILE)
     return known and Path(name) in (Path(whole), temporary_name(Path(whole)))
 
 
