@@ -1,6 +1,9 @@
 """`pipeline`: raw clips to a landmark cache. Commands parse, call and print; imports wait until they are needed."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +16,55 @@ MODELS_OPTION = click.option(
     help="Folder with the model files (also: DFER_MODELS).",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
+
+MEANS = (
+    click.option(
+        "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
+    ),
+    click.option(
+        "--worker-memory",
+        type=float,
+        default=2,
+        show_default=True,
+        help="GB until a worker's clip is given up.",
+    ),
+    click.option(
+        "--reuse",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A cache (or what `share` wrote) whose landmarks are taken where it knows a clip. Repeatable.",
+    ),
+    MODELS_OPTION,
+)
+
+
+def means_options(command: Callable) -> Callable:
+    """The options that do not change the cache, gathered into one argument `means`."""
+
+    @functools.wraps(command)
+    def gathered(**arguments: Any) -> None:
+        names = ("clip_timeout", "worker_memory", "reuse", "models_folder")
+        means = {name: arguments.pop(name) for name in names}
+        command(**arguments, means=means)
+
+    for option in reversed(MEANS):
+        gathered = option(gathered)
+    return gathered
+
+
+class SliceType(click.ParamType):
+    """I/N as two numbers."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        try:
+            number, count = (int(part) for part in value.split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 0/4", param, ctx)
+        return number, count
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,34 +131,25 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 )
 @click.option("--blendshapes", is_flag=True, help="Add MediaPipe's 52 expression scores of every frame.")
 @click.option(
-    "--reuse",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A cache (or what `share` wrote) whose landmarks are taken where it knows a clip. Repeatable.",
-)
-@click.option(
     "--shard-clips", type=int, default=256, show_default=True, help="Clips in a shard, done as a whole."
 )
 @click.option(
-    "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
+    "--slice", "part", type=SliceType(), help="Do only every N-th shard from the I-th on (I from 0)."
 )
-@click.option(
-    "--worker-memory", type=float, default=2, show_default=True, help="GB until a worker's clip is given up."
-)
+@click.option("--dask", "address", help="Address of a Dask scheduler to run the shards on.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
-@MODELS_OPTION
+@means_options
 @JSON_OPTION
 @resumable
 def extract(
     source: Path,
     cache: Path,
     workers: int | None,
-    reuse: tuple[Path, ...],
-    clip_timeout: float,
-    worker_memory: float,
-    models_folder: Path | None,
+    part: tuple[int, int] | None,
+    address: str | None,
     strict: bool,
     as_json: bool,
+    means: dict,
     **settings: float | str,
 ) -> None:
     """Extract every clip below SOURCE into a landmark cache.
@@ -114,53 +157,48 @@ def extract(
     SOURCE is CREMA-D's folder of videos, or any tree with a folder per label: videos, GIFs or folders of
     images. Run it again to go on after an interruption; what is done is kept.
     """
-    import json
-
-    from rich.console import Console
-
-    from data_manifest.datasets import read_manifest
-    from pipeline import report
+    from pipeline import session
     from pipeline.config import ExtractConfig
-    from pipeline.extract import default_workers, landmark_hash
-    from pipeline.extract import extract as run
-    from pipeline.models import obtain_all
-    from pipeline.progress import clip_progress
-    from pipeline.reuse import open_reuse
-    from pipeline.workers import Limits
+    from pipeline.extract import Slice, default_workers
 
+    if address and (part or workers):
+        raise click.UsageError("--dask goes without --slice and --workers")
     config = ExtractConfig(**settings)
-    limits = Limits(clip_timeout=clip_timeout, worker_memory=round(1e9 * worker_memory))
-    manifest = read_manifest(source)
-    with clip_progress() as (on_start, on_clip):
-        outcome = run(
-            manifest,
-            source,
-            cache,
-            config,
-            obtain_all(models_folder),
-            worker_count=workers or default_workers(),
-            limits=limits,
-            reuse=open_reuse(reuse, landmark_hash(config)),
-            on_start=on_start,
-            on_clip=on_clip,
-        )
-    counts = report.summarise(outcome.clips)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {"cache": str(cache), "extracted": outcome.extracted, "reused": outcome.reused, **counts},
-                indent=2,
-            )
-        )
-    elif not outcome.extracted:
-        click.echo(f"nothing to do: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
+    chosen = session.Means(**means)
+    if address:
+        outcome = session.extract_on_cluster(source, cache, config, chosen, address)
     else:
-        report.print_summary(outcome.clips, Console())
-        if reuse:
-            click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
-        click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
-    if strict and counts["ok"] < counts["clips"]:
+        share = Slice(number=part[0], count=part[1]) if part else None
+        outcome = session.extract_here(source, cache, config, chosen, workers or default_workers(), share)
+    if not session.show(outcome, cache, as_json) and strict:
         raise SystemExit(3)
+
+
+@main.command(hidden=True)
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("index", type=int)
+@means_options
+@resumable
+def shard(cache: Path, source: Path, index: int, means: dict) -> None:
+    """Extract shard INDEX of a CACHE that was begun elsewhere (what `--dask` runs)."""
+    from pipeline import session
+    from pipeline.workers import die_with_parent
+
+    die_with_parent()
+    session.extract_shard(cache, source, index, session.Means(**means))
+
+
+@main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@JSON_OPTION
+def finalize(cache: Path, as_json: bool) -> None:
+    """Join the slices of CACHE, when all are done, into a finished cache."""
+    from pipeline import session
+    from pipeline.extract import Outcome, join_slices
+
+    clips = join_slices(cache)
+    session.show(Outcome(clips=clips, extracted=len(clips), reused=None), cache, as_json)
 
 
 @main.command("report")

@@ -43,11 +43,11 @@ class Slice:
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What an extraction did: the clips table (None where it was one slice of several), how many clips this run
-    extracted, and how many of those took their landmarks from an earlier cache."""
+    extracted, and how many of those took their landmarks from an earlier cache (None: not known)."""
 
     clips: pl.DataFrame | None
     extracted: int
-    reused: int
+    reused: int | None
 
 
 def extract(
@@ -70,9 +70,7 @@ def extract(
     on_start is told how many clips there are to do, on_clip each finished one.
     Raises UserError where the cache was made with other settings or cannot be written.
     """
-    info = describe_cache(manifest, config)
-    prepare_cache(cache, info, manifest.clips)
-    planned = plan.plan_shards(manifest.clips, config.shard_clips)
+    info, planned = begin(manifest, cache, config)
     mine = planned if part is None else planned[part.number :: part.count]
     to_do = list(plan.shards_to_do(cache, mine, info.settings_hash))
     extracted = sum(len(shard.clip_ids) for shard in to_do)
@@ -90,6 +88,37 @@ def extract(
             write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned) if part is None else None
     return Outcome(clips=clips, extracted=extracted, reused=reused)
+
+
+def begin(manifest: Manifest, cache: Path, config: ExtractConfig) -> tuple[CacheInfo, list[plan.Shard]]:
+    """Prepare a cache for an extraction: what it is made of, and all its shards. Raises UserError."""
+    info = describe_cache(manifest, config)
+    prepare_cache(cache, info, manifest.clips)
+    return info, plan.plan_shards(manifest.clips, config.shard_clips)
+
+
+def extract_shard(
+    cache: Path, source: Path, index: int, models: ModelPaths, limits: workers.Limits, reuse: Reuse | None
+) -> None:
+    """Extract one shard of a cache that was begun elsewhere, with one worker, unless it is committed already.
+
+    Raises UserError where the cache was begun with other models or settings than this program has.
+    """
+    info, manifest = read_plan(cache)
+    try:
+        config = ExtractConfig(**info.settings)
+    except TypeError:
+        raise UserError(f"{cache} has settings that this version does not know: use one version") from None
+    if describe_cache(manifest, config).settings_hash != info.settings_hash:
+        raise UserError(f"{cache} was begun with other models or another version: use one version everywhere")
+    planned = plan.plan_shards(manifest.clips, config.shard_clips)
+    if not 0 <= index < len(planned):
+        raise UserError(f"{cache} has no shard {index}: it has {len(planned)}")
+    to_do = list(plan.shards_to_do(cache, [planned[index]], info.settings_hash))
+    if to_do:
+        results = workers.extract_clips(_tasks(to_do, source), config, models, 1, limits, reuse)
+        with closing(results):
+            write_as_finished(cache, to_do, results, info.settings_hash)
 
 
 def describe_cache(manifest: Manifest, config: ExtractConfig) -> CacheInfo:

@@ -6,13 +6,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.clip import ExtractedClip
-from schemas.cache import OK
-
 
 @contextmanager
-def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[ExtractedClip], None]]]:
-    """Give the two callbacks of `pipeline.extract.extract`, which move the bar."""
+def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
+    """Two callbacks that move the bar: how many clips there are; how many are done, and unusable among them."""
     console = Console(stderr=True)
     columns = (
         TextColumn("extracting"),
@@ -28,9 +25,9 @@ def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[Extracted
         def on_start(clips: int) -> None:
             progress.update(task, total=clips)
 
-        def on_clip(clip: ExtractedClip) -> None:
+        def on_clip(clips: int, bad: int) -> None:
             nonlocal unusable
-            unusable += clip.status != OK
-            progress.update(task, advance=1, unusable=unusable)
+            unusable += bad
+            progress.update(task, advance=clips, unusable=unusable)
 
         yield on_start, on_clip

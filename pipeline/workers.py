@@ -7,6 +7,7 @@ process, and then given up with a reason. Nothing else is lost or done twice.
 
 import contextlib
 import os
+import signal
 import sys
 import time
 import warnings
@@ -196,18 +197,21 @@ class _Worker:
         return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)
 
 
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent is killed, which then cannot do it (Linux only)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def _prepare_process(note: Path, parent: int) -> None:
     """Make a worker process quiet, mortal and known."""
     # What native libraries write to stderr would tear the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    if sys.platform == "linux":
-        # A parent that is killed cannot end its workers; the kernel does it then.
-        import ctypes
-        import signal
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+    die_with_parent()
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
     note.write_text(str(os.getpid()))

@@ -25,6 +25,12 @@ def cli() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
+def program() -> Callable[[str], Path]:
+    """Where an installed program is."""
+    return lambda name: BIN / name
+
+
+@pytest.fixture(scope="session")
 def sample_clips(cli, tmp_path_factory) -> Path:
     """The six CREMA-D clips."""
     folder = tmp_path_factory.mktemp("sample") / "clips"

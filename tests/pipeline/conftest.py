@@ -89,3 +89,9 @@ def make_cache(tmp_path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def faulty_decoder() -> dict[str, str]:
+    """The environment in which decord fails as `faulty/decord` says."""
+    return {"PYTHONPATH": str(Path(__file__).parent / "faulty")}

@@ -1,0 +1,117 @@
+"""What the extracting commands do: read the dataset, extract here or on a cluster, say what came of it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from data_manifest.datasets import read_manifest
+from pipeline import cluster, extract, plan, report
+from pipeline.config import ExtractConfig
+from pipeline.models import ModelPaths, obtain_all
+from pipeline.progress import clip_progress
+from pipeline.reuse import Reuse, open_reuse
+from pipeline.workers import Limits
+from schemas.cache import OK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """With what it is extracted; none of it changes the cache. worker_memory: GB; clip_timeout: seconds."""
+
+    models_folder: Path | None
+    reuse: tuple[Path, ...]
+    clip_timeout: float
+    worker_memory: float
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(clip_timeout=self.clip_timeout, worker_memory=round(1e9 * self.worker_memory))
+
+    def open(self, landmark_hash: str) -> tuple[ModelPaths, Reuse | None]:
+        """The model files and the earlier caches, checked. Raises UserError."""
+        return obtain_all(self.models_folder), open_reuse(self.reuse, landmark_hash)
+
+    def as_options(self) -> list[str]:
+        """The same as options of `pipeline shard`."""
+        folders = [("--models", self.models_folder)] if self.models_folder else []
+        folders += [("--reuse", folder) for folder in self.reuse]
+        numbers = [("--clip-timeout", self.clip_timeout), ("--worker-memory", self.worker_memory)]
+        places = [part for name, folder in folders for part in (name, str(folder.resolve()))]
+        return [*places, *(str(part) for option in numbers for part in option)]
+
+
+def extract_here(
+    source: Path,
+    cache: Path,
+    config: ExtractConfig,
+    means: Means,
+    worker_count: int,
+    part: extract.Slice | None,
+) -> extract.Outcome:
+    """Extract a dataset, or one slice of it, with worker processes of this machine. Raises UserError."""
+    limits = means.limits
+    manifest = read_manifest(source)
+    models, reuse = means.open(extract.landmark_hash(config))
+    with clip_progress() as (on_start, on_clip):
+        return extract.extract(
+            manifest,
+            source,
+            cache,
+            config,
+            models,
+            worker_count=worker_count,
+            limits=limits,
+            reuse=reuse,
+            part=part,
+            on_start=on_start,
+            on_clip=lambda clip: on_clip(1, clip.status != OK),
+        )
+
+
+def extract_on_cluster(
+    source: Path, cache: Path, config: ExtractConfig, means: Means, address: str
+) -> extract.Outcome:
+    """Extract a dataset on the Dask cluster at an address. Raises UserError."""
+    _ = means.limits  # refuse wrong ones before anything is made
+    manifest = read_manifest(source)
+    info, planned = extract.begin(manifest, cache, config)
+    to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
+    shards = [(shard.index, len(shard.clip_ids)) for shard in to_do]
+    if shards:
+        with clip_progress() as (on_start, on_clip):
+            on_start(sum(clips for _, clips in shards))
+            options = means.as_options()
+            cluster.run_on_cluster(address, cache, source, shards, options, lambda clips: on_clip(clips, 0))
+    clips = extract.finalize(cache, manifest, planned)
+    return extract.Outcome(clips=clips, extracted=sum(clips for _, clips in shards), reused=None)
+
+
+def extract_shard(cache: Path, source: Path, index: int, means: Means) -> None:
+    """Extract one shard of a cache that was begun elsewhere. Raises UserError."""
+    info, _ = extract.read_plan(cache)
+    models, reuse = means.open(info.landmark_hash)
+    extract.extract_shard(cache, source, index, models, means.limits, reuse)
+
+
+def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
+    """Print what came of an extraction; whether every clip is usable, as far as that is known."""
+    counts = report.summarise(outcome.clips) if outcome.clips is not None else {}
+    if as_json:
+        done = {"cache": str(cache), "extracted": outcome.extracted, "reused": outcome.reused}
+        click.echo(json.dumps({**done, **counts}, indent=2))
+    elif outcome.clips is None:
+        click.echo(
+            f"this slice is done ({outcome.extracted} clips extracted now); after the last one: "
+            f"pipeline finalize {cache}"
+        )
+    elif not outcome.extracted:
+        click.echo(f"nothing to do: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
+    else:
+        report.print_summary(outcome.clips, Console())
+        if outcome.reused:
+            click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
+        click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
+    return not counts or counts["ok"] == counts["clips"]
