@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def clips(astronaut_video, tmp_path):
 
 
 def extract(cli, source, cache, *options):
-    outcome = cli("pipeline", "extract", source, "--out", cache, "--json", *options, PYTHONPATH=str(FAULTY))
+    path = os.pathsep.join([str(FAULTY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    outcome = cli("pipeline", "extract", source, "--out", cache, "--json", *options, PYTHONPATH=path)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stderr == ""
     rows = layout.read_clips(cache).select("path", "status", "reason").rows()
