@@ -33,8 +33,10 @@ def run_on_cluster(
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UserError("--dask needs the extra: pip install 'dfer-keypoints[dask]'") from None
+    if not address.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise UserError(f"--dask {address}: an address looks like tcp://10.0.0.1:8786")
     try:
-        client = Client(address, timeout=20, set_as_default=False)
+        client = Client(address, timeout=20)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(f"--dask {address}: no scheduler answers ({type(error).__name__})") from None
     with client:
