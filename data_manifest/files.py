@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO
 
 VIDEO_SUFFIXES = frozenset(
@@ -27,7 +28,7 @@ def find_clips(root: Path) -> list[FoundClip]:
     """Walk `root` in sorted order; a folder that holds images is one clip, any other video file is one.
 
     Hidden files and folders are passed over; links to folders are not followed, so a loop cannot trap it.
-    Raises OSError where a folder cannot be read.
+    Raises OSError where a folder cannot be read, UserError where a name is not UTF-8.
     """
     clips = []
     for folder, subfolders, files in os.walk(root, onerror=_raise):
@@ -36,9 +37,20 @@ def find_clips(root: Path) -> list[FoundClip]:
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in visible) and here.parts:
             clips.append(FoundClip(path=here, kind=FRAME_FOLDER))
+        for name in (here.name, *visible):
+            _check_name(here / name)
         videos = (name for name in visible if Path(name).suffix.lower() in VIDEO_SUFFIXES)
         clips += [FoundClip(path=here / name, kind=VIDEO) for name in videos]
     return clips
+
+
+def _check_name(path: PurePosixPath) -> None:
+    """Tables and JSON hold text. Raises UserError for a name that is none."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise UserError(f"{shown}: its name is not UTF-8; rename it") from None
 
 
 def _raise(error: OSError) -> None:
