@@ -43,7 +43,12 @@ def make_cache(tmp_path) -> Callable[..., Path]:
             "keypoint_set": "dlib18",
             "settings": {"size": SIZE},
         }
-        info |= {"settings_hash": "0" * 64, "versions": {"polars": "1.2.3"}, "models": {"m.dat": "f" * 64}}
+        info |= {
+            "settings_hash": "0" * 64,
+            "landmark_hash": "0" * 64,
+            "versions": {"polars": "1.2.3"},
+            "models": {"m.dat": "f" * 64},
+        }
         (folder / "cache.json").write_bytes(CacheInfo(**{**info, **changes}).to_json())
         rows = []
         for shard in range(-(-len(specs) // PER_SHARD)):

@@ -190,7 +190,7 @@ def test_a_kill_at_steps_of_the_whole_command_leaves_no_process_and_the_same_byt
     manifest = read_manifest(tiny_clips)
     finish_extract(tmp_path / "whole")
     expected = contents(tmp_path / "whole")
-    for step, kept in (("2:before", 0), ("9:after", 0), ("18:after", 1), ("31:after", 2), ("46:before", 3)):
+    for step, kept in (("2:before", 0), ("9:after", 0), ("21:after", 1), ("34:after", 2), ("49:before", 3)):
         cache = tmp_path / step
         process = start_extract(cache, KILL_AT=step, KILL_BELOW=str(cache))
         process.communicate(timeout=60)

@@ -68,10 +68,10 @@ def flip(path, generator):
 def test_a_good_cache_holds_and_is_counted(cli, good_cache):
     outcome = cli("pipeline", "verify", good_cache)
     assert (outcome.returncode, outcome.stderr) == (0, "")
-    assert outcome.stdout == f"{good_cache} holds: 6 clips, 3 shards, 15 files\n"
-    assert len(files(good_cache)) == 15
+    assert outcome.stdout == f"{good_cache} holds: 6 clips, 3 shards, 16 files\n"
+    assert len(files(good_cache)) == 16
     answer = json.loads(cli("pipeline", "verify", good_cache, "--json").stdout)
-    assert answer["holds"] and answer["counts"] == {"clips": 6, "shards": 3, "files": 15}
+    assert answer["holds"] and answer["counts"] == {"clips": 6, "shards": 3, "files": 16}
 
 
 def test_one_flipped_bit_anywhere_is_found_and_its_file_named(cache):
@@ -86,8 +86,15 @@ def test_one_flipped_bit_anywhere_is_found_and_its_file_named(cache):
 
 def test_the_command_names_every_damaged_file_on_a_line_and_exits_with_1(cli, cache):
     generator = random.Random(5)
-    damaged = ["cache.json", "clips.parquet", "commits/00002.json", "faces/00001.arrow", "seal.json"]
-    for name in damaged[1:4]:
+    damaged = [
+        "cache.json",
+        "manifest.parquet",
+        "clips.parquet",
+        "commits/00002.json",
+        "faces/00001.arrow",
+        "seal.json",
+    ]
+    for name in damaged[2:5]:
         flip(cache / name, generator)
     outcome = cli("pipeline", "verify", cache)
     assert outcome.returncode == 1 and outcome.stderr == ""

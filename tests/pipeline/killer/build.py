@@ -12,9 +12,7 @@ from pipeline import extract, plan
 
 def build(cache: Path, manifest, config, clips: dict) -> None:
     """clips: path → ExtractedClip, for every path of the manifest."""
-    info = extract.describe_cache(manifest, config)
-    extract.prepare_cache(cache, info)
-    planned = plan.plan_shards(manifest.clips, config.shard_clips)
+    info, planned = extract.begin(manifest, cache, config)
     to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
     results = (((s.index, place), clips[path]) for s in to_do for place, path in enumerate(s.paths))
     if to_do:
