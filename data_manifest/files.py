@@ -18,17 +18,19 @@ IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 @dataclass(frozen=True, kw_only=True)
 class FoundClip:
-    """A clip on disk: its path relative to the dataset's root, and VIDEO or FRAME_FOLDER."""
+    """A clip on disk: its path relative to the dataset's root, VIDEO or FRAME_FOLDER, a video's size in bytes
+    (None where it cannot be asked)."""
 
     path: PurePosixPath
     kind: str
+    bytes: int | None = None
 
 
 def find_clips(root: Path) -> list[FoundClip]:
     """Walk `root` in sorted order; a folder that holds images is one clip, any other video file is one.
 
     Hidden files and folders are passed over; links to folders are not followed, so a loop cannot trap it.
-    Raises OSError where a folder cannot be read, UserError where a name is not UTF-8.
+    Raises UserError where a folder cannot be read or a name is not UTF-8.
     """
     clips = []
     for folder, subfolders, files in os.walk(root, onerror=_raise):
@@ -40,7 +42,9 @@ def find_clips(root: Path) -> list[FoundClip]:
         for name in (here.name, *visible):
             _check_name(here / name)
         videos = (name for name in visible if Path(name).suffix.lower() in VIDEO_SUFFIXES)
-        clips += [FoundClip(path=here / name, kind=VIDEO) for name in videos]
+        clips += [
+            FoundClip(path=here / name, kind=VIDEO, bytes=_size(Path(folder) / name)) for name in videos
+        ]
     return clips
 
 
@@ -53,5 +57,12 @@ def _check_name(path: PurePosixPath) -> None:
         raise UserError(f"{shown}: its name is not UTF-8; rename it") from None
 
 
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None  # a broken link; the clip's own row will say so
+
+
 def _raise(error: OSError) -> None:
-    raise error
+    raise UserError(f"{error.filename}: {error.strerror}; make it readable or move it away") from None

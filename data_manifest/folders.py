@@ -32,6 +32,7 @@ def _row(clip: FoundClip, has_splits: bool) -> dict:
         "clip_id": str(clip.path),
         "path": str(clip.path),
         "kind": clip.kind,
+        "bytes": clip.bytes,
         "label": labels[0] if labels else None,
         "split": split,
     }

@@ -136,6 +136,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @click.option(
     "--slice", "part", type=SliceType(), help="Do only every N-th shard from the I-th on (I from 0)."
 )
+@click.option("--retry", is_flag=True, help="Make the shards again that hold quarantined clips.")
 @click.option("--dask", "address", help="Address of a Dask scheduler to run the shards on.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
 @means_options
@@ -147,6 +148,7 @@ def extract(
     workers: int | None,
     part: tuple[int, int] | None,
     address: str | None,
+    retry: bool,
     strict: bool,
     as_json: bool,
     means: dict,
@@ -161,15 +163,17 @@ def extract(
     from pipeline.config import ExtractConfig
     from pipeline.extract import Slice, default_workers
 
-    if address and (part or workers):
-        raise click.UsageError("--dask goes without --slice and --workers")
+    if address and (part or workers or retry):
+        raise click.UsageError("--dask goes without --slice, --workers and --retry")
     config = ExtractConfig(**settings)
     chosen = session.Means(**means)
     if address:
         outcome = session.extract_on_cluster(source, cache, config, chosen, address)
     else:
         share = Slice(number=part[0], count=part[1]) if part else None
-        outcome = session.extract_here(source, cache, config, chosen, workers or default_workers(), share)
+        outcome = session.extract_here(
+            source, cache, config, chosen, workers or default_workers(), share, retry
+        )
     if not session.show(outcome, cache, as_json) and strict:
         raise SystemExit(3)
 

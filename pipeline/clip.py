@@ -87,6 +87,9 @@ def extract_clip(
 
 def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
     """Load the models into this process, so that no clip's time includes it. Raises UserError."""
+    import av  # noqa: F401 (a decoder that does not load is the machine's fault, not the first clip's)
+    import decord  # noqa: F401
+
     blank = np.zeros((96, 96, 3), np.uint8)
     faces.detect(blank, models.landmarker, config)
     landmarks.find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)

@@ -4,6 +4,7 @@ Frames are read one at a time and in order, so that a clip costs one frame of me
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -78,14 +79,22 @@ class FrameFolder:
 
 def _images(folder: Path) -> list[Path]:
     files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return sorted(files, key=lambda p: p.name)
+    return sorted(files, key=lambda p: (_numbers(p.stem), p.name))
+
+
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """A key that puts frame 10 behind frame 9, with or without leading zeros."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _read_image(path: Path) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # which Pillow would clip to white
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return np.array(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError("an image of the folder cannot be decoded") from error

@@ -61,11 +61,13 @@ def extract(
     limits: workers.Limits,
     reuse: Reuse | None = None,
     part: Slice | None = None,
+    retry: bool = False,
     on_start: Callable[[int], None] = lambda clips: None,
     on_clip: Callable[[ExtractedClip], None] = lambda clip: None,
 ) -> Outcome:
     """Extract every clip that the cache does not hold yet, and write its clips table.
 
+    retry: make the shards again that hold quarantined clips.
     part: only these shards, and no clips table; `join_slices` makes that when all are done.
     on_start is told how many clips there are to do, on_clip each finished one.
     Raises UserError where the cache was made with other settings or cannot be written.
@@ -73,6 +75,9 @@ def extract(
     info, planned = begin(manifest, cache, config)
     mine = planned if part is None else planned[part.number :: part.count]
     to_do = list(plan.shards_to_do(cache, mine, info.settings_hash))
+    if retry:
+        again = _with_quarantined(cache, [shard for shard in mine if shard not in to_do])
+        to_do = sorted([*to_do, *again], key=lambda shard: shard.index)
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
     reused = 0
@@ -83,7 +88,9 @@ def extract(
         on_clip(clip)
 
     if to_do:
-        results = workers.extract_clips(_tasks(to_do, source), config, models, worker_count, limits, reuse)
+        results = workers.extract_clips(
+            _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
+        )
         with closing(results):  # ends the workers, whatever happens
             write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned) if part is None else None
@@ -152,6 +159,8 @@ def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
         if found.settings_hash != info.settings_hash:
             raise UserError(f"{cache} was made with {_difference(found, info)}; give another --out")
         info = CacheInfo(**{**vars(info), "versions": found.versions})
+        if (cache / layout.MANIFEST_FILE).exists():
+            _refuse_other_clips(cache, clips)
     elif cache.exists() and not _is_empty(cache):
         raise UserError(f"{cache} exists and is not a landmark cache; give another --out")
     with _writing(cache):
@@ -249,6 +258,18 @@ def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
     for shard in to_do:
         for place, path in enumerate(shard.paths):
             yield (shard.index, place), source / path
+
+
+def _with_quarantined(cache: Path, committed: Sequence[plan.Shard]) -> list[plan.Shard]:
+    statuses = ((shard, _read_results(cache, shard.index)["status"]) for shard in committed)
+    return [shard for shard, status in statuses if layout.QUARANTINED in status]
+
+
+def _refuse_other_clips(cache: Path, clips: pl.DataFrame) -> None:
+    """A cache whose clips are all others than those asked for now is somebody's, not an older state of this one."""
+    _, manifest = read_plan(cache)
+    if len(manifest.clips) and not manifest.clips["clip_id"].is_in(clips["clip_id"].implode()).any():
+        raise UserError(f"{cache} was made from other clips; give another --out")
 
 
 def _is_empty(cache: Path) -> bool:

@@ -26,6 +26,7 @@ CANDIDATES = 8  # faces of a frame that take part in following; a crowd's smalle
 # Measured on faceless animation: BlazeFace's false finds score up to 0.61, its true ones on tiles 0.75–0.97.
 CONFIDENT_SCORE = 0.7
 FACES_BEFORE = 3  # faces of the frame before that are looked for first
+SMALLEST_FRAME = 16  # pixels; below it there is no face, and HOG's and BlazeFace's scaling fail
 SMALLEST_TILE = 160  # pixels; a face that fills less of a smaller tile is too small to have 68 landmarks
 
 
@@ -62,6 +63,8 @@ def detect(
     that is a face crop already (`--input face`) the whole frame instead of these two.
     before: the faces of the frame before, around which the first tiles are laid.
     """
+    if min(frame.shape[:2]) < SMALLEST_FRAME:
+        return []
     found = _blazeface(frame, landmarker, config.min_score)
     if not found and config.input == FACE:
         height, width = frame.shape[:2]
@@ -151,7 +154,7 @@ def _hog(frame: np.ndarray) -> list[Detection]:
     height, width = frame.shape[:2]
     shrink = max(1.0, max(height, width) / HOG_LONGEST_SIDE)
     if shrink > 1:
-        size = round(width / shrink), round(height / shrink)
+        size = max(1, round(width / shrink)), max(1, round(height / shrink))
         frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
     boxes, scores, _ = _hog_detector().run(frame, 0, 0.0)
     return [

@@ -95,7 +95,10 @@ MODEL_FILES = (LANDMARKER, PREDICTOR, RECOGNISER)
 
 
 def find(model: ModelFile, folder: Path | None = None) -> Path | None:
-    """The file's place, unchecked; None where it is not here. `folder` comes first, then DFER_MODELS."""
+    """The file's place, unchecked; None where it is not here. `folder` comes first, then DFER_MODELS.
+
+    Raises UserError where `folder` is none.
+    """
     return next((path for path in _candidates(model, folder) if path.exists()), None)
 
 
@@ -115,8 +118,6 @@ def obtain(model: ModelFile, folder: Path | None = None) -> Path:
 
 def obtain_all(folder: Path | None = None) -> ModelPaths:
     """All model files, checked. Raises UserError as `obtain` does."""
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"--models {folder}: no such folder")
     return ModelPaths(
         landmarker=obtain(LANDMARKER, folder),
         predictor=obtain(PREDICTOR, folder),
@@ -130,6 +131,8 @@ def user_folder() -> Path:
 
 
 def _candidates(model: ModelFile, folder: Path | None) -> list[Path]:
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--models {folder}: no such folder")
     chosen = [folder] if folder else []
     if os.environ.get(MODELS_VARIABLE):
         chosen.append(Path(os.environ[MODELS_VARIABLE]))

@@ -13,23 +13,26 @@ from schemas.cache import COMMIT_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A fixed run of clips in manifest order. clip_ids and paths have the same length."""
+    """A fixed run of clips in manifest order: ids, paths, sizes in bytes (None for folders), of the same length."""
 
     index: int
     clip_ids: list[str]
     paths: list[str]
+    sizes: list[int | None]
 
     @property
     def clip_list_hash(self) -> str:
-        """sha256 of the ids and paths: a commit holds only for the clips that it was made of."""
-        return hashlib.sha256(json.dumps([self.clip_ids, self.paths]).encode()).hexdigest()
+        """sha256 of all three: a commit holds only for the clips that it was made of."""
+        return hashlib.sha256(json.dumps([self.clip_ids, self.paths, self.sizes]).encode()).hexdigest()
 
 
 def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
     """Cut a manifest table into shards of `shard_clips`; the last may hold fewer."""
     return [
-        Shard(index=index, clip_ids=part["clip_id"].to_list(), paths=part["path"].to_list())
-        for index, part in enumerate(clips.select("clip_id", "path").iter_slices(shard_clips))
+        Shard(
+            index=index, **dict(zip(("clip_ids", "paths", "sizes"), (c.to_list() for c in part), strict=True))
+        )
+        for index, part in enumerate(clips.select("clip_id", "path", "bytes").iter_slices(shard_clips))
     ]
 
 
@@ -46,5 +49,5 @@ def is_committed(cache: Path, shard: Shard, settings_hash: str) -> bool:
         return agrees and all(
             (cache / name).stat().st_size == file["bytes"] for name, file in commit["files"].items()
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False

@@ -28,7 +28,7 @@ class Means:
 
     @property
     def limits(self) -> Limits:
-        return Limits(clip_timeout=self.clip_timeout, worker_memory=round(1e9 * self.worker_memory))
+        return Limits(clip_timeout=self.clip_timeout, worker_memory=1e9 * self.worker_memory)
 
     def open(self, landmark_hash: str) -> tuple[ModelPaths, Reuse | None]:
         """The model files and the earlier caches, checked. Raises UserError."""
@@ -50,6 +50,7 @@ def extract_here(
     means: Means,
     worker_count: int,
     part: extract.Slice | None,
+    retry: bool,
 ) -> extract.Outcome:
     """Extract a dataset, or one slice of it, with worker processes of this machine. Raises UserError."""
     limits = means.limits
@@ -66,6 +67,7 @@ def extract_here(
             limits=limits,
             reuse=reuse,
             part=part,
+            retry=retry,
             on_start=on_start,
             on_clip=lambda clip: on_clip(1, clip.status != OK),
         )
@@ -114,4 +116,8 @@ def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
         if outcome.reused:
             click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
         click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
+    if counts.get("quarantined") and not as_json:
+        click.echo(
+            f"{counts['quarantined']} quarantined clips: the same command with --retry tries them again"
+        )
     return not counts or counts["ok"] == counts["clips"]

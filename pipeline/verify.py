@@ -61,8 +61,8 @@ def verify(cache: Path) -> Iterator[Finding]:
     if SEAL_FILE in present:  # an unfinished extraction may still have an older table
         checks.run(CLIPS_FILE, content.check_clips, cache / CLIPS_FILE, info, commits, results)
         paths = cache / MANIFEST_FILE, cache / CLIPS_FILE
-        if CLIPS_FILE not in checks.findings:
-            checks.run(MANIFEST_FILE, content.check_manifest, *paths)
+        if CLIPS_FILE not in checks.findings and info:
+            checks.run(MANIFEST_FILE, content.check_manifest, *paths, info, commits)
     yield from (Finding(file=file, wrong=wrong) for file, wrong in checks.findings.items())
     yield from _strays(present, shards)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.plan import Shard
+from pipeline.plan import plan_shards
 from schemas.cache import (
     CLIPS_SCHEMA,
     LANDMARKS_SCHEMA,
@@ -257,16 +257,19 @@ def check_clips(
             same = part.select(RESULTS_SCHEMA.names()).equals(table.select(RESULTS_SCHEMA.names()))
             _require(same, f"it does not say of shard {index} what the shard's own table says")
         if commit is not None:
-            shard = Shard(index=index, clip_ids=part["clip_id"].to_list(), paths=part["path"].to_list())
-            _require(shard.clip_list_hash == commit.clip_list_hash, f"shard {index} was made of other clips")
 
 
-def check_manifest(path: Path, clips_path: Path) -> None:
-    """Check that the manifest says what `clips.parquet`, which holds, says of the same clips."""
+def check_manifest(path: Path, clips_path: Path, info: CacheInfo, commits: Mapping[int, Commit | None]) -> None:
+    """Check that the manifest says what `clips.parquet`, which holds, and the commits say of the same clips."""
     manifest, clips = _read_table(path, MANIFEST_SCHEMA), pl.read_parquet(clips_path, glob=False)
     shared = [name for name in MANIFEST_SCHEMA.names() if name in clips.columns]
     _require(manifest.select(shared).equals(clips.select(shared)), "it does not say what clips.parquet says")
     _each(manifest, pl.col("kind").is_in([VIDEO, FRAME_FOLDER]), "its kind is unknown")
+    for shard in plan_shards(manifest, info.settings["shard_clips"]):
+        commit = commits.get(shard.index)
+        if commit is not None:
+            made = commit.clip_list_hash == shard.clip_list_hash
+            _require(made, f"shard {shard.index} was made of other clips")
 
 
 def _is_inside(path: str) -> bool:

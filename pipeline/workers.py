@@ -29,6 +29,7 @@ from schemas.errors import UserError
 
 POLL_SECONDS = 0.1
 ATTEMPTS = 2
+LOADING_SECONDS = 120.0
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 Key = tuple[int, int]  # (shard, place in the shard)
@@ -40,12 +41,12 @@ class Limits:
     """What one clip may cost. clip_timeout: seconds; worker_memory: resident bytes of the whole worker."""
 
     clip_timeout: float = 60.0
-    worker_memory: int = 2_000_000_000
+    worker_memory: float = 2e9
 
     def __post_init__(self) -> None:
         if not self.clip_timeout > 0:
             raise UserError(f"--clip-timeout {self.clip_timeout}: it must be more than 0 seconds")
-        if self.worker_memory < 500_000_000:
+        if not self.worker_memory >= 5e8:
             raise UserError(f"--worker-memory {self.worker_memory / 1e9}: a worker needs at least 0.5 GB")
 
 
@@ -70,17 +71,21 @@ def extract_clips(
         TemporaryDirectory(prefix="dfer-workers-") as notes,
         contextlib.ExitStack() as stack,
     ):
-        workers = []
+        workers: list[_Worker] = []
+        left = True
         for number in range(count):
             workers.append(_Worker(Path(notes) / str(number), config, models, limits, reuse))
             stack.callback(workers[-1].stop)
         while True:
             check_interrupt()
             for worker in workers:
-                if worker.ready and (task := next(remaining, None)):
-                    worker.give(task)
+                if left and worker.ready:
+                    task = next(remaining, None)
+                    left = task is not None
+                    if task:
+                        worker.give(task)
             busy = [worker.future for worker in workers if worker.task]
-            if not busy and all(worker.ready for worker in workers):
+            if not busy and not left:
                 return
             wait([w.future for w in workers if w.future], timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for worker in workers:
@@ -114,7 +119,7 @@ class _Worker:
         self._note, self._limits = note, limits
         self._config, self._models, self._reuse = config, models, reuse
         self.task: Task | None = None
-        self._attempts = 0
+        self._attempts = self._failed_loads = 0
         self._start()
 
     @property
@@ -133,7 +138,7 @@ class _Worker:
         Raises UserError where the process could not even load the models.
         """
         if not self.future.done():
-            fault = None if self._loading else self._fault()
+            fault = self._fault()
             return self._failed(fault) if fault else None
         try:
             result = self.future.result()
@@ -141,7 +146,7 @@ class _Worker:
             return self._failed("its process died (killed, or crashed in a library)")
         self.future = None
         if self._loading:
-            self._loading = False
+            self._loading, self._failed_loads = False, 0
             if self.task:
                 self._submit()
             return None
@@ -161,7 +166,7 @@ class _Worker:
         )
         with interrupt.children_spared():
             self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
-        self._loading = True
+        self._loading, self._started = True, time.monotonic()
 
     def _submit(self) -> None:
         self._attempts += 1
@@ -169,7 +174,10 @@ class _Worker:
         self.future = self._executor.submit(run_clip, self.task[1], self._config, self._models, self._reuse)
 
     def _fault(self) -> str | None:
-        """Why the running clip must be stopped, if it must."""
+        """Why the process must be stopped, if it must."""
+        if self._loading:
+            too_long = time.monotonic() - self._started > LOADING_SECONDS
+            return "its process did not load the models" if too_long else None
         if time.monotonic() - self._started > self._limits.clip_timeout:
             return f"it took longer than {self._limits.clip_timeout:g} s"
         if self._memory() > self._limits.worker_memory:
@@ -186,12 +194,17 @@ class _Worker:
             return 0
 
     def _failed(self, fault: str) -> tuple[Key, ExtractedClip] | None:
-        """Replace the process; its clip is tried again there, or given up."""
-        if self._loading:
-            raise UserError("a worker process dies while it loads the models; run `pipeline doctor`")
+        """Replace the process; its clip is tried again there, or given up.
+
+        Raises UserError where processes fail while they load the models, again and again.
+        """
+        was_loading = self._loading
+        self._failed_loads = self._failed_loads + 1 if was_loading else 0
+        if self._failed_loads == ATTEMPTS:
+            raise UserError("worker processes fail while they load the models; run `pipeline doctor`")
         self.stop()
         self._start()
-        if self._attempts < ATTEMPTS:
+        if was_loading or self._attempts < ATTEMPTS:
             return None
         (key, _), self.task = self.task, None
         return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)

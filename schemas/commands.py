@@ -4,9 +4,11 @@
 """
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +31,11 @@ class Program(click.Group):
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # a terminal of another encoding shows what it can
+                stream.reconfigure(errors="replace")
+        if sys.stderr is None:  # closed by the caller; libraries write to it all the same
+            sys.stderr = Path(os.devnull).open("w")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

@@ -15,5 +15,6 @@ MANIFEST_SCHEMA = pl.Schema(
         "fold": pl.Int32,  # the fold whose test part the clip belongs to
         "subject": pl.String,
         "scene": pl.String,
+        "bytes": pl.Int64,  # of a video file as it was found: another size is another clip; null for a folder
     }
 )

@@ -72,13 +72,16 @@ def load(path: Path) -> Checkpoint:
             model=content["model"],
             state=content["state"],
         )
-    except KeyError as error:
-        raise UserError(f"{path} is damaged: it lacks {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
 
 
 def restore(checkpoint: Checkpoint) -> DferNetwork:
-    """The checkpoint's network, on the CPU, ready to predict."""
+    """The checkpoint's network, on the CPU, ready to predict. Raises UserError where its weights do not fit."""
     config = checkpoint.config
     network = build(config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed)
-    network.load_state_dict(checkpoint.model)
+    try:
+        network.load_state_dict(checkpoint.model)
+    except (RuntimeError, TypeError, AttributeError):
+        raise UserError("the checkpoint is damaged: its weights are not those of its settings") from None
     return network.eval()

@@ -148,6 +148,8 @@ def evaluate(
 
     from train import report, session
 
+    if predictions:
+        session.check_target(predictions)
     result = session.evaluate_run(run, cache, which, clips, device_name=device, loader_workers=loader_workers)
     if predictions:
         session.write_predictions(predictions, result.predictions)

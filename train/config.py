@@ -142,6 +142,8 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
     sections = {}
     for name, kind in SECTIONS.items():
         values = content.get(name, {})
+        if not isinstance(values, Mapping):
+            raise UserError(f"{origin}: [{name}] is not a section of fields")
         fields = [field.name for field in dataclasses.fields(kind)]
         for key in values:
             if key not in fields:

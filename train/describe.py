@@ -50,13 +50,13 @@ def describe(config: TrainConfig, classes: int) -> list[Part]:
         frames = torch.empty(1, data.num_frames, 3, data.image_size, data.image_size)
         keypoints = torch.empty(1, data.num_frames, network.graph.adjacency.shape[0], 2)
     modules = dict(network.named_modules())
-    for name, module in modules.items():
-        module.register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: _shape(out)}))
+    rows = [("", "network"), *((name, what) for name, what in PARTS if name in modules)]
+    for name, _ in rows:
+        modules[name].register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: _shape(out)}))
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
         network(frames, keypoints)
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
-    rows = [("", "network"), *((name, what) for name, what in PARTS if name in modules)]
     parts = [
         Part(
             name=name or "network",

@@ -30,6 +30,7 @@ from train.shards import Cache, usable
 from train.splits import Split
 
 LAST, BEST, METRICS, SETTINGS, RUN = "last.pt", "best.pt", "metrics.csv", "settings.toml", "run.json"
+RESULTS = ("predictions.csv", "confusion.png")  # of the last epoch, written last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,9 +210,9 @@ def _write_rows(path: Path, rows: list[EpochRow]) -> None:
 def _write_results(
     out: Path, training: Training, predictions: pl.DataFrame, figures: evaluate.Figures
 ) -> None:
-    with atomic_file(out / "predictions.csv") as file:
+    with atomic_file(out / RESULTS[0]) as file:
         predictions.write_csv(file)
     title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch\n{figures.clips} clips"
     if training.split.seen:
         title += " that the network was trained on"
-    plots.confusion_png(out / "confusion.png", figures.confusion, training.labels, title)
+    plots.confusion_png(out / RESULTS[1], figures.confusion, training.labels, title)

@@ -83,8 +83,17 @@ def evaluate_run(
     )
 
 
+def check_target(path: Path) -> Path:
+    """Where a file is to be written, with links followed. Raises UserError where that is no place for one."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise UserError(f"cannot write {path}: it is there and is not a file")
+    return target
+
+
 def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
     """Write a prediction table as CSV. Raises UserError where that is impossible."""
+    path = check_target(path)
     try:
         with atomic_file(path) as file:
             predictions.write_csv(file)
@@ -104,6 +113,8 @@ def _read_origin(run: Path) -> dict:
     path = run / loop.RUN
     try:
         content = json.loads(path.read_bytes())
+        if not isinstance(content["holdout"], int | float) or not isinstance(content["fold"], int | None):
+            raise ValueError
         return {name: content[name] for name in ("cache_dataset", "cache_settings_hash", "fold", "holdout")}
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
@@ -111,8 +122,9 @@ def _read_origin(run: Path) -> dict:
 
 def _refuse_unless_finished(out: Path, config: TrainConfig, origin: dict) -> None:
     settings = out / loop.SETTINGS
-    same = settings.exists() and settings.read_text() == config.to_toml() and _read_origin(out) == origin
-    if not same or not (out / loop.LAST).exists():
+    same = settings.exists() and settings.read_bytes() == config.to_toml().encode()
+    if not same or _read_origin(out) != origin or not (out / loop.LAST).exists():
         raise UserError(f"{out} exists and is not this run, finished; give another --out or remove it")
-    if checkpoint.load(out / loop.LAST).epoch + 1 < config.recipe.epochs:
+    last = checkpoint.load(out / loop.LAST).epoch + 1
+    if last < config.recipe.epochs or not all((out / name).exists() for name in loop.RESULTS):
         raise UserError(f"{out} holds this run, unfinished; remove it to train it again")

@@ -18,7 +18,14 @@ class Cache:
         self.info: CacheInfo = read_cache_info(folder)
         if self.info.keypoint_set != DLIB18.name:
             raise UserError(f"{folder} holds the key-points {self.info.keypoint_set!r}, not {DLIB18.name!r}")
+        size = self.info.settings.get("size")
+        if not isinstance(size, int) or size < 1:
+            raise UserError(f"{folder}: cache.json gives no size of the crops; make the cache again")
         self.clips: pl.DataFrame = read_clips(folder)
+        if usable(self.clips).select("shard", "row").null_count().sum_horizontal().sum():
+            raise UserError(
+                f"{folder}: clips.parquet does not say where usable clips lie; make the cache again"
+            )
 
     @property
     def crop_size(self) -> int:

@@ -27,6 +27,8 @@ def choose_split(clips: pl.DataFrame, fold: int | None, holdout: float, seed: in
     holdout: share kept apart, whole subjects where the table names at least two, else clips label by label.
     Raises UserError where the table has no such fold, or needs one chosen, or a part is left empty.
     """
+    if not 0 <= holdout <= 0.9:
+        raise UserError(f"--holdout {holdout}: it must lie between 0 and 0.9")
     clips = clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
         raise UserError("no clip of the cache has a label: nothing to train on")
