@@ -252,14 +252,15 @@ def check_clips(
         _require(set(sizes[:-1]) <= {limit} and sizes[-1] <= limit, f"a shard has not {limit} clips")
     for index, part in clips.group_by("shard", maintain_order=True):
         (index,) = index
-        table, commit = results[index], commits[index]
+        table = results[index]
         if table is not None:
             same = part.select(RESULTS_SCHEMA.names()).equals(table.select(RESULTS_SCHEMA.names()))
             _require(same, f"it does not say of shard {index} what the shard's own table says")
-        if commit is not None:
 
 
-def check_manifest(path: Path, clips_path: Path, info: CacheInfo, commits: Mapping[int, Commit | None]) -> None:
+def check_manifest(
+    path: Path, clips_path: Path, info: CacheInfo, commits: Mapping[int, Commit | None]
+) -> None:
     """Check that the manifest says what `clips.parquet`, which holds, and the commits say of the same clips."""
     manifest, clips = _read_table(path, MANIFEST_SCHEMA), pl.read_parquet(clips_path, glob=False)
     shared = [name for name in MANIFEST_SCHEMA.names() if name in clips.columns]

@@ -35,7 +35,7 @@ class Program(click.Group):
             if stream is not None:  # a terminal of another encoding shows what it can
                 stream.reconfigure(errors="replace")
         if sys.stderr is None:  # closed by the caller; libraries write to it all the same
-            sys.stderr = Path(os.devnull).open("w")
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
