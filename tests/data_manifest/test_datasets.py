@@ -70,3 +70,20 @@ def test_a_root_that_holds_no_clips_is_one_line(tmp_path, name, message):
     (tmp_path / "file.mp4").write_bytes(b"x")
     with pytest.raises(UserError, match=message):
         read_manifest(tmp_path / name)
+
+
+def test_a_stray_video_among_crema_d_has_no_label_and_takes_none_away(tmp_path):
+    make(tmp_path, "1001_DFA_ANG_XX.flv", "1002_DFA_SAD_XX.flv", "holiday.mp4")
+    manifest = read_manifest(tmp_path)
+    assert manifest.dataset == "crema-d"
+    assert dict(manifest.clips.select("clip_id", "label").rows()) == {
+        "1001_DFA_ANG_XX": "ANG",
+        "1002_DFA_SAD_XX": "SAD",
+        "holiday.mp4": None,
+    }
+
+
+def test_a_videos_size_is_part_of_the_manifest_and_a_broken_link_has_none(tmp_path):
+    make(tmp_path, "happy/a.mp4")
+    (tmp_path / "happy" / "b.mp4").symlink_to(tmp_path / "nowhere")
+    assert read_manifest(tmp_path).clips["bytes"].to_list() == [1, None]

@@ -125,6 +125,26 @@ def test_clips_are_redone_when_the_list_changes_and_only_then(cli, mixed_tree, t
     assert fresh.returncode == 0 and contents(tmp_path / "fresh") == contents(tmp_path / "cache")
 
 
+def test_a_file_that_was_replaced_under_its_name_is_extracted_again(cli, sample_clips, audio_only, tmp_path):
+    source = tmp_path / "source" / "label"
+    source.mkdir(parents=True)
+    (source / "a.flv").write_bytes(b"")
+    shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "b.flv")
+    arguments = ("pipeline", "extract", source.parent, "--out", tmp_path / "cache", "--frames", 2)
+    cli(*arguments)
+    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["undecodable", "ok"]
+    shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", source / "a.flv")
+    assert json.loads(cli(*arguments, "--json").stdout)["extracted"] == 2
+    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["ok", "ok"]
+
+
+def test_a_cache_of_other_clips_is_not_overwritten(cli, mixed_tree, sample_clips, sample_cache):
+    before = contents(sample_cache)
+    outcome = cli("pipeline", "extract", mixed_tree, "--out", sample_cache)
+    assert outcome.returncode == 1 and "was made from other clips; give another --out" in outcome.stderr
+    assert contents(sample_cache) == before
+
+
 def test_a_shard_whose_commit_is_gone_is_made_again_the_same(cli, sample_clips, sample_cache, tmp_path):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
     (cache / "commits" / "00000.json").unlink()

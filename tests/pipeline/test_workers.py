@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from pathlib import Path
@@ -69,3 +70,17 @@ def test_limits_that_no_clip_can_keep_are_refused(cli, clips, tmp_path, option, 
     outcome = cli("pipeline", "extract", clips("a"), "--out", tmp_path / "cache", *option)
     assert outcome.returncode == 1 and message in outcome.stderr
     assert not (tmp_path / "cache").exists()
+
+
+def test_quarantined_clips_are_tried_again_when_asked_and_the_rest_is_kept(cli, clips, tmp_path):
+    source, cache = clips("a", "b", "c_moody"), tmp_path / "cache"
+    options = ("--frames", 2, "--shard-clips", 2, "--clip-timeout", 2, "--workers", 1)
+    found = extract(cli, source, cache, *options)
+    assert found["c_moody"] == ("quarantined", "it took longer than 2 s")
+    kept = (cache / "faces" / "00000.arrow").stat().st_ino
+    again = cli("pipeline", "extract", source, "--out", cache, *options)
+    assert again.stdout.startswith("nothing to do") and "--retry tries them again" in again.stdout
+    (source / "label" / "c_moody.calm").touch()
+    outcome = cli("pipeline", "extract", source, "--out", cache, *options, "--retry", "--json")
+    assert json.loads(outcome.stdout)["extracted"] == 1 and json.loads(outcome.stdout)["ok"] == 3
+    assert (cache / "faces" / "00000.arrow").stat().st_ino == kept

@@ -32,6 +32,12 @@ def test_the_parts_that_describe_lists_are_all_there_is():
     assert shapes["clip_head"] == "1×7"
 
 
+@pytest.mark.parametrize("overrides", [{"temporal": "lstm"}, {"temporal": "mean"}, {"fusion": "lstm"}])
+def test_the_ablations_are_described_too(overrides):
+    *parts, whole = describe(load_config("paper", overrides), classes=7)
+    assert sum(part.parameters for part in parts) == whole.parameters
+
+
 def test_the_loss_weighs_frames_and_clip():
     scores, labels = Scores(torch.randn(5, 7), torch.randn(5, 7)), torch.randint(7, (5,))
     expected = 0.2 * F.cross_entropy(scores.frames, labels) + 0.8 * F.cross_entropy(scores.clip, labels)

@@ -1,7 +1,7 @@
 """A decoder that really fails: decord, but files with certain names kill, hang or starve the process.
 
 Put before the real one on PYTHONPATH. What a name does: `segfault`, `sigkill`, `hang` (in C, holding the GIL),
-`eat` (memory without end), `once` (sigkill the first time, decode the second).
+`eat` (memory without end), `once` (sigkill the first time, decode the second), `moody` (hang until a file NAME.calm is there).
 """
 
 import ctypes
@@ -30,7 +30,8 @@ class VideoReader(_RealReader):
             ctypes.string_at(0)
         if "sigkill" in name:
             os.kill(os.getpid(), signal.SIGKILL)
-        if "hang" in name:
+        calm = "moody" not in name or Path(uri).with_suffix(".calm").exists()
+        if "hang" in name or not calm:
             ctypes.PyDLL(None).sleep(1000)
         if "eat" in name:
             eaten = []
