@@ -1,7 +1,8 @@
 """A decoder that really fails: decord, but files with certain names kill, hang or starve the process.
 
 Put before the real one on PYTHONPATH. What a name does: `segfault`, `sigkill`, `hang` (in C, holding the GIL),
-`eat` (memory without end), `once` (sigkill the first time, decode the second), `moody` (hang until a file NAME.calm is there).
+`eat` (memory without end), `once` (sigkill the first time, decode the second), `moody` (hang until a file NAME.calm
+is there).
 """
 
 import ctypes
