@@ -36,15 +36,26 @@ def test_a_video_gives_the_frames_and_times_that_pyav_gives(sample_clips):
     )
 
 
-def test_a_frame_folder_is_read_in_the_order_of_names_whatever_its_modes_and_sizes(tmp_path):
+def test_a_frame_folder_is_read_in_the_order_of_its_numbers_whatever_its_modes_and_sizes(tmp_path):
     Image.new("L", (40, 30), 50).save(tmp_path / "2.png")
     Image.new("RGBA", (20, 10), (200, 0, 0, 128)).save(tmp_path / "10.png")
     (tmp_path / "notes.txt").write_text("not a frame")
     source = decode.open_source(tmp_path)
     assert (source.facts.frames, source.facts.fps) == (2, None)
     first, second = source.read([0, 1])
-    assert first.shape == (10, 20, 3) and second.shape == (30, 40, 3)
-    assert (second == 50).all() and (first == (200, 0, 0)).all()
+    assert first.shape == (30, 40, 3) and second.shape == (10, 20, 3)
+    assert (first == 50).all() and (second == (200, 0, 0)).all()
+
+
+def test_sixteen_bit_grey_keeps_its_greys_and_a_turned_photo_is_turned_upright(tmp_path):
+    grey = np.tile(np.linspace(0, 65535, 40).astype(np.uint16), (30, 1))
+    Image.fromarray(grey).save(tmp_path / "0.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "1.jpg", exif=exif)
+    first, second = decode.open_source(tmp_path).read([0, 1])
+    np.testing.assert_array_equal(first[..., 0], grey >> 8)
+    assert second.shape == (40, 30, 3)
 
 
 def test_fingerprint_is_of_content_not_of_place(tmp_path):
