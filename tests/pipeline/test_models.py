@@ -7,11 +7,12 @@ from pipeline import models
 from schemas.errors import UserError
 
 
-def test_both_models_are_shown_with_licence_place_and_sha256(cli):
+def test_all_models_are_shown_with_licence_place_and_sha256(cli):
     outcome = cli("pipeline", "models", "--json")
     assert outcome.returncode == 0, outcome.stderr
     shown = {row["name"]: row for row in json.loads(outcome.stdout)}
-    assert set(shown) == {"face_landmarker.task", "shape_predictor_68_face_landmarks.dat"}
+    resnet = "dlib_face_recognition_resnet_model_v1.dat"
+    assert set(shown) == {"face_landmarker.task", "shape_predictor_68_face_landmarks.dat", resnet}
     assert shown["face_landmarker.task"]["licence"] == "Apache-2.0"
     assert "no commercial use" in shown["shape_predictor_68_face_landmarks.dat"]["licence"]
     assert "sha256   64184e229b26" in cli("pipeline", "models").stdout

@@ -246,7 +246,11 @@ WRONG = {
     "other clip": (rewrite_faces(clip_id=lambda v: v + "x"), FACES, "is not the clip"),
     "label": (rewrite_table(CLIPS, label=pl.lit("x")), CLIPS, "label is not in cache.json"),
     "path": (rewrite_table(CLIPS, path=pl.lit("../x")), CLIPS, "leads elsewhere"),
-    "other path": (rewrite_table(CLIPS, path=pl.lit("x")), CLIPS, "made of other clips"),
+    "other path": (
+        rewrite_table(CLIPS, path=pl.lit("x")),
+        "manifest.parquet",
+        "not say what clips.parquet says",
+    ),
     "joined": (rewrite_table(CLIPS, width=pl.lit(1)), CLIPS, "shard's own table"),
     "order": (rewrite_table(CLIPS, shard=COL("shard").reverse()), CLIPS, "shard order"),
     "rows": (rewrite_json(COMMIT, rows={"clips": 1, "faces": 2, "landmarks": 8}), RESULTS, "commit says 1"),
