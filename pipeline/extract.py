@@ -91,7 +91,7 @@ def extract(
         results = workers.extract_clips(
             _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
         )
-        with closing(results):  # ends the workers, whatever happens
+        with _alone(cache, part), closing(results):  # which ends the workers, whatever happens
             write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned) if part is None else None
     return Outcome(clips=clips, extracted=extracted, reused=reused)
@@ -292,6 +292,32 @@ def _read_results(cache: Path, index: int) -> pl.DataFrame:
         return pl.read_parquet(path, glob=False).select(layout.RESULTS_SCHEMA.names())
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         raise UserError(f"{path} is damaged; remove {commit} and run again to make this shard anew") from None
+
+
+@contextmanager
+def _alone(cache: Path, part: Slice | None) -> Iterator[None]:
+    """Keep a second extraction out of the cache, or let other slices, and only them, work beside this one.
+
+    The lock is on the folder itself and goes with the process. Where the file system has no locks, there is none.
+    Raises UserError where another extraction is at work.
+    """
+    import fcntl
+
+    folder = os.open(cache, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, (fcntl.LOCK_EX if part is None else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UserError(
+            f"{cache}: another extraction is at work on it; wait, or give another --out"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+            raise
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
