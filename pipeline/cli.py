@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from schemas.commands import Program, resumable
+from schemas.commands import Program, printable, resumable
 
 MODELS_OPTION = click.option(
     "--models",
@@ -160,8 +160,8 @@ def extract(
     images. Run it again to go on after an interruption; what is done is kept.
     """
     from pipeline import session
-    from pipeline.config import ExtractConfig
-    from pipeline.extract import Slice, default_workers
+    from pipeline.config import ExtractConfig, usable_cores
+    from pipeline.extract import Slice
 
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
@@ -171,9 +171,7 @@ def extract(
         outcome = session.extract_on_cluster(source, cache, config, chosen, address)
     else:
         share = Slice(number=part[0], count=part[1]) if part else None
-        outcome = session.extract_here(
-            source, cache, config, chosen, workers or default_workers(), share, retry
-        )
+        outcome = session.extract_here(source, cache, config, chosen, workers or usable_cores(), share, retry)
     if not session.show(outcome, cache, as_json) and strict:
         raise SystemExit(3)
 
@@ -259,7 +257,6 @@ def verify(cache: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from pipeline import verify as check
-    from pipeline.report import one_line
 
     findings = list(check.verify(cache))
     counts = None if findings else asdict(check.count(cache))
@@ -274,7 +271,7 @@ def verify(cache: Path, as_json: bool) -> None:
         )
     else:
         for finding in findings:
-            click.echo(one_line(f"{finding.file}: {finding.wrong}"))
+            click.echo(printable(f"{finding.file}: {finding.wrong}"))
     if findings:
         raise SystemExit(1)
 

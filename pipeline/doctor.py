@@ -2,13 +2,13 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import fetch, mediapipe_tasks, models
+from pipeline.config import usable_cores
 from schemas.errors import UserError
 
 
@@ -39,8 +39,7 @@ LIBRARIES = (
 def examine(folder: Path | None = None) -> Iterator[Finding]:
     """Look at everything an extraction needs. Nothing is fetched or changed."""
     yield Finding(name="Python", ok=True, seen=f"{platform.python_version()} on {platform.machine()}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(name="cores", ok=True, seen=f"{cores} usable")
+    yield Finding(name="cores", ok=True, seen=f"{usable_cores()} usable")
     for module, distribution in LIBRARIES:
         yield _examine_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()

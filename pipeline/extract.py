@@ -16,7 +16,7 @@ from data_manifest.datasets import Manifest
 from pipeline import plan, seal, shards, workers
 from pipeline.clip import ExtractedClip
 from pipeline.config import ExtractConfig, settings_hash
-from pipeline.models import MODEL_FILES, ModelPaths
+from pipeline.models import ModelPaths, model_hashes
 from pipeline.reuse import Reuse
 from schemas import cache as layout
 from schemas.cache import CacheInfo
@@ -76,7 +76,8 @@ def extract(
     mine = planned if part is None else planned[part.number :: part.count]
     to_do = list(plan.shards_to_do(cache, mine, info.settings_hash))
     if retry:
-        again = _with_quarantined(cache, [shard for shard in mine if shard not in to_do])
+        undone = {shard.index for shard in to_do}
+        again = _with_quarantined(cache, [shard for shard in mine if shard.index not in undone])
         to_do = sorted([*to_do, *again], key=lambda shard: shard.index)
     extracted = sum(len(shard.clip_ids) for shard in to_do)
     on_start(extracted)
@@ -130,22 +131,21 @@ def extract_shard(
 
 def describe_cache(manifest: Manifest, config: ExtractConfig) -> CacheInfo:
     """What `cache.json` will say of an extraction."""
-    models = {model.name: model.sha256 for model in MODEL_FILES}
     return CacheInfo(
         dataset=manifest.dataset,
         labels=manifest.labels,
         keypoint_set=DLIB18.name,
         settings=config.as_dict(),
-        settings_hash=settings_hash(config.as_dict(), models),
+        settings_hash=settings_hash(config.as_dict(), model_hashes()),
         landmark_hash=landmark_hash(config),
         versions={name: version(name) for name in LIBRARIES},
-        models=models,
+        models=model_hashes(),
     )
 
 
 def landmark_hash(config: ExtractConfig) -> str:
     """The hash that two extractions share whose boxes and landmarks are the same."""
-    return settings_hash(config.landmark_settings(), {model.name: model.sha256 for model in MODEL_FILES})
+    return settings_hash(config.landmark_settings(), model_hashes())
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
@@ -340,8 +340,3 @@ def _difference(found: CacheInfo, asked: CacheInfo) -> str:
     flags = (f"--{name.replace('_', '-')} {found.settings.get(name)}" for name in names)
     asks = (f"{asked.settings[name]}" for name in names)
     return f"{', '.join(flags)} (asked now: {', '.join(asks)})"
-
-
-def default_workers() -> int:
-    """As many workers as this process may use cores."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -102,9 +102,7 @@ def _identity_check(
 
     @functools.cache
     def describe(t: int, face: faces.Detection) -> np.ndarray:
-        patch = sights[t].faces[face]
-        box = np.array(face.box) - np.tile(patch.corner, 2)
-        return identity.describe(patch.pixels, box, models.predictor, models.recogniser)
+        return sights[t].faces[face].describe(face.box, models)
 
     return lambda s, a, t, b: identity.is_same_person(describe(s, a), describe(t, b))
 

@@ -94,6 +94,11 @@ RECOGNISER = ModelFile(
 MODEL_FILES = (LANDMARKER, PREDICTOR, RECOGNISER)
 
 
+def model_hashes() -> dict[str, str]:
+    """The sha256 of every model file by its name."""
+    return {model.name: model.sha256 for model in MODEL_FILES}
+
+
 def find(model: ModelFile, folder: Path | None = None) -> Path | None:
     """The file's place, unchecked; None where it is not here. `folder` comes first, then DFER_MODELS.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import crops, faces, following, landmarks, mediapipe_tasks
+from pipeline import crops, faces, following, identity, landmarks, mediapipe_tasks
 from pipeline.config import ExtractConfig
 from pipeline.models import ModelPaths
 
@@ -33,8 +33,11 @@ class Patch:
 
     def find_landmarks(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
         """The 68 landmarks (68, 2) of the face in a box, both in pixels of the frame."""
-        inside = box - np.tile(self.corner, 2)
-        return landmarks.find_landmarks(self.pixels, inside, models.predictor) + self.corner
+        return landmarks.find_landmarks(self.pixels, self._inside(box), models.predictor) + self.corner
+
+    def describe(self, box: Sequence[float], models: ModelPaths) -> np.ndarray:
+        """The descriptor (128,) of the face in a box in pixels of the frame, by which persons are told apart."""
+        return identity.describe(self.pixels, self._inside(box), models.predictor, models.recogniser)
 
     def track(self, box: np.ndarray, frame: np.ndarray) -> faces.Detection | None:
         """The face of this patch's box in another frame of the same scene; None where it is lost."""
@@ -43,12 +46,12 @@ class Patch:
         there = frame[y : y + height, x : x + width]
         if there.shape != self.pixels.shape:
             return None  # a frame folder of mixed sizes
-        found = following.track(self.pixels, box - np.tile(self.corner, 2), there)
+        found = following.track(self.pixels, self._inside(box), there)
         return found and dataclasses.replace(found, box=tuple(np.array(found.box) + np.tile(self.corner, 2)))
 
     def expression_scores(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
         """MediaPipe's 52 expression scores (52,) float32, 0–1, of the face in a box; NaN where it sees none."""
-        x0, y0, x1, y1 = box - np.tile(self.corner, 2)
+        x0, y0, x1, y1 = self._inside(box)
         reach = EXPRESSION_REACH * max(x1 - x0, y1 - y0)
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
         low = np.maximum(centre - reach, 0).astype(int)
@@ -66,3 +69,7 @@ class Patch:
         return simplejpeg.encode_jpeg(
             pixels, quality=config.quality, colorspace="RGB", colorsubsampling="420"
         )
+
+    def _inside(self, box: Sequence[float]) -> np.ndarray:
+        """A box (4,) of the frame in pixels of the patch."""
+        return np.asarray(box) - np.tile(self.corner, 2)

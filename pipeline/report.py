@@ -45,11 +45,6 @@ def print_summary(clips: pl.DataFrame, console: Console) -> None:
         console.print(f"… and {len(unusable) - LISTED} more, all in clips.parquet")
 
 
-def one_line(text: str) -> str:
-    """A stranger's text without what could move a terminal's cursor: other than printable is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _cells(name: str, clips: pl.DataFrame, shown: Iterable[str]) -> list[str]:
     counts = summarise(clips)
     share = f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %" if counts["frames"] else "–"

@@ -10,10 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, MANIFEST_FILE, SEAL_FILE
+from schemas.cache import COMMIT_FILE, SEAL_FILE, SINGLE_FILES
 from schemas.files import file_sha256, remove_durably, write_atomic
-
-SINGLE_FILES = (INFO_FILE, MANIFEST_FILE, CLIPS_FILE)  # beside the commits, what a seal vouches for
 
 
 def sealed_names(shards: int) -> list[str]:

@@ -14,7 +14,7 @@ from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
 from pipeline.reuse import Reuse, open_reuse
 from pipeline.workers import Limits
-from schemas.cache import OK
+from schemas.cache import OK, read_cache_info
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,9 @@ class Means:
     reuse: tuple[Path, ...]
     clip_timeout: float
     worker_memory: float
+
+    def __post_init__(self) -> None:
+        _ = self.limits  # refuse wrong ones before anything is made
 
     @property
     def limits(self) -> Limits:
@@ -53,7 +56,6 @@ def extract_here(
     retry: bool,
 ) -> extract.Outcome:
     """Extract a dataset, or one slice of it, with worker processes of this machine. Raises UserError."""
-    limits = means.limits
     manifest = read_manifest(source)
     models, reuse = means.open(extract.landmark_hash(config))
     with clip_progress() as (on_start, on_clip):
@@ -64,7 +66,7 @@ def extract_here(
             config,
             models,
             worker_count=worker_count,
-            limits=limits,
+            limits=means.limits,
             reuse=reuse,
             part=part,
             retry=retry,
@@ -77,7 +79,6 @@ def extract_on_cluster(
     source: Path, cache: Path, config: ExtractConfig, means: Means, address: str
 ) -> extract.Outcome:
     """Extract a dataset on the Dask cluster at an address. Raises UserError."""
-    _ = means.limits  # refuse wrong ones before anything is made
     manifest = read_manifest(source)
     info, planned = extract.begin(manifest, cache, config)
     to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
@@ -93,8 +94,7 @@ def extract_on_cluster(
 
 def extract_shard(cache: Path, source: Path, index: int, means: Means) -> None:
     """Extract one shard of a cache that was begun elsewhere. Raises UserError."""
-    info, _ = extract.read_plan(cache)
-    models, reuse = means.open(info.landmark_hash)
+    models, reuse = means.open(read_cache_info(cache).landmark_hash)
     extract.extract_shard(cache, source, index, models, means.limits, reuse)
 
 

@@ -15,9 +15,18 @@ from typing import Any
 import polars as pl
 
 from pipeline import verify_content as content
-from pipeline.seal import SINGLE_FILES, read_seal, sealed_names
+from pipeline.seal import read_seal, sealed_names
 from schemas import cache as layout
-from schemas.cache import CLIPS_FILE, COMMIT_FILE, INFO_FILE, MANIFEST_FILE, SEAL_FILE, SHARD_FILES, CacheInfo
+from schemas.cache import (
+    CLIPS_FILE,
+    COMMIT_FILE,
+    INFO_FILE,
+    MANIFEST_FILE,
+    SEAL_FILE,
+    SHARD_FILES,
+    SINGLE_FILES,
+    CacheInfo,
+)
 from schemas.files import file_sha256
 
 

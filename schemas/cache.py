@@ -38,7 +38,8 @@ SHARD_FILES = {
     "landmarks": "landmarks/{:05d}.parquet",
 }
 COMMIT_FILE = "commits/{:05d}.json"
-SEAL_FILE = "seal.json"  # sha256 of cache.json, clips.parquet, all commits, and of itself
+SINGLE_FILES = (INFO_FILE, MANIFEST_FILE, CLIPS_FILE)  # beside the commits, what the seal vouches for
+SEAL_FILE = "seal.json"  # sha256 of the single files, of all commits, and of itself
 
 # What an extraction finds out about a clip; the columns of a shard's own clip table.
 RESULTS_SCHEMA = pl.Schema(
@@ -154,7 +155,7 @@ def is_unfinished_file(name: str) -> bool:
     """Whether a file (relative to a cache) may be there while an extraction is not finished."""
     path = PurePosixPath(name)
     whole = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
-    known = shard_of(whole) is not None or whole in (INFO_FILE, MANIFEST_FILE, CLIPS_FILE, SEAL_FILE)
+    known = shard_of(whole) is not None or whole in (*SINGLE_FILES, SEAL_FILE)
     return known and Path(name) in (Path(whole), temporary_name(Path(whole)))
 
 

@@ -48,7 +48,7 @@ class Program(click.Group):
         except Exception as error:
             if ctx.meta.get("debug"):
                 raise
-            click.echo(f"{ctx.info_name}: {_printable(describe(error))}", err=True)
+            click.echo(f"{ctx.info_name}: {printable(describe(error))}", err=True)
             sys.exit(1)
 
 
@@ -82,8 +82,8 @@ def describe(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {first_line} (--debug shows the traceback)"
 
 
-def _printable(line: str) -> str:
-    """Spell out what would break the line or steer the terminal: an error may quote a stranger's file."""
+def printable(line: str) -> str:
+    """A line in which what would break it or steer the terminal is spelled out: it may quote a stranger's file."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
