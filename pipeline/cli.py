@@ -160,8 +160,9 @@ def extract(
     images. Run it again to go on after an interruption; what is done is kept.
     """
     from pipeline import session
-    from pipeline.config import ExtractConfig, usable_cores
+    from pipeline.config import ExtractConfig
     from pipeline.extract import Slice
+    from schemas.machine import available_cores
 
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
@@ -171,7 +172,9 @@ def extract(
         outcome = session.extract_on_cluster(source, cache, config, chosen, address)
     else:
         share = Slice(number=part[0], count=part[1]) if part else None
-        outcome = session.extract_here(source, cache, config, chosen, workers or usable_cores(), share, retry)
+        outcome = session.extract_here(
+            source, cache, config, chosen, workers or available_cores(), share, retry
+        )
     if not session.show(outcome, cache, as_json) and strict:
         raise SystemExit(3)
 

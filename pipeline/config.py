@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,11 +64,6 @@ class ExtractConfig:
 def settings_hash(*parts: dict[str, Any]) -> str:
     """sha256 of settings and of whatever else decides the result, such as the model files' own hashes."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def usable_cores() -> int:
-    """How many cores this process may use: the default number of workers."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _flag(name: str) -> str:

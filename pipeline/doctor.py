@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import fetch, mediapipe_tasks, models
-from pipeline.config import usable_cores
 from schemas.errors import UserError
+from schemas.machine import available_cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ LIBRARIES = (
 def examine(folder: Path | None = None) -> Iterator[Finding]:
     """Look at everything an extraction needs. Nothing is fetched or changed."""
     yield Finding(name="Python", ok=True, seen=f"{platform.python_version()} on {platform.machine()}")
-    yield Finding(name="cores", ok=True, seen=f"{usable_cores()} usable")
+    yield Finding(name="cores", ok=True, seen=f"{available_cores()} usable")
     for module, distribution in LIBRARIES:
         yield _examine_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()

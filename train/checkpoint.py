@@ -1,51 +1,55 @@
 """What is kept of a training: written whole or not at all, read without running any code in it."""
 
-import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from schemas.errors import UserError
-from schemas.files import write_atomic
+from schemas.files import atomic_file
 from train.config import TrainConfig, config_from
 from train.model.network import DferNetwork, build
 
-KIND = "dfer-keypoints checkpoint 1"
+KIND = "dfer-keypoints checkpoint 2"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A network at the end of an epoch.
+    """A network, and all that its training needs to go on.
 
     labels: class names in the order of the network's outputs; majority: the training set's most frequent.
-    state: whatever the training loop keeps beside the model (optimiser, scheduler).
+    epoch, consumed: epochs done, and samples done of the next; where the order of clips and the step size stand is
+    a function of these alone.
+    model: the weights that predict; state: what the training keeps beside them, empty in one only to predict with.
+    rows: the figures of the epochs done (`logs.EpochRow`); origin: cache, split and versions, as run.json has them.
     """
 
     config: TrainConfig
     labels: tuple[str, ...]
     majority: str
     epoch: int
+    consumed: int
     model: Mapping[str, torch.Tensor]
     state: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; an older one under the name stays until the new one is on the disk."""
     content = {
         "kind": KIND,
+        **vars(checkpoint),
         "config": checkpoint.config.to_dict(),
         "labels": list(checkpoint.labels),
-        "majority": checkpoint.majority,
-        "epoch": checkpoint.epoch,
         "model": dict(checkpoint.model),
-        "state": dict(checkpoint.state),
+        "rows": list(checkpoint.rows),
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomic(path, buffer.getvalue())
+    with atomic_file(path) as file:
+        torch.save(content, file)
 
 
 def load(path: Path) -> Checkpoint:
@@ -54,24 +58,25 @@ def load(path: Path) -> Checkpoint:
     Raises UserError where it is missing, damaged or something else.
     """
     try:
+        # torch does not compare the checksums that it stores; the standard library does.
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                raise UserError(f"{path} is damaged: its content does not match its checksums")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(
-            f"no checkpoint {path}: the run was not started or its first epoch did not end"
-        ) from None
+        raise UserError(f"no checkpoint {path}: the run was not started or saved nothing yet") from None
+    except UserError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file
         raise UserError(f"{path} is damaged or no checkpoint ({type(error).__name__})") from None
-    if not isinstance(content, dict) or content.get("kind") != KIND:
-        raise UserError(f"{path} is not a checkpoint of this program (wanted: {KIND})")
+    kind = content.get("kind") if isinstance(content, dict) else None
+    if kind != KIND:
+        found = f"it is {kind!r}" if isinstance(kind, str) else "it is something else"
+        raise UserError(f"{path} is not a checkpoint of this program (wanted: {KIND}; {found})")
     try:
-        return Checkpoint(
-            config=config_from(content["config"], {}, origin=str(path)),
-            labels=tuple(content["labels"]),
-            majority=content["majority"],
-            epoch=content["epoch"],
-            model=content["model"],
-            state=content["state"],
-        )
+        fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
+        fields["config"] = config_from(content["config"], {}, origin=str(path))
+        return Checkpoint(**{**fields, "labels": tuple(content["labels"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
 

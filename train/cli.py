@@ -16,9 +16,7 @@ DEVICE_OPTION = click.option(
 WORKERS_OPTION = click.option(
     "--loader-workers",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="JPEG-decoding processes.",
+    help="JPEG-decoding processes  [default: none on a CPU, up to 8 beside a GPU].",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
 PRESET_OPTION = click.option(
@@ -87,6 +85,14 @@ def main() -> None:
     show_default=True,
     help="Share of subjects (or clips) to test on, where the dataset has no split.",
 )
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
+@click.option(
+    "--save-minutes",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="How often to save within an epoch; 0: at every step.",
+)
 @DEVICE_OPTION
 @WORKERS_OPTION
 @setting_options
@@ -96,23 +102,26 @@ def run(
     preset: str,
     fold: int | None,
     holdout: float,
+    resume: bool,
+    save_minutes: float,
     device: str,
-    loader_workers: int,
+    loader_workers: int | None,
     **settings: Any,
 ) -> None:
-    """Train a network on CACHE, the folder that `pipeline extract` made."""
-    from train.config import load_config
-    from train.session import start
+    """Train a network on CACHE, the folder that `pipeline extract` made.
 
-    start(
-        cache,
-        out,
-        load_config(preset, _given(settings)),
-        fold=fold,
-        holdout=holdout,
-        device_name=device,
-        loader_workers=loader_workers,
-    )
+    On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
+    """
+    from train.config import load_config
+    from train.experiment import Experiment, Means
+    from train.session import start
+    from train.splits import SplitChoice
+
+    click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
+    split = SplitChoice(fold=fold, holdout=holdout)
+    experiment = Experiment(config=load_config(preset, _given(settings)), split=split)
+    means = Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes)
+    start(cache, out, experiment, means, resume=resume)
 
 
 @main.command()
@@ -129,7 +138,9 @@ def run(
     show_default=True,
     help="Which clips of CACHE: the run's test or training part, or all with a label.",
 )
-@click.option("--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (CSV).")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (.csv or .parquet)."
+)
 @DEVICE_OPTION
 @WORKERS_OPTION
 @JSON_OPTION
@@ -140,19 +151,21 @@ def evaluate(
     clips: str,
     predictions: Path | None,
     device: str,
-    loader_workers: int,
+    loader_workers: int | None,
     as_json: bool,
 ) -> None:
     """Judge the network of a RUN on a CACHE: WAR, UAR, recall of each class."""
     import json
 
-    from train import report, session
+    from train import judging, report
+    from train.experiment import Means
 
     if predictions:
-        session.check_target(predictions)
-    result = session.evaluate_run(run, cache, which, clips, device_name=device, loader_workers=loader_workers)
+        judging.check_target(predictions)
+    means = Means(device=device, loader_workers=loader_workers)
+    result = judging.evaluate_run(run, cache, which, clips, means)
     if predictions:
-        session.write_predictions(predictions, result.predictions)
+        judging.write_predictions(predictions, result.predictions)
     if as_json:
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:

@@ -71,19 +71,35 @@ class DataConfig(_Section):
     image_size: int = setting(112, "side of the network's input, pixels", low=16, high=1024)
     crop_fraction: float = setting(0.875, "side of the window in the stored crop", low=0.1, high=1)
     flip: bool = setting(True, "mirror half of the training clips")
+    colour: float = setting(
+        0.0, "largest random change of a training clip's brightness, contrast and saturation", low=0, high=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeConfig(_Section):
-    """How the network is trained: Adam with steps."""
+    """How the network is trained. The defaults are the paper's: Adam with steps, and nothing else."""
 
     epochs: int = setting(80, "passes over the training clips", low=1, high=1_000_000)
-    batch_size: int = setting(64, "clips in a step", low=1, high=65536)
-    learning_rate: float = setting(1e-3, "Adam's step size at the start", low=0, high=10)
+    batch_size: int = setting(64, "clips in a step, over all processes", low=1, high=65536)
+    optimiser: str = setting("adam", "optimiser", choices=("adam", "adamw", "sgd"))
+    learning_rate: float = setting(1e-3, "step size at the start", low=0, high=10)
     betas: tuple[float, ...] = setting((0.9, 0.99), "Adam's beta 1 and 2", low=0, high=0.999999)
-    milestones: tuple[int, ...] = setting((40, 60), "epochs after which the step size shrinks", low=1)
+    momentum: float = setting(0.9, "of SGD", low=0, high=0.999999)
+    weight_decay: float = setting(0.0, "of matrices and convolutions", low=0, high=10)
+    schedule: str = setting("steps", "how the step size falls", choices=("steps", "cosine"))
+    milestones: tuple[int, ...] = setting((40, 60), "epochs after which `steps` shrinks the step size", low=1)
     decay: float = setting(0.1, "factor of the step size at each milestone", low=0, high=1)
+    warmup_epochs: float = setting(0.0, "epochs in which the step size grows", low=0, high=1000)
     frame_weight: float = setting(0.2, "lambda: weight of the loss over the mean of frames", low=0, high=1)
+    label_smoothing: float = setting(0.0, "share of a label given to all classes", low=0, high=1)
+    class_weights: str = setting("none", "weights of the classes in the loss", choices=("none", "inverse"))
+    sampling: str = setting("shuffled", "how an epoch's clips are drawn", choices=("shuffled", "balanced"))
+    mixup: float = setting(0.0, "alpha of mixup between the clips' frame vectors; 0: none", low=0, high=10)
+    clip_norm: float = setting(0.0, "largest norm of the gradients; 0: any", low=0, high=1e6)
+    ema_decay: float = setting(
+        0.0, "of the average of the weights that predicts; 0: none", low=0, high=0.999999
+    )
     seed: int = setting(0, "of weights, order and augmentation", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
@@ -93,12 +109,25 @@ class RecipeConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecutionConfig(_Section):
+    """How a step is computed."""
+
+    accumulate: int = setting(1, "parts in which a process computes its share of a step", low=1, high=65536)
+    precision: str = setting(
+        "float32", "of the network's products (autocast)", choices=("float32", "bfloat16", "float16")
+    )
+    channels_last: bool = setting(False, "store pictures with the channels last")
+    compile: bool = setting(False, "compile the network (torch.compile)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """All settings of a run."""
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
+    execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
 
     def to_toml(self) -> str:
         """The settings as a preset file, which `load_config` reads back to the same."""
@@ -115,7 +144,12 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
-SECTIONS: dict[str, type[_Section]] = {"network": NetworkConfig, "data": DataConfig, "recipe": RecipeConfig}
+SECTIONS: dict[str, type[_Section]] = {
+    "network": NetworkConfig,
+    "data": DataConfig,
+    "recipe": RecipeConfig,
+    "execution": ExecutionConfig,
+}
 
 
 def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:

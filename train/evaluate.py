@@ -12,16 +12,17 @@ from schemas.cache import OK
 from schemas.errors import UserError
 from train import metrics
 from train.augment import prepare
-from train.config import DataConfig
-from train.loader import Batch, ClipDataset, Loader
-from train.sampling import evaluation_view
+from train.config import DataConfig, TrainConfig
+from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
+from train.precision import autocast
 from train.shards import Cache
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """WAR and UAR (0–1) over all clips, where one without a usable face counts as predicted as the training
-    set's most frequent class, and over the usable clips alone. confusion: all clips, rows the truth."""
+    set's most frequent class, and over the usable clips alone. loss: mean cross-entropy of the usable clips.
+    confusion: all clips, rows the truth."""
 
     clips: int
     usable: int
@@ -29,15 +30,16 @@ class Figures:
     uar: float
     war_usable: float
     uar_usable: float
+    loss: float
     confusion: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A judged network: its classes, which clips were used and how it did on them."""
+    """A judged network: its classes, after how many epochs, on which clips, and how it did."""
 
     labels: tuple[str, ...]
-    epoch: int
+    epochs: int
     clips: str
     predictions: pl.DataFrame
     figures: Figures
@@ -57,23 +59,23 @@ def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
     return [numbers.get(label, -1) for label in clips["label"]]
 
 
-def clip_dataset(cache: Cache, clips: pl.DataFrame, labels: Sequence[str]) -> ClipDataset:
+def clip_dataset(cache: Cache, clips: pl.DataFrame, labels: Sequence[str], sight: Sight) -> ClipDataset:
     """The clips of a table as a dataset; all of them must be usable."""
-    return ClipDataset(cache.folder, clips, label_ids(clips, labels), cache.crop_size)
+    return ClipDataset(cache.folder, clips, label_ids(clips, labels), cache.crop_size, sight)
 
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, loader: Loader, clips: int, config: DataConfig, device: torch.device
+    network: nn.Module, loader: Loader, clips: Sequence[int], config: TrainConfig, device: torch.device
 ) -> np.ndarray:
-    """Class probabilities (clips, classes) float32, in the order of the loader's dataset."""
+    """Class probabilities (clips, classes) float32 for clips of the loader's dataset by their numbers."""
     network.eval()
-    view = evaluation_view(config.num_frames)
-    parts = []
-    for batch in loader.epoch(range(clips), lambda clip: view):
-        frames, keypoints = network_input(batch.to(device), config)
-        parts.append(network(frames, keypoints).clip.float().softmax(1).cpu())
-    return torch.cat(parts).numpy()
+    parts = [np.zeros((0, network.classes), np.float32)]
+    for batch in loader.batches(in_batches(clips, config.recipe.batch_size)):
+        with autocast(config.execution.precision, device):
+            scores = network(*network_input(batch.to(device), config.data))
+        parts.append(scores.clip.float().softmax(1).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +85,7 @@ def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch
         batch.keypoints,
         batch.windows,
         batch.flips,
+        batch.colours if config.colour else None,
         crop_fraction=config.crop_fraction,
         image_size=config.image_size,
     )
@@ -118,8 +121,17 @@ def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
         uar=metrics.uar(whole),
         war_usable=metrics.war(part),
         uar_usable=metrics.uar(part),
+        loss=_mean_loss(usable, labels),
         confusion=whole,
     )
+
+
+def _mean_loss(predictions: pl.DataFrame, labels: Sequence[str]) -> float:
+    if predictions.is_empty():
+        return float("nan")
+    shares = predictions.select(f"p_{label}" for label in labels).to_numpy()
+    own = shares[np.arange(len(shares)), label_ids(predictions, labels)]
+    return float(-np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean())
 
 
 def _confusion(predictions: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:

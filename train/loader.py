@@ -1,6 +1,6 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,119 +9,193 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from schemas.errors import UserError
-from schemas.face_shards import ShardReader
-from train.sampling import View, frame_positions
+from schemas.face_shards import ShardReader, StoredClip
+from schemas.keypoints import DLIB18
+from train.sampling import Augmentation, View, evaluation_view, frame_positions
 
 
 class Batch(NamedTuple):
-    """frames (B, N, 3, s, s) uint8, keypoints (B, N, 18, 2) crop pixels, labels (B,) int64 (−1: none),
-    windows (B, 2), flips (B,) bool, clips (B,) their numbers in the dataset."""
+    """frames (B, N, 3, s, s) uint8, keypoints (B, N, 18, 2) crop pixels, labels (B,) int64 (−1: does not count),
+    windows (B, 2), flips (B,) bool, colours (B, 3), clips (B,) their numbers in the dataset,
+    expressions (B, N, 52), NaN where none were found, or None where they are not asked for."""
 
     frames: Tensor
     keypoints: Tensor
     labels: Tensor
     windows: Tensor
     flips: Tensor
+    colours: Tensor
     clips: Tensor
+    expressions: Tensor | None
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(part.to(device, non_blocking=True) for part in self))
+        """The same on a device, except for what steers slices: reading that back would make the host wait."""
+        here = ("windows", "flips", "clips")
+        moved = {
+            name: part.to(device, non_blocking=True)
+            for name, part in self._asdict().items()
+            if part is not None and name not in here
+        }
+        return self._replace(**moved)
+
+
+class Request(NamedTuple):
+    """One clip to be read, by its number. epoch, sample: which of its views; no epoch: the one it is judged by.
+    counts: False for a clip that only fills a place."""
+
+    clip: int
+    epoch: int | None = None
+    sample: int = 0
+    counts: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """One clip to be read, by its number, and how it is to be seen."""
+class Sight:
+    """What is read of a clip. augmentation: of training; expressions: whether MediaPipe's scores are wanted."""
 
-    clip: int
-    view: View
+    frames: int
+    augmentation: Augmentation | None = None
+    expressions: bool = False
 
 
 class ClipDataset(Dataset):
-    """The usable clips of a table, read on request. labels: the class of each as a number, −1 for none."""
+    """The usable clips of a table, read a batch at a time. labels: each one's class as a number, −1 for none."""
 
-    def __init__(self, folder: Path, clips: pl.DataFrame, labels: Sequence[int], crop_size: int) -> None:
+    def __init__(
+        self, folder: Path, clips: pl.DataFrame, labels: Sequence[int], crop_size: int, sight: Sight
+    ) -> None:
         self._reader = ShardReader(folder)
         self._folder = folder
         self._shards = clips["shard"].to_numpy()
         self._rows = clips["row"].to_numpy()
-        self._ids = clips["clip_id"].to_list()
-        self._labels = np.asarray(labels, np.int64)
+        self._ids = clips["clip_id"]
+        self.labels = np.asarray(labels, np.int64)
         self._size = crop_size
+        self._sight = sight
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, request: Request) -> tuple:
-        clip, view = request.clip, request.view
-        stored = self._reader.read(int(self._shards[clip]), int(self._rows[clip]), self._ids[clip])
-        positions = frame_positions(len(stored.crops), view.offsets)
-        # A clip shorter than N repeats frames: each JPEG is decoded once.
-        distinct, places = np.unique(positions, return_inverse=True)
-        decoded = np.stack([self._decode(stored.crops[p], clip) for p in distinct])
-        frames = torch.from_numpy(decoded[places]).permute(0, 3, 1, 2)  # (N, 3, s, s)
-        keypoints = torch.from_numpy(stored.keypoints[positions])
-        return frames, keypoints, self._labels[clip], view.window, view.flip, clip
+    def ids(self, clips: Sequence[int]) -> list[str]:
+        """The names of clips by their numbers."""
+        return [self._ids[int(clip)] for clip in clips]
 
-    def _decode(self, jpeg: memoryview, clip: int) -> np.ndarray:
+    def __getitems__(self, requests: Sequence[Request]) -> Batch | UserError:
+        """A batch; a UserError comes back as a value, since a worker's exception arrives with its traceback."""
+        try:
+            return self._batch(requests)
+        except UserError as error:
+            return error
+
+    def _batch(self, requests: Sequence[Request]) -> Batch:
+        count, frames = len(requests), self._sight.frames
+        pixels = _in_shared_memory((count, frames, self._size, self._size, 3))
+        keypoints = np.empty((count, frames, DLIB18.count, 2), np.float32)
+        expressions = np.empty((count, frames, 52), np.float32)
+        views = [self._view(request) for request in requests]
+        for place, (request, view) in enumerate(zip(requests, views, strict=True)):
+            clip = request.clip
+            stored = self._reader.read(int(self._shards[clip]), int(self._rows[clip]), self._ids[clip])
+            positions = frame_positions(len(stored.crops), view.offsets)
+            self._decode(stored, positions, pixels[place].numpy(), self._ids[clip])
+            keypoints[place] = stored.keypoints[positions]
+            if self._sight.expressions:
+                expressions[place] = self._expressions(stored, self._ids[clip])[positions]
+        labels = [self.labels[request.clip] if request.counts else -1 for request in requests]
+        return Batch(
+            frames=pixels.permute(0, 1, 4, 2, 3),  # (B, N, 3, s, s), stored as (B, N, s, s, 3)
+            keypoints=torch.from_numpy(keypoints),
+            labels=torch.tensor(np.array(labels)),
+            windows=torch.tensor([view.window for view in views], dtype=torch.float64),
+            flips=torch.tensor([view.flip for view in views]),
+            colours=torch.tensor([view.colour for view in views]),
+            clips=torch.tensor([request.clip for request in requests]),
+            expressions=torch.from_numpy(expressions) if self._sight.expressions else None,
+        )
+
+    def _view(self, request: Request) -> View:
+        if request.epoch is None or self._sight.augmentation is None:
+            return evaluation_view(self._sight.frames)
+        return self._sight.augmentation.view(request.epoch, request.sample)
+
+    def _decode(self, stored: StoredClip, positions: np.ndarray, out: np.ndarray, clip_id: str) -> None:
+        """JPEGs into out (N, s, s, 3). A clip shorter than N repeats frames: each is decoded once."""
         import simplejpeg
 
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
-            if (height, width) == (self._size, self._size):
-                return simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
-            reason = f"a crop has {width}×{height} pixels instead of {self._size}×{self._size}"
-        except ValueError as error:
-            reason = f"a crop is not a JPEG ({error})"
-        raise UserError(f"{self._folder}, clip {self._ids[clip]}: {reason}; make this cache again")
+        for place, position in enumerate(positions):
+            if place and position == positions[place - 1]:
+                out[place] = out[place - 1]
+                continue
+            jpeg = stored.crops[position]
+            try:
+                height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+                if (height, width) == (self._size, self._size):
+                    simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=out[place])
+                    continue
+                reason = f"a crop has {width}×{height} pixels instead of {self._size}×{self._size}"
+            except ValueError as error:
+                reason = f"a crop is not a JPEG ({error})"
+            raise UserError(f"{self._folder}, clip {clip_id}: {reason}; make this cache again")
+
+    def _expressions(self, stored: StoredClip, clip_id: str) -> np.ndarray:
+        if stored.blendshapes is None:
+            raise UserError(
+                f"{self._folder}, clip {clip_id}: no expression scores; "
+                "extract with --blendshapes, or train with --expression-scores off"
+            )
+        return stored.blendshapes
 
 
-class _Batches:
-    """A batch sampler: the requests of whatever epoch is set, `batch_size` at a time."""
+class _Plan:
+    """A batch sampler: whatever batches it was last given."""
 
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.requests: Sequence[Request] = ()
+    def __init__(self) -> None:
+        self.batches: Iterable[Sequence[Request]] = ()
 
-    def __iter__(self) -> Iterator[list[Request]]:
-        for start in range(0, len(self.requests), self.batch_size):
-            yield list(self.requests[start : start + self.batch_size])
-
-    def __len__(self) -> int:
-        return -(-len(self.requests) // self.batch_size)
+    def __iter__(self) -> Iterator[Sequence[Request]]:
+        return iter(self.batches)
 
 
 class Loader:
-    """Batches of a dataset, epoch after epoch, by the same worker processes (0: in this process)."""
+    """Batches of a dataset, by the same worker processes again and again (0: in this process)."""
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, workers: int, device: torch.device) -> None:
-        self._batches = _Batches(batch_size)
+    def __init__(self, dataset: ClipDataset, workers: int, device: torch.device) -> None:
+        self.dataset = dataset
+        self._plan = _Plan()
         self._loader = DataLoader(
             dataset,
-            batch_sampler=self._batches,
+            batch_sampler=self._plan,
             num_workers=workers,
-            collate_fn=_collate,
+            collate_fn=_as_it_is,
             persistent_workers=workers > 0,
             # Forking a process that runs threads (polars, torch) can hang the child.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=device.type == "cuda",
         )
 
-    def epoch(self, clips: Sequence[int], view: Callable[[int], View]) -> Iterator[Batch]:
-        """The batches of these clips, in this order, each seen as `view(clip)` says."""
-        self._batches.requests = [Request(clip=int(clip), view=view(int(clip))) for clip in clips]
-        yield from self._loader
+    def batches(self, plan: Iterable[Sequence[Request]]) -> Iterator[Batch]:
+        """The batches that the plan names, read ahead in the workers. Raises UserError for a damaged clip."""
+        self._plan.batches = plan
+        for batch in self._loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
-def _collate(items: list[tuple]) -> Batch:
-    frames, keypoints, labels, windows, flips, clips = zip(*items, strict=True)
-    return Batch(
-        frames=torch.stack(frames),
-        keypoints=torch.stack(keypoints),
-        labels=torch.tensor(np.array(labels)),
-        windows=torch.tensor(windows, dtype=torch.float64),
-        flips=torch.tensor(flips),
-        clips=torch.tensor(clips),
-    )
+def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:
+    """A plan that judges these clips in this order."""
+    for start in range(0, len(clips), batch_size):
+        yield [Request(int(clip)) for clip in clips[start : start + batch_size]]
+
+
+def _as_it_is(batch: Batch | UserError) -> Batch | UserError:
+    return batch
+
+
+def _in_shared_memory(shape: tuple[int, ...]) -> Tensor:
+    """An empty uint8 tensor; in a worker one that its parent can map, so that nothing is copied on the way."""
+    empty = torch.empty(shape, dtype=torch.uint8)
+    return empty.share_memory_() if get_worker_info() else empty

@@ -1,177 +1,152 @@
-"""One training: epochs over a cache, a row of figures after each, the last and the best network kept.
+"""A training from where it stands to its end: a row of figures after each epoch, the last and the best network kept.
 
-A run's folder: settings.toml, run.json (what it was made of), metrics.csv, last.pt, best.pt, confusion.png
-and predictions.csv of the last epoch.
+A run's folder: settings.toml, run.json (what it was made of), metrics.csv and .jsonl, last.pt (to go on from),
+best.pt (to predict with), predictions.parquet and confusion.png of the last epoch, predictions_best.parquet.
+
+Killed anywhere, a run loses what it did since last.pt was written, does that again, and comes to the same: all
+other files follow from it and are written before it, or again after it.
 """
 
-import csv
 import dataclasses
+import errno
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-import torch
 
-from schemas.errors import UserError
-from schemas.files import atomic_file, write_atomic
-from train import checkpoint, evaluate, metrics, plots
-from train.config import TrainConfig
-from train.loader import Loader
-from train.model.network import build, loss
-from train.sampling import epoch_order, training_view
-from train.shards import Cache, usable
-from train.splits import Split
+from schemas.errors import Interrupted, UserError
+from schemas.files import write_atomic
+from train import checkpoint, distributed, evaluate, metrics, plots
+from train.logs import EpochRow, TensorBoard, best_row, write_rows
+from train.optimise import learning_rate
+from train.stopping import StopRequest
+from train.training import Totals, Training
 
-LAST, BEST, METRICS, SETTINGS, RUN = "last.pt", "best.pt", "metrics.csv", "settings.toml", "run.json"
-RESULTS = ("predictions.csv", "confusion.png")  # of the last epoch, written last
+LAST, BEST, SETTINGS, RUN = "last.pt", "best.pt", "settings.toml", "run.json"
+PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
+RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
+LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochRow:
-    """A row of metrics.csv. Training figures are of augmented clips while the weights move; WAR, UAR in 0–1."""
+class Watch:
+    """Who is told: on_step(what the epoch came to so far), on_epoch(its row)."""
 
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_war: float
-    train_uar: float
-    test_war: float
-    test_uar: float
-    test_war_usable: float
-    test_uar_usable: float
-    seconds: float
+    on_step: Callable[[Totals], None] = lambda totals: None
+    on_epoch: Callable[[EpochRow], None] = lambda row: None
 
 
-class Training:
-    """A network, its optimiser and its data. `run` is what most callers want."""
+class Run:
+    """A training and its folder. In a world of several processes only the first one writes."""
 
-    def __init__(
-        self, config: TrainConfig, cache: Cache, split: Split, device: torch.device, loader_workers: int
-    ) -> None:
-        """Raises UserError where no training clip is usable."""
-        self.config, self.device, self.split = config, device, split
-        self.labels = cache.info.labels
-        self.clips = usable(split.train)
-        if self.clips.is_empty():
-            raise UserError(f"{cache.folder}: none of the {len(split.train)} training clips is usable")
-        self.majority = (
-            self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
-        )
-        recipe = config.recipe
-        self.network = build(config.network, len(self.labels), config.data.num_frames, recipe.seed).to(device)
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=recipe.learning_rate, betas=recipe.betas
-        )
-        self.scheduler = torch.optim.lr_scheduler.MultiStepLR(
-            self.optimiser, list(recipe.milestones), recipe.decay
-        )
-        self.loader = self._loader(cache, self.clips, loader_workers)
-        self.test_clips = usable(split.test)
-        self.test_loader = self.loader if split.seen else self._loader(cache, self.test_clips, loader_workers)
+    def __init__(self, training: Training, out: Path, origin: Mapping[str, Any], save_minutes: float) -> None:
+        """save_minutes: how often last.pt is written within an epoch; 0: after every step."""
+        self.training, self.out, self.origin = training, out, origin
+        self.save_seconds = 60 * save_minutes
+        self.rows: list[EpochRow] = []
+        self._saved = time.monotonic()
 
-    def _loader(self, cache: Cache, clips: pl.DataFrame, workers: int) -> Loader:
-        dataset = evaluate.clip_dataset(cache, clips, self.labels)
-        return Loader(dataset, self.config.recipe.batch_size, workers, self.device)
+    def restore(self, kept: checkpoint.Checkpoint) -> None:
+        """Stand where a checkpoint of this run stood. Raises UserError where it does not fit."""
+        self.training.restore(kept)
+        try:
+            self.rows = [EpochRow(**row) for row in kept.rows]
+        except TypeError:
+            raise UserError(f"{self.out / LAST} is damaged: its rows are not a run's") from None
 
-    def train_epoch(self, epoch: int, on_step: Callable[[int, float], None]) -> tuple[float, np.ndarray]:
-        """One pass over the training clips: mean loss per clip, and the confusion matrix of its predictions.
+    def finish(self, watch: Watch, stop: StopRequest) -> list[EpochRow]:
+        """Train the epochs that are left; the rows of all. Raises Interrupted where `stop` asks for it."""
+        training, first = self.training, self.training.world.first
+        board = TensorBoard(self.out, training.epoch) if first else None
+        while training.epoch < training.config.recipe.epochs:
+            for _ in training.steps():
+                watch.on_step(training.totals)
+                self._save_or_stop(stop)
+            started = time.monotonic()
+            predictions, figures = training.test()
+            self.rows.append(self._row(figures, time.monotonic() - started))
+            training.next_epoch()
+            if first:
+                self._keep_epoch(predictions)
+                board.add(self.rows[-1])
+            watch.on_epoch(self.rows[-1])
+        if first:
+            board.close()
+            self._write_results()
+        return self.rows
 
-        Raises UserError, naming the clips, where the loss is not a number.
-        """
-        recipe, data = self.config.recipe, self.config.data
-        self.network.train()
-        total, matrix = 0.0, np.zeros((len(self.labels), len(self.labels)), np.int64)
-        order = epoch_order(len(self.clips), recipe.seed, epoch)
-        view = lambda clip: training_view(data.num_frames, data.flip, recipe.seed, epoch, clip)  # noqa: E731
-        for batch in self.loader.epoch(order, view):
-            scores = self.network(*evaluate.network_input(batch.to(self.device), data))
-            labels = batch.labels.to(self.device)
-            step_loss = loss(scores, labels, recipe.frame_weight)
-            if not torch.isfinite(step_loss):
-                ids = ", ".join(self.clips["clip_id"][batch.clips.tolist()])
-                raise UserError(f"the loss is {step_loss.item()} in epoch {epoch} at the clips {ids}")
-            self.optimiser.zero_grad()
-            step_loss.backward()
-            self.optimiser.step()
-            total += step_loss.item() * len(labels)
-            predicted = scores.clip.argmax(1).cpu().numpy()
-            matrix += metrics.confusion(batch.labels.numpy(), predicted, len(self.labels))
-            on_step(len(labels), step_loss.item())
-        self.scheduler.step()
-        return total / len(self.clips), matrix
+    def _save_or_stop(self, stop: StopRequest) -> None:
+        stopping = distributed.any_of(bool(stop.number), self.training.world)
+        due = stopping or time.monotonic() - self._saved >= self.save_seconds
+        if due and self.training.world.first:
+            self._save()
+        if stopping:
+            distributed.wait(self.training.world)  # until it is on the disk
+            raise Interrupted(stop.number or 15)
 
-    def test(self) -> tuple[pl.DataFrame, evaluate.Figures]:
-        """The predictions for the split's test part as the network is now, and their figures."""
-        if len(self.test_clips):
-            probabilities = evaluate.predict(
-                self.network, self.test_loader, len(self.test_clips), self.config.data, self.device
-            )
-        else:
-            probabilities = np.zeros((0, len(self.labels)), np.float32)
-        table = evaluate.prediction_table(self.split.test, probabilities, self.labels, self.majority)
-        return table, evaluate.judge(table, self.labels)
+    def _save(self) -> None:
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        kept = dataclasses.replace(self.training.checkpoint(), rows=rows, origin=self.origin)
+        with writing(self.out):
+            checkpoint.save(self.out / LAST, kept)
+        self._saved = time.monotonic()
 
-    def checkpoint(self, epoch: int) -> checkpoint.Checkpoint:
-        """All there is to keep."""
-        return checkpoint.Checkpoint(
-            config=self.config,
-            labels=self.labels,
-            majority=self.majority,
-            epoch=epoch,
-            model=self.network.state_dict(),
-            state={"optimiser": self.optimiser.state_dict(), "scheduler": self.scheduler.state_dict()},
+    def _keep_epoch(self, predictions: pl.DataFrame) -> None:
+        with writing(self.out):
+            if best_row(self.rows) is self.rows[-1]:
+                # Only to predict with; a third of the size without the optimiser's moments.
+                best = dataclasses.replace(self.training.checkpoint(), state={}, origin=self.origin)
+                checkpoint.save(self.out / BEST, best)
+                self._write_table(BEST_PREDICTIONS, predictions)
+            self._write_table(PREDICTIONS, predictions)
+            self._save()
+            write_rows(self.out, self.rows)
+
+    def _row(self, figures: evaluate.Figures, test_seconds: float) -> EpochRow:
+        training, totals = self.training, self.training.totals
+        return EpochRow(
+            epoch=training.epoch,
+            learning_rate=learning_rate(training.config.recipe, training.epoch),
+            train_loss=totals.mean_loss,
+            train_war=metrics.war(totals.matrix),
+            train_uar=metrics.uar(totals.matrix),
+            test_loss=figures.loss,
+            test_war=figures.war,
+            test_uar=figures.uar,
+            test_war_usable=figures.war_usable,
+            test_uar_usable=figures.uar_usable,
+            seconds=totals.seconds + test_seconds,
+            clips_per_second=totals.clips_per_second,
+            waiting=totals.waiting_share,
         )
 
+    def _write_results(self) -> None:
+        predictions, labels = pl.read_parquet(self.out / PREDICTIONS), self.training.labels
+        figures = evaluate.judge(predictions, labels)
+        seen = " that the network was trained on" if self.training.split.seen else ""
+        title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch"
+        with writing(self.out):
+            write_rows(self.out, self.rows)
+            path = self.out / CONFUSION
+            plots.confusion_png(path, figures.confusion, labels, f"{title}\n{figures.clips} clips{seen}")
 
-def run(
-    training: Training,
-    out: Path,
-    *,
-    on_step: Callable[[int, float], None] = lambda clips, loss: None,
-    on_epoch: Callable[[EpochRow], None] = lambda row: None,
-) -> list[EpochRow]:
-    """Train all epochs into the folder `out`, which `start_run` has made; the rows of metrics.csv."""
-    rows: list[EpochRow] = []
-    for epoch in range(training.config.recipe.epochs):
-        started = time.perf_counter()
-        learning_rate = training.scheduler.get_last_lr()[0]
-        train_loss, matrix = training.train_epoch(epoch, on_step)
-        predictions, figures = training.test()
-        rows.append(
-            EpochRow(
-                epoch=epoch,
-                learning_rate=learning_rate,
-                train_loss=train_loss,
-                train_war=metrics.war(matrix),
-                train_uar=metrics.uar(matrix),
-                test_war=figures.war,
-                test_uar=figures.uar,
-                test_war_usable=figures.war_usable,
-                test_uar_usable=figures.uar_usable,
-                seconds=time.perf_counter() - started,
-            )
-        )
-        if best_row(rows) is rows[-1]:
-            # Only to predict with; a third of the size without the optimiser's moments.
-            checkpoint.save(out / BEST, dataclasses.replace(training.checkpoint(epoch), state={}))
-        checkpoint.save(out / LAST, training.checkpoint(epoch))
-        _write_rows(out / METRICS, rows)
-        on_epoch(rows[-1])
-    _write_results(out, training, predictions, figures)
-    return rows
+    def _write_table(self, name: str, predictions: pl.DataFrame) -> None:
+        content = io.BytesIO()
+        predictions.write_parquet(content, metadata={"origin": json.dumps(self.origin, sort_keys=True)})
+        write_atomic(self.out / name, content.getvalue())
 
 
-def start_run(out: Path, training: Training, origin: Mapping[str, Any]) -> None:
+def start_folder(out: Path, training: Training, origin: Mapping[str, Any]) -> None:
     """Make a run's folder and say in it what the run is made of.
 
-    origin: what to say in run.json of the cache and the split.
+    origin: what to say in run.json of the cache, the split and the versions (`origin_of`).
     Raises UserError where the folder cannot be written.
     """
     content = {
@@ -179,40 +154,27 @@ def start_run(out: Path, training: Training, origin: Mapping[str, Any]) -> None:
         "training_clips": len(training.clips),
         "test_clips": len(training.split.test),
         "tested_on": training.split.description,
-        "versions": {
-            name: version(name) for name in ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
-        },
+        "tested_on_training_clips": training.split.seen,
         **origin,
     }
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / SETTINGS, training.config.to_toml().encode())
         write_atomic(out / RUN, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def library_versions() -> dict[str, str]:
+    """What computes."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Say of a failure to write what it means for the run. Raises UserError in place of OSError."""
+    try:
+        yield
     except OSError as error:
-        raise UserError(f"cannot write the run {out}: {error.strerror}; give another --out") from None
-
-
-def best_row(rows: list[EpochRow]) -> EpochRow:
-    """The epoch with the highest test WAR, then UAR; the first of equals."""
-    return max(rows, key=lambda row: (row.test_war, row.test_uar))
-
-
-def _write_rows(path: Path, rows: list[EpochRow]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values = dataclasses.asdict(row)
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()})
-    write_atomic(path, text.getvalue().encode())
-
-
-def _write_results(
-    out: Path, training: Training, predictions: pl.DataFrame, figures: evaluate.Figures
-) -> None:
-    with atomic_file(out / RESULTS[0]) as file:
-        predictions.write_csv(file)
-    title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch\n{figures.clips} clips"
-    if training.split.seen:
-        title += " that the network was trained on"
-    plots.confusion_png(out / RESULTS[1], figures.confusion, training.labels, title)
+        advice = "give another --out"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "make room and go on with --resume"
+        raise UserError(f"cannot write the run {out}: {error.strerror}; {advice}") from None

@@ -1,6 +1,6 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,42 +15,61 @@ from train.describe import Part
 
 if TYPE_CHECKING:
     from train.evaluate import Evaluation
-    from train.loop import EpochRow
+    from train.logs import EpochRow
+    from train.loop import Watch
     from train.splits import Split
+    from train.training import Totals, Training
 
 
 @contextmanager
-def training_progress(
-    console: Console, epochs: int, clips: int
-) -> Iterator[tuple[Callable[[int, float], None], Callable[["EpochRow"], None]]]:
-    """The callbacks of `loop.run`: a bar on a terminal, and a line for each epoch anywhere."""
+def training_progress(console: Console, training: "Training") -> Iterator["Watch"]:
+    """Who a run tells how it goes: a live line on a terminal, and a line for each epoch anywhere."""
+    from train.loop import Watch
+
+    epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
-        TextColumn("training"),
+        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("clips, loss {task.fields[loss]:.3f}"),
+        TextColumn(
+            "loss {task.fields[loss]:.3f}, WAR {task.fields[war]:.1%}, {task.fields[speed]:.1f} clips/s, "
+            "waiting for data {task.fields[waiting]:.0%}"
+        ),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("clips", total=epochs * clips, loss=float("nan"))
+    hidden = console.quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        nothing = {"loss": float("nan"), "war": float("nan"), "speed": 0.0, "waiting": 0.0}
+        task = progress.add_task("", total=clips, epoch=training.epoch + 1, epochs=epochs, **nothing)
 
-        def on_step(clips: int, loss: float) -> None:
-            progress.update(task, advance=clips, loss=loss)
+        def on_step(totals: "Totals") -> None:
+            done = int(totals.matrix.sum())
+            progress.update(
+                task,
+                completed=done,
+                epoch=training.epoch + 1,
+                loss=totals.mean_loss,
+                war=metrics.war(totals.matrix),
+                speed=totals.clips_per_second,
+                waiting=totals.waiting_share,
+            )
 
         def on_epoch(row: "EpochRow") -> None:
             console.print(
-                f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, training WAR {_percent(row.train_war)}, "
-                f"test WAR {_percent(row.test_war)} UAR {_percent(row.test_uar)}, {row.seconds:.1f} s",
+                f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, "
+                f"training WAR {_percent(row.train_war)}, test WAR {_percent(row.test_war)} "
+                f"UAR {_percent(row.test_uar)}, {row.seconds:.1f} s, {row.clips_per_second:.1f} clips/s, "
+                f"waiting for data {row.waiting:.0%}",
                 soft_wrap=True,
                 highlight=False,
             )
 
-        yield on_step, on_epoch
+        yield Watch(on_step=on_step, on_epoch=on_epoch)
 
 
 def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
     """The last epoch's figures and the best one's, each named as what it is."""
-    from train.loop import best_row
+    from train.logs import best_row
 
     table = Table(title="network, judged on the test clips", title_justify="left")
     for column in ("", "epoch", "WAR", "UAR", "usable: WAR", "UAR"):
@@ -61,13 +80,14 @@ def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
     console = Console()
     console.print(table)
     console.print(f"test clips: {escape(split.description)}", soft_wrap=True)
-    console.print(f"in {out}: metrics.csv, confusion.png, predictions.csv, last.pt, best.pt", soft_wrap=True)
+    files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
+    console.print(f"in {out}: {files}", soft_wrap=True)
 
 
 def print_evaluation(result: "Evaluation") -> None:
     """Recall of each class, WAR and UAR, over all clips and over the usable ones."""
     figures = result.figures
-    table = Table(title=f"{result.clips} clips, network of epoch {result.epoch + 1}", title_justify="left")
+    table = Table(title=f"{result.clips} clips, network after {result.epochs} epochs", title_justify="left")
     for column in ("label", "clips", "recall"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
@@ -88,7 +108,7 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
     figures = result.figures
     recalls = metrics.recalls(figures.confusion)
     return {
-        "epoch": result.epoch,
+        "epochs": result.epochs,
         "clips": figures.clips,
         "usable": figures.usable,
         "war": figures.war,

@@ -1,130 +1,99 @@
-"""What the commands do: open a cache, choose the split, train or judge, say so on the terminal."""
+"""What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
-import json
 from pathlib import Path
 
-import polars as pl
+import torch
 from rich.console import Console
 
 from schemas.errors import UserError
-from schemas.files import atomic_file
-from train import checkpoint, evaluate, loop, report
-from train.config import TrainConfig
+from schemas.files import temporary_name
+from schemas.machine import available_cores
+from train import checkpoint, distributed, loop, report
 from train.device import choose_device
-from train.loader import Loader
-from train.shards import Cache, usable
-from train.splits import choose_split
+from train.distributed import World
+from train.experiment import Experiment, Means, difference, origin_of
+from train.precision import check_precision
+from train.shards import Cache
+from train.stopping import stop_request
+from train.training import Training
 
 
-def start(
-    cache_folder: Path,
-    out: Path,
-    config: TrainConfig,
-    *,
-    fold: int | None,
-    holdout: float,
-    device_name: str,
-    loader_workers: int,
-) -> None:
-    """Train a run from its beginning; a finished one with the same settings is left as it is.
+def start(cache_folder: Path, out: Path, experiment: Experiment, means: Means, *, resume: bool) -> None:
+    """Train a run; a finished one that is the same is left as it is, an unfinished one needs `resume`.
 
-    Raises UserError for a cache, a split, a device or a folder that cannot be used.
+    Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
-    device = choose_device(device_name)
-    cache = Cache(cache_folder)
-    split = choose_split(cache.clips, fold, holdout, config.recipe.seed)
-    origin = {
-        "cache_dataset": cache.info.dataset,
-        "cache_settings_hash": cache.info.settings_hash,
-        "fold": fold,
-        "holdout": holdout,
-    }
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        _refuse_unless_finished(out, config, origin)
-        print(f"nothing to do: {out} holds all {config.recipe.epochs} epochs of this run")
-        return
-    training = loop.Training(config, cache, split, device, loader_workers)
-    loop.start_run(out, training, origin)
-    console = Console(stderr=True)
-    console.print(
-        f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}; "
-        f"tested on {split.description}",
-        soft_wrap=True,
-    )
-    with report.training_progress(console, config.recipe.epochs, len(training.clips)) as (on_step, on_epoch):
-        rows = loop.run(training, out, on_step=on_step, on_epoch=on_epoch)
-    report.print_run(rows, split, out)
+    config = experiment.config
+    device = distributed.own_device(choose_device(means.device))
+    check_precision(config.execution.precision, device)
+    with distributed.join(device) as world:
+        cache = Cache(cache_folder)
+        split = experiment.choose(cache)
+        origin = origin_of(experiment, cache, split)
+        kept = _kept(out, experiment, origin, resume=resume)
+        if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
+            if world.first:
+                print(f"nothing to do: {out} holds all {config.recipe.epochs} epochs of this run")
+            return
+        workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
+        training = Training(config, cache, split, device, world=world, loader_workers=workers)
+        origin["versions"] = loop.library_versions()
+        run = loop.Run(training, out, origin, means.save_minutes)
+        console = Console(stderr=True, quiet=not world.first)
+        if kept:
+            run.restore(kept)
+            _say_where_it_goes_on(console, training, kept)
+        elif world.first:
+            loop.start_folder(out, training, origin)
+        console.print(
+            f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"
+            f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {split.description}",
+            soft_wrap=True,
+        )
+        with stop_request() as stop, report.training_progress(console, training) as watch:
+            rows = run.finish(watch, stop)
+        if world.first:
+            report.print_run(rows, split, out)
 
 
-def evaluate_run(
-    run: Path, cache_folder: Path, which: str, clips: str, *, device_name: str, loader_workers: int
-) -> evaluate.Evaluation:
-    """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of a cache.
-
-    Raises UserError for a run or cache that cannot be used.
-    """
-    if not run.is_dir():
-        raise UserError(f"no such run: {run} (make it with `train run CACHE --out {run}`)")
-    kept = checkpoint.load(run / f"{which}.pt")
-    cache = Cache(cache_folder)
-    table = _chosen_clips(cache, run, kept.config, clips)
-    good = usable(table)
-    device = choose_device(device_name)
-    network = checkpoint.restore(kept).to(device)
-    dataset = evaluate.clip_dataset(cache, good, kept.labels)
-    loader = Loader(dataset, kept.config.recipe.batch_size, loader_workers, device)
-    if good.is_empty():
-        raise UserError(f"{cache_folder}: none of the {len(table)} chosen clips is usable")
-    probabilities = evaluate.predict(network, loader, len(good), kept.config.data, device)
-    predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)
-    figures = evaluate.judge(predictions, kept.labels)
-    return evaluate.Evaluation(
-        labels=kept.labels, epoch=kept.epoch, clips=clips, predictions=predictions, figures=figures
-    )
+def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> checkpoint.Checkpoint | None:
+    """Where the run in the folder stands, None where there is none. Raises UserError where it is another run."""
+    if not out.exists() or _is_empty(out):
+        return None
+    if not (out / loop.RUN).exists():
+        raise UserError(f"{out} is there and is not a run; give another --out")
+    other = difference(out, experiment.config, origin)
+    if other:
+        raise UserError(f"{out} holds another run ({other}); give another --out")
+    if not (out / loop.LAST).exists():
+        return None  # killed before it was saved once
+    kept = checkpoint.load(out / loop.LAST)
+    if kept.epoch < experiment.config.recipe.epochs and not resume:
+        raise UserError(f"{out} holds this run after {kept.epoch} epochs; --resume goes on with it")
+    return kept
 
 
-def check_target(path: Path) -> Path:
-    """Where a file is to be written, with links followed. Raises UserError where that is no place for one."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise UserError(f"cannot write {path}: it is there and is not a file")
-    return target
+def _is_empty(out: Path) -> bool:
+    """Whether a folder holds nothing, or only what a run leaves that was killed before its run.json."""
+    names = (loop.SETTINGS, loop.RUN)
+    own = {out / loop.SETTINGS, *(temporary_name(out / name) for name in names)}
+    return out.is_dir() and all(path in own for path in out.iterdir())
 
 
-def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
-    """Write a prediction table as CSV. Raises UserError where that is impossible."""
-    path = check_target(path)
-    try:
-        with atomic_file(path) as file:
-            predictions.write_csv(file)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+def _say_where_it_goes_on(console: Console, training: Training, kept: checkpoint.Checkpoint) -> None:
+    within = f" and {training.consumed} clips" if training.consumed else ""
+    console.print(f"going on after {training.epoch} epochs{within}", soft_wrap=True)
+    threads = kept.state["threads"]
+    if training.device.type == "cpu" and threads != torch.get_num_threads():
+        console.print(
+            f"warning: {torch.get_num_threads()} threads now, {threads} before: weights will differ in rounding "
+            f"from those of a run never stopped (OMP_NUM_THREADS={threads} gives the same)",
+            soft_wrap=True,
+        )
 
 
-def _chosen_clips(cache: Cache, run: Path, config: TrainConfig, clips: str) -> pl.DataFrame:
-    if clips == "all":
-        return cache.clips.filter(pl.col("label").is_not_null())
-    origin = _read_origin(run)
-    split = choose_split(cache.clips, origin["fold"], origin["holdout"], config.recipe.seed)
-    return split.train if clips == "train" else split.test
-
-
-def _read_origin(run: Path) -> dict:
-    path = run / loop.RUN
-    try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content["holdout"], int | float) or not isinstance(content["fold"], int | None):
-            raise ValueError
-        return {name: content[name] for name in ("cache_dataset", "cache_settings_hash", "fold", "holdout")}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
-
-
-def _refuse_unless_finished(out: Path, config: TrainConfig, origin: dict) -> None:
-    settings = out / loop.SETTINGS
-    same = settings.exists() and settings.read_bytes() == config.to_toml().encode()
-    if not same or _read_origin(out) != origin or not (out / loop.LAST).exists():
-        raise UserError(f"{out} exists and is not this run, finished; give another --out or remove it")
-    last = checkpoint.load(out / loop.LAST).epoch + 1
-    if last < config.recipe.epochs or not all((out / name).exists() for name in loop.RESULTS):
-        raise UserError(f"{out} holds this run, unfinished; remove it to train it again")
+def _workers(device: torch.device, world: World) -> int:
+    """JPEG-decoding processes where none are asked for: none on a CPU, where they would take the step's cores."""
+    if device.type == "cpu":
+        return 0
+    return max(1, min(8, available_cores() // world.size - 1))

@@ -1,6 +1,8 @@
 """Which clips are trained on and which are judged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,18 +23,44 @@ class Split:
     seen: bool = False
 
 
-def choose_split(clips: pl.DataFrame, fold: int | None, holdout: float, seed: int) -> Split:
-    """Split the labelled clips: by `fold`, else by the dataset's own split, else by `holdout`, else not at all.
+@dataclass(frozen=True, kw_only=True)
+class SplitChoice:
+    """How a split is asked for. fold: which one is judged; subject_folds: into how many folds the subjects are
+    dealt, 0 for the dataset's own folds; holdout: share kept apart where there is no split."""
 
-    holdout: share kept apart, whole subjects where the table names at least two, else clips label by label.
+    fold: int | None = None
+    subject_folds: int = 0
+    holdout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout <= 0.9:
+            raise UserError(f"--holdout {self.holdout}: it must lie between 0 and 0.9")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "SplitChoice":
+        """The same from `as_dict`. Raises ValueError or TypeError for other content."""
+        choice = cls(**content)
+        if not isinstance(choice.fold, int | None) or not isinstance(choice.subject_folds, int):
+            raise ValueError("folds are numbers")
+        return choice
+
+
+def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
+    """Split the labelled clips: by fold, else by the dataset's own split, else by `holdout`, else not at all.
+
+    Kept apart are whole subjects where the table names at least two, else clips label by label.
     Raises UserError where the table has no such fold, or needs one chosen, or a part is left empty.
     """
-    if not 0 <= holdout <= 0.9:
-        raise UserError(f"--holdout {holdout}: it must lie between 0 and 0.9")
+    fold, holdout = choice.fold, choice.holdout
     clips = clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
         raise UserError("no clip of the cache has a label: nothing to train on")
-    if fold is not None:
+    if choice.subject_folds:
+        split = _by_subject_fold(clips, choice.subject_folds, fold, seed)
+    elif fold is not None:
         split = _by_fold(clips, fold)
     elif clips["split"].is_not_null().any():
         split = _by_official_split(clips)
@@ -53,6 +81,29 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
         raise UserError(f"--fold {fold}: the cache has {_listed(clips['fold']) or 'no folds'}")
     test = pl.col("fold") == fold
     return Split(train=clips.filter(~test), test=clips.filter(test), description=f"fold {fold}")
+
+
+def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
+    """Subjects dealt in random order, those with most clips first, each to the fold with the fewest clips."""
+    if clips["subject"].null_count():
+        raise UserError(
+            f"{clips['subject'].null_count()} clips of the cache have no subject: no folds of subjects"
+        )
+    counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
+    if not 2 <= folds <= len(counts):
+        raise UserError(
+            f"subject:{folds}: between 2 and {len(counts)} folds, the cache has that many subjects"
+        )
+    if fold is None or not 1 <= fold <= folds:
+        raise UserError(f"--fold {fold}: choose one of 1 to {folds}")
+    sizes, dealt = [0] * folds, {}
+    for subject, count in counts.sort("count", descending=True, maintain_order=True).iter_rows():
+        place = sizes.index(min(sizes))
+        sizes[place] += count
+        dealt[subject] = place + 1
+    test = pl.col("subject").is_in([subject for subject, place in dealt.items() if place == fold])
+    description = f"fold {fold} of {folds} folds of subjects"
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:

@@ -8,14 +8,12 @@ import torch
 def stored_batch(sample_cache):
     """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
     from train.evaluate import clip_dataset
-    from train.loader import Loader
-    from train.sampling import evaluation_view
+    from train.loader import Loader, Sight, in_batches
     from train.shards import Cache
 
     cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels)
-    loader = Loader(dataset, 6, 0, torch.device("cpu"))
-    (batch,) = loader.epoch(range(6), lambda clip: evaluation_view(8))
+    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=8))
+    (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(6), 6))
     return batch
 
 

@@ -75,3 +75,27 @@ def test_resize_is_antialiased():
     stripes[..., ::2] = 255
     small, _ = augment.resize(stripes, torch.zeros(1, 1, 18, 2), 32)
     assert small[..., 2:-2].std() < 2 and F.relu(small - 140).max() == 0
+
+
+def test_colours_of_one_change_nothing_and_others_do_what_a_photographer_would_expect(stored_batch):
+    frames = stored_batch.frames
+    one = torch.ones(6, 3)
+    torch.testing.assert_close(augment.recolour(frames, one), frames.float(), rtol=0, atol=1e-3)
+    dark, flat, grey = (
+        augment.recolour(frames, one * torch.tensor(f)) for f in ((0.5, 1, 1), (1, 0.5, 1), (1, 1, 0))
+    )
+    torch.testing.assert_close(dark, frames * 0.5)
+    torch.testing.assert_close(
+        flat.mean((1, 3, 4)).mean(1), frames.float().mean((1, 2, 3, 4)), rtol=0.02, atol=0
+    )
+    assert (flat.std((1, 2, 3, 4)) < frames.float().std((1, 2, 3, 4)) * 0.75).all()
+    assert (grey.std(2) < 1e-3).all()
+
+
+def test_a_clips_colours_are_its_own_and_the_same_in_all_its_frames(stored_batch):
+    colours = torch.tensor([[1.2, 0.8, 1.3], *[[1.0, 1.0, 1.0]] * 5])
+    changed = augment.recolour(stored_batch.frames, colours)
+    torch.testing.assert_close(changed[1:], stored_batch.frames[1:].float(), rtol=0, atol=1e-3)
+    still = stored_batch.frames[:1, :1].expand(1, 4, -1, -1, -1)
+    (frames,) = augment.recolour(still, colours[:1])
+    assert torch.equal(frames[0], frames[3]) and not torch.equal(frames[0], still[0, 0].float())

@@ -49,7 +49,9 @@ def test_a_wrong_preset_is_one_line_that_names_the_place(tmp_path, content, mess
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"no preset papr: give one of paper, quick, or a \.toml file"):
+    with pytest.raises(
+        UserError, match=r"no preset papr: give one of paper, quick, strong, or a \.toml file"
+    ):
         load_config("papr")
 
 

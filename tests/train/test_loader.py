@@ -1,20 +1,47 @@
 import torch
 
 from train.evaluate import clip_dataset
-from train.loader import Loader
-from train.sampling import epoch_order, training_view
+from train.loader import Loader, Request, Sight
+from train.sampling import Augmentation, epoch_order
 from train.shards import Cache
 
 
 def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache):
     cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels)
-    here, workers = (Loader(dataset, 4, count, torch.device("cpu")) for count in (0, 2))
+    sight = Sight(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, colour=0.3))
+    dataset = clip_dataset(cache, cache.clips, cache.info.labels, sight)
+    here, workers = (Loader(dataset, count, torch.device("cpu")) for count in (0, 2))
     for epoch in range(2):
-        order = epoch_order(6, 0, epoch)
-        view = lambda clip, epoch=epoch: training_view(5, True, 0, epoch, clip)  # noqa: E731
-        batches = list(zip(here.epoch(order, view), workers.epoch(order, view), strict=True))
+        order = epoch_order(6, 0, epoch).tolist()
+        plan = [
+            [Request(clip, epoch, n) for n, clip in enumerate(order)][part]
+            for part in (slice(4), slice(4, 6))
+        ]
+        batches = list(zip(here.batches(plan), workers.batches(iter(plan)), strict=True))
         assert [len(mine.labels) for mine, _ in batches] == [4, 2]
         for mine, theirs in batches:
-            assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
-        assert torch.cat([mine.clips for mine, _ in batches]).tolist() == order.tolist()
+            assert all(
+                torch.equal(a, b) for a, b in zip(mine, theirs, strict=True) if a is not None or b is not None
+            )
+        assert torch.cat([mine.clips for mine, _ in batches]).tolist() == order
+
+
+def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
+    cache = Cache(sample_cache)
+    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=2))
+    plan = [[Request(3), Request(3, counts=False)]]
+    (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(plan)
+    assert batch.labels.tolist() == [3, -1]
+    assert torch.equal(batch.frames[0], batch.frames[1])
+
+
+def test_repeated_frames_of_a_short_clip_are_the_same_frames(sample_cache):
+    cache = Cache(sample_cache)
+    plan = [[Request(0)]]
+    all_of_it, twice = (
+        next(iter(Loader(dataset, 0, torch.device("cpu")).batches(plan)))
+        for frames in (32, 64)
+        for dataset in [clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=frames))]
+    )
+    assert torch.equal(all_of_it.frames.repeat_interleave(2, 1), twice.frames)
+    assert torch.equal(all_of_it.keypoints.repeat_interleave(2, 1), twice.keypoints)

@@ -11,9 +11,9 @@ import torch
 from schemas.errors import UserError
 from train import checkpoint
 from train.config import load_config
-from train.loop import Training
 from train.shards import Cache
-from train.splits import choose_split
+from train.splits import SplitChoice, choose_split
+from train.training import Training
 
 LABELS = ["ANG", "DIS", "FEA", "HAP", "NEU", "SAD"]
 
@@ -44,9 +44,12 @@ def test_six_clips_are_learnt_by_heart_and_the_reloaded_network_predicts_their_l
 
 def test_evaluate_gives_the_predictions_that_training_ended_with(cli, overfitted, sample_cache, tmp_path):
     out, _ = overfitted
-    again = tmp_path / "predictions.csv"
+    again = tmp_path / "predictions.parquet"
     assert cli("train", "evaluate", out, sample_cache, "--predictions", again).returncode == 0
-    assert again.read_text() == (out / "predictions.csv").read_text()
+    assert pl.read_parquet(again).equals(pl.read_parquet(out / "predictions.parquet"))
+    table = tmp_path / "predictions.csv"
+    assert cli("train", "evaluate", out, sample_cache, "--predictions", table).returncode == 0
+    assert pl.read_csv(table)["predicted"].to_list() == LABELS
 
 
 def test_the_run_says_that_it_was_judged_on_its_training_clips(overfitted):
@@ -60,20 +63,26 @@ def test_a_run_leaves_every_file_it_promises(small_run, sample_cache):
         "settings.toml",
         "run.json",
         "metrics.csv",
+        "metrics.jsonl",
         "last.pt",
         "best.pt",
         "confusion.png",
-        "predictions.csv",
+        "predictions.parquet",
+        "predictions_best.parquet",
     }
     assert {path.name for path in small_run.iterdir()} == names
     assert (small_run / "confusion.png").read_bytes().startswith(b"\x89PNG")
     origin = json.loads((small_run / "run.json").read_text())
     info = json.loads((sample_cache / "cache.json").read_text())
     assert origin["labels"] == LABELS and origin["cache_settings_hash"] == info["settings_hash"]
-    predictions = pl.read_csv(small_run / "predictions.csv")
+    predictions = pl.read_parquet(small_run / "predictions.parquet")
     assert predictions.columns == ["clip_id", "label", "usable", "predicted", *(f"p_{x}" for x in LABELS)]
     shares = predictions.select(f"p_{x}" for x in LABELS).sum_horizontal()
     assert (shares - 1).abs().max() < 1e-5
+    lines = [json.loads(line) for line in (small_run / "metrics.jsonl").read_text().splitlines()]
+    rows = list(csv.DictReader((small_run / "metrics.csv").open()))
+    assert [list(line) for line in lines] == [list(row) for row in rows] and len(rows) == 2
+    assert lines[1]["test_war"] == pytest.approx(float(rows[1]["test_war"]), rel=1e-5)
 
 
 def test_flags_reach_the_settings_that_the_run_keeps(small_run):
@@ -193,10 +202,10 @@ def test_wrong_input_is_one_clear_line_and_exit_1(cli, small, small_run, sample_
 def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cache):
     cache = Cache(sample_cache)
     overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
-    split = choose_split(cache.clips, None, 0, 0)
-    training = Training(load_config("quick", overrides), cache, split, torch.device("cpu"), loader_workers=0)
+    split = choose_split(cache.clips, SplitChoice(), 0)
+    training = Training(load_config("quick", overrides), cache, split, torch.device("cpu"))
     training.network.clip_head.bias.data.fill_(float("nan"))
     with pytest.raises(
-        UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_"
+        UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"
     ):
-        training.train_epoch(0, lambda clips, loss: None)
+        list(training.steps())

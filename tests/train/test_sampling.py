@@ -3,7 +3,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from train.sampling import epoch_order, evaluation_view, frame_positions, training_view
+from train.sampling import (
+    Augmentation,
+    balanced_order,
+    epoch_order,
+    evaluation_view,
+    frame_positions,
+    mixing_weight,
+    shares,
+    steps,
+)
 
 
 @pytest.mark.parametrize(("kept", "wanted"), [(32, 16), (16, 16), (5, 16), (1, 8), (31, 7)])
@@ -14,8 +23,9 @@ def test_evaluation_takes_the_middle_of_each_share(kept, wanted):
 
 @pytest.mark.parametrize(("kept", "wanted"), [(32, 16), (5, 16), (40, 7)])
 def test_training_takes_one_frame_of_each_share_in_order(kept, wanted):
-    for clip in range(200):
-        positions = frame_positions(kept, training_view(wanted, True, 0, 0, clip).offsets)
+    augmentation = Augmentation(seed=0, frames=wanted, flip=True)
+    for sample in range(200):
+        positions = frame_positions(kept, augmentation.view(0, sample).offsets)
         low = np.floor(np.arange(wanted) * kept / wanted)
         high = np.ceil((np.arange(wanted) + 1) * kept / wanted)
         assert (positions >= low).all() and (positions < high).all()
@@ -32,16 +42,56 @@ def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide():
     assert sorted(orders[0]) == list(range(50))
 
 
-def test_a_view_is_decided_by_seed_epoch_and_clip():
-    def key(*draw):
-        view = training_view(8, True, *draw)
-        return (*view.offsets, *view.window, view.flip)
+def test_a_view_is_decided_by_seed_epoch_and_sample():
+    def key(seed, epoch, sample):
+        view = Augmentation(seed=seed, frames=8, flip=True, colour=0.4).view(epoch, sample)
+        return (*view.offsets, *view.window, view.flip, *view.colour)
 
     assert key(0, 0, 0) == key(0, 0, 0)
-    assert len({key(seed, epoch, clip) for seed in (0, 1) for epoch in (0, 1) for clip in (0, 1)}) == 8
+    assert len({key(seed, epoch, n) for seed in (0, 1) for epoch in (0, 1) for n in (0, 1)}) == 8
 
 
 def test_half_of_the_clips_are_mirrored_unless_that_is_off():
-    flips = [training_view(2, True, 0, 0, clip).flip for clip in range(2000)]
-    assert 0.45 < np.mean(flips) < 0.55
-    assert not any(training_view(2, False, 0, 0, clip).flip for clip in range(50))
+    flips, others = (Augmentation(seed=0, frames=2, flip=flip) for flip in (True, False))
+    assert 0.45 < np.mean([flips.view(0, sample).flip for sample in range(2000)]) < 0.55
+    assert not any(others.view(0, sample).flip for sample in range(50))
+
+
+def test_colours_change_within_their_limit_and_not_at_all_when_it_is_zero():
+    strong, none = (Augmentation(seed=0, frames=2, flip=True, colour=colour) for colour in (0.4, 0.0))
+    colours = np.array([strong.view(0, sample).colour for sample in range(500)])
+    assert colours.min() >= 0.6 and colours.max() <= 1.4 and (colours.std(0) > 0.2).all()
+    assert none.view(0, 7).colour == (1, 1, 1)
+
+
+def test_a_balanced_epoch_takes_every_class_as_often_and_repeats_no_clip_before_its_time():
+    labels = np.array([0] * 70 + [1] * 25 + [3] * 5)
+    order = balanced_order(labels, 0, 0)
+    assert len(order) == 100 and sorted(np.bincount(labels[order]).tolist()) == [0, 33, 33, 34]
+    for number, clips in ((0, 70), (1, 25), (3, 5)):
+        times = np.bincount(order, minlength=100)[labels == number]
+        assert len(times) == clips and times.max() - times.min() <= 1
+    assert not np.array_equal(order, balanced_order(labels, 0, 1))
+    assert np.array_equal(order, balanced_order(labels, 0, 0))
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+def test_the_parts_of_a_step_hold_its_samples_once_in_order_whatever_their_number(parts):
+    for step in steps(21, 8):
+        split = shares(step, parts)
+        assert [sample for share in split for sample in share] == list(step)
+        lengths = [len(share) for share in split]
+        assert len(split) == parts and max(lengths) - min(lengths) <= 1 and lengths[0] == max(lengths)
+
+
+def test_the_steps_from_a_sample_on_are_the_last_ones_of_the_epoch():
+    assert [list(step) for step in steps(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(steps(7, 3, 3)) == list(steps(7, 3))[1:] and list(steps(7, 3, 7)) == []
+
+
+def test_mixing_weights_follow_the_beta_distribution_and_the_steps_place():
+    weights = [mixing_weight(0.2, 0, epoch, first) for epoch in range(40) for first in range(0, 3200, 64)]
+    assert len(set(weights)) > 1990 and weights[0] == mixing_weight(0.2, 0, 0, 0)
+    # Beta(0.2, 0.2): mean 1/2, variance 1 / (4 (2 · 0.2 + 1))
+    assert np.mean(weights) == pytest.approx(0.5, abs=0.03)
+    assert np.var(weights) == pytest.approx(1 / 5.6, rel=0.05)

@@ -6,13 +6,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import simplejpeg
+import torch
 
 from schemas.cache import faces_schema
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
 from train.evaluate import clip_dataset
-from train.loader import Request
-from train.sampling import evaluation_view
+from train.loader import Loader, Request, Sight
 from train.shards import Cache
 
 
@@ -52,11 +52,12 @@ def test_a_reader_works_in_another_process(sample_cache):
 
 def test_the_dataset_decodes_the_frames_that_the_view_names(sample_cache):
     cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels)
-    frames, keypoints, label, _, _, clip = dataset[Request(clip=4, view=evaluation_view(50))]
+    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=50))
+    (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(4)]])
+    frames, keypoints = batch.frames[0], batch.keypoints[0]
     stored = ShardReader(sample_cache).read(0, 4, "1001_DFA_NEU_XX")
     positions = [int((k + 0.5) * 32 / 50) for k in range(50)]  # more frames than are kept: some repeat
-    assert (label, clip, frames.shape) == (4, 4, (50, 3, 128, 128))
+    assert (batch.labels.item(), batch.clips.item(), frames.shape) == (4, 4, (50, 3, 128, 128))
     for k in (0, 1, 25, 49):
         expected = simplejpeg.decode_jpeg(stored.crops[positions[k]], colorspace="RGB")
         np.testing.assert_array_equal(frames[k].permute(1, 2, 0), expected)
@@ -86,7 +87,8 @@ def test_what_a_stranger_put_into_a_shard_is_found_out(copied, name):
     rewrite(copied, **changes)
     cache = Cache(copied)
     with pytest.raises(UserError, match=message) as caught:
-        clip_dataset(cache, cache.clips, cache.info.labels)[Request(clip=1, view=evaluation_view(4))]
+        dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=4))
+        list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(1)]]))
     assert "1001_DFA_DIS_XX" in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from schemas.cache import CLIPS_SCHEMA
 from schemas.errors import UserError
-from train.splits import choose_split
+from train.splits import SplitChoice, choose_split
 
 
 def table(**columns):
@@ -20,41 +20,65 @@ def ids(split):
 
 def test_the_datasets_own_split_is_used():
     clips = table(label=["a", "b", "a", "b"], split=["train", "train", "val", "test"])
-    assert ids(choose_split(clips, None, 0, 0)) == (["c00", "c01"], ["c03"])
-    assert ids(choose_split(clips.head(3), None, 0, 0)) == (["c00", "c01"], ["c02"])
+    assert ids(choose_split(clips, SplitChoice(), 0)) == (["c00", "c01"], ["c03"])
+    assert ids(choose_split(clips.head(3), SplitChoice(), 0)) == (["c00", "c01"], ["c02"])
 
 
 def test_a_fold_is_tested_and_the_others_are_trained_on():
     clips = table(label=["a", "b", "a"], fold=[1, 2, 3])
-    assert ids(choose_split(clips, 2, 0, 0)) == (["c00", "c02"], ["c01"])
+    assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c02"], ["c01"])
     with pytest.raises(UserError, match="choose one with --fold"):
-        choose_split(clips, None, 0, 0)
+        choose_split(clips, SplitChoice(), 0)
     with pytest.raises(UserError, match="--fold 5: the cache has 1, 2, 3"):
-        choose_split(clips, 5, 0, 0)
+        choose_split(clips, SplitChoice(fold=5), 0)
 
 
 def test_holdout_keeps_whole_subjects_apart_and_the_seed_decides_which():
     clips = table(label=["a", "b"] * 20, subject=[f"s{i // 4}" for i in range(40)])
-    split = choose_split(clips, None, 0.3, 0)
+    split = choose_split(clips, SplitChoice(holdout=0.3), 0)
     assert set(split.train["subject"]) & set(split.test["subject"]) == set()
     assert split.test["subject"].n_unique() == 3
-    assert ids(choose_split(clips, None, 0.3, 0)) == ids(split) != ids(choose_split(clips, None, 0.3, 1))
+    assert (
+        ids(choose_split(clips, SplitChoice(holdout=0.3), 0))
+        == ids(split)
+        != ids(choose_split(clips, SplitChoice(holdout=0.3), 1))
+    )
 
 
 def test_holdout_without_subjects_takes_its_share_of_every_label():
-    split = choose_split(table(label=["a"] * 10 + ["b"] * 20), None, 0.2, 0)
+    split = choose_split(table(label=["a"] * 10 + ["b"] * 20), SplitChoice(holdout=0.2), 0)
     assert split.test["label"].to_list().count("a") == 2
     assert split.test["label"].to_list().count("b") == 4
 
 
 def test_with_no_split_at_all_the_training_clips_are_judged_and_that_is_said():
-    split = choose_split(table(label=["a", "b", None]), None, 0, 0)
+    split = choose_split(table(label=["a", "b", None]), SplitChoice(), 0)
     assert split.seen and ids(split) == (["c00", "c01"],) * 2
     assert "the training clips themselves" in split.description
 
 
 def test_clips_without_labels_or_an_empty_part_are_refused():
     with pytest.raises(UserError, match="no clip of the cache has a label"):
-        choose_split(table(label=[None, None]), None, 0, 0)
+        choose_split(table(label=[None, None]), SplitChoice(), 0)
     with pytest.raises(UserError, match="2 training and 0 test clips"):
-        choose_split(table(label=["a", "b"]), None, 0.1, 0)
+        choose_split(table(label=["a", "b"]), SplitChoice(holdout=0.1), 0)
+
+
+def test_folds_of_subjects_are_a_partition_into_whole_subjects_of_about_equal_size():
+    clips = table(label=["a", "b"] * 50, subject=[f"s{i % 7 if i < 60 else i % 23}" for i in range(100)])
+    parts = [choose_split(clips, SplitChoice(fold=k, subject_folds=5), 0) for k in range(1, 6)]
+    assert sorted(clip for part in parts for clip in part.test["clip_id"]) == clips["clip_id"].to_list()
+    assert all(set(part.train["subject"]).isdisjoint(part.test["subject"]) for part in parts)
+    assert all(15 <= len(part.test) <= 25 for part in parts)
+    other = choose_split(clips, SplitChoice(fold=1, subject_folds=5), 1)
+    assert ids(other) != ids(parts[0])
+
+
+def test_folds_of_subjects_need_subjects_and_a_number_that_fits():
+    with pytest.raises(UserError, match="2 clips of the cache have no subject"):
+        choose_split(table(label=["a", "b"]), SplitChoice(fold=1, subject_folds=2), 0)
+    clips = table(label=["a", "b"], subject=["x", "y"])
+    with pytest.raises(UserError, match="subject:3: between 2 and 2 folds"):
+        choose_split(clips, SplitChoice(fold=1, subject_folds=3), 0)
+    with pytest.raises(UserError, match="choose one of 1 to 2"):
+        choose_split(clips, SplitChoice(fold=3, subject_folds=2), 0)

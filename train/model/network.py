@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.config import NetworkConfig
 from train.model.backbone import CHANNELS, ResNet18
@@ -41,6 +40,7 @@ class DferNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig, classes: int, num_frames: int) -> None:
         super().__init__()
+        self.classes = classes
         self.backbone = ResNet18(config.stage_strides)
         self.attention = TripletAttention()
         self.keypoint_features = KeypointFeatures(config.heatmap_sigma, config.heatmap_scale)
@@ -51,10 +51,16 @@ class DferNetwork(nn.Module):
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
 
-    def forward(self, frames: Tensor, keypoints: Tensor) -> Scores:
-        """frames (B, N, 3, H, W) normalised, keypoints (B, N, K, 2) normalised to the crop."""
+    def forward(self, frames: Tensor, keypoints: Tensor, mix: float = 1.0) -> Scores:
+        """frames (B, N, 3, H, W) normalised, keypoints (B, N, K, 2) normalised to the crop.
+
+        mix: the share of each clip's own frame vectors; the rest are those of the clip before it (mixup between
+        hidden vectors, Verma et al. 2019: two faces in one picture would have no key-points).
+        """
         fused = self.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1))  # (B·N, R)
         fused = fused.unflatten(0, frames.shape[:2])  # (B, N, R)
+        if mix < 1:
+            fused = mix * fused + (1 - mix) * fused.roll(1, 0)
         mean = fused.mean(1)
         if self.temporal is None:
             return Scores(self.clip_head(mean), None)
@@ -65,14 +71,6 @@ class DferNetwork(nn.Module):
         features = self.attention(self.backbone(images))  # (B, C, h, w)
         local, whole = self.keypoint_features(features, keypoints)  # (B, K, C), (B, C)
         return self.fusion(*self.graph(local, whole))
-
-
-def loss(scores: Scores, labels: Tensor, frame_weight: float) -> Tensor:
-    """λ·CE(frames) + (1 − λ)·CE(clip), λ = frame_weight (Eq. 13); labels (B,) int64."""
-    clip = F.cross_entropy(scores.clip, labels)
-    if scores.frames is None:
-        return clip
-    return frame_weight * F.cross_entropy(scores.frames, labels) + (1 - frame_weight) * clip
 
 
 def build(config: NetworkConfig, classes: int, num_frames: int, seed: int) -> DferNetwork:

@@ -2,11 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from train.config import NetworkConfig, load_config
 from train.describe import describe
-from train.model.network import Scores, build, loss
+from train.model.network import build
 
 
 def test_the_paper_preset_has_17_0_million_parameters_and_37_0_giga_multiply_adds():
@@ -38,14 +37,6 @@ def test_the_ablations_are_described_too(overrides):
     assert sum(part.parameters for part in parts) == whole.parameters
 
 
-def test_the_loss_weighs_frames_and_clip():
-    scores, labels = Scores(torch.randn(5, 7), torch.randn(5, 7)), torch.randint(7, (5,))
-    expected = 0.2 * F.cross_entropy(scores.frames, labels) + 0.8 * F.cross_entropy(scores.clip, labels)
-    torch.testing.assert_close(loss(scores, labels, 0.2), expected)
-    single = Scores(scores.clip, None)
-    torch.testing.assert_close(loss(single, labels, 0.2), F.cross_entropy(scores.clip, labels))
-
-
 @pytest.mark.parametrize("temporal", ["transformer", "lstm", "mean"])
 @pytest.mark.parametrize("fusion", ["structure", "mean", "lstm"])
 def test_every_choice_of_parts_trains_all_its_parameters(temporal, fusion):
@@ -54,7 +45,7 @@ def test_every_choice_of_parts_trains_all_its_parameters(temporal, fusion):
     network.graph.relation.data.abs_()  # so that the graph's ReLU passes something
     scores = network(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2))
     assert scores.clip.shape == (2, 7) and (scores.frames is None) == (temporal == "mean")
-    loss(scores, torch.tensor([0, 6]), 0.2).backward()
+    sum(part.logsumexp(1).sum() for part in scores if part is not None).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
@@ -81,3 +72,13 @@ def test_the_network_of_the_config_is_the_network_of_its_toml(tmp_path):
     (tmp_path / "copy.toml").write_text(config.to_toml())
     assert load_config(str(tmp_path / "copy.toml")) == config
     assert dataclasses.asdict(config.network)["heads"] == 6
+
+
+def test_mixing_mixes_the_frame_vectors_of_a_clip_with_those_of_the_one_before_it():
+    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1), 7, 2, 0).eval()
+    frames, keypoints = torch.randn(3, 2, 3, 48, 48), torch.rand(3, 2, 18, 2)
+    fused = network.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1)).unflatten(0, (3, 2))
+    mixed = 0.7 * fused + 0.3 * fused[[2, 0, 1]]
+    torch.testing.assert_close(
+        network(frames, keypoints, mix=0.7).clip, network.clip_head(network.temporal(mixed))
+    )

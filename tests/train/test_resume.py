@@ -1,0 +1,154 @@
+"""Kills at any moment; the run that goes on must come to the weights of one that was never stopped."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import polars as pl
+import pytest
+import torch
+
+from train import checkpoint
+
+# All that could carry a state of its own: averages, mixing, order, augmentation, warm-up.
+EXTRAS = (
+    *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--colour", 0.3, "--flip"),
+    *("--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup-epochs", 1),
+)
+TIMED = ("seconds", "clips_per_second", "waiting")
+
+
+@pytest.fixture(scope="module")
+def settings(small):
+    return (*small, "--batch-size", 1, "--epochs", 3, *EXTRAS)
+
+
+@pytest.fixture(scope="module")
+def never_stopped(cli, settings, sample_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("resume") / "run"
+    outcome = cli("train", "run", sample_cache, "--out", out, *settings)
+    assert outcome.returncode == 0, outcome.stderr
+    return out
+
+
+def assert_the_same_run(found, expected):
+    for name in ("last.pt", "best.pt"):
+        one, other = checkpoint.load(found / name), checkpoint.load(expected / name)
+        assert one.model.keys() == other.model.keys()
+        assert all(torch.equal(one.model[key], other.model[key]) for key in one.model)
+    for name in ("predictions.parquet", "predictions_best.parquet"):
+        assert pl.read_parquet(found / name).equals(pl.read_parquet(expected / name))
+    rows = [pl.read_csv(out / "metrics.csv").drop(TIMED) for out in (found, expected)]
+    assert rows[0].equals(rows[1])
+    assert {path.name for path in found.iterdir()} == {path.name for path in expected.iterdir()}
+
+
+def test_a_run_killed_at_random_moments_ends_in_the_same_weights(
+    program, settings, never_stopped, sample_cache, tmp_path
+):
+    out = tmp_path / "run"
+    command = [program("train"), "run", sample_cache, "--out", out, *settings]
+    command = list(map(str, [*command, "--resume", "--save-minutes", 0]))
+    moments = random.Random(4)
+    kills = 0
+    for _ in range(40):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        before = (out / "last.pt").stat().st_mtime_ns if (out / "last.pt").exists() else 0
+        while process.poll() is None:
+            saved = (out / "last.pt").stat().st_mtime_ns if (out / "last.pt").exists() else 0
+            if (
+                saved != before and kills < 6
+            ):  # it is in the middle of its steps: kill it between two and six later
+                time.sleep(moments.uniform(0, 0.6))
+                process.kill()
+                kills += 1
+                break
+            time.sleep(0.005)
+        process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0 and kills >= 3
+    assert_the_same_run(out, never_stopped)
+
+
+def test_ctrl_c_saves_the_step_and_says_how_to_go_on(
+    program, cli, settings, never_stopped, sample_cache, tmp_path
+):
+    out = tmp_path / "run"
+    command = list(map(str, [program("train"), "run", sample_cache, "--out", out, *settings]))
+    process = subprocess.Popen(
+        [*command, "--save-minutes", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopping after this step" in errors and "--resume goes on from here" in errors
+    kept = checkpoint.load(out / "last.pt")
+    assert (kept.epoch, kept.consumed) < (3, 0)
+    refused = cli("train", "run", sample_cache, "--out", out, *settings)
+    assert refused.returncode == 1 and "--resume goes on with it" in refused.stderr
+    assert cli("train", "run", sample_cache, "--out", out, *settings, "--resume").returncode == 0
+    assert_the_same_run(out, never_stopped)
+
+
+def test_another_number_of_threads_is_warned_of(cli, settings, never_stopped, sample_cache, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(never_stopped, out)
+    before = checkpoint.load(out / "last.pt").state["threads"]
+    threads = 1 if before > 1 else 2
+    (out / "confusion.png").unlink()  # as if killed just before its end
+    other = cli(
+        "train", "run", sample_cache, "--out", out, *settings, "--resume", OMP_NUM_THREADS=str(threads)
+    )
+    assert other.returncode == 0
+    assert f"warning: {threads} threads now, {before} before" in other.stderr
+    assert_the_same_run(out, never_stopped)
+
+
+def test_resume_without_a_run_starts_one_and_with_other_settings_is_refused(
+    cli, settings, never_stopped, sample_cache, tmp_path
+):
+    out = tmp_path / "run"
+    outcome = cli("train", "run", sample_cache, "--out", out, *settings, "--resume", "--epochs", 1)
+    assert outcome.returncode == 0
+    other = cli(
+        "train", "run", sample_cache, "--out", out, *settings, "--resume", "--epochs", 1, "--heads", 2
+    )
+    (line,) = other.stderr.splitlines()
+    assert other.returncode == 1 and "heads = 8" in line and "give another --out" in line
+
+
+def test_a_cache_whose_clips_have_changed_is_another_run(
+    cli, settings, never_stopped, sample_cache, tmp_path
+):
+    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+    clips = pl.read_parquet(cache / "clips.parquet")
+    clips.with_columns(label=pl.col("label").replace({"FEA": "SAD"})).write_parquet(cache / "clips.parquet")
+    info = json.loads((cache / "cache.json").read_text())
+    assert info["labels"]
+    outcome = cli("train", "run", cache, "--out", never_stopped, *settings)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and "holds another run (clips_hash" in line
+
+
+def test_a_run_killed_before_it_said_what_it_is_starts_anew(cli, settings, sample_cache, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "settings.toml").write_text("[network]\n")
+    assert cli("train", "run", sample_cache, "--out", out, *settings, "--epochs", 1).returncode == 0
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(never_stopped, tmp_path, cli, sample_cache, place):
+    run = shutil.copytree(never_stopped, tmp_path / "run")
+    content = bytearray((run / "last.pt").read_bytes())
+    content[int(place * len(content))] ^= 1
+    (run / "last.pt").write_bytes(content)
+    outcome = cli("train", "evaluate", run, sample_cache)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and "damaged" in line

@@ -1,0 +1,99 @@
+"""What decides a run's result, and what it is compared by when a folder holds a run already."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import UserError
+from train import loop
+from train.config import TrainConfig
+from train.shards import Cache
+from train.splits import Split, SplitChoice, choose_split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Settings, which clips are judged, and what weights it starts from (a run or checkpoint; a backbone's file)."""
+
+    config: TrainConfig
+    split: SplitChoice
+    init_from: Path | None = None
+    backbone: Path | None = None
+
+    def choose(self, cache: Cache) -> Split:
+        """The clips to train on and to judge. Raises UserError."""
+        return choose_split(cache.clips, self.split, self.config.recipe.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """With what it is trained; none of it changes the result but for rounding. save_minutes: how often the run is
+    saved within an epoch, 0: at every step."""
+
+    device: str = "auto"
+    loader_workers: int | None = None
+    save_minutes: float = 5.0
+
+
+def origin_of(experiment: Experiment, cache: Cache, split: Split) -> dict[str, Any]:
+    """What a run is made of beside its settings: what another run must share to be the same run."""
+    return {
+        "dataset": cache.info.dataset,
+        "cache_settings_hash": cache.info.settings_hash,
+        "clips_hash": _clips_hash(split),
+        "split": experiment.split.as_dict(),
+        "init_from": _weights_hash(experiment.init_from, "--init-from"),
+        "backbone": _weights_hash(experiment.backbone, "--backbone"),
+    }
+
+
+def read_origin(run: Path) -> dict[str, Any]:
+    """What run.json says. Raises UserError where there is none or it is damaged."""
+    path = run / loop.RUN
+    try:
+        content = json.loads(path.read_bytes())
+        SplitChoice.from_dict(content["split"])
+        return content
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
+
+
+def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str | None:
+    """In what the run in a folder is another than the one asked for; None where it is the same.
+
+    Raises UserError where the folder holds no run.
+    """
+    found = read_origin(run)
+    try:
+        settings = (run / loop.SETTINGS).read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{run / loop.SETTINGS} is missing or damaged: {run} is not a run") from None
+    asked = config.to_toml().splitlines()
+    if settings != asked:
+        there = sorted(set(settings) - set(asked)) or sorted(set(asked) - set(settings))
+        return ", ".join(there)
+    others = [name for name, value in origin.items() if found.get(name) != value]
+    return ", ".join(f"{name} {found.get(name)}" for name in others) or None
+
+
+def _clips_hash(split: Split) -> str:
+    """Of the clips and labels of both parts, in order."""
+    digest = hashlib.sha256()
+    for part in (split.train, split.test):
+        table = part.select("clip_id", "label", "status", "fingerprint")
+        digest.update(table.write_csv().encode())
+    return digest.hexdigest()
+
+
+def _weights_hash(path: Path | None, flag: str) -> str | None:
+    if path is None:
+        return None
+    file = path / loop.BEST if path.is_dir() else path
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{flag} {path}: {error.strerror or error}") from None

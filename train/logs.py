@@ -1,0 +1,82 @@
+"""The figures of every epoch: a row, written as CSV, as JSON lines, and for TensorBoard where it is installed."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.files import write_atomic
+
+METRICS, LINES, TENSORBOARD = "metrics.csv", "metrics.jsonl", "tensorboard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """Training figures are of augmented clips while the weights move; test ones of the weights that predict.
+
+    epoch: from 0; WAR, UAR and waiting in 0–1; waiting: share of the training time spent waiting for data.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_war: float
+    train_uar: float
+    test_loss: float
+    test_war: float
+    test_uar: float
+    test_war_usable: float
+    test_uar_usable: float
+    seconds: float
+    clips_per_second: float
+    waiting: float
+
+
+def best_row(rows: Sequence[EpochRow]) -> EpochRow:
+    """The epoch with the highest test WAR, then UAR; the first of equals."""
+    return max(rows, key=lambda row: (row.test_war, row.test_uar))
+
+
+def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
+    """Write all rows as metrics.csv and metrics.jsonl (where a figure that is no number is null)."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochRow)], lineterminator="\n")
+    writer.writeheader()
+    lines = []
+    for row in rows:
+        values = dataclasses.asdict(row)
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()})
+        known = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        lines.append(json.dumps(known) + "\n")
+    write_atomic(out / METRICS, text.getvalue().encode())
+    write_atomic(out / LINES, "".join(lines).encode())
+
+
+class TensorBoard:
+    """Event files beside the run, where the package tensorboard (extra `tensorboard`) is installed."""
+
+    def __init__(self, out: Path, first_epoch: int) -> None:
+        """first_epoch: what an interrupted run has written from there on is hidden."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self._writer = None
+            return
+        self._writer = SummaryWriter(str(out / TENSORBOARD), purge_step=first_epoch)
+
+    def add(self, row: EpochRow) -> None:
+        """Add an epoch's figures."""
+        if self._writer is None:
+            return
+        for name, value in dataclasses.asdict(row).items():
+            if name != "epoch" and math.isfinite(value):
+                self._writer.add_scalar(name.replace("_", "/", 1), value, row.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
