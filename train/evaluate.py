@@ -1,6 +1,6 @@
 """A network's predictions for the clips of a cache, and what they are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from schemas.cache import OK
 from schemas.errors import UserError
 from train import metrics
 from train.augment import prepare
+from train.bootstrap import Intervals, intervals
 from train.config import DataConfig, TrainConfig
 from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
 from train.precision import autocast
@@ -36,13 +37,17 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A judged network: its classes, after how many epochs, on which clips, and how it did."""
+    """A judged network: its classes, after how many epochs, on which clips, and how it did.
+
+    groups: for `scene` and `subject`, where the clips name more than one, their figures (`by_group`)."""
 
     labels: tuple[str, ...]
     epochs: int
     clips: str
     predictions: pl.DataFrame
     figures: Figures
+    intervals: Intervals
+    groups: Mapping[str, pl.DataFrame]
 
 
 def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
@@ -94,7 +99,7 @@ def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch
 def prediction_table(
     clips: pl.DataFrame, probabilities: np.ndarray, labels: Sequence[str], majority: str
 ) -> pl.DataFrame:
-    """One row per clip of the table: clip_id, label, predicted, usable, and a probability per class.
+    """One row per clip of the table: clip_id, subject, scene, label, usable, predicted, a probability per class.
 
     probabilities: (usable clips, classes), in the table's order.
     """
@@ -102,11 +107,12 @@ def prediction_table(
     names = np.array([*labels, majority], object)
     best = np.full(len(clips), len(labels))
     best[usable.to_numpy()] = probabilities.argmax(1)
-    columns = {"clip_id": clips["clip_id"], "label": clips["label"], "usable": usable}
+    columns = {name: clips[name] for name in ("clip_id", "subject", "scene", "label")}
     spread = np.full((len(clips), len(labels)), np.nan)
     spread[usable.to_numpy()] = probabilities
     shares = {f"p_{label}": pl.Series(spread[:, k]).fill_nan(None) for k, label in enumerate(labels)}
-    return pl.DataFrame({**columns, "predicted": pl.Series(names[best].tolist(), dtype=pl.String), **shares})
+    predicted = pl.Series(names[best].tolist(), dtype=pl.String)
+    return pl.DataFrame({**columns, "usable": usable, "predicted": predicted, **shares})
 
 
 def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
@@ -123,6 +129,29 @@ def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
         uar_usable=metrics.uar(part),
         loss=_mean_loss(usable, labels),
         confusion=whole,
+    )
+
+
+def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> pl.DataFrame:
+    """A row for each value of a column of the prediction table: its clips, usable ones, WAR and UAR over all."""
+    rows = []
+    for (value,), part in predictions.filter(pl.col("label").is_not_null()).group_by(column):
+        figures = judge(part, labels)
+        rows.append((value, figures.clips, figures.usable, figures.war, figures.uar))
+    return pl.DataFrame(rows, [column, "clips", "usable", "war", "uar"], orient="row").sort(column)
+
+
+def evaluation(labels: tuple[str, ...], epochs: int, clips: str, predictions: pl.DataFrame) -> Evaluation:
+    """All there is to say of a prediction table. epochs: of the network; clips: which ones, in a word."""
+    groups = [name for name in ("scene", "subject") if predictions[name].drop_nulls().n_unique() > 1]
+    return Evaluation(
+        labels=labels,
+        epochs=epochs,
+        clips=clips,
+        predictions=predictions,
+        figures=judge(predictions, labels),
+        intervals=intervals(predictions, labels),
+        groups={name: by_group(predictions, name, labels) for name in groups},
     )
 
 

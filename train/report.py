@@ -1,10 +1,12 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +14,8 @@ from rich.table import Table
 
 from train import metrics
 from train.describe import Part
+
+GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
 
 if TYPE_CHECKING:
     from train.evaluate import Evaluation
@@ -85,22 +89,38 @@ def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
 
 
 def print_evaluation(result: "Evaluation") -> None:
-    """Recall of each class, WAR and UAR, over all clips and over the usable ones."""
-    figures = result.figures
+    """Recall of each class, WAR and UAR with their intervals, over all clips and the usable ones, and by group."""
+    console, figures, sure = Console(), result.figures, result.intervals
     table = Table(title=f"{result.clips} clips, network after {result.epochs} epochs", title_justify="left")
-    for column in ("label", "clips", "recall"):
+    for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
     for label, count, recall in zip(result.labels, counts, recalls, strict=True):
         table.add_row(escape(label), str(count), _percent(recall))
     table.add_section()
-    for name, clips, war, uar in (
-        ("all", figures.clips, figures.war, figures.uar),
-        ("usable", figures.usable, figures.war_usable, figures.uar_usable),
-    ):
-        table.add_row(f"{name}: WAR", str(clips), _percent(war))
-        table.add_row(f"{name}: UAR", "", _percent(uar))
-    Console().print(table)
+    table.add_row("all: WAR", str(figures.clips), _percent(figures.war), _interval(sure.war))
+    table.add_row("all: UAR", "", _percent(figures.uar), _interval(sure.uar))
+    table.add_row("usable: WAR", str(figures.usable), _percent(figures.war_usable))
+    table.add_row("usable: UAR", "", _percent(figures.uar_usable))
+    console.print(table)
+    console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
+    for name, groups in result.groups.items():
+        if len(groups) <= GROUPS_SHOWN:
+            _print_groups(console, name, groups)
+        else:
+            spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
+            quartiles = ", ".join(map(_percent, spread))
+            console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
+
+
+def _print_groups(console: Console, name: str, groups: pl.DataFrame) -> None:
+    table = Table()
+    for column in (name, "clips", "usable", "WAR", "UAR"):
+        table.add_column(column, justify="left" if column == name else "right")
+    for value, clips, usable, war, uar in groups.iter_rows():
+        shown = "not named" if value is None else escape(value)
+        table.add_row(shown, str(clips), str(usable), _percent(war), _percent(uar))
+    console.print(table)
 
 
 def as_dict(result: "Evaluation") -> dict[str, Any]:
@@ -117,6 +137,8 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "uar_usable": figures.uar_usable,
         "recall": {k: None if v != v else float(v) for k, v in zip(result.labels, recalls, strict=True)},
         "confusion": figures.confusion.tolist(),
+        "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
+        "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }
 
@@ -133,6 +155,10 @@ def print_parts(parts: Sequence[Part]) -> None:
             part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
         )
     Console().print(table)
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return " – ".join(map(_percent, bounds))
 
 
 def _percent(share: float) -> str:

@@ -76,7 +76,8 @@ def test_a_run_leaves_every_file_it_promises(small_run, sample_cache):
     info = json.loads((sample_cache / "cache.json").read_text())
     assert origin["labels"] == LABELS and origin["cache_settings_hash"] == info["settings_hash"]
     predictions = pl.read_parquet(small_run / "predictions.parquet")
-    assert predictions.columns == ["clip_id", "label", "usable", "predicted", *(f"p_{x}" for x in LABELS)]
+    about = ["clip_id", "subject", "scene", "label", "usable", "predicted"]
+    assert predictions.columns == [*about, *(f"p_{x}" for x in LABELS)]
     shares = predictions.select(f"p_{x}" for x in LABELS).sum_horizontal()
     assert (shares - 1).abs().max() < 1e-5
     lines = [json.loads(line) for line in (small_run / "metrics.jsonl").read_text().splitlines()]
