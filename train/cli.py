@@ -23,6 +23,23 @@ PRESET_OPTION = click.option(
     "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
 )
 
+SAVE_OPTION = click.option(
+    "--save-minutes",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="How often to save within an epoch; 0: at every step.",
+)
+
+FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
+HOLDOUT_OPTION = click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="Share of subjects (or clips) to test on, where the dataset has no split.",
+)
+
 
 class NumberList(click.ParamType):
     """Numbers separated by commas."""
@@ -77,22 +94,10 @@ def main() -> None:
 @click.argument("cache", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
 @PRESET_OPTION
-@click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
-@click.option(
-    "--holdout",
-    type=click.FloatRange(0, 0.9),
-    default=0.0,
-    show_default=True,
-    help="Share of subjects (or clips) to test on, where the dataset has no split.",
-)
+@FOLD_OPTION
+@HOLDOUT_OPTION
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
-@click.option(
-    "--save-minutes",
-    type=click.FloatRange(0),
-    default=5.0,
-    show_default=True,
-    help="How often to save within an epoch; 0: at every step.",
-)
+@SAVE_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
 @setting_options
@@ -112,6 +117,7 @@ def run(
 
     On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
     """
+    from train import report
     from train.config import load_config
     from train.experiment import Experiment, Means
     from train.session import start
@@ -121,7 +127,102 @@ def run(
     split = SplitChoice(fold=fold, holdout=holdout)
     experiment = Experiment(config=load_config(preset, _given(settings)), split=split)
     means = Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes)
-    start(cache, out, experiment, means, resume=resume)
+    trained = start(cache, out, experiment, means, resume=resume)
+    if trained:
+        report.print_run(trained, out)
+
+
+@main.command()
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
+@click.option("--folds", required=True, help="official, or subject:K for K folds of whole subjects.")
+@PRESET_OPTION
+@SAVE_OPTION
+@DEVICE_OPTION
+@WORKERS_OPTION
+@JSON_OPTION
+@setting_options
+def crossval(
+    cache: Path,
+    out: Path,
+    folds: str,
+    preset: str,
+    save_minutes: float,
+    device: str,
+    loader_workers: int | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train on all folds of CACHE but one, judge on that, fold after fold. Run it again to go on."""
+    from train import report
+    from train.config import load_config
+    from train.crossval import as_table, cross_validate
+    from train.experiment import Means
+
+    click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
+    means = Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes)
+    tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
+    result = cross_validate(cache, out, load_config(preset, _given(settings)), folds, means, tell)
+    if as_json:
+        click.echo(as_table(result).write_json())
+    else:
+        report.print_crossval(result, out)
+
+
+@main.command()
+@click.argument("name")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
+@click.option("--folds", help="Cross-validate each variant: official, or subject:K.")
+@FOLD_OPTION
+@HOLDOUT_OPTION
+@SAVE_OPTION
+@DEVICE_OPTION
+@WORKERS_OPTION
+@JSON_OPTION
+@setting_options
+def sweep(
+    name: str,
+    cache: Path,
+    out: Path,
+    folds: str | None,
+    fold: int | None,
+    holdout: float,
+    save_minutes: float,
+    device: str,
+    loader_workers: int | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train the variants of sweep NAME on CACHE: parts, fusion, heads, depth, lambda, or a .toml file.
+
+    Settings given as flags go to all variants. Run it again to go on.
+    """
+    from train import report
+    from train.experiment import Means
+    from train.splits import SplitChoice
+    from train.sweep import as_table, load_sweep, run_sweep
+
+    if folds and (fold is not None or holdout):
+        raise click.UsageError("--folds goes without --fold and --holdout")
+    click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
+    chosen = load_sweep(name)
+    rows = run_sweep(
+        cache,
+        out,
+        chosen,
+        _given(settings),
+        Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes),
+        split=SplitChoice(fold=fold, holdout=holdout),
+        folds=folds,
+        on_variant=lambda variant, place, count: click.echo(
+            f"{variant.name} ({place + 1} of {count})", err=True
+        ),
+    )
+    if as_json:
+        click.echo(as_table(rows).write_json())
+    else:
+        report.print_sweep(chosen, rows, out)
 
 
 @main.command()

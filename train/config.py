@@ -173,6 +173,10 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
     unknown = [name for name in content if name not in SECTIONS]
     if unknown:
         raise UserError(f"{origin}: unknown section {unknown[0]}; there are {', '.join(SECTIONS)}")
+    known = {field.name for kind in SECTIONS.values() for field in dataclasses.fields(kind)}
+    for key in overrides:
+        if key not in known:
+            raise UserError(f"{origin}: there is no setting {key}")
     sections = {}
     for name, kind in SECTIONS.items():
         values = content.get(name, {})

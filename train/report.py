@@ -18,10 +18,12 @@ from train.describe import Part
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
 
 if TYPE_CHECKING:
+    from train.crossval import CrossValidation
     from train.evaluate import Evaluation
     from train.logs import EpochRow
     from train.loop import Watch
-    from train.splits import Split
+    from train.session import Trained
+    from train.sweep import Row, Sweep
     from train.training import Totals, Training
 
 
@@ -71,21 +73,71 @@ def training_progress(console: Console, training: "Training") -> Iterator["Watch
         yield Watch(on_step=on_step, on_epoch=on_epoch)
 
 
-def print_run(rows: Sequence["EpochRow"], split: "Split", out: Path) -> None:
+def print_run(trained: "Trained", out: Path) -> None:
     """The last epoch's figures and the best one's, each named as what it is."""
     from train.logs import best_row
 
+    console, rows = Console(), trained.rows
+    if trained.already:
+        console.print(f"nothing to do: {out} holds all {len(rows)} epochs of this run", soft_wrap=True)
+        return
     table = Table(title="network, judged on the test clips", title_justify="left")
     for column in ("", "epoch", "WAR", "UAR", "usable: WAR", "UAR"):
         table.add_column(column, justify="right" if column else "left")
-    for name, row in (("last", rows[-1]), ("best test WAR", best_row(list(rows)))):
+    for name, row in (("last", rows[-1]), ("best test WAR", best_row(rows))):
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
         table.add_row(name, str(row.epoch + 1), *map(_percent, figures))
-    console = Console()
     console.print(table)
-    console.print(f"test clips: {escape(split.description)}", soft_wrap=True)
+    console.print(f"test clips: {escape(trained.split.description)}", soft_wrap=True)
     files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
     console.print(f"in {out}: {files}", soft_wrap=True)
+
+
+def print_crossval(result: "CrossValidation", out: Path) -> None:
+    """A row for each fold, the mean over folds, and all clips pooled: the last epoch and each fold's best."""
+    unusable = result.pooled_last.usable < result.pooled_last.clips
+    figures = ("war", "uar", "war_usable", "uar_usable") if unusable else ("war", "uar")
+    names = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usable": "usable UAR"}
+    table = Table(title=f"{len(result.folds)} folds, %", title_justify="left")
+    for column in ("fold", "clips", *(f"last {names[f]}" for f in figures), "best WAR", "UAR", "at epoch"):
+        table.add_column(column, justify="left" if column == "fold" else "right")
+    asked = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
+    for fold in result.folds:
+        values = [_points(getattr(getattr(fold, which), figure)) for which, figure in asked]
+        table.add_row(str(fold.number), str(fold.last.clips), *values, str(fold.best_epoch + 1))
+    table.add_section()
+    spread = ["{} ± {}".format(*map(_points, result.mean(which, figure))) for which, figure in asked]
+    table.add_row("mean ± sd", "", *spread)
+    pooled = {"last": result.pooled_last, "best": result.pooled_best}
+    values = [_points(getattr(pooled[which], figure)) for which, figure in asked]
+    table.add_row("pooled", str(result.pooled_last.clips), *values)
+    console = Console()
+    console.print(table)
+    console.print(
+        "best: of the epoch with the highest WAR on the judged clips, as most papers report", soft_wrap=True
+    )
+    files = "crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
+    console.print(f"in {out}: {files}", soft_wrap=True)
+
+
+def print_sweep(sweep: "Sweep", rows: Sequence["Row"], out: Path) -> None:
+    """A row for each variant, ours beside the published WAR."""
+    datasets = sorted({dataset for row in rows for dataset in row.published})
+    table = Table(title=f"{sweep.title}, %", title_justify="left")
+    columns = ["WAR", "UAR", "best WAR", "UAR", *(f"published {dataset}" for dataset in datasets)]
+    for column in (sweep.axis, "", *columns):
+        table.add_column(escape(column), justify="right" if column in columns else "left")
+    for row in rows:
+        figures = (row.war, row.uar, row.best_war, row.best_uar)
+        published = (row.published.get(dataset, float("nan")) for dataset in datasets)
+        shown = map(_points, (*figures, *published))
+        table.add_row(escape(row.variant.name), escape(row.variant.what), *shown)
+    console = Console()
+    console.print(table)
+    console.print(
+        "best: of the epoch with the highest WAR on the judged clips; published: WAR", soft_wrap=True
+    )
+    console.print(f"in {out}: sweep.csv, sweep.png, a folder for each variant", soft_wrap=True)
 
 
 def print_evaluation(result: "Evaluation") -> None:
@@ -155,6 +207,10 @@ def print_parts(parts: Sequence[Part]) -> None:
             part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
         )
     Console().print(table)
+
+
+def _points(share: float) -> str:
+    return "–" if share != share else f"{100 * share:.2f}"
 
 
 def _interval(bounds: tuple[float, float]) -> str:

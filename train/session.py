@@ -1,5 +1,6 @@
 """What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,15 +13,29 @@ from train import checkpoint, distributed, loop, report
 from train.device import choose_device
 from train.distributed import World
 from train.experiment import Experiment, Means, difference, origin_of
+from train.logs import EpochRow
 from train.precision import check_precision
 from train.shards import Cache
+from train.splits import Split
 from train.stopping import stop_request
 from train.training import Training
 
 
-def start(cache_folder: Path, out: Path, experiment: Experiment, means: Means, *, resume: bool) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How a run ended: the figures of its epochs, what it was judged on, whether it was finished before."""
+
+    rows: list[EpochRow]
+    split: Split
+    already: bool = False
+
+
+def start(
+    cache_folder: Path, out: Path, experiment: Experiment, means: Means, *, resume: bool
+) -> Trained | None:
     """Train a run; a finished one that is the same is left as it is, an unfinished one needs `resume`.
 
+    None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
     config = experiment.config
@@ -32,9 +47,8 @@ def start(cache_folder: Path, out: Path, experiment: Experiment, means: Means, *
         origin = origin_of(experiment, cache, split)
         kept = _kept(out, experiment, origin, resume=resume)
         if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
-            if world.first:
-                print(f"nothing to do: {out} holds all {config.recipe.epochs} epochs of this run")
-            return
+            rows = [EpochRow(**row) for row in kept.rows]
+            return Trained(rows=rows, split=split, already=True) if world.first else None
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
         training = Training(config, cache, split, device, world=world, loader_workers=workers)
         origin["versions"] = loop.library_versions()
@@ -52,8 +66,7 @@ def start(cache_folder: Path, out: Path, experiment: Experiment, means: Means, *
         )
         with stop_request() as stop, report.training_progress(console, training) as watch:
             rows = run.finish(watch, stop)
-        if world.first:
-            report.print_run(rows, split, out)
+        return Trained(rows=rows, split=split) if world.first else None
 
 
 def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> checkpoint.Checkpoint | None:

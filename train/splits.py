@@ -76,6 +76,11 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     return split
 
 
+def fold_numbers(clips: pl.DataFrame) -> list[int]:
+    """The dataset's own folds."""
+    return clips["fold"].drop_nulls().unique().sort().to_list()
+
+
 def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
     if fold not in clips["fold"]:
         raise UserError(f"--fold {fold}: the cache has {_listed(clips['fold']) or 'no folds'}")

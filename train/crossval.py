@@ -1,0 +1,143 @@
+"""All folds of a cache, one run each, and what they come to together.
+
+A cross-validation's folder: a run for each fold (fold_1, …), and of all together crossval.csv, predictions.parquet,
+predictions_best.parquet (every judged clip once, with its fold) and confusion.png. Started again, it goes on.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from schemas.errors import UserError
+from schemas.files import write_atomic
+from train import evaluate, loop, plots, session
+from train.config import TrainConfig
+from train.evaluate import Figures
+from train.experiment import Experiment, Means, read_origin
+from train.logs import METRICS
+from train.shards import Cache
+from train.splits import SplitChoice, fold_numbers
+
+TABLE = "crossval.csv"
+FIGURES = ("war", "uar", "war_usable", "uar_usable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """How one fold's run ended. best_epoch: from 0, the one with the highest WAR on the judged clips."""
+
+    number: int
+    last: Figures
+    best: Figures
+    best_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidation:
+    """Every fold, and all judged clips pooled, after the last epoch and after each fold's best."""
+
+    labels: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    pooled_last: Figures
+    pooled_best: Figures
+
+    def mean(self, which: str, figure: str) -> tuple[float, float]:
+        """Mean and standard deviation over the folds of a figure, `last` or `best`."""
+        values = [getattr(getattr(fold, which), figure) for fold in self.folds]
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
+    """The folds of `official` (the dataset's own) or `subject:K` (K folds of whole subjects).
+
+    Raises UserError for another word, or where the cache has none.
+    """
+    if folds == "official":
+        numbers = fold_numbers(clips)
+        if not numbers:
+            raise UserError("--folds official: the cache has no folds; give subject:5, or use `train run`")
+        return [SplitChoice(fold=number) for number in numbers]
+    word, _, count = folds.partition(":")
+    if word != "subject" or not count.isdecimal() or int(count) < 2:
+        raise UserError(f"--folds {folds}: give official, or subject:K with at least 2 folds")
+    return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
+
+
+def cross_validate(
+    cache_folder: Path,
+    out: Path,
+    config: TrainConfig,
+    folds: str,
+    means: Means,
+    on_fold: Callable[[int, int], None] = lambda place, count: None,
+) -> CrossValidation:
+    """Train the folds that are not done yet, each into its own folder; what all come to.
+
+    on_fold: told before each fold its place from 0, and how many there are.
+    Raises UserError for folds, a cache or a folder that cannot be used.
+    """
+    choices = fold_choices(Cache(cache_folder).clips, folds)
+    for place, choice in enumerate(choices):
+        on_fold(place, len(choices))
+        experiment = Experiment(config=config, split=choice)
+        session.start(cache_folder, _folder(out, choice), experiment, means, resume=True)
+    return summarise(out, choices)
+
+
+def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
+    """Judge the folds' predictions one by one and pooled, and write the tables and the confusion matrix."""
+    folders = [(choice.fold, _folder(out, choice)) for choice in choices]
+    labels = tuple(read_origin(folders[0][1])["labels"])
+    pooled = {}
+    for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS):
+        tables = [pl.read_parquet(run / name).with_columns(fold=pl.lit(fold)) for fold, run in folders]
+        pooled[name] = pl.concat(tables)
+    last, best = pooled.values()
+    result = CrossValidation(
+        labels=labels,
+        folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
+        pooled_last=evaluate.judge(last, labels),
+        pooled_best=evaluate.judge(best, labels),
+    )
+    with loop.writing(out):
+        for name, table in pooled.items():
+            content = io.BytesIO()
+            table.write_parquet(content)
+            write_atomic(out / name, content.getvalue())
+        write_atomic(out / TABLE, as_table(result).write_csv().encode())
+        figures = result.pooled_last
+        title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, {len(choices)} folds pooled"
+        path = out / loop.CONFUSION
+        plots.confusion_png(path, figures.confusion, labels, f"{title}\nlast epoch, {figures.clips} clips")
+    return result
+
+
+def as_table(result: CrossValidation) -> pl.DataFrame:
+    """A row for each fold, their mean and standard deviation, and all clips pooled: figures in 0–1."""
+    rows = []
+    for fold in result.folds:
+        rows.append({"fold": str(fold.number), "clips": fold.last.clips, "best_epoch": fold.best_epoch + 1})
+    rows += [{"fold": name, "clips": None, "best_epoch": None} for name in ("mean", "sd")]
+    rows.append({"fold": "pooled", "clips": result.pooled_last.clips, "best_epoch": None})
+    for which, pooled in (("last", result.pooled_last), ("best", result.pooled_best)):
+        for figure in FIGURES:
+            each = [getattr(getattr(fold, which), figure) for fold in result.folds]
+            values = [*each, *result.mean(which, figure), getattr(pooled, figure)]
+            for row, value in zip(rows, values, strict=True):
+                row[f"{which}_{figure}"] = value
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]) -> Fold:
+    rows = pl.read_csv(run / METRICS)
+    figures = [evaluate.judge(table.filter(fold=number), labels) for table in (last, best)]
+    best_epoch = rows.sort("test_war", "test_uar", "epoch", descending=[True, True, False])["epoch"][0]
+    return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best_epoch)
+
+
+def _folder(out: Path, choice: SplitChoice) -> Path:
+    return out / f"fold_{choice.fold}"
