@@ -27,7 +27,7 @@ def ablation(table: str, variant: str) -> Mapping[str, float]:
 
 
 def results(dataset: str) -> pl.DataFrame:
-    """What is published for a dataset as a whole (Tables 3, 4, 5 and 7): method, protocol, war and uar in 0–1, remark.
+    """What is published for a dataset as a whole (Tables 3, 4, 5, 7): method, protocol, war, uar in 0–1, remark.
 
     dataset: its name in any case and with any dashes, as a cache has it. Best WAR first; empty for an unknown one.
     """

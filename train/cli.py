@@ -3,12 +3,15 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 
 from schemas.commands import Program
 from train.config import SECTIONS, flag
+
+if TYPE_CHECKING:
+    from train.experiment import Means
 
 DEVICE_OPTION = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
@@ -23,14 +26,18 @@ PRESET_OPTION = click.option(
     "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
 )
 
-SAVE_OPTION = click.option(
-    "--save-minutes",
-    type=click.FloatRange(0),
-    default=5.0,
-    show_default=True,
-    help="How often to save within an epoch; 0: at every step.",
+MEANS_OPTIONS = (
+    click.option(
+        "--save-minutes",
+        type=click.FloatRange(0),
+        default=5.0,
+        show_default=True,
+        help="How often to save within an epoch; 0: at every step.",
+    ),
+    click.option("--tensorboard", is_flag=True, help="Write event files too (extra: tensorboard)."),
+    DEVICE_OPTION,
+    WORKERS_OPTION,
 )
-
 FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
 HOLDOUT_OPTION = click.option(
     "--holdout",
@@ -80,6 +87,22 @@ def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:
     return click.option(flag(field.name), type=kind, default=None, help=text)
 
 
+def means_options(command: Callable) -> Callable:
+    """Flags for what training needs and what does not change its result."""
+    for option in reversed(MEANS_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
+    """The flags of `means_options` apart from those of `setting_options`, the latter where given."""
+    from train.experiment import Means
+
+    names = [field.name for field in dataclasses.fields(Means)]
+    means = Means(**{name: options[name] for name in names})
+    return means, _given({name: value for name, value in options.items() if name not in names})
+
+
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -97,9 +120,7 @@ def main() -> None:
 @FOLD_OPTION
 @HOLDOUT_OPTION
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
-@SAVE_OPTION
-@DEVICE_OPTION
-@WORKERS_OPTION
+@means_options
 @setting_options
 def run(
     cache: Path,
@@ -108,10 +129,7 @@ def run(
     fold: int | None,
     holdout: float,
     resume: bool,
-    save_minutes: float,
-    device: str,
-    loader_workers: int | None,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Train a network on CACHE, the folder that `pipeline extract` made.
 
@@ -119,14 +137,14 @@ def run(
     """
     from train import report
     from train.config import load_config
-    from train.experiment import Experiment, Means
+    from train.experiment import Experiment
     from train.session import start
     from train.splits import SplitChoice
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
+    means, settings = _means_and_settings(options)
     split = SplitChoice(fold=fold, holdout=holdout)
-    experiment = Experiment(config=load_config(preset, _given(settings)), split=split)
-    means = Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes)
+    experiment = Experiment(config=load_config(preset, settings), split=split)
     trained = start(cache, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
@@ -137,9 +155,7 @@ def run(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
 @click.option("--folds", required=True, help="official, or subject:K for K folds of whole subjects.")
 @PRESET_OPTION
-@SAVE_OPTION
-@DEVICE_OPTION
-@WORKERS_OPTION
+@means_options
 @JSON_OPTION
 @setting_options
 def crossval(
@@ -147,22 +163,18 @@ def crossval(
     out: Path,
     folds: str,
     preset: str,
-    save_minutes: float,
-    device: str,
-    loader_workers: int | None,
     as_json: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Train on all folds of CACHE but one, judge on that, fold after fold. Run it again to go on."""
     from train import report
     from train.config import load_config
     from train.crossval import as_table, cross_validate
-    from train.experiment import Means
 
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
-    means = Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes)
+    means, settings = _means_and_settings(options)
     tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
-    result = cross_validate(cache, out, load_config(preset, _given(settings)), folds, means, tell)
+    result = cross_validate(cache, out, load_config(preset, settings), folds, means, tell)
     if as_json:
         click.echo(as_table(result).write_json())
     else:
@@ -176,9 +188,7 @@ def crossval(
 @click.option("--folds", help="Cross-validate each variant: official, or subject:K.")
 @FOLD_OPTION
 @HOLDOUT_OPTION
-@SAVE_OPTION
-@DEVICE_OPTION
-@WORKERS_OPTION
+@means_options
 @JSON_OPTION
 @setting_options
 def sweep(
@@ -188,31 +198,28 @@ def sweep(
     folds: str | None,
     fold: int | None,
     holdout: float,
-    save_minutes: float,
-    device: str,
-    loader_workers: int | None,
     as_json: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Train the variants of sweep NAME on CACHE: parts, fusion, heads, depth, lambda, or a .toml file.
 
     Settings given as flags go to all variants. Run it again to go on.
     """
     from train import report
-    from train.experiment import Means
     from train.splits import SplitChoice
     from train.sweep import as_table, load_sweep, run_sweep
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
+    means, settings = _means_and_settings(options)
     chosen = load_sweep(name)
     rows = run_sweep(
         cache,
         out,
         chosen,
-        _given(settings),
-        Means(device=device, loader_workers=loader_workers, save_minutes=save_minutes),
+        settings,
+        means,
         split=SplitChoice(fold=fold, holdout=holdout),
         folds=folds,
         on_variant=lambda variant, place, count: click.echo(

@@ -40,6 +40,7 @@ class Fold:
 class CrossValidation:
     """Every fold, and all judged clips pooled, after the last epoch and after each fold's best."""
 
+    dataset: str
     labels: tuple[str, ...]
     folds: tuple[Fold, ...]
     pooled_last: Figures
@@ -91,13 +92,15 @@ def cross_validate(
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     """Judge the folds' predictions one by one and pooled, and write the tables and the confusion matrix."""
     folders = [(choice.fold, _folder(out, choice)) for choice in choices]
-    labels = tuple(read_origin(folders[0][1])["labels"])
+    origin = read_origin(folders[0][1])
+    labels = tuple(origin["labels"])
     pooled = {}
     for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS):
         tables = [pl.read_parquet(run / name).with_columns(fold=pl.lit(fold)) for fold, run in folders]
         pooled[name] = pl.concat(tables)
     last, best = pooled.values()
     result = CrossValidation(
+        dataset=origin["dataset"],
         labels=labels,
         folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
         pooled_last=evaluate.judge(last, labels),

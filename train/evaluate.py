@@ -13,6 +13,7 @@ from schemas.errors import UserError
 from train import metrics
 from train.augment import prepare
 from train.bootstrap import Intervals, intervals
+from train.checkpoint import Checkpoint
 from train.config import DataConfig, TrainConfig
 from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
 from train.precision import autocast
@@ -43,6 +44,7 @@ class Evaluation:
 
     labels: tuple[str, ...]
     epochs: int
+    dataset: str
     clips: str
     predictions: pl.DataFrame
     figures: Figures
@@ -141,12 +143,14 @@ def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> p
     return pl.DataFrame(rows, [column, "clips", "usable", "war", "uar"], orient="row").sort(column)
 
 
-def evaluation(labels: tuple[str, ...], epochs: int, clips: str, predictions: pl.DataFrame) -> Evaluation:
-    """All there is to say of a prediction table. epochs: of the network; clips: which ones, in a word."""
+def evaluation(kept: Checkpoint, dataset: str, clips: str, predictions: pl.DataFrame) -> Evaluation:
+    """All there is to say of a checkpoint's prediction table. clips: which of the dataset's, in a word."""
+    labels = kept.labels
     groups = [name for name in ("scene", "subject") if predictions[name].drop_nulls().n_unique() > 1]
     return Evaluation(
         labels=labels,
-        epochs=epochs,
+        epochs=kept.epoch,
+        dataset=dataset,
         clips=clips,
         predictions=predictions,
         figures=judge(predictions, labels),

@@ -31,11 +31,12 @@ class Experiment:
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """With what it is trained; none of it changes the result but for rounding. save_minutes: how often the run is
-    saved within an epoch, 0: at every step."""
+    saved within an epoch, 0: at every step; tensorboard: whether event files are written beside it."""
 
     device: str = "auto"
     loader_workers: int | None = None
     save_minutes: float = 5.0
+    tensorboard: bool = False
 
 
 def origin_of(experiment: Experiment, cache: Cache, split: Split) -> dict[str, Any]:

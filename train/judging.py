@@ -33,7 +33,7 @@ def evaluate_run(run: Path, cache_folder: Path, which: str, clips: str, means: M
     loader = Loader(dataset, means.loader_workers or 0, device)
     probabilities = evaluate.predict(network, loader, range(len(good)), kept.config, device)
     predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)
-    return evaluate.evaluation(kept.labels, kept.epoch, clips, predictions)
+    return evaluate.evaluation(kept, cache.info.dataset, clips, predictions)
 
 
 def check_target(path: Path) -> Path:

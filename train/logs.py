@@ -1,4 +1,4 @@
-"""The figures of every epoch: a row, written as CSV, as JSON lines, and for TensorBoard where it is installed."""
+"""The figures of every epoch: a row, written as CSV, as JSON lines, and for TensorBoard where that is asked for."""
 
 import csv
 import dataclasses
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.errors import UserError
 from schemas.files import write_atomic
 
 METRICS, LINES, TENSORBOARD = "metrics.csv", "metrics.jsonl", "tensorboard"
@@ -57,26 +58,25 @@ def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
 
 
 class TensorBoard:
-    """Event files beside the run, where the package tensorboard (extra `tensorboard`) is installed."""
+    """Event files beside the run, by the package tensorboard (extra `tensorboard`)."""
 
     def __init__(self, out: Path, first_epoch: int) -> None:
-        """first_epoch: what an interrupted run has written from there on is hidden."""
+        """first_epoch: what an interrupted run has written from there on is hidden.
+
+        Raises UserError where the package is not installed.
+        """
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            self._writer = None
-            return
+            raise UserError("--tensorboard needs the extra: pip install '.[tensorboard]'") from None
         self._writer = SummaryWriter(str(out / TENSORBOARD), purge_step=first_epoch)
 
     def add(self, row: EpochRow) -> None:
         """Add an epoch's figures."""
-        if self._writer is None:
-            return
         for name, value in dataclasses.asdict(row).items():
             if name != "epoch" and math.isfinite(value):
                 self._writer.add_scalar(name.replace("_", "/", 1), value, row.epoch)
         self._writer.flush()
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()

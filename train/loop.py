@@ -46,9 +46,18 @@ class Watch:
 class Run:
     """A training and its folder. In a world of several processes only the first one writes."""
 
-    def __init__(self, training: Training, out: Path, origin: Mapping[str, Any], save_minutes: float) -> None:
+    def __init__(
+        self,
+        training: Training,
+        out: Path,
+        origin: Mapping[str, Any],
+        *,
+        save_minutes: float = 5.0,
+        tensorboard: bool = False,
+    ) -> None:
         """save_minutes: how often last.pt is written within an epoch; 0: after every step."""
         self.training, self.out, self.origin = training, out, origin
+        self.tensorboard = tensorboard
         self.save_seconds = 60 * save_minutes
         self.rows: list[EpochRow] = []
         self._saved = time.monotonic()
@@ -64,7 +73,7 @@ class Run:
     def finish(self, watch: Watch, stop: StopRequest) -> list[EpochRow]:
         """Train the epochs that are left; the rows of all. Raises Interrupted where `stop` asks for it."""
         training, first = self.training, self.training.world.first
-        board = TensorBoard(self.out, training.epoch) if first else None
+        board = TensorBoard(self.out, training.epoch) if first and self.tensorboard else None
         while training.epoch < training.config.recipe.epochs:
             for _ in training.steps():
                 watch.on_step(training.totals)
@@ -75,10 +84,12 @@ class Run:
             training.next_epoch()
             if first:
                 self._keep_epoch(predictions)
+            if board:
                 board.add(self.rows[-1])
             watch.on_epoch(self.rows[-1])
-        if first:
+        if board:
             board.close()
+        if first:
             self._write_results()
         return self.rows
 

@@ -1,7 +1,7 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +118,11 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     )
     files = "crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
     console.print(f"in {out}: {files}", soft_wrap=True)
+    means = {
+        which: tuple(result.mean(which, figure)[0] for figure in ("war", "uar")) for which in ("last", "best")
+    }
+    pooled = {f"pooled, {which}": (value.war, value.uar) for which, value in pooled.items()}
+    print_published(result.dataset, {**{f"ours, {which} epoch": means[which] for which in means}, **pooled})
 
 
 def print_sweep(sweep: "Sweep", rows: Sequence["Row"], out: Path) -> None:
@@ -156,6 +161,8 @@ def print_evaluation(result: "Evaluation") -> None:
     table.add_row("usable: UAR", "", _percent(figures.uar_usable))
     console.print(table)
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
+    if result.clips == "test":
+        print_published(result.dataset, {"this network": (figures.war, figures.uar)})
     for name, groups in result.groups.items():
         if len(groups) <= GROUPS_SHOWN:
             _print_groups(console, name, groups)
@@ -163,6 +170,25 @@ def print_evaluation(result: "Evaluation") -> None:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(_percent, spread))
             console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
+
+
+def print_published(dataset: str, ours: Mapping[str, tuple[float, float]]) -> None:
+    """Our WAR and UAR, by what they are, among those published for the dataset; nothing where none are."""
+    from data_manifest.published import results
+
+    known = results(dataset)
+    if known.is_empty():
+        return
+    table = Table(title=f"{known['protocol'][0]}, % (as quoted by Huang et al. 2024)", title_justify="left")
+    for column in ("method", "WAR", "UAR", ""):
+        table.add_column(column, justify="right" if column in ("WAR", "UAR") else "left")
+    for name, (war, uar) in ours.items():
+        table.add_row(name, _points(war), _points(uar), style="bold")
+    table.add_section()
+    for method, _, war, uar, remark in known.iter_rows():
+        figures = (float("nan") if share is None else share for share in (war, uar))
+        table.add_row(method, *map(_points, figures), remark)
+    Console().print(table)
 
 
 def _print_groups(console: Console, name: str, groups: pl.DataFrame) -> None:

@@ -52,7 +52,7 @@ def start(
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
         training = Training(config, cache, split, device, world=world, loader_workers=workers)
         origin["versions"] = loop.library_versions()
-        run = loop.Run(training, out, origin, means.save_minutes)
+        run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
         console = Console(stderr=True, quiet=not world.first)
         if kept:
             run.restore(kept)

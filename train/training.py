@@ -83,6 +83,11 @@ class Training:
         self.clips, self.test_clips = usable(split.train), usable(split.test)
         if self.clips.is_empty():
             raise UserError(f"{cache.folder}: none of the {len(split.train)} training clips is usable")
+        if self.clips["label"].n_unique() < 2:
+            raise UserError(
+                f"{cache.folder}: all {len(self.clips)} usable training clips are {self.clips['label'][0]!r}: "
+                "there is nothing to tell apart"
+            )
         self.majority = (
             self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
         )

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -210,3 +211,38 @@ def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cac
         UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"
     ):
         list(training.steps())
+
+
+def test_training_clips_of_one_class_only_are_nothing_to_learn_from(cli, small, sample_cache, tmp_path):
+    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+    clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit("ANG"))
+    clips.write_parquet(cache / "clips.parquet")
+    outcome = cli("train", "run", cache, "--out", tmp_path / "run", *small)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and "'ANG': there is nothing to tell apart" in line
+
+
+def test_tensorboard_shows_every_epoch_once_also_after_a_resume(cli, small, sample_cache, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    call = ("train", "run", sample_cache, "--out", out, *small, "--epochs", 2, "--tensorboard")
+    assert cli(*call).returncode == 0
+    kept = checkpoint.load(out / "last.pt")
+    # As if killed in the second epoch: the event of its end was not yet true.
+    early = dataclasses.replace(checkpoint.load(out / "best.pt"), epoch=0, state=kept.state, rows=())
+    checkpoint.save(out / "last.pt", early)
+    assert cli(*call, "--resume").returncode == 0
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    assert {"train/loss", "test/war", "learning/rate"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("test/war")] == [0, 1]
+
+
+def test_a_known_dataset_is_shown_beside_its_published_results(cli, small_run, sample_cache, tmp_path):
+    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+    info = json.loads((cache / "cache.json").read_text())
+    (cache / "cache.json").write_text(json.dumps({**info, "dataset": "dfew"}))
+    shown = cli("train", "evaluate", small_run, cache).stdout
+    assert "mean of 5 folds" in shown and "68.73" in shown and "printed WAR equals the printed UAR" in shown
+    assert "68.73" not in cli("train", "evaluate", small_run, sample_cache).stdout
