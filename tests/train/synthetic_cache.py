@@ -1,0 +1,137 @@
+"""Real landmark caches of made-up clips: what a test or a benchmark wants to be in the crops, on disk as extracted.
+
+`write_cache` stores any crops; `write_flat_cache` a hundred thousand clips in seconds. Key-points lie in crop pixels.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import simplejpeg
+
+from schemas.cache import (
+    CLIPS_FILE,
+    CLIPS_SCHEMA,
+    INFO_FILE,
+    NO_FACE,
+    OK,
+    SHARD_FILES,
+    CacheInfo,
+    faces_schema,
+)
+from schemas.keypoints import DLIB18
+
+CLIPS_IN_A_SHARD = 256
+QUALITY = 95
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticClip:
+    """crops: (m, s, s, 3) uint8 RGB, none for a clip without a face; keypoints: (m, 18, 2) crop pixels;
+    split: "train", "test", "val" or None; the rest as in the clips table."""
+
+    label: str | None
+    crops: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
+    split: str | None = None
+    fold: int | None = None
+    subject: str | None = None
+    scene: str | None = None
+
+
+def write_cache(folder: Path, clips: Sequence[SyntheticClip], labels: Sequence[str] | None = None) -> Path:
+    """Write a cache of these clips, 000000, 000001, …; the folder, for `train.shards.Cache`.
+
+    labels: in the order of `cache.json`; those of the clips, sorted, unless given.
+    """
+    size = next(clip.crops.shape[1] for clip in clips if clip.crops is not None)
+    rows = []
+    for shard, members in _shards([*enumerate(clips)]):
+        with _face_shard(folder, shard) as writer:
+            row = 0
+            for number, clip in members:
+                clip_id = f"{number:06d}"
+                place = {"status": NO_FACE, "reason": "no face in any frame", "frames": 0}
+                if clip.crops is not None:
+                    writer.write_batch(_stored(clip_id, [*map(encoded, clip.crops)], clip.keypoints))
+                    place = {"status": OK, "frames": len(clip.crops), "row": row}
+                    row += 1
+                about = {name: getattr(clip, name) for name in ("label", "split", "fold", "subject", "scene")}
+                rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
+    found = sorted({clip.label for clip in clips if clip.label is not None})
+    _write_tables(folder, pl.DataFrame(rows), labels or found, size)
+    return folder
+
+
+def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: int = 32) -> Path:
+    """Write a cache of very many clips of two labels, all of the same grey crops; some ten seconds for 100 000."""
+    jpeg = encoded(np.full((size, size, 3), 128, np.uint8))
+    one = _stored("", [jpeg] * frames, np.full((frames, DLIB18.count, 2), (size - 1) / 2))
+    numbers = np.arange(clips)
+    ids = [f"{number:06d}" for number in numbers]
+    for shard, members in _shards(ids):
+        with _face_shard(folder, shard) as writer:
+            for clip_id in members:
+                writer.write_batch(one.set_column(0, one.schema.field(0), pa.array([clip_id])))
+    table = pl.DataFrame(
+        {
+            "clip_id": ids,
+            "label": np.where(numbers % 2, "b", "a"),
+            "status": OK,
+            "frames": frames,
+            "shard": numbers // CLIPS_IN_A_SHARD,
+            "row": numbers % CLIPS_IN_A_SHARD,
+        }
+    )
+    _write_tables(folder, table, ["a", "b"], size)
+    return folder
+
+
+def encoded(crop: np.ndarray) -> bytes:
+    """A crop (s, s, 3) uint8 as the JPEG that an extraction would keep."""
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(crop), quality=QUALITY, colorsubsampling="420")
+
+
+def _shards(members: Sequence) -> Iterator[tuple[int, Sequence]]:
+    for shard, start in enumerate(range(0, len(members), CLIPS_IN_A_SHARD)):
+        yield shard, members[start : start + CLIPS_IN_A_SHARD]
+
+
+def _face_shard(folder: Path, shard: int) -> pa.RecordBatchFileWriter:
+    path = folder / SHARD_FILES["faces"].format(shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return pa.ipc.new_file(path, faces_schema())
+
+
+def _stored(clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray) -> pa.RecordBatch:
+    row = {
+        "clip_id": clip_id,
+        "crops": list(jpegs),
+        "keypoints": np.asarray(keypoints, np.float32).ravel(),
+        "detected": [True] * len(keypoints),
+        "blendshapes": None,
+    }
+    return pa.RecordBatch.from_pylist([row], schema=faces_schema())
+
+
+def _write_tables(folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int) -> None:
+    """clips.parquet with all its columns, null where nothing is said, and cache.json."""
+    table = clips.with_columns(path="clips/" + pl.col("clip_id"), fingerprint=pl.lit("0" * 64))
+    table = table.with_columns(pl.lit(None).alias(name) for name in CLIPS_SCHEMA if name not in table.columns)
+    table.select(pl.col(name).cast(kind) for name, kind in CLIPS_SCHEMA.items()).write_parquet(
+        folder / CLIPS_FILE
+    )
+    info = CacheInfo(
+        dataset="synthetic",
+        labels=tuple(labels),
+        keypoint_set=DLIB18.name,
+        settings={"size": size, "quality": QUALITY},
+        settings_hash="0" * 64,
+        landmark_hash="0" * 64,
+        versions={},
+        models={},
+    )
+    (folder / INFO_FILE).write_bytes(info.to_json())
