@@ -49,8 +49,16 @@ class NetworkConfig(_Section):
     )
     heatmap_sigma: float = setting(0.1, "sigma of the key-point maps, shares of the crop", low=0.001, high=10)
     heatmap_scale: str = setting("mean", "scale of the key-point maps", choices=("mean", "peak"))
-    graph: bool = setting(True, "messages between key-points")
-    fusion: str = setting("structure", "fusion of a frame's vectors", choices=("structure", "mean", "lstm"))
+    graph: str = setting(
+        "messages",
+        "key-point graph: with messages, its linear layer alone, or none of it",
+        choices=("messages", "layer", "none"),
+    )
+    fusion: str = setting(
+        "structure",
+        "fusion of a frame's vectors; `global` takes the whole face's alone and needs a graph without messages",
+        choices=("structure", "mean", "lstm", "global"),
+    )
     temporal: str = setting("transformer", "temporal part", choices=("transformer", "lstm", "mean"))
     depth: int = setting(3, "transformer blocks", low=1, high=100)
     heads: int = setting(8, "attention heads", low=1, high=100)
@@ -61,6 +69,8 @@ class NetworkConfig(_Section):
         super().__post_init__()
         if len(self.stage_strides) != 4:
             raise UserError(f"--stage-strides {_flag_value(self.stage_strides)}: four numbers are needed")
+        if self.fusion == "global" and self.graph == "messages":
+            raise UserError("--fusion global: no key-point takes part; add --graph layer or --graph none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.keypoints import DLIB18
 from train.config import TrainConfig
 
 # The rows of the table: a module's name in the network, and what it is.
@@ -48,7 +49,7 @@ def describe(config: TrainConfig, classes: int) -> list[Part]:
     with torch.device("meta"):
         network = DferNetwork(config.network, classes, data.num_frames).eval()
         frames = torch.empty(1, data.num_frames, 3, data.image_size, data.image_size)
-        keypoints = torch.empty(1, data.num_frames, network.graph.adjacency.shape[0], 2)
+        keypoints = torch.empty(1, data.num_frames, DLIB18.count, 2)
     modules = dict(network.named_modules())
     rows = [("", "network"), *((name, what) for name, what in PARTS if name in modules)]
     for name, _ in rows:

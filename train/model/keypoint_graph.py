@@ -28,6 +28,7 @@ class KeypointGraph(nn.Module):
         self, channels: int = 512, outputs: int = 128, keypoints: KeypointSet = DLIB18, message: bool = True
     ) -> None:
         super().__init__()
+        self.outputs = outputs
         self.fc = nn.Linear(channels, outputs)
         self.relation = nn.Parameter(torch.empty(channels, channels)) if message else None
         if message:

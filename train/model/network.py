@@ -44,8 +44,8 @@ class DferNetwork(nn.Module):
         self.backbone = ResNet18(config.stage_strides)
         self.attention = TripletAttention()
         self.keypoint_features = KeypointFeatures(config.heatmap_sigma, config.heatmap_scale)
-        self.graph = KeypointGraph(CHANNELS, message=config.graph)
-        self.fusion = FUSIONS[config.fusion]()
+        self.graph = None if config.graph == "none" else KeypointGraph(message=config.graph == "messages")
+        self.fusion = FUSIONS[config.fusion](self.graph.outputs if self.graph else CHANNELS)
         width = self.fusion.outputs
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
@@ -70,7 +70,9 @@ class DferNetwork(nn.Module):
         """The spatial part, frame by frame: images (B, 3, H, W), keypoints (B, K, 2) → (B, R)."""
         features = self.attention(self.backbone(images))  # (B, C, h, w)
         local, whole = self.keypoint_features(features, keypoints)  # (B, K, C), (B, C)
-        return self.fusion(*self.graph(local, whole))
+        if self.graph is not None:
+            local, whole = self.graph(local, whole)  # (B, K, 128), (B, 128)
+        return self.fusion(local, whole)
 
 
 def build(config: NetworkConfig, classes: int, num_frames: int, seed: int) -> DferNetwork:
