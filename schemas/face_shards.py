@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from schemas.blendshapes import BLENDSHAPES
 from schemas.cache import SHARD_FILES, faces_schema
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
@@ -20,6 +21,7 @@ class StoredClip:
     crops: list[memoryview]
     keypoints: np.ndarray  # (m, 18, 2) float32
     detected: np.ndarray  # (m,) bool
+    blendshapes: np.ndarray | None  # (m, 52) float32, NaN where no face was seen; None: not asked for
 
 
 class ShardReader:
@@ -75,4 +77,14 @@ def _stored_clip(batch, clip_id: str) -> StoredClip:
         crops=[memoryview(crop.as_buffer()).cast("B") for crop in crops],
         keypoints=keypoints.reshape(frames, DLIB18.count, 2),
         detected=detected,
+        blendshapes=_scores(batch.column("blendshapes"), frames),
     )
+
+
+def _scores(column, frames: int) -> np.ndarray | None:
+    if column.null_count:
+        return None
+    scores = column.values.to_numpy()
+    if len(scores) != frames * len(BLENDSHAPES) or np.isinf(scores).any():
+        raise ValueError("its expression scores are damaged")
+    return scores.reshape(frames, len(BLENDSHAPES))

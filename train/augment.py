@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from schemas.blendshapes import FLIP
 from schemas.keypoints import DLIB18
 
 # Of ImageNet, as every ResNet-18 that a backbone may be started from expects.
@@ -20,6 +21,11 @@ def flip(frames: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
     mirrored = keypoints[..., list(DLIB18.flip), :].clone()
     mirrored[..., 0] = frames.shape[-1] - 1 - mirrored[..., 0]
     return frames.flip(-1), mirrored
+
+
+def flip_expressions(expressions: Tensor, flips: Tensor) -> Tensor:
+    """The scores (B, N, 52) of clips that are mirrored where flips (B,) says so: sides swapped."""
+    return torch.where(flips.to(expressions.device).view(-1, 1, 1), expressions[..., list(FLIP)], expressions)
 
 
 def crop(frames: Tensor, keypoints: Tensor, x: int, y: int, side: int) -> tuple[Tensor, Tensor]:

@@ -59,6 +59,11 @@ class NetworkConfig(_Section):
         "fusion of a frame's vectors; `global` takes the whole face's alone and needs a graph without messages",
         choices=("structure", "mean", "lstm", "global"),
     )
+    expression_scores: str = setting(
+        "off",
+        "MediaPipe's scores beside the frame's vector; `auto`: where the cache has them",
+        choices=("off", "auto", "on"),
+    )
     temporal: str = setting("transformer", "temporal part", choices=("transformer", "lstm", "mean"))
     depth: int = setting(3, "transformer blocks", low=1, high=100)
     heads: int = setting(8, "attention heads", low=1, high=100)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.blendshapes import BLENDSHAPES
 from schemas.keypoints import DLIB18
 from train.config import TrainConfig
 
@@ -16,6 +17,7 @@ PARTS = (
     ("keypoint_features", "features under 18 heatmaps, global mean"),
     ("graph", "key-point graph"),
     ("fusion", "fusion of a frame's vectors"),
+    ("expressions", "expression scores added to the frame's vector"),
     ("temporal", "temporal part"),
     ("clip_head", "classifier"),
     ("frame_head", "auxiliary classifier (training only)"),
@@ -50,13 +52,14 @@ def describe(config: TrainConfig, classes: int) -> list[Part]:
         network = DferNetwork(config.network, classes, data.num_frames).eval()
         frames = torch.empty(1, data.num_frames, 3, data.image_size, data.image_size)
         keypoints = torch.empty(1, data.num_frames, DLIB18.count, 2)
+        expressions = torch.empty(1, data.num_frames, len(BLENDSHAPES))
     modules = dict(network.named_modules())
     rows = [("", "network"), *((name, what) for name, what in PARTS if name in modules)]
     for name, _ in rows:
         modules[name].register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: _shape(out)}))
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
-        network(frames, keypoints)
+        network(frames, keypoints, expressions)
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     parts = [
         Part(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,12 +12,13 @@ from torch import nn
 from schemas.cache import OK
 from schemas.errors import UserError
 from train import metrics
-from train.augment import prepare
+from train.augment import flip_expressions, prepare
 from train.bootstrap import Intervals, intervals
 from train.checkpoint import Checkpoint
 from train.config import DataConfig, TrainConfig
 from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
 from train.precision import autocast
+from train.sampling import Augmentation
 from train.shards import Cache
 
 
@@ -66,8 +68,25 @@ def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
     return [numbers.get(label, -1) for label in clips["label"]]
 
 
+def sight_of(config: TrainConfig, augmentation: Augmentation | None = None) -> Sight:
+    """What a network of these settings sees of a clip."""
+    return Sight(
+        frames=config.data.num_frames,
+        augmentation=augmentation,
+        expressions=config.network.expression_scores == "on",
+    )
+
+
 def clip_dataset(cache: Cache, clips: pl.DataFrame, labels: Sequence[str], sight: Sight) -> ClipDataset:
-    """The clips of a table as a dataset; all of them must be usable."""
+    """The clips of a table as a dataset; all of them must be usable.
+
+    Raises UserError for labels that the network does not know, and where the cache lacks the scores it needs.
+    """
+    if sight.expressions and not cache.has_expressions:
+        raise UserError(
+            f"{cache.folder} has no expression scores, which the network needs: "
+            "extract with --blendshapes, or train with --expression-scores off"
+        )
     return ClipDataset(cache.folder, clips, label_ids(clips, labels), cache.crop_size, sight)
 
 
@@ -85,9 +104,17 @@ def predict(
     return np.concatenate(parts)
 
 
-def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch as the network takes it: frames (B, N, 3, H, W) float, key-points (B, N, 18, 2) normalised."""
-    return prepare(
+class NetworkInput(NamedTuple):
+    """frames (B, N, 3, H, W) float, key-points (B, N, 18, 2) normalised, expression scores (B, N, 52) or None."""
+
+    frames: torch.Tensor
+    keypoints: torch.Tensor
+    expressions: torch.Tensor | None
+
+
+def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
+    """A batch as the network takes it."""
+    frames, keypoints = prepare(
         batch.frames,
         batch.keypoints,
         batch.windows,
@@ -96,6 +123,10 @@ def network_input(batch: Batch, config: DataConfig) -> tuple[torch.Tensor, torch
         crop_fraction=config.crop_fraction,
         image_size=config.image_size,
     )
+    expressions = batch.expressions
+    if expressions is not None:
+        expressions = flip_expressions(expressions, batch.flips)
+    return NetworkInput(frames, keypoints, expressions)
 
 
 def prediction_table(

@@ -1,5 +1,6 @@
 """What decides a run's result, and what it is compared by when a folder holds a run already."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -22,6 +23,14 @@ class Experiment:
     split: SplitChoice
     init_from: Path | None = None
     backbone: Path | None = None
+
+    def settled(self, cache: Cache) -> "Experiment":
+        """The same with what its settings leave to the cache decided."""
+        if self.config.network.expression_scores != "auto":
+            return self
+        answer = "on" if cache.has_expressions else "off"
+        network = dataclasses.replace(self.config.network, expression_scores=answer)
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, network=network))
 
     def choose(self, cache: Cache) -> Split:
         """The clips to train on and to judge. Raises UserError."""

@@ -9,7 +9,7 @@ from schemas.files import atomic_file
 from train import checkpoint, evaluate
 from train.device import choose_device
 from train.experiment import Means, read_origin
-from train.loader import Loader, Sight
+from train.loader import Loader
 from train.shards import Cache, usable
 from train.splits import SplitChoice, choose_split
 
@@ -29,7 +29,7 @@ def evaluate_run(run: Path, cache_folder: Path, which: str, clips: str, means: M
         raise UserError(f"{cache_folder}: none of the {len(table)} chosen clips is usable")
     device = choose_device(means.device)
     network = checkpoint.restore(kept).to(device)
-    dataset = evaluate.clip_dataset(cache, good, kept.labels, Sight(frames=kept.config.data.num_frames))
+    dataset = evaluate.clip_dataset(cache, good, kept.labels, evaluate.sight_of(kept.config))
     loader = Loader(dataset, means.loader_workers or 0, device)
     probabilities = evaluate.predict(network, loader, range(len(good)), kept.config, device)
     predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from schemas.blendshapes import BLENDSHAPES
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader, StoredClip
 from schemas.keypoints import DLIB18
@@ -94,7 +95,7 @@ class ClipDataset(Dataset):
         count, frames = len(requests), self._sight.frames
         pixels = _in_shared_memory((count, frames, self._size, self._size, 3))
         keypoints = np.empty((count, frames, DLIB18.count, 2), np.float32)
-        expressions = np.empty((count, frames, 52), np.float32)
+        expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
         views = [self._view(request) for request in requests]
         for place, (request, view) in enumerate(zip(requests, views, strict=True)):
             clip = request.clip
@@ -102,8 +103,8 @@ class ClipDataset(Dataset):
             positions = frame_positions(len(stored.crops), view.offsets)
             self._decode(stored, positions, pixels[place].numpy(), self._ids[clip])
             keypoints[place] = stored.keypoints[positions]
-            if self._sight.expressions:
-                expressions[place] = self._expressions(stored, self._ids[clip])[positions]
+            if self._sight.expressions and stored.blendshapes is not None:
+                expressions[place] = stored.blendshapes[positions]
         labels = [self.labels[request.clip] if request.counts else -1 for request in requests]
         return Batch(
             frames=pixels.permute(0, 1, 4, 2, 3),  # (B, N, 3, s, s), stored as (B, N, s, s, 3)
@@ -139,14 +140,6 @@ class ClipDataset(Dataset):
             except ValueError as error:
                 reason = f"a crop is not a JPEG ({error})"
             raise UserError(f"{self._folder}, clip {clip_id}: {reason}; make this cache again")
-
-    def _expressions(self, stored: StoredClip, clip_id: str) -> np.ndarray:
-        if stored.blendshapes is None:
-            raise UserError(
-                f"{self._folder}, clip {clip_id}: no expression scores; "
-                "extract with --blendshapes, or train with --expression-scores off"
-            )
-        return stored.blendshapes
 
 
 class _Plan:

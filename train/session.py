@@ -38,11 +38,12 @@ def start(
     None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
-    config = experiment.config
     device = distributed.own_device(choose_device(means.device))
-    check_precision(config.execution.precision, device)
+    check_precision(experiment.config.execution.precision, device)
     with distributed.join(device) as world:
         cache = Cache(cache_folder)
+        experiment = experiment.settled(cache)
+        config = experiment.config
         split = experiment.choose(cache)
         origin = origin_of(experiment, cache, split)
         kept = _kept(out, experiment, origin, resume=resume)

@@ -28,6 +28,11 @@ class Cache:
             )
 
     @property
+    def has_expressions(self) -> bool:
+        """Whether it was extracted with MediaPipe's expression scores."""
+        return self.info.settings.get("blendshapes") is True
+
+    @property
     def crop_size(self) -> int:
         """Side of the stored crops, pixels."""
         return int(self.info.settings["size"])

@@ -23,7 +23,7 @@ from train.averaging import averaged_copy
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
 from train.distributed import World
-from train.loader import Batch, Loader, Request, Sight
+from train.loader import Batch, Loader, Request
 from train.model.network import build
 from train.objective import objective
 from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
@@ -117,7 +117,7 @@ class Training:
     def _loader(
         self, cache: Cache, clips: pl.DataFrame, workers: int, augmentation: Augmentation | None
     ) -> Loader:
-        sight = Sight(frames=self.config.data.num_frames, augmentation=augmentation)
+        sight = evaluate.sight_of(self.config, augmentation)
         dataset = evaluate.clip_dataset(cache, clips, self.labels, sight)
         return Loader(dataset, workers, self.device)
 
@@ -206,9 +206,8 @@ class Training:
 
     def _backward(self, batch: Batch, weight: float, mix: float) -> torch.Tensor:
         """Add a part's gradients; its loss and its confusion matrix, (1 + classes²,) on the CPU."""
-        frames, keypoints = evaluate.network_input(batch, self.config.data)
         with autocast(self.config.execution.precision, self.device):
-            scores = self.model(frames, keypoints, mix=mix)
+            scores = self.model(*evaluate.network_input(batch, self.config.data), mix=mix)
         loss = self.objective.total(scores, batch.labels, mix)
         # DistributedDataParallel takes the mean over the processes, a step the sum over its parts.
         self.scaler.scale(loss * (self.world.size / weight)).backward()

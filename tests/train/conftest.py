@@ -23,7 +23,7 @@ def real_input(stored_batch):
     from train.config import DataConfig
     from train.evaluate import network_input
 
-    return network_input(stored_batch, DataConfig(num_frames=8))
+    return network_input(stored_batch, DataConfig(num_frames=8))[:2]
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +40,12 @@ def small_run(cli, small, sample_cache, tmp_path_factory):
     outcome = cli("train", "run", sample_cache, "--out", out, *small, "--epochs", 2)
     assert outcome.returncode == 0, outcome.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def scored_cache(cli, sample_clips, tmp_path_factory):
+    """Four frames of each of the six clips with MediaPipe's expression scores."""
+    folder = tmp_path_factory.mktemp("scored") / "cache"
+    outcome = cli("pipeline", "extract", sample_clips, "--out", folder, "--blendshapes", "--frames", 4)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder

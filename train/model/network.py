@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from train.config import NetworkConfig
 from train.model.backbone import CHANNELS, ResNet18
+from train.model.expression_scores import ExpressionScores
 from train.model.heatmaps import features_under, gaussian_maps
 from train.model.keypoint_graph import KeypointGraph
 from train.model.region_fusion import FUSIONS
@@ -47,18 +48,25 @@ class DferNetwork(nn.Module):
         self.graph = None if config.graph == "none" else KeypointGraph(message=config.graph == "messages")
         self.fusion = FUSIONS[config.fusion](self.graph.outputs if self.graph else CHANNELS)
         width = self.fusion.outputs
+        self.expressions = ExpressionScores(width) if config.expression_scores == "on" else None
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
 
-    def forward(self, frames: Tensor, keypoints: Tensor, mix: float = 1.0) -> Scores:
+    def forward(
+        self, frames: Tensor, keypoints: Tensor, expressions: Tensor | None = None, mix: float = 1.0
+    ) -> Scores:
         """frames (B, N, 3, H, W) normalised, keypoints (B, N, K, 2) normalised to the crop.
+
+        expressions: (B, N, 52), where the network takes expression scores (`ExpressionScores`).
 
         mix: the share of each clip's own frame vectors; the rest are those of the clip before it (mixup between
         hidden vectors, Verma et al. 2019: two faces in one picture would have no key-points).
         """
         fused = self.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1))  # (B·N, R)
         fused = fused.unflatten(0, frames.shape[:2])  # (B, N, R)
+        if self.expressions is not None:
+            fused = fused + self.expressions(expressions)
         if mix < 1:
             fused = mix * fused + (1 - mix) * fused.roll(1, 0)
         mean = fused.mean(1)
