@@ -38,6 +38,20 @@ MEANS_OPTIONS = (
     DEVICE_OPTION,
     WORKERS_OPTION,
 )
+START_OPTIONS = (
+    click.option(
+        "--init-from",
+        metavar="RUN|FILE",
+        type=click.Path(path_type=Path),
+        help="Start from the best network of a run, or a checkpoint; its classes may be others.",
+    ),
+    click.option(
+        "--backbone",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Start from a ResNet-18 with torchvision's or timm's names: .safetensors or .pth.",
+    ),
+)
 FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
 HOLDOUT_OPTION = click.option(
     "--holdout",
@@ -94,6 +108,13 @@ def means_options(command: Callable) -> Callable:
     return command
 
 
+def start_options(command: Callable) -> Callable:
+    """Flags for the weights that a network starts from."""
+    for option in reversed(START_OPTIONS):
+        command = option(command)
+    return command
+
+
 def _means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
     """The flags of `means_options` apart from those of `setting_options`, the latter where given."""
     from train.experiment import Means
@@ -120,6 +141,7 @@ def main() -> None:
 @FOLD_OPTION
 @HOLDOUT_OPTION
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
+@start_options
 @means_options
 @setting_options
 def run(
@@ -129,6 +151,8 @@ def run(
     fold: int | None,
     holdout: float,
     resume: bool,
+    init_from: Path | None,
+    backbone: Path | None,
     **options: Any,
 ) -> None:
     """Train a network on CACHE, the folder that `pipeline extract` made.
@@ -140,11 +164,13 @@ def run(
     from train.experiment import Experiment
     from train.session import start
     from train.splits import SplitChoice
+    from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
     means, settings = _means_and_settings(options)
     split = SplitChoice(fold=fold, holdout=holdout)
-    experiment = Experiment(config=load_config(preset, settings), split=split)
+    weights = Start(init_from=init_from, backbone=backbone)
+    experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
     trained = start(cache, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
@@ -155,6 +181,7 @@ def run(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
 @click.option("--folds", required=True, help="official, or subject:K for K folds of whole subjects.")
 @PRESET_OPTION
+@start_options
 @means_options
 @JSON_OPTION
 @setting_options
@@ -163,6 +190,8 @@ def crossval(
     out: Path,
     folds: str,
     preset: str,
+    init_from: Path | None,
+    backbone: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -170,11 +199,13 @@ def crossval(
     from train import report
     from train.config import load_config
     from train.crossval import as_table, cross_validate
+    from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = _means_and_settings(options)
+    weights = Start(init_from=init_from, backbone=backbone)
     tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
-    result = cross_validate(cache, out, load_config(preset, settings), folds, means, tell)
+    result = cross_validate(cache, out, load_config(preset, settings), folds, means, weights, tell)
     if as_json:
         click.echo(as_table(result).write_json())
     else:
@@ -188,6 +219,7 @@ def crossval(
 @click.option("--folds", help="Cross-validate each variant: official, or subject:K.")
 @FOLD_OPTION
 @HOLDOUT_OPTION
+@start_options
 @means_options
 @JSON_OPTION
 @setting_options
@@ -198,6 +230,8 @@ def sweep(
     folds: str | None,
     fold: int | None,
     holdout: float,
+    init_from: Path | None,
+    backbone: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -208,6 +242,7 @@ def sweep(
     from train import report
     from train.splits import SplitChoice
     from train.sweep import as_table, load_sweep, run_sweep
+    from train.weights import Start
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
@@ -222,6 +257,7 @@ def sweep(
         means,
         split=SplitChoice(fold=fold, holdout=holdout),
         folds=folds,
+        start=Start(init_from=init_from, backbone=backbone),
         on_variant=lambda variant, place, count: click.echo(
             f"{variant.name} ({place + 1} of {count})", err=True
         ),

@@ -21,6 +21,7 @@ from train.experiment import Experiment, Means, read_origin
 from train.logs import METRICS
 from train.shards import Cache
 from train.splits import SplitChoice, fold_numbers
+from train.weights import AFRESH, Start
 
 TABLE = "crossval.csv"
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
@@ -74,6 +75,7 @@ def cross_validate(
     config: TrainConfig,
     folds: str,
     means: Means,
+    start: Start = AFRESH,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
 ) -> CrossValidation:
     """Train the folds that are not done yet, each into its own folder; what all come to.
@@ -84,7 +86,7 @@ def cross_validate(
     choices = fold_choices(Cache(cache_folder).clips, folds)
     for place, choice in enumerate(choices):
         on_fold(place, len(choices))
-        experiment = Experiment(config=config, split=choice)
+        experiment = Experiment(config=config, split=choice, start=start)
         session.start(cache_folder, _folder(out, choice), experiment, means, resume=True)
     return summarise(out, choices)
 

@@ -13,16 +13,16 @@ from train import loop
 from train.config import TrainConfig
 from train.shards import Cache
 from train.splits import Split, SplitChoice, choose_split
+from train.weights import AFRESH, Start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Settings, which clips are judged, and what weights it starts from (a run or checkpoint; a backbone's file)."""
+    """Settings, which clips are judged, and what weights it starts from."""
 
     config: TrainConfig
     split: SplitChoice
-    init_from: Path | None = None
-    backbone: Path | None = None
+    start: Start = AFRESH
 
     def settled(self, cache: Cache) -> "Experiment":
         """The same with what its settings leave to the cache decided."""
@@ -55,8 +55,7 @@ def origin_of(experiment: Experiment, cache: Cache, split: Split) -> dict[str, A
         "cache_settings_hash": cache.info.settings_hash,
         "clips_hash": _clips_hash(split),
         "split": experiment.split.as_dict(),
-        "init_from": _weights_hash(experiment.init_from, "--init-from"),
-        "backbone": _weights_hash(experiment.backbone, "--backbone"),
+        **experiment.start.hashes(),
     }
 
 
@@ -96,14 +95,3 @@ def _clips_hash(split: Split) -> str:
         table = part.select("clip_id", "label", "status", "fingerprint")
         digest.update(table.write_csv().encode())
     return digest.hexdigest()
-
-
-def _weights_hash(path: Path | None, flag: str) -> str | None:
-    if path is None:
-        return None
-    file = path / loop.BEST if path.is_dir() else path
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{flag} {path}: {error.strerror or error}") from None

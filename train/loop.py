@@ -1,7 +1,8 @@
 """A training from where it stands to its end: a row of figures after each epoch, the last and the best network kept.
 
-A run's folder: settings.toml, run.json (what it was made of), metrics.csv and .jsonl, last.pt (to go on from),
-best.pt (to predict with), predictions.parquet and confusion.png of the last epoch, predictions_best.parquet.
+A run's folder: settings.toml, run.json (what it was made of), weights.json (what became of given weights),
+metrics.csv and .jsonl, last.pt (to go on from), best.pt (to predict with), predictions.parquet and confusion.png of
+the last epoch, predictions_best.parquet.
 
 Killed anywhere, a run loses what it did since last.pt was written, does that again, and comes to the same: all
 other files follow from it and are written before it, or again after it.
@@ -28,8 +29,9 @@ from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
 from train.stopping import StopRequest
 from train.training import Totals, Training
+from train.weights import BEST, Loaded
 
-LAST, BEST, SETTINGS, RUN = "last.pt", "best.pt", "settings.toml", "run.json"
+LAST, SETTINGS, RUN, WEIGHTS = "last.pt", "settings.toml", "run.json", "weights.json"
 PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
@@ -154,10 +156,11 @@ class Run:
         write_atomic(self.out / name, content.getvalue())
 
 
-def start_folder(out: Path, training: Training, origin: Mapping[str, Any]) -> None:
+def start_folder(out: Path, training: Training, origin: Mapping[str, Any], loaded: Loaded | None) -> None:
     """Make a run's folder and say in it what the run is made of.
 
     origin: what to say in run.json of the cache, the split and the versions (`origin_of`).
+    loaded: what the network starts from, if not afresh.
     Raises UserError where the folder cannot be written.
     """
     content = {
@@ -171,7 +174,13 @@ def start_folder(out: Path, training: Training, origin: Mapping[str, Any]) -> No
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / SETTINGS, training.config.to_toml().encode())
-        write_atomic(out / RUN, (json.dumps(content, indent=2) + "\n").encode())
+        if loaded:
+            write_atomic(out / WEIGHTS, _json(dataclasses.asdict(loaded)))
+        write_atomic(out / RUN, _json(content))
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def library_versions() -> dict[str, str]:

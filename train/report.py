@@ -1,6 +1,7 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from train import metrics
 from train.describe import Part
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
+SKIPPED_SHOWN = 8  # weights; weights.json has all
 
 if TYPE_CHECKING:
     from train.crossval import CrossValidation
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from train.session import Trained
     from train.sweep import Row, Sweep
     from train.training import Totals, Training
+    from train.weights import Loaded
 
 
 @contextmanager
@@ -71,6 +74,30 @@ def training_progress(console: Console, training: "Training") -> Iterator["Watch
             )
 
         yield Watch(on_step=on_step, on_epoch=on_epoch)
+
+
+def print_loaded(console: Console, loaded: "Loaded | None") -> None:
+    """What was taken of the weights that a run starts from, what was not, and what starts afresh."""
+    if not loaded:
+        return
+    table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
+    for column in ("", "tensors", "which"):
+        table.add_column(column, justify="right" if column == "tensors" else "left")
+    reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
+    which = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} numbers"
+    if loaded.classes:
+        which += f"; rows of the classifiers for {', '.join(loaded.classes)}"
+    table.add_row("loaded", str(len(loaded.loaded)), escape(which))
+    shown = "\n".join([*reasons[:SKIPPED_SHOWN], *(["…"] if len(reasons) > SKIPPED_SHOWN else [])])
+    table.add_row("skipped", str(len(reasons)), escape(shown))
+    table.add_row("missing, start afresh", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
+    console.print(table)
+
+
+def _by_part(names: Sequence[str]) -> str:
+    """How many weights of each of the network's parts, in words."""
+    counts = Counter(name.split(".")[0] for name in names)
+    return ", ".join(f"{part} ({count})" for part, count in counts.items())
 
 
 def print_run(trained: "Trained", out: Path) -> None:

@@ -14,6 +14,7 @@ from train.device import choose_device
 from train.distributed import World
 from train.experiment import Experiment, Means, difference, origin_of
 from train.logs import EpochRow
+from train.model.network import build
 from train.precision import check_precision
 from train.shards import Cache
 from train.splits import Split
@@ -51,7 +52,10 @@ def start(
             rows = [EpochRow(**row) for row in kept.rows]
             return Trained(rows=rows, split=split, already=True) if world.first else None
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
-        training = Training(config, cache, split, device, world=world, loader_workers=workers)
+        labels = cache.info.labels
+        network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
+        loaded = None if kept else experiment.start.load_into(network, labels)
+        training = Training(config, cache, split, device, network, world=world, loader_workers=workers)
         origin["versions"] = loop.library_versions()
         run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
         console = Console(stderr=True, quiet=not world.first)
@@ -59,7 +63,8 @@ def start(
             run.restore(kept)
             _say_where_it_goes_on(console, training, kept)
         elif world.first:
-            loop.start_folder(out, training, origin)
+            loop.start_folder(out, training, origin, loaded)
+            report.print_loaded(console, loaded)
         console.print(
             f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"
             f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {split.description}",
@@ -89,8 +94,9 @@ def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> c
 
 def _is_empty(out: Path) -> bool:
     """Whether a folder holds nothing, or only what a run leaves that was killed before its run.json."""
-    names = (loop.SETTINGS, loop.RUN)
-    own = {out / loop.SETTINGS, *(temporary_name(out / name) for name in names)}
+    names = (loop.SETTINGS, loop.WEIGHTS, loop.RUN)
+    whole = {out / name for name in names[:-1]}
+    own = whole | {temporary_name(out / name) for name in names}
     return out.is_dir() and all(path in own for path in out.iterdir())
 
 

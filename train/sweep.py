@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from data_manifest.published import ablation
 
+from data_manifest.published import ablation
 from schemas.errors import UserError
 from schemas.files import write_atomic
 from train import evaluate, loop, plots, session
@@ -19,6 +19,7 @@ from train.config import load_config
 from train.crossval import cross_validate
 from train.experiment import Experiment, Means, read_origin
 from train.splits import SplitChoice
+from train.weights import AFRESH, Start
 
 SWEEPS = Path(__file__).parent / "presets" / "sweeps"
 TABLE, PLOT = "sweep.csv", "sweep.png"
@@ -93,6 +94,7 @@ def run_sweep(
     *,
     split: SplitChoice,
     folds: str | None,
+    start: Start = AFRESH,
     on_variant: Callable[[Variant, int, int], None] = lambda variant, place, count: None,
 ) -> list[Row]:
     """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png.
@@ -107,12 +109,12 @@ def run_sweep(
         on_variant(variant, place, len(configs))
         folder = out / variant.name
         if folds:
-            result = cross_validate(cache_folder, folder, config, folds, means)
+            result = cross_validate(cache_folder, folder, config, folds, means, start)
             figures = [
                 result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
             ]
         else:
-            experiment = Experiment(config=config, split=split)
+            experiment = Experiment(config=config, split=split, start=start)
             session.start(cache_folder, folder, experiment, means, resume=True)
             figures = _figures_of(folder)
         names = ("war", "uar", "best_war", "best_uar")

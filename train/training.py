@@ -24,7 +24,7 @@ from train.checkpoint import Checkpoint
 from train.config import TrainConfig
 from train.distributed import World
 from train.loader import Batch, Loader, Request
-from train.model.network import build
+from train.model.network import DferNetwork
 from train.objective import objective
 from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from train.precision import autocast, gradient_scaler
@@ -73,11 +73,12 @@ class Training:
         cache: Cache,
         split: Split,
         device: torch.device,
+        network: DferNetwork,
         *,
         world: World | None = None,
         loader_workers: int = 0,
     ) -> None:
-        """Raises UserError where no training clip is usable."""
+        """network: as it starts. Raises UserError where no training clip is usable."""
         self.config, self.device, self.split, self.world = config, device, split, world or World()
         self.labels = cache.info.labels
         self.clips, self.test_clips = usable(split.train), usable(split.test)
@@ -103,7 +104,7 @@ class Training:
         )
         self.class_numbers = self.loader.dataset.labels  # (clips,)
         self.objective = objective(recipe, self.class_numbers, len(self.labels), device)
-        network = build(config.network, len(self.labels), data.num_frames, recipe.seed).to(device)
+        network = network.to(device)
         if config.execution.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.network = network

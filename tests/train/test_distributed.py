@@ -92,6 +92,7 @@ def test_a_run_of_two_processes_goes_on_in_one_with_the_same_samples(
 
 def test_a_part_that_does_not_count_changes_no_gradient(sample_cache):
     from train.config import load_config
+    from train.model.network import build
     from train.shards import Cache
     from train.splits import SplitChoice, choose_split
     from train.training import Training
@@ -102,6 +103,7 @@ def test_a_part_that_does_not_count_changes_no_gradient(sample_cache):
     for parts in (2, 5):  # five parts of two clips: three are filled up
         config = load_config("quick", {**size, "accumulate": parts})
         split = choose_split(cache.clips, SplitChoice(), 0)
-        training = Training(config, cache, split, torch.device("cpu"))
+        network = build(config.network, 6, 2, seed=0)
+        training = Training(config, cache, split, torch.device("cpu"), network)
         losses.append(next((step.loss, step.weight, step.matrix.sum()) for step in training.steps()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

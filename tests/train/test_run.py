@@ -12,6 +12,7 @@ import torch
 from schemas.errors import UserError
 from train import checkpoint
 from train.config import load_config
+from train.model.network import build
 from train.shards import Cache
 from train.splits import SplitChoice, choose_split
 from train.training import Training
@@ -205,7 +206,9 @@ def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cac
     cache = Cache(sample_cache)
     overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
     split = choose_split(cache.clips, SplitChoice(), 0)
-    training = Training(load_config("quick", overrides), cache, split, torch.device("cpu"))
+    config = load_config("quick", overrides)
+    network = build(config.network, 6, 2, seed=0)
+    training = Training(config, cache, split, torch.device("cpu"), network)
     training.network.clip_head.bias.data.fill_(float("nan"))
     with pytest.raises(
         UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"

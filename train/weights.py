@@ -1,0 +1,191 @@
+"""Start a network from weights that are there: of another run, or of a ResNet-18 from elsewhere.
+
+What fits by name and shape is taken. The classifiers' rows follow their labels' names, so that a run on other
+classes, or on the same in another order, starts from what it shares. Whatever was not taken is said.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas.errors import UserError
+from train import checkpoint
+from train.model.network import DferNetwork
+
+BEST = "best.pt"  # of a run's folder
+HEADS = ("clip_head.", "frame_head.")
+WRAPPERS = ("state_dict", "model")  # under which training scripts keep a state dict
+COUNTER = ".num_batches_tracked"  # of batch norm; takes no part in a prediction, and older files lack it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a network starts from, one of the two or neither. init_from: a run's folder or a checkpoint;
+    backbone: a ResNet-18's state dict."""
+
+    init_from: Path | None = None
+    backbone: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.init_from and self.backbone:
+            raise UserError("--init-from brings its own backbone: give it or --backbone, not both")
+
+    def hashes(self) -> dict[str, str | None]:
+        """Of the files' bytes, None for what is not given. Raises UserError for a file that is not there."""
+        return {
+            "init_from": _hash(self.init_from and file_of(self.init_from), "--init-from"),
+            "backbone": _hash(self.backbone, "--backbone"),
+        }
+
+    def load_into(self, network: DferNetwork, labels: Sequence[str]) -> "Loaded | None":
+        """Change the network's weights to these; what became of them, None where there are none.
+
+        Raises UserError where they cannot be used.
+        """
+        if self.init_from:
+            return start_from_run(network, labels, file_of(self.init_from))
+        return start_from_backbone(network, self.backbone) if self.backbone else None
+
+
+AFRESH = Start()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What became of a file's weights and of the network's. numbers: how many were taken.
+
+    skipped: name in the file → why; missing: the network's own that start fresh; classes: whose rows of the
+    classifiers were taken.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    numbers: int
+    skipped: Mapping[str, str]
+    missing: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+
+def file_of(path: Path) -> Path:
+    """The file that is meant: of a run's folder its best checkpoint."""
+    return path / BEST if path.is_dir() else path
+
+
+def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> Loaded:
+    """Take what fits of a checkpoint. labels: of the network.
+
+    Raises UserError where it is no checkpoint or nothing of it fits.
+    """
+    kept = checkpoint.load(path)
+    own = network.state_dict()
+    shared = [label for label in labels if label in kept.labels]
+    taken = {}
+    for name, value in kept.model.items():
+        if not name.startswith(HEADS):
+            taken[name] = value
+        elif shared and name in own and value.shape[1:] == own[name].shape[1:]:
+            taken[name] = own[name].clone()
+            rows = [kept.labels.index(label) for label in shared]
+            taken[name][[labels.index(label) for label in shared]] = value[rows]
+    reasons = dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
+    return _take(network, taken, path, classes=tuple(shared), reasons=reasons)
+
+
+def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
+    """Take the backbone from a state dict with torchvision's or timm's names of ResNet-18.
+
+    path: .safetensors, or a file of torch.save, which is read without running any code in it.
+    Raises UserError where the file cannot be read or holds another network.
+    """
+    state = _tensors(_read(path), path)
+    stems = sorted((name for name in state if name.endswith("conv1.weight")), key=len)
+    prefix = stems[0].removesuffix("conv1.weight") if stems else ""
+    own = network.backbone.state_dict()
+    named = {name.removeprefix(prefix): value for name, value in state.items()}
+    misfits = [n for n, v in own.items() if n not in named or named[n].shape != v.shape]
+    misfits = [name for name in misfits if not name.endswith(COUNTER)]
+    if misfits:
+        raise UserError(
+            f"--backbone {path}: it is no ResNet-18 by torchvision's names: "
+            f"{len(misfits)} of {len(own)} weights do not fit, the first is {misfits[0]}"
+        )
+    taken = {f"backbone.{name}": value for name, value in named.items()}
+    return _take(network, taken, path)
+
+
+def _take(
+    network: DferNetwork,
+    found: Mapping[str, Tensor],
+    path: Path,
+    classes: tuple[str, ...] = (),
+    reasons: Mapping[str, str] | None = None,
+) -> Loaded:
+    own, skipped = network.state_dict(), dict(reasons or {})
+    for name, value in found.items():
+        if name not in own:
+            skipped[name.removeprefix("backbone.")] = "the network has no such weight"
+        elif value.shape != own[name].shape:
+            skipped[name] = f"its shape is {_shape(value)}, the network's {_shape(own[name])}"
+    loaded = {name: v for name, v in found.items() if name in own and v.shape == own[name].shape}
+    if not loaded:
+        raise UserError(f"{path}: nothing in it fits the network")
+    if not all(torch.isfinite(value).all() for value in loaded.values()):
+        raise UserError(f"{path}: it holds what is no number")
+    network.load_state_dict(loaded, strict=False)
+    return Loaded(
+        source=path.name,
+        loaded=tuple(loaded),
+        numbers=sum(value.numel() for value in loaded.values()),
+        skipped=skipped,
+        missing=tuple(name for name in own if name not in loaded),
+        classes=classes,
+    )
+
+
+def _read(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"--backbone {path}: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise UserError(f"--backbone {path}: not a safetensors file ({error})") from None
+    except Exception as error:  # torch raises many kinds for what is not its own
+        raise UserError(
+            f"--backbone {path}: no file of torch.save that holds only tensors ({type(error).__name__}); "
+            "save the network's state_dict()"
+        ) from None
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if isinstance(content, Mapping):
+        found = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        if found:
+            return found
+    raise UserError(f"--backbone {path}: it holds no weights by name; save the network's state_dict()")
+
+
+def _hash(path: Path | None, flag: str) -> str | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{flag} {path}: {error.strerror or error}") from None
+
+
+def _shape(value: Tensor) -> str:
+    return "×".join(map(str, value.shape)) or "one number"
