@@ -1,0 +1,34 @@
+"""Stored losses: whoever changes the network, its start, the objective or the optimiser sees it here."""
+
+import pytest
+import torch
+
+from train.config import load_config
+from train.model.network import build
+from train.objective import objective
+from train.optimise import make_optimiser
+
+# Five steps of the paper preset in float64 on the batch below (torch 2.13 on an x86 CPU).
+GOLDEN = [1.9809623292658165, 0.7588753389140321, 7.2129233953535925, 1.8221365180151754, 0.037695183189501]
+
+
+def test_five_steps_of_the_paper_preset_give_the_stored_losses():
+    config = load_config("paper")
+    random = torch.Generator().manual_seed(0)
+    frames = torch.randn(2, 16, 3, 48, 48, generator=random, dtype=torch.float64)
+    keypoints = torch.rand(2, 16, 18, 2, generator=random, dtype=torch.float64)
+    labels = torch.tensor([1, 4])
+    network = build(config.network, classes=7, num_frames=16, seed=0).double()
+    optimiser = make_optimiser(network, config.recipe)
+    loss_of = objective(config.recipe, labels.numpy(), 7, labels.device)
+    losses = []
+    for _ in GOLDEN:
+        loss = loss_of.total(network(frames, keypoints), labels) / len(labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    # The weights are drawn in float32, whose last digit depends on the CPU's vector unit.
+    assert losses[0] == pytest.approx(GOLDEN[0], rel=1e-6)
+    # Adam divides gradients by their own size: that digit grows with each step.
+    assert losses == pytest.approx(GOLDEN, rel=1e-4)
