@@ -1,0 +1,159 @@
+"""What a training step of the paper preset costs, beside the same network written plainly.
+
+    python tests/benchmarks/network_step.py [--clips 2] [--rounds 7]
+
+Beside ours: the network with the 18 masked copies of the map written out; a plain loop that runs each part forward
+and backward by itself, so that nothing is lost between the parts; the channels last. They are timed in
+turn, round by round, so that a machine that changes its speed changes all of them; medians and ratios are printed,
+then where the time of one of our steps goes.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from train.config import load_config
+from train.model.heatmaps import gaussian_maps
+from train.model.network import DferNetwork, KeypointFeatures, build
+from train.objective import Objective, objective
+from train.optimise import make_optimiser
+
+CONFIG = load_config("paper")
+CLASSES = 7
+
+
+class MaskedCopies(KeypointFeatures):
+    """Eq. 2 as it is printed: the map times each of its Gaussians, then the means."""
+
+    def forward(self, features: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        maps = gaussian_maps(keypoints, *features.shape[2:], self.sigma, self.scale)  # (B, K, h, w)
+        copies = features[:, None] * maps[:, :, None]  # (B, K, C, h, w)
+        return copies.mean((3, 4)), features.mean((2, 3))
+
+
+class Step:
+    """A network with its optimiser; calling it takes one step on the batch."""
+
+    def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        self.frames, self.keypoints, self.labels = batch
+        self.network = build(CONFIG.network, CLASSES, CONFIG.data.num_frames, seed=0).train()
+        self.optimiser = make_optimiser(self.network, CONFIG.recipe)
+        self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES, self.labels.device)
+
+    def __call__(self) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        scores = self.network(self.frames, self.keypoints)
+        loss = self.loss.total(scores, self.labels) / len(self.labels)
+        loss.backward()
+        self.optimiser.step()
+        return loss.item()
+
+
+class PartByPart(Step):
+    """Every part forward and backward by itself, on inputs that are made once."""
+
+    def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        super().__init__(batch)
+        self.parts = list(inputs_of_parts(self.network, self.frames, self.keypoints))
+
+    def __call__(self) -> float:
+        self.optimiser.zero_grad(set_to_none=True)
+        for part, inputs in self.parts:
+            results = part(*inputs)
+            results = [results] if isinstance(results, Tensor) else list(results)
+            torch.autograd.backward(results, [torch.ones_like(result) for result in results])
+            for tensor in inputs:
+                tensor.grad = None
+        self.optimiser.step()
+        return 0.0
+
+
+def inputs_of_parts(
+    network: DferNetwork, frames: Tensor, keypoints: Tensor
+) -> list[tuple[nn.Module, list[Tensor]]]:
+    """Each part with what it is given in a step."""
+    seen: list[tuple[nn.Module, list[Tensor]]] = []
+    backbone = network.backbone
+    stem = nn.Sequential(backbone.conv1, backbone.bn1, backbone.relu, backbone.maxpool)
+    stages = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+    x, points = frames.flatten(0, 1), keypoints.flatten(0, 1)
+
+    def run(part: nn.Module, *inputs: Tensor, picture: bool = False) -> Tensor | tuple[Tensor, ...]:
+        detached = [tensor.detach().clone().requires_grad_(not picture) for tensor in inputs]
+        seen.append((part, detached))
+        with torch.no_grad():
+            return part(*inputs)
+
+    x = run(stem, x, picture=True)  # no gradient is wanted of pictures
+    for part in (*stages, network.attention):
+        x = run(part, x)
+    local, whole = run(network.keypoint_features, x, points)
+    seen[-1][1][1].requires_grad_(False)  # nor of key-points
+    fused = run(network.fusion, *run(network.graph, local, whole)).unflatten(0, frames.shape[:2])
+    run(network.clip_head, run(network.temporal, fused))
+    run(network.frame_head, fused.mean(1))
+    return seen
+
+
+def steps(batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Callable[[], float]]:
+    masked = Step(batch)
+    masked.network.keypoint_features = MaskedCopies(
+        CONFIG.network.heatmap_sigma, CONFIG.network.heatmap_scale
+    )
+    last = Step(batch)
+    last.network.to(memory_format=torch.channels_last)
+    return {
+        "ours": Step(batch),
+        "18 masked copies": masked,
+        "part by part": PartByPart(batch),
+        "ours, --channels-last": last,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    size = CONFIG.data.image_size
+    batch = (
+        torch.randn(options.clips, CONFIG.data.num_frames, 3, size, size),
+        torch.rand(options.clips, CONFIG.data.num_frames, 18, 2),
+        torch.arange(options.clips) % CLASSES,
+    )
+    candidates = steps(batch)
+    ours, masked = candidates["ours"](), candidates["18 masked copies"]()
+    assert abs(ours - masked) < 1e-4 * abs(ours), (ours, masked)  # the same network
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(options.rounds):
+        for name, step in candidates.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    console = Console()
+    table = Table(
+        title=f"one step, {options.clips} clips, {torch.get_num_threads()} threads", title_justify="left"
+    )
+    for column in ("", "seconds", "of ours"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, taken in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(taken, seconds["ours"], strict=True))
+        table.add_row(name, f"{statistics.median(taken):.3f}", f"{ratio:.3f}")
+    console.print(table)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        candidates["ours"]()
+    events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    whole = sum(event.self_cpu_time_total for event in events)
+    for event in events[:12]:
+        console.print(f"{event.self_cpu_time_total / whole:6.1%}  {event.count:4} × {event.key}")
+
+
+if __name__ == "__main__":
+    main()
