@@ -19,6 +19,7 @@ class KeypointSet:
     """A choice of K key-points.
 
     sources: K tuples of landmark indices; a key-point is the centroid of its tuple (one index: the landmark).
+    labels: K words for where they are; left and right are the image's.
     regions: name → key-point indices; key-points in no region take part in the graph only.
     flip: permutation of 0…K−1; key-point k of a mirrored image is key-point flip[k] of the original.
     edges: undirected pairs of the key-point graph.
@@ -26,6 +27,7 @@ class KeypointSet:
 
     name: str
     sources: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...]
     regions: dict[str, tuple[int, ...]]
     flip: tuple[int, ...]
     edges: tuple[tuple[int, int], ...]
@@ -59,6 +61,14 @@ DLIB18 = KeypointSet(
         (12, 35, 45),  # 15 image-right cheek
         (27,),  # 16, 17 nose bridge
         (30,),
+    ),
+    labels=(
+        *("left brow, outer end", "left brow, middle", "left brow, inner end"),
+        *("left eye, outer corner", "left eye, inner corner"),
+        *("right brow, outer end", "right brow, middle", "right brow, inner end"),
+        *("right eye, outer corner", "right eye, inner corner"),
+        *("mouth, left corner", "upper lip", "mouth, right corner", "lower lip"),
+        *("left cheek", "right cheek", "nose, root", "nose, tip"),
     ),
     regions={
         "upper_image_left": (0, 1, 2, 3, 4),

@@ -52,6 +52,14 @@ START_OPTIONS = (
         help="Start from a ResNet-18 with torchvision's or timm's names: .safetensors or .pth.",
     ),
 )
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint",
+    "which",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Which network of the run.",
+)
 FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
 HOLDOUT_OPTION = click.option(
     "--holdout",
@@ -271,10 +279,7 @@ def sweep(
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("cache", type=click.Path(path_type=Path))
-@click.option(
-    "--checkpoint", "which", type=click.Choice(["last", "best"]), default="last", show_default=True,
-    help="Which network of the run.",
-)  # fmt: skip
+@CHECKPOINT_OPTION
 @click.option(
     "--clips",
     type=click.Choice(["test", "train", "all"]),
@@ -314,6 +319,50 @@ def evaluate(
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:
         report.print_evaluation(result)
+
+
+@main.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page's file  [default: RUN/report.html].")
+@click.option("--cache", type=click.Path(path_type=Path), help="The run's cache, where it was moved.")
+@CHECKPOINT_OPTION
+@click.option(
+    "--clips",
+    "clips_per_kind",
+    type=click.IntRange(0, 500),
+    default=6,
+    show_default=True,
+    help="Clips shown of those told rightly, and of those told wrongly; 0 shows no faces.",
+)
+@DEVICE_OPTION
+@WORKERS_OPTION
+@JSON_OPTION
+def report_command(
+    run: Path,
+    out: Path | None,
+    cache: Path | None,
+    which: str,
+    clips_per_kind: int,
+    device: str,
+    loader_workers: int | None,
+    as_json: bool,
+) -> None:
+    """Show a RUN on one HTML page: curves, figures, and what the network looks at."""
+    import json
+
+    from schemas.files import write_atomic
+    from schemas.page import check_target
+    from train.experiment import Means
+    from train.page.report import report_page
+
+    out = out or run / "report.html"
+    check_target(out)
+    page = report_page(run, cache, which, clips_per_kind, Means(device=device, loader_workers=loader_workers))
+    write_atomic(out, page)
+    if as_json:
+        click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
+    else:
+        click.echo(f"{out}: {len(page) / 1e6:.1f} MB; open it in any browser")
 
 
 @main.command()

@@ -116,8 +116,8 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         write_atomic(out / TABLE, as_table(result).write_csv().encode())
         figures = result.pooled_last
         title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, {len(choices)} folds pooled"
-        path = out / loop.CONFUSION
-        plots.confusion_png(path, figures.confusion, labels, f"{title}\nlast epoch, {figures.clips} clips")
+        title = f"{title}\nlast epoch, {figures.clips} clips"
+        write_atomic(out / loop.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
     return result
 
 

@@ -15,6 +15,9 @@ from train.shards import Cache
 from train.splits import Split, SplitChoice, choose_split
 from train.weights import AFRESH, Start
 
+# What other commands read of run.json, beside the split.
+NEEDED = ("dataset", "labels", "training_clips", "test_clips", "tested_on", "tested_on_training_clips")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -65,7 +68,7 @@ def read_origin(run: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
-        return content
+        return {**{name: content[name] for name in NEEDED}, **content}
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
 

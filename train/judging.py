@@ -23,7 +23,7 @@ def evaluate_run(run: Path, cache_folder: Path, which: str, clips: str, means: M
         raise UserError(f"no such run: {run} (make it with `train run CACHE --out {run}`)")
     kept = checkpoint.load(run / f"{which}.pt")
     cache = Cache(cache_folder)
-    table = _chosen_clips(cache, run, kept.config.recipe.seed, clips)
+    table = chosen_clips(cache, run, kept.config.recipe.seed, clips)
     good = usable(table)
     if good.is_empty():
         raise UserError(f"{cache_folder}: none of the {len(table)} chosen clips is usable")
@@ -57,7 +57,8 @@ def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _chosen_clips(cache: Cache, run: Path, seed: int, clips: str) -> pl.DataFrame:
+def chosen_clips(cache: Cache, run: Path, seed: int, clips: str) -> pl.DataFrame:
+    """A run's `test` or `train` part of a cache's clips table, or `all` with a label. Raises UserError."""
     if clips == "all":
         return cache.clips.filter(pl.col("label").is_not_null())
     split = choose_split(cache.clips, SplitChoice.from_dict(read_origin(run)["split"]), seed)

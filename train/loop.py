@@ -147,8 +147,8 @@ class Run:
         title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch"
         with writing(self.out):
             write_rows(self.out, self.rows)
-            path = self.out / CONFUSION
-            plots.confusion_png(path, figures.confusion, labels, f"{title}\n{figures.clips} clips{seen}")
+            title = f"{title}\n{figures.clips} clips{seen}"
+            write_atomic(self.out / CONFUSION, plots.confusion_png(figures.confusion, labels, title))
 
     def _write_table(self, name: str, predictions: pl.DataFrame) -> None:
         content = io.BytesIO()
@@ -156,14 +156,18 @@ class Run:
         write_atomic(self.out / name, content.getvalue())
 
 
-def start_folder(out: Path, training: Training, origin: Mapping[str, Any], loaded: Loaded | None) -> None:
+def start_folder(
+    out: Path, training: Training, cache: Path, origin: Mapping[str, Any], loaded: Loaded | None
+) -> None:
     """Make a run's folder and say in it what the run is made of.
 
+    cache: where the clips are, for a report to find them.
     origin: what to say in run.json of the cache, the split and the versions (`origin_of`).
     loaded: what the network starts from, if not afresh.
     Raises UserError where the folder cannot be written.
     """
     content = {
+        "cache": str(cache.resolve()),
         "labels": list(training.labels),
         "training_clips": len(training.clips),
         "test_clips": len(training.split.test),

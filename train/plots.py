@@ -1,21 +1,22 @@
-"""Pictures of a run, as PNG."""
+"""Charts of runs, as PNG."""
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.files import atomic_file
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from train.logs import EpochRow
     from train.sweep import Row
 
+LONGEST = 40  # characters of a name
 
-def confusion_png(path: Path, matrix: np.ndarray, labels: Sequence[str], title: str) -> None:
-    """Draw a confusion matrix (classes, classes): shares of each true class, counts below them."""
+
+def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
+    """A confusion matrix (classes, classes): shares of each true class, counts below them."""
     from matplotlib.figure import Figure
 
     counts = matrix.sum(1, keepdims=True)
@@ -35,11 +36,11 @@ def confusion_png(path: Path, matrix: np.ndarray, labels: Sequence[str], title: 
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(title, fontsize=10)
-    _save(figure, path)
+    return _png(figure)
 
 
-def sweep_png(path: Path, rows: Sequence["Row"], title: str, axis: str) -> None:
-    """Draw the WAR of a sweep's variants, ours filled and the published ones hollow, in % over the variants."""
+def sweep_png(rows: Sequence["Row"], title: str, axis: str) -> bytes:
+    """The WAR of a sweep's variants, ours filled and the published ones hollow, in % over the variants."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(rows)), 4.2), layout="constrained")
@@ -62,17 +63,116 @@ def sweep_png(path: Path, rows: Sequence["Row"], title: str, axis: str) -> None:
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    _save(figure, path)
+    return _png(figure)
+
+
+def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
+    """Losses, and WAR and UAR in %, over the epochs, which are counted from 1; a line marks the best test WAR."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from train.logs import best_row
+
+    epochs, best = [row.epoch + 1 for row in rows], best_row(rows)
+    mark = "o" if len(rows) < 3 else ""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    losses, shares = figure.subplots(1, 2)
+    for axes, names, scale in (
+        (losses, ("train_loss", "test_loss"), 1),
+        (shares, ("train_war", "test_war", "test_uar"), 100),
+    ):
+        for name in names:
+            kind, figure_name = name.split("_")
+            label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
+            values = [scale * getattr(row, name) for row in rows]
+            line = "--" if kind == "train" else "-"
+            colour = "#b35806" if figure_name == "uar" else ("#7a8794" if kind == "train" else "#08519c")
+            axes.plot(epochs, values, line, marker=mark, color=colour, label=label)
+        axes.axvline(
+            best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
+        )
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    losses.set_ylabel("loss")
+    shares.set_ylabel("%")
+    shares.set_ylim(0, 102)
+    return _png(figure)
+
+
+def clip_map_png(places: np.ndarray, truth: np.ndarray, right: np.ndarray, labels: Sequence[str]) -> bytes:
+    """Clips on a plane: places (n, 2), truth (n,) numbers of labels, right (n,) whether they were told rightly."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    colours = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
+    size = float(np.clip(6000 / max(len(places), 1), 8, 60))
+    for number, label in enumerate(labels):
+        of_label = truth == number
+        if not of_label.any():
+            continue
+        colour = [colours(number % colours.N)]
+        told, missed = places[of_label & right], places[of_label & ~right]
+        axes.scatter(*told.T, s=size, c=colour, alpha=0.8, lw=0, label=f"{_plain(label)} ({of_label.sum()})")
+        axes.scatter(*missed.T, s=size, c=colour, marker="x", lw=1.2)
+    axes.scatter([], [], s=40, c="k", marker="x", lw=1.2, label="predicted as another")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
+    return _png(figure)
+
+
+def attention_png(attention: np.ndarray) -> bytes:
+    """Shares of attention over the frames, in %: (blocks, N), a line a block."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    blocks, frames = attention.shape
+    numbers = np.arange(1, frames + 1)
+    for block, shares in enumerate(attention):
+        depth = 0.25 + 0.75 * (block + 1) / blocks
+        axes.plot(numbers, 100 * shares, "o-", ms=4, color="#08519c", alpha=depth, label=f"block {block + 1}")
+    axes.axhline(100 / frames, color="#7a8794", lw=1, ls="--", label="all frames alike")
+    axes.set_ylim(0)
+    axes.set_xlabel("frame")
+    axes.set_ylabel("% of the attention to frames")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False, ncols=2)
+    return _png(figure)
+
+
+def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: Sequence[str]) -> bytes:
+    """Mean W_a: (classes, K), NaN for a class without clips."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.4 + 0.5 * len(keypoints), 2.4 + 0.34 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(weights, cmap="viridis", aspect="auto")
+    axes.set_xticks(range(len(keypoints)), [f"{k}  {name}" for k, name in enumerate(keypoints)])
+    axes.tick_params("x", labelrotation=55, labelsize=8)
+    for tick in axes.get_xticklabels():
+        tick.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), list(map(_plain, labels)))
+    figure.colorbar(picture, ax=axes, label="mean W_a", fraction=0.03)
+    return _png(figure)
 
 
 def _plain(text: str) -> str:
-    """A dollar sign in a name is a letter, not the start of a formula."""
-    return text.replace("$", r"\$")
+    """A name as matplotlib writes it: a dollar sign is a letter, not the start of a formula; cut where it is long."""
+    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return short.replace("$", r"\$")
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def _png(figure: "Figure") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=130)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    return content.getvalue()

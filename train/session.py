@@ -63,7 +63,7 @@ def start(
             run.restore(kept)
             _say_where_it_goes_on(console, training, kept)
         elif world.first:
-            loop.start_folder(out, training, origin, loaded)
+            loop.start_folder(out, training, cache.folder, origin, loaded)
             report.print_loaded(console, loaded)
         console.print(
             f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"

@@ -122,7 +122,7 @@ def run_sweep(
         rows.append(Row(variant=variant, published=published, **dict(zip(names, figures, strict=True))))
     with loop.writing(out):
         write_atomic(out / TABLE, as_table(rows).write_csv().encode())
-        plots.sweep_png(out / PLOT, rows, sweep.title, sweep.axis)
+        write_atomic(out / PLOT, plots.sweep_png(rows, sweep.title, sweep.axis))
     return rows
 
 

@@ -2,12 +2,11 @@ import html
 import json
 import re
 import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import polars as pl
 import pytest
+from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
 
 from pipeline.page import check_target, report_page
 from schemas.errors import UserError
@@ -21,45 +20,6 @@ HOSTILE = (
     "\u202egpj.exe",
     "a\x00\x1b[2Jb\nc",
 )
-MADE_HERE = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+")
-
-
-class Page(HTMLParser):
-    """What a page holds, as Python's own parser sees it: elements, text, and whether all is closed."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
-        self.elements, self.words, self.open = [], [], []
-        self.feed(content.decode())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, name):
-        return [attributes for tag, attributes in self.elements if tag == name]
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-
-def check_harmless(page):
-    assert not page.open
-    assert not {tag for tag, _ in page.elements} & {"script", "u", "iframe", "object", "link", "form", "base"}
-    for tag, attributes in page.elements:
-        assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
-        if "src" in attributes:
-            assert tag == "img" and MADE_HERE.fullmatch(attributes["src"])
-        if "href" in attributes:
-            assert attributes["href"].startswith("#")
 
 
 def test_the_sample_cache_becomes_one_harmless_page(cli, sample_cache, tmp_path):
@@ -306,24 +266,12 @@ def test_a_place_that_no_page_can_have_is_refused(make_cache, tmp_path):
     check_target(tmp_path / "r.html", cache)
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed to open the page in")
+@needs_chromium
 def test_chromium_opens_the_page_and_runs_nothing_of_it(make_cache, tmp_path):
     specs = [{"label": text, "path": f"{i}{text}"} for i, text in enumerate(HOSTILE)]
     cache = make_cache([*specs, {"status": "no_face", "reason": HOSTILE[1], "path": HOSTILE[0]}])
     page = report_page(cache, 12)
-    # The page, and after it a script that must not run either: the policy forbids it.
-    (tmp_path / "r.html").write_bytes(
-        page.replace(b"</body>", b"<script>document.title = 'ran'</script></body>")
-    )
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
-    flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --dump-dom"
-    command = [CHROMIUM, *flags.split(), (tmp_path / "r.html").as_uri()]
-    outcome = subprocess.run(command, capture_output=True, timeout=60)
-    assert outcome.returncode == 0, outcome.stderr
-    dom = outcome.stdout.decode()
+    dom = dom_in_chromium(page, tmp_path)
     assert "<title>Landmark cache: made up</title>" in dom
     assert dom.count("<img ") == len(Page(page).all("img")) == 7 * 3
     assert (

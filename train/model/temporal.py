@@ -16,9 +16,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T, width) → (B, T, width)."""
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, T, dim)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(*self._qkv(x))  # (B, heads, T, dim)
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """What `forward` weighs values with, and does not keep (Eq. 8): x (B, T, width) → (B, heads, T, T)."""
+        q, k, _ = self._qkv(x)
+        return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3)
+
+    def _qkv(self, x: Tensor) -> Tensor:
+        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, dim)
 
 
 class Block(nn.Module):

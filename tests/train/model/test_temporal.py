@@ -19,6 +19,7 @@ def test_attention_equals_the_formula_head_by_head(heads):
             scores = (z @ query[h].T) @ (z @ key[h].T).T / np.sqrt(64)
             weights = np.exp(scores - scores.max(1, keepdims=True))
             weights /= weights.sum(1, keepdims=True)
+            np.testing.assert_allclose(attention.weights(x)[b, h].detach(), weights, atol=1e-12)
             mixed.append(weights @ (z @ value[h].T))
         np.testing.assert_allclose(attention(x)[b].detach(), np.concatenate(mixed, 1) @ out.T, atol=1e-10)
 

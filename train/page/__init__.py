@@ -1,0 +1,1 @@
+"""`train report`: a run on one HTML page."""

@@ -1,0 +1,116 @@
+"""The report of a run: one HTML page (`schemas.page`) with its curves, its figures and what the network looks at.
+
+train report RUN [--cache CACHE]
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from schemas import page
+from schemas.errors import UserError
+from schemas.markup import Html, tag
+from train import checkpoint, evaluate, judging, loop
+from train.checkpoint import Checkpoint
+from train.device import choose_device
+from train.experiment import Means, read_origin
+from train.loader import Loader
+from train.logs import EpochRow
+from train.page.insight import look_into
+from train.page.looks import (
+    Looked,
+    attention_section,
+    clips_section,
+    features_section,
+    weights_section,
+)
+from train.page.results import curves, figures, overview
+from train.shards import Cache, usable
+
+MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
+PREDICTIONS = {"last": loop.PREDICTIONS, "best": loop.BEST_PREDICTIONS}
+
+
+def report_page(run: Path, cache_folder: Path | None, which: str, clips_per_kind: int, means: Means) -> bytes:
+    """The page of a run, UTF-8. cache_folder: where its cache lies, None: where it lay; which: whose features and
+    attention are shown, of the `last` or the `best` network; clips_per_kind: 0 shows no faces.
+
+    Raises UserError for a run without a finished epoch, or a cache that is not the run's.
+    """
+    origin = read_origin(run)
+    last = checkpoint.load(run / loop.LAST)
+    rows = [EpochRow(**row) for row in last.rows]
+    if not rows:
+        raise UserError(f"{run} has no finished epoch yet: nothing to report")
+    tables = {name: _predictions(run / file) for name, file in PREDICTIONS.items()}
+    kept = last if which == "last" else checkpoint.load(run / f"{which}.pt")
+    looked = _look(run, _cache_of(run, origin, cache_folder), kept, tables[which], means)
+    sections = {
+        "Learning curves": curves(rows, last),
+        "Figures": figures(tables, kept.labels, rows, origin["dataset"]),
+        **_looks(looked, clips_per_kind),
+        "What made this run": _provenance(run, kept, origin),
+    }
+    return page.document("Run", run.resolve().name, overview(rows, origin), sections)
+
+
+def _looks(looked: Looked | None, clips_per_kind: int) -> dict[str, Html]:
+    titles = ("Clip features", "Temporal attention", "Key-point weights", "Clips")
+    if looked is None:
+        return dict.fromkeys(titles, tag("p", "No test clip is usable, so there is nothing to look at."))
+    made = (features_section(looked), attention_section(looked), weights_section(looked))
+    return dict(zip(titles, (*made, clips_section(looked, clips_per_kind)), strict=True))
+
+
+def _predictions(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path} is missing or damaged ({reason}); `train run … --resume` makes it") from None
+
+
+def _cache_of(run: Path, origin: dict[str, Any], folder: Path | None) -> Cache:
+    """The cache that the run was trained on. Raises UserError where it is not there, or another one."""
+    where = folder or Path(str(origin.get("cache", "")))
+    if folder is None and not ("cache" in origin and where.is_dir()):
+        raise UserError(f"the cache of {run} is not at {where}; say with --cache where it is")
+    cache = Cache(where)
+    if cache.info.settings_hash != origin.get("cache_settings_hash"):
+        raise UserError(f"{where} is not the cache of {run}: it was extracted with other settings")
+    return cache
+
+
+def _look(
+    run: Path, cache: Cache, kept: Checkpoint, predictions: pl.DataFrame, means: Means
+) -> Looked | None:
+    clips = usable(judging.chosen_clips(cache, run, kept.config.recipe.seed, "test"))
+    if clips.is_empty():
+        return None
+    drawn = np.random.default_rng(0).permutation(len(clips))[:MOST_CLIPS]
+    device = choose_device(means.device)
+    network = checkpoint.restore(kept).to(device)
+    dataset = evaluate.clip_dataset(cache, clips, kept.labels, evaluate.sight_of(kept.config))
+    loader = Loader(dataset, means.loader_workers or 0, device)
+    numbered = clips.select("clip_id").with_row_index("number")
+    known = numbered.join(predictions, on="clip_id", how="left", maintain_order="left")
+    if known["predicted"].null_count():
+        raise UserError(f"{cache.folder} is not the cache of {run}: it has other clips")
+    return Looked(
+        network=network,
+        kept=kept,
+        loader=loader,
+        predictions=known[drawn.tolist()],
+        insight=look_into(network, loader, drawn.tolist(), kept.config, device),
+    )
+
+
+def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
+    settings = {f"Settings: {name}": values for name, values in kept.config.to_dict().items()}
+    plain = {name: value for name, value in origin.items() if name not in ("versions", "cache")}
+    weights = run / loop.WEIGHTS
+    given = {"Weights it started from": json.loads(weights.read_text())} if weights.exists() else {}
+    return page.facts({"Run": plain, "Versions": origin.get("versions", {}), **settings, **given})
