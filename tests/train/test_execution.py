@@ -1,0 +1,44 @@
+"""How a step is computed does not change what it computes, but for rounding."""
+
+import pytest
+import torch
+
+from train.config import load_config
+from train.model.network import build
+from train.shards import Cache
+from train.splits import SplitChoice, choose_split
+from train.training import Training
+
+SMALL = {"image_size": 32, "num_frames": 2, "batch_size": 3, "stage_strides": (1, 2, 2, 2), "depth": 1}
+
+
+def losses(folder, **execution):
+    """Of the two steps of an epoch on the six clips."""
+    config = load_config("paper", {**SMALL, **execution})
+    cache = Cache(folder)
+    split = choose_split(cache.clips, SplitChoice(), 0)
+    network = build(config.network, len(cache.info.labels), config.data.num_frames, config.recipe.seed)
+    training = Training(config, cache, split, torch.device("cpu"), network)
+    return [totals.mean_loss for totals in training.steps()]
+
+
+@pytest.fixture(scope="module")
+def plain(sample_cache):
+    return losses(sample_cache)
+
+
+@pytest.mark.parametrize(
+    ("execution", "tolerance"),
+    [
+        ({"channels_last": True}, 1e-4),
+        ({"precision": "bfloat16"}, 0.05),
+        ({"precision": "float16"}, 0.05),
+        ({"compile": True}, 1e-4),
+    ],
+    ids=str,
+)
+def test_losses_stay_the_same(sample_cache, plain, execution, tolerance):
+    found = losses(sample_cache, **execution)
+    assert found == pytest.approx(plain, rel=tolerance)
+    # The option did something: other products are summed in another order.
+    assert found != plain
