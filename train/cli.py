@@ -1,139 +1,28 @@
 """`train`: a landmark cache to a trained network. Commands parse, call and print; torch waits until it is needed."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any
 
 import click
 
 from schemas.commands import Program
-from train.config import SECTIONS, flag
-
-if TYPE_CHECKING:
-    from train.experiment import Means
-
-DEVICE_OPTION = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
-)
-WORKERS_OPTION = click.option(
-    "--loader-workers",
-    type=click.IntRange(min=0),
-    help="JPEG-decoding processes  [default: none on a CPU, up to 8 beside a GPU].",
-)
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
-PRESET_OPTION = click.option(
-    "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
-)
-
-MEANS_OPTIONS = (
-    click.option(
-        "--save-minutes",
-        type=click.FloatRange(0),
-        default=5.0,
-        show_default=True,
-        help="How often to save within an epoch; 0: at every step.",
-    ),
-    click.option("--tensorboard", is_flag=True, help="Write event files too (extra: tensorboard)."),
+from train.options import (
+    CHECKPOINT_OPTION,
+    CLASSES_OPTION,
     DEVICE_OPTION,
+    FOLD_OPTION,
+    HOLDOUT_OPTION,
+    JSON_OPTION,
+    PRESET_OPTION,
     WORKERS_OPTION,
+    NumberList,
+    given,
+    means_and_settings,
+    means_options,
+    setting_options,
+    start_options,
 )
-START_OPTIONS = (
-    click.option(
-        "--init-from",
-        metavar="RUN|FILE",
-        type=click.Path(path_type=Path),
-        help="Start from the best network of a run, or a checkpoint; its classes may be others.",
-    ),
-    click.option(
-        "--backbone",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Start from a ResNet-18 with torchvision's or timm's names: .safetensors or .pth.",
-    ),
-)
-CHECKPOINT_OPTION = click.option(
-    "--checkpoint",
-    "which",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="Which network of the run.",
-)
-FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
-HOLDOUT_OPTION = click.option(
-    "--holdout",
-    type=click.FloatRange(0, 0.9),
-    default=0.0,
-    show_default=True,
-    help="Share of subjects (or clips) to test on, where the dataset has no split.",
-)
-
-
-class NumberList(click.ParamType):
-    """Numbers separated by commas."""
-
-    name = "n,n,…"
-
-    def __init__(self, item: type) -> None:
-        self.item = item
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(self.item(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
-
-
-def setting_options(command: Callable) -> Callable:
-    """A flag for every field of the settings; one that is not given leaves the preset's value."""
-    for section in reversed(SECTIONS.values()):
-        kinds = get_type_hints(section)
-        for field in reversed(dataclasses.fields(section)):
-            command = _setting_option(field, kinds[field.name])(command)
-    return command
-
-
-def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:
-    text = field.metadata["help"]
-    text = text[0].upper() + text[1:] + "."
-    if kind is bool:
-        name = flag(field.name)
-        return click.option(f"{name}/--no-{name[2:]}", default=None, help=text)
-    if field.metadata["choices"]:
-        kind = click.Choice(field.metadata["choices"])
-    elif kind in (tuple[int, ...], tuple[float, ...]):
-        kind = NumberList(int if kind == tuple[int, ...] else float)
-    return click.option(flag(field.name), type=kind, default=None, help=text)
-
-
-def means_options(command: Callable) -> Callable:
-    """Flags for what training needs and what does not change its result."""
-    for option in reversed(MEANS_OPTIONS):
-        command = option(command)
-    return command
-
-
-def start_options(command: Callable) -> Callable:
-    """Flags for the weights that a network starts from."""
-    for option in reversed(START_OPTIONS):
-        command = option(command)
-    return command
-
-
-def _means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
-    """The flags of `means_options` apart from those of `setting_options`, the latter where given."""
-    from train.experiment import Means
-
-    names = [field.name for field in dataclasses.fields(Means)]
-    means = Means(**{name: options[name] for name in names})
-    return means, _given({name: value for name, value in options.items() if name not in names})
-
-
-def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -175,7 +64,7 @@ def run(
     from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
-    means, settings = _means_and_settings(options)
+    means, settings = means_and_settings(options)
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
@@ -210,7 +99,7 @@ def crossval(
     from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
-    means, settings = _means_and_settings(options)
+    means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
     result = cross_validate(cache, out, load_config(preset, settings), folds, means, weights, tell)
@@ -255,7 +144,7 @@ def sweep(
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
-    means, settings = _means_and_settings(options)
+    means, settings = means_and_settings(options)
     chosen = load_sweep(name)
     rows = run_sweep(
         cache,
@@ -367,9 +256,7 @@ def report_command(
 
 @main.command()
 @PRESET_OPTION
-@click.option(
-    "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
-)
+@CLASSES_OPTION
 @JSON_OPTION
 @setting_options
 def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
@@ -380,7 +267,7 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     from train.config import load_config
     from train.describe import describe as parts_of
 
-    parts = parts_of(load_config(preset, _given(settings)), classes)
+    parts = parts_of(load_config(preset, given(settings)), classes)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
     else:
@@ -389,9 +276,7 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
 
 @main.command()
 @PRESET_OPTION
-@click.option(
-    "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
-)
+@CLASSES_OPTION
 @click.option(
     "--batch-sizes",
     type=NumberList(int),
@@ -427,7 +312,7 @@ def benchmark(
 
     if min(batch_sizes) < 1:
         raise click.UsageError(f"--batch-sizes {min(batch_sizes)}: at least 1")
-    config = load_config(preset, _given(settings))
+    config = load_config(preset, given(settings))
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
         click.echo(f"{row.task}, {row.batch_size} clips at once: done", err=True)

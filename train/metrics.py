@@ -26,3 +26,8 @@ def recalls(matrix: np.ndarray) -> np.ndarray:
     """Recall of each class (classes,), NaN for a class that does not occur."""
     counts = matrix.sum(1)
     return np.divide(np.diag(matrix), counts, out=np.full(len(matrix), np.nan), where=counts > 0)
+
+
+def percent(share: float) -> str:
+    """A share as people read it, "12.34 %"; a dash for NaN."""
+    return "–" if share != share else f"{100 * share:.2f} %"

@@ -1,7 +1,7 @@
 """Charts of runs, as PNG."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from train.logs import EpochRow
-    from train.sweep import Row
 
 LONGEST = 40  # characters of a name
 
@@ -39,24 +38,30 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
     return _png(figure)
 
 
-def sweep_png(rows: Sequence["Row"], title: str, axis: str) -> bytes:
-    """The WAR of a sweep's variants, ours filled and the published ones hollow, in % over the variants."""
+def sweep_png(
+    names: Sequence[str],
+    last: Sequence[float],
+    best: Sequence[float],
+    published: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    axis: str,
+) -> bytes:
+    """The WAR (0–1) of a sweep's variants by their names, after the last and the best epoch, filled, and what is
+    published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(rows)), 4.2), layout="constrained")
+    figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(names)), 4.2), layout="constrained")
     axes = figure.subplots()
-    places = list(range(len(rows)))
-    numeric = all(row.variant.name.replace(".", "", 1).isdecimal() for row in rows)
-    line = "-" if numeric else ""  # only numbers have something between them
-    best, last = ([100 * getattr(row, name) for row in rows] for name in ("best_war", "war"))
-    axes.plot(places, best, "o" + line, color="#9ecae1", label="this sweep, best epoch")
-    axes.plot(places, last, "o" + line, color="#08519c", label="this sweep, last epoch")
-    datasets = sorted({dataset for row in rows for dataset in row.published})
-    for dataset, marker in zip(datasets, "sD^v", strict=False):
-        values = [100 * row.published.get(dataset, float("nan")) for row in rows]
-        line = "--" if numeric else ""
-        axes.plot(places, values, marker + line, color="#b35806", mfc="none", label=f"published, {dataset}")
-    axes.set_xticks(places, [_plain(row.variant.name) for row in rows])
+    places = list(range(len(names)))
+    numeric = all(name.replace(".", "", 1).isdecimal() for name in names)
+    line, dashes = ("-", "--") if numeric else ("", "")  # only numbers have something between them
+    axes.plot(places, _percents(best), "o" + line, color="#9ecae1", label="this sweep, best epoch")
+    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch")
+    for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
+        label = f"published, {dataset}"
+        axes.plot(places, _percents(shares), marker + dashes, color="#b35806", mfc="none", label=label)
+    axes.set_xticks(places, list(map(_plain, names)))
     axes.set_xlabel(_plain(axis))
     axes.set_ylabel("WAR, %")
     axes.set_title(_plain(title), fontsize=10)
@@ -161,6 +166,10 @@ def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: 
     axes.set_yticks(range(len(labels)), list(map(_plain, labels)))
     figure.colorbar(picture, ax=axes, label="mean W_a", fraction=0.03)
     return _png(figure)
+
+
+def _percents(shares: Sequence[float]) -> list[float]:
+    return [100 * share for share in shares]
 
 
 def _plain(text: str) -> str:

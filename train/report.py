@@ -1,19 +1,17 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from train import metrics
+from train.metrics import percent
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
 SKIPPED_SHOWN = 8  # weights; weights.json has all
@@ -21,82 +19,8 @@ SKIPPED_SHOWN = 8  # weights; weights.json has all
 if TYPE_CHECKING:
     from train.crossval import CrossValidation
     from train.evaluate import Evaluation
-    from train.logs import EpochRow
-    from train.loop import Watch
     from train.session import Trained
     from train.sweep import Row, Sweep
-    from train.training import Totals, Training
-    from train.weights import Loaded
-
-
-@contextmanager
-def training_progress(console: Console, training: "Training") -> Iterator["Watch"]:
-    """Who a run tells how it goes: a live line on a terminal, and a line for each epoch anywhere."""
-    from train.loop import Watch
-
-    epochs, clips = training.config.recipe.epochs, len(training.clips)
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(
-            "loss {task.fields[loss]:.3f}, WAR {task.fields[war]:.1%}, {task.fields[speed]:.1f} clips/s, "
-            "waiting for data {task.fields[waiting]:.0%}"
-        ),
-        TimeRemainingColumn(),
-    )
-    hidden = console.quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        nothing = {"loss": float("nan"), "war": float("nan"), "speed": 0.0, "waiting": 0.0}
-        task = progress.add_task("", total=clips, epoch=training.epoch + 1, epochs=epochs, **nothing)
-
-        def on_step(totals: "Totals") -> None:
-            done = int(totals.matrix.sum())
-            progress.update(
-                task,
-                completed=done,
-                epoch=training.epoch + 1,
-                loss=totals.mean_loss,
-                war=metrics.war(totals.matrix),
-                speed=totals.clips_per_second,
-                waiting=totals.waiting_share,
-            )
-
-        def on_epoch(row: "EpochRow") -> None:
-            console.print(
-                f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, "
-                f"training WAR {_percent(row.train_war)}, test WAR {_percent(row.test_war)} "
-                f"UAR {_percent(row.test_uar)}, {row.seconds:.1f} s, {row.clips_per_second:.1f} clips/s, "
-                f"waiting for data {row.waiting:.0%}",
-                soft_wrap=True,
-                highlight=False,
-            )
-
-        yield Watch(on_step=on_step, on_epoch=on_epoch)
-
-
-def print_loaded(console: Console, loaded: "Loaded | None") -> None:
-    """What was taken of the weights that a run starts from, what was not, and what starts afresh."""
-    if not loaded:
-        return
-    table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
-    for column in ("", "tensors", "which"):
-        table.add_column(column, justify="right" if column == "tensors" else "left")
-    reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
-    which = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} numbers"
-    if loaded.classes:
-        which += f"; rows of the classifiers for {', '.join(loaded.classes)}"
-    table.add_row("loaded", str(len(loaded.loaded)), escape(which))
-    shown = "\n".join([*reasons[:SKIPPED_SHOWN], *(["…"] if len(reasons) > SKIPPED_SHOWN else [])])
-    table.add_row("skipped", str(len(reasons)), escape(shown))
-    table.add_row("missing, start afresh", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
-    console.print(table)
-
-
-def _by_part(names: Sequence[str]) -> str:
-    """How many weights of each of the network's parts, in words."""
-    counts = Counter(name.split(".")[0] for name in names)
-    return ", ".join(f"{part} ({count})" for part, count in counts.items())
 
 
 def print_run(trained: "Trained", out: Path) -> None:
@@ -112,7 +36,7 @@ def print_run(trained: "Trained", out: Path) -> None:
         table.add_column(column, justify="right" if column else "left")
     for name, row in (("last", rows[-1]), ("best test WAR", best_row(rows))):
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
-        table.add_row(name, str(row.epoch + 1), *map(_percent, figures))
+        table.add_row(name, str(row.epoch + 1), *map(percent, figures))
     console.print(table)
     console.print(f"test clips: {escape(trained.split.description)}", soft_wrap=True)
     files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
@@ -179,12 +103,12 @@ def print_evaluation(result: "Evaluation") -> None:
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
     for label, count, recall in zip(result.labels, counts, recalls, strict=True):
-        table.add_row(escape(label), str(count), _percent(recall))
+        table.add_row(escape(label), str(count), percent(recall))
     table.add_section()
-    table.add_row("all: WAR", str(figures.clips), _percent(figures.war), _interval(sure.war))
-    table.add_row("all: UAR", "", _percent(figures.uar), _interval(sure.uar))
-    table.add_row("usable: WAR", str(figures.usable), _percent(figures.war_usable))
-    table.add_row("usable: UAR", "", _percent(figures.uar_usable))
+    table.add_row("all: WAR", str(figures.clips), percent(figures.war), _interval(sure.war))
+    table.add_row("all: UAR", "", percent(figures.uar), _interval(sure.uar))
+    table.add_row("usable: WAR", str(figures.usable), percent(figures.war_usable))
+    table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
     if result.clips == "test":
@@ -194,7 +118,7 @@ def print_evaluation(result: "Evaluation") -> None:
             _print_groups(console, name, groups)
         else:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
-            quartiles = ", ".join(map(_percent, spread))
+            quartiles = ", ".join(map(percent, spread))
             console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
 
 
@@ -223,7 +147,7 @@ def _print_groups(console: Console, name: str, groups: pl.DataFrame) -> None:
         table.add_column(column, justify="left" if column == name else "right")
     for value, clips, usable, war, uar in groups.iter_rows():
         shown = "not named" if value is None else escape(value)
-        table.add_row(shown, str(clips), str(usable), _percent(war), _percent(uar))
+        table.add_row(shown, str(clips), str(usable), percent(war), percent(uar))
     console.print(table)
 
 
@@ -252,8 +176,4 @@ def _points(share: float) -> str:
 
 
 def _interval(bounds: tuple[float, float]) -> str:
-    return " – ".join(map(_percent, bounds))
-
-
-def _percent(share: float) -> str:
-    return "–" if share != share else f"{100 * share:.2f} %"
+    return " – ".join(map(percent, bounds))

@@ -9,7 +9,7 @@ from rich.console import Console
 from schemas.errors import UserError
 from schemas.files import temporary_name
 from schemas.machine import available_cores
-from train import checkpoint, distributed, loop, report
+from train import checkpoint, distributed, loop, progress
 from train.device import choose_device
 from train.distributed import World
 from train.experiment import Experiment, Means, difference, origin_of
@@ -64,13 +64,13 @@ def start(
             _say_where_it_goes_on(console, training, kept)
         elif world.first:
             loop.start_folder(out, training, cache.folder, origin, loaded)
-            report.print_loaded(console, loaded)
+            progress.print_loaded(console, loaded)
         console.print(
             f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"
             f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {split.description}",
             soft_wrap=True,
         )
-        with stop_request() as stop, report.training_progress(console, training) as watch:
+        with stop_request() as stop, progress.training_progress(console, training) as watch:
             rows = run.finish(watch, stop)
         return Trained(rows=rows, split=split) if world.first else None
 

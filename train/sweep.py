@@ -3,6 +3,7 @@
 A sweep's folder: a folder for each variant, sweep.csv and sweep.png. Started again, it goes on.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -122,13 +123,28 @@ def run_sweep(
         rows.append(Row(variant=variant, published=published, **dict(zip(names, figures, strict=True))))
     with loop.writing(out):
         write_atomic(out / TABLE, as_table(rows).write_csv().encode())
-        write_atomic(out / PLOT, plots.sweep_png(rows, sweep.title, sweep.axis))
+        write_atomic(out / PLOT, _plot(rows, sweep))
     return rows
+
+
+def _plot(rows: list[Row], sweep: Sweep) -> bytes:
+    return plots.sweep_png(
+        [row.variant.name for row in rows],
+        [row.war for row in rows],
+        [row.best_war for row in rows],
+        {name: [row.published.get(name, math.nan) for row in rows] for name in _datasets(rows)},
+        title=sweep.title,
+        axis=sweep.axis,
+    )
+
+
+def _datasets(rows: list[Row]) -> list[str]:
+    return sorted({dataset for row in rows for dataset in row.published})
 
 
 def as_table(rows: list[Row]) -> pl.DataFrame:
     """A row for each variant; figures in 0–1, the published ones null where there are none."""
-    datasets = sorted({dataset for row in rows for dataset in row.published})
+    datasets = _datasets(rows)
     content = [
         {
             "variant": row.variant.name,

@@ -11,6 +11,7 @@ from schemas.markup import Html, join, tag
 from train import evaluate, metrics, plots
 from train.checkpoint import Checkpoint
 from train.logs import EpochRow, best_row
+from train.metrics import percent
 
 
 def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
@@ -20,10 +21,10 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
         ("dataset", str(origin["dataset"])),
         ("training clips", f"{origin['training_clips']:,}"),
         ("test clips", f"{origin['test_clips']:,}"),
-        (f"WAR, epoch {last.epoch + 1} (last)", _percent(last.test_war)),
-        ("UAR", _percent(last.test_uar)),
-        (f"WAR, epoch {best.epoch + 1} (best)", _percent(best.test_war)),
-        ("UAR", _percent(best.test_uar)),
+        (f"WAR, epoch {last.epoch + 1} (last)", percent(last.test_war)),
+        ("UAR", percent(last.test_uar)),
+        (f"WAR, epoch {best.epoch + 1} (best)", percent(best.test_war)),
+        ("UAR", percent(best.test_uar)),
     ]
     words = f"Judged on {origin['tested_on']}."
     return join(
@@ -55,11 +56,11 @@ def figures(
     head = ["class", "clips", *(f"recall, {name}" for name in judged)]
     counts = judged["last"].confusion.sum(1)
     body = [
-        [label, str(counts[k]), *(_percent(recalls[name][k]) for name in judged)]
+        [label, str(counts[k]), *(percent(recalls[name][k]) for name in judged)]
         for k, label in enumerate(labels)
     ]
     foot = [
-        [title, str(clips), *(_percent(getattr(judged[name], figure)) for name in judged)]
+        [title, str(clips), *(percent(getattr(judged[name], figure)) for name in judged)]
         for title, clips, figure in (
             ("WAR, all clips", judged["last"].clips, "war"),
             ("UAR, all clips", judged["last"].clips, "uar"),
@@ -95,9 +96,9 @@ def _published(dataset: str, judged: dict[str, evaluate.Figures]) -> Html | None
     known = results(dataset)
     if known.is_empty():
         return None
-    ours = [[f"this run, {name}", _percent(f.war), _percent(f.uar), ""] for name, f in judged.items()]
+    ours = [[f"this run, {name}", percent(f.war), percent(f.uar), ""] for name, f in judged.items()]
     theirs = [
-        [method, *(_percent(float("nan") if share is None else share) for share in (war, uar)), remark or ""]
+        [method, *(percent(float("nan") if share is None else share) for share in (war, uar)), remark or ""]
         for method, _, war, uar, remark in known.iter_rows()
     ]
     title = f"Published for {dataset}: {known['protocol'][0]} (as quoted by Huang et al. 2024)"
@@ -118,7 +119,3 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Se
         ),
         class_="wide",
     )
-
-
-def _percent(share: float) -> str:
-    return "–" if share != share else f"{100 * share:.2f} %"

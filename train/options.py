@@ -1,0 +1,139 @@
+"""The flags of `train`: those that several commands share, and one for every field of the settings."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import click
+
+from train.config import SECTIONS, flag
+
+if TYPE_CHECKING:
+    from train.experiment import Means
+
+DEVICE_OPTION = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+)
+WORKERS_OPTION = click.option(
+    "--loader-workers",
+    type=click.IntRange(min=0),
+    help="JPEG-decoding processes  [default: none on a CPU, up to 8 beside a GPU].",
+)
+CLASSES_OPTION = click.option(
+    "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
+PRESET_OPTION = click.option(
+    "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
+)
+
+MEANS_OPTIONS = (
+    click.option(
+        "--save-minutes",
+        type=click.FloatRange(0),
+        default=5.0,
+        show_default=True,
+        help="How often to save within an epoch; 0: at every step.",
+    ),
+    click.option("--tensorboard", is_flag=True, help="Write event files too (extra: tensorboard)."),
+    DEVICE_OPTION,
+    WORKERS_OPTION,
+)
+START_OPTIONS = (
+    click.option(
+        "--init-from",
+        metavar="RUN|FILE",
+        type=click.Path(path_type=Path),
+        help="Start from the best network of a run, or a checkpoint; its classes may be others.",
+    ),
+    click.option(
+        "--backbone",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Start from a ResNet-18 with torchvision's or timm's names: .safetensors or .pth.",
+    ),
+)
+CHECKPOINT_OPTION = click.option(
+    "--checkpoint",
+    "which",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Which network of the run.",
+)
+FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
+HOLDOUT_OPTION = click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="Share of subjects (or clips) to test on, where the dataset has no split.",
+)
+
+
+class NumberList(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "n,n,…"
+
+    def __init__(self, item: type) -> None:
+        self.item = item
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.item(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
+
+
+def setting_options(command: Callable) -> Callable:
+    """A flag for every field of the settings; one that is not given leaves the preset's value."""
+    for section in reversed(SECTIONS.values()):
+        kinds = get_type_hints(section)
+        for field in reversed(dataclasses.fields(section)):
+            command = _setting_option(field, kinds[field.name])(command)
+    return command
+
+
+def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:
+    text = field.metadata["help"]
+    text = text[0].upper() + text[1:] + "."
+    if kind is bool:
+        name = flag(field.name)
+        return click.option(f"{name}/--no-{name[2:]}", default=None, help=text)
+    if field.metadata["choices"]:
+        kind = click.Choice(field.metadata["choices"])
+    elif kind in (tuple[int, ...], tuple[float, ...]):
+        kind = NumberList(int if kind == tuple[int, ...] else float)
+    return click.option(flag(field.name), type=kind, default=None, help=text)
+
+
+def means_options(command: Callable) -> Callable:
+    """Flags for what training needs and what does not change its result."""
+    for option in reversed(MEANS_OPTIONS):
+        command = option(command)
+    return command
+
+
+def start_options(command: Callable) -> Callable:
+    """Flags for the weights that a network starts from."""
+    for option in reversed(START_OPTIONS):
+        command = option(command)
+    return command
+
+
+def means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
+    """The flags of `means_options` apart from those of `setting_options`, the latter where given."""
+    from train.experiment import Means
+
+    names = [field.name for field in dataclasses.fields(Means)]
+    means = Means(**{name: options[name] for name in names})
+    return means, given({name: value for name, value in options.items() if name not in names})
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings whose flag was given."""
+    return {name: value for name, value in settings.items() if value is not None}
