@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from data_manifest.datasets import read_manifest
-from pipeline import cluster, extract, plan, report
+from pipeline import cache_folder, cluster, extract, plan, report
 from pipeline.config import ExtractConfig
 from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
@@ -88,7 +88,7 @@ def extract_on_cluster(
             on_start(sum(clips for _, clips in shards))
             options = means.as_options()
             cluster.run_on_cluster(address, cache, source, shards, options, lambda clips: on_clip(clips, 0))
-    clips = extract.finalize(cache, manifest, planned)
+    clips = cache_folder.finalize(cache, manifest, planned)
     return extract.Outcome(clips=clips, extracted=sum(clips for _, clips in shards), reused=None)
 
 
