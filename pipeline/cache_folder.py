@@ -3,10 +3,10 @@
 Clips and models are nothing to it: `extract` says what is to be in the cache, `shards` writes the shards.
 """
 
+import dataclasses
 import errno
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,23 +27,30 @@ def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
 
     Raises UserError where it was not, where the folder holds something else, or cannot be written.
     """
-    found = None
-    if (cache / layout.INFO_FILE).exists():
-        found = layout.read_cache_info(cache)
-        if found.settings_hash != info.settings_hash:
-            raise UserError(f"{cache} was made with {_difference(found, info)}; give another --out")
-        info = CacheInfo(**{**vars(info), "versions": found.versions})
-        if (cache / layout.MANIFEST_FILE).exists():
-            _refuse_other_clips(cache, clips)
-    elif cache.exists() and not _is_empty(cache):
-        raise UserError(f"{cache} exists and is not a landmark cache; give another --out")
+    found = _recognise(cache, info, clips)
+    if found is None and cache.exists() and not _is_empty(cache):
+        raise not_a_cache(cache)
     with writing(cache):
-        for name in (*layout.SHARD_FILES.values(), layout.COMMIT_FILE):
-            (cache / name).parent.mkdir(parents=True, exist_ok=True)
-        if found != info:
+        for folder in _own_folders(cache):
+            folder.mkdir(parents=True, exist_ok=True)
+        if found is None or found != _keep_versions(info, found):
             seal.remove_seal(cache)
-            write_atomic(cache / layout.INFO_FILE, info.to_json())
+            write_atomic(cache / layout.INFO_FILE, _keep_versions(info, found).to_json())
         _write_table(cache, layout.MANIFEST_FILE, clips)
+
+
+def is_prepared(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> bool:
+    """Whether `prepare_cache` would find nothing to write.
+
+    Raises UserError where the cache was not made alike. What another process is just preparing is no fault.
+    """
+    found = _recognise(cache, info, clips)
+    return (
+        found is not None
+        and found == _keep_versions(info, found)
+        and all(folder.is_dir() for folder in _own_folders(cache))
+        and _holds(cache / layout.MANIFEST_FILE, _encode_table(clips))
+    )
 
 
 def read_plan(cache: Path) -> tuple[CacheInfo, Manifest]:
@@ -94,32 +101,6 @@ def finalize(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard]) -> 
 
 
 @contextmanager
-def alone(cache: Path, *, among_slices: bool) -> Iterator[None]:
-    """Keep a second extraction out of the cache, or let other slices, and only them, work beside this one.
-
-    The lock is on the folder itself and goes with the process. Where the file system has no locks, there is none.
-    Raises UserError where another extraction is at work.
-    """
-    import fcntl
-
-    folder = os.open(cache, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, (fcntl.LOCK_SH if among_slices else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise UserError(
-            f"{cache}: another extraction is at work on it; wait, or give another --out"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-            raise
-    try:
-        yield
-    finally:
-        os.close(folder)
-
-
-@contextmanager
 def writing(cache: Path) -> Iterator[None]:
     """Say of a failure to write what it means for the cache. Raises UserError in place of OSError."""
     try:
@@ -133,12 +114,37 @@ def writing(cache: Path) -> Iterator[None]:
 
 def _write_table(cache: Path, name: str, table: pl.DataFrame) -> None:
     """Write one of the cache's own tables, and break its seal, unless the file says so already."""
+    content, target = _encode_table(table), cache / name
+    if not _holds(target, content):
+        seal.remove_seal(cache)
+        write_atomic(target, content)
+
+
+def _encode_table(table: pl.DataFrame) -> bytes:
     content = io.BytesIO()
     table.write_parquet(content)
-    target = cache / name
-    if not target.exists() or target.read_bytes() != content.getvalue():
-        seal.remove_seal(cache)
-        write_atomic(target, content.getvalue())
+    return content.getvalue()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
+def _recognise(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> CacheInfo | None:
+    """What the `cache.json` of a cache says that was made alike; None where there is none. Raises UserError."""
+    if not (cache / layout.INFO_FILE).exists():
+        return None
+    found = layout.read_cache_info(cache)
+    if found.settings_hash != info.settings_hash:
+        raise UserError(f"{cache} was made with {_difference(found, info)}; give another --out")
+    if (cache / layout.MANIFEST_FILE).exists():
+        _refuse_other_clips(cache, clips)
+    return found
+
+
+def _keep_versions(info: CacheInfo, found: CacheInfo | None) -> CacheInfo:
+    """A cache names the versions that it was begun with."""
+    return info if found is None else dataclasses.replace(info, versions=found.versions)
 
 
 def _refuse_other_clips(cache: Path, clips: pl.DataFrame) -> None:
@@ -150,12 +156,20 @@ def _refuse_other_clips(cache: Path, clips: pl.DataFrame) -> None:
 
 def _is_empty(cache: Path) -> bool:
     """Whether a folder holds nothing, or only what a run leaves that was killed before its `cache.json`."""
-    own = {(cache / name).parent for name in (*layout.SHARD_FILES.values(), layout.COMMIT_FILE)}
+    own = _own_folders(cache)
     begun = temporary_name(cache / layout.INFO_FILE)
     return cache.is_dir() and all(
         path == begun or (path in own and path.is_dir() and not any(path.iterdir()))
         for path in cache.iterdir()
     )
+
+
+def _own_folders(cache: Path) -> set[Path]:
+    return {(cache / name).parent for name in (*layout.SHARD_FILES.values(), layout.COMMIT_FILE)}
+
+
+def not_a_cache(cache: Path) -> UserError:
+    return UserError(f"{cache} exists and is not a landmark cache; give another --out")
 
 
 def _difference(found: CacheInfo, asked: CacheInfo) -> str:

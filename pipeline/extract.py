@@ -4,7 +4,7 @@ What is made and checked of the cache's folder before and after is `cache_folder
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,8 @@ import polars as pl
 
 from data_manifest.datasets import Manifest
 from pipeline import plan, seal, shards, workers
-from pipeline.cache_folder import alone, finalize, prepare_cache, read_plan, read_results, writing
+from pipeline.cache_folder import finalize, read_plan, read_results, writing
+from pipeline.cache_lock import alone, at_work
 from pipeline.clip import ExtractedClip
 from pipeline.config import ExtractConfig, settings_hash
 from pipeline.models import ModelPaths, model_hashes
@@ -68,40 +69,43 @@ def extract(
     retry: make the shards again that hold quarantined clips.
     part: only these shards, and no clips table; `join_slices` makes that when all are done.
     on_start is told how many clips there are to do, on_clip each finished one.
-    Raises UserError where the cache was made with other settings or cannot be written.
+    Raises UserError where the cache was made with other settings, cannot be written, or another extraction is at
+    work on it.
     """
-    info, planned = begin(manifest, cache, config)
-    mine = planned if part is None else planned[part.number :: part.count]
-    to_do = list(plan.shards_to_do(cache, mine, info.settings_hash))
-    if retry:
-        undone = {shard.index for shard in to_do}
-        again = _with_quarantined(cache, [shard for shard in mine if shard.index not in undone])
-        to_do = sorted([*to_do, *again], key=lambda shard: shard.index)
-    extracted = sum(len(shard.clip_ids) for shard in to_do)
-    on_start(extracted)
-    reused = 0
+    with begun(manifest, cache, config, among_slices=part is not None) as (info, planned):
+        mine = planned if part is None else planned[part.number :: part.count]
+        to_do = _shards_to_do(cache, mine, info.settings_hash, retry)
+        extracted = sum(len(shard.clip_ids) for shard in to_do)
+        on_start(extracted)
+        reused = 0
 
-    def count(clip: ExtractedClip) -> None:
-        nonlocal reused
-        reused += clip.reused
-        on_clip(clip)
+        def count(clip: ExtractedClip) -> None:
+            nonlocal reused
+            reused += clip.reused
+            on_clip(clip)
 
-    if to_do:
-        results = workers.extract_clips(
-            _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
-        )
-        # Closing the results ends the workers, whatever happens.
-        with alone(cache, among_slices=part is not None), closing(results):
-            write_as_finished(cache, to_do, results, info.settings_hash, count)
-    clips = finalize(cache, manifest, planned) if part is None else None
+        if to_do:
+            results = workers.extract_clips(
+                _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
+            )
+            with closing(results):  # which ends the workers, whatever happens
+                write_as_finished(cache, to_do, results, info.settings_hash, count)
+        clips = finalize(cache, manifest, planned) if part is None else None
     return Outcome(clips=clips, extracted=extracted, reused=reused)
 
 
-def begin(manifest: Manifest, cache: Path, config: ExtractConfig) -> tuple[CacheInfo, list[plan.Shard]]:
-    """Prepare a cache for an extraction: what it is made of, and all its shards. Raises UserError."""
+@contextmanager
+def begun(
+    manifest: Manifest, cache: Path, config: ExtractConfig, *, among_slices: bool = False
+) -> Iterator[tuple[CacheInfo, list[plan.Shard]]]:
+    """Prepare a cache for an extraction that lasts as long as the block: what it is made of, and all its shards.
+
+    among_slices: other slices may be at work beside this one.
+    Raises UserError where the cache was made otherwise, cannot be written, or another extraction is at work.
+    """
     info = describe_cache(manifest, config)
-    prepare_cache(cache, info, manifest.clips)
-    return info, plan.plan_shards(manifest.clips, config.shard_clips)
+    with at_work(cache, info, manifest.clips, among_slices=among_slices):
+        yield info, plan.plan_shards(manifest.clips, config.shard_clips)
 
 
 def extract_shard(
@@ -150,14 +154,17 @@ def landmark_hash(config: ExtractConfig) -> str:
 def join_slices(cache: Path) -> pl.DataFrame:
     """Finish a cache whose slices are all done: `clips.parquet` and the seal; the clips table.
 
-    Raises UserError where shards are missing, the cache is damaged or cannot be written.
+    Raises UserError where shards are missing, slices are still at work, the cache is damaged or cannot be written.
     """
-    info, manifest = read_plan(cache)
-    planned = plan.plan_shards(manifest.clips, info.settings["shard_clips"])
-    missing = sum(1 for _ in plan.shards_to_do(cache, planned, info.settings_hash))
-    if missing:
-        raise UserError(f"{cache}: {missing} of {len(planned)} shards are not done; run their slices first")
-    return finalize(cache, manifest, planned)
+    with alone(cache):
+        info, manifest = read_plan(cache)
+        planned = plan.plan_shards(manifest.clips, info.settings["shard_clips"])
+        missing = sum(1 for _ in plan.shards_to_do(cache, planned, info.settings_hash))
+        if missing:
+            raise UserError(
+                f"{cache}: {missing} of {len(planned)} shards are not done; run their slices first"
+            )
+        return finalize(cache, manifest, planned)
 
 
 def write_as_finished(
@@ -189,6 +196,16 @@ def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
     for shard in to_do:
         for place, path in enumerate(shard.paths):
             yield (shard.index, place), source / path
+
+
+def _shards_to_do(cache: Path, mine: list[plan.Shard], settings: str, retry: bool) -> list[plan.Shard]:
+    """Those that are not committed; with `retry` also those that hold quarantined clips."""
+    undone = list(plan.shards_to_do(cache, mine, settings))
+    if not retry:
+        return undone
+    indices = {shard.index for shard in undone}
+    again = _with_quarantined(cache, [shard for shard in mine if shard.index not in indices])
+    return sorted([*undone, *again], key=lambda shard: shard.index)
 
 
 def _with_quarantined(cache: Path, committed: Sequence[plan.Shard]) -> list[plan.Shard]:
