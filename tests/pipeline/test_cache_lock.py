@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import pickle
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
 
+from data_manifest.datasets import read_manifest
+from pipeline.config import ExtractConfig
 from pipeline.verify import verify
 
 
@@ -109,16 +113,35 @@ def test_slices_work_beside_each_other_and_nothing_else_does(cli, start, source,
     assert contents(cache) == contents(fresh)
 
 
-def test_slices_that_begin_in_the_same_moment_prepare_the_cache_once(cli, start, source, tmp_path):
-    source = shutil.copytree(source, tmp_path / "source")
-    (source / "label" / "d_moody.mp4").unlink()
-    cache = tmp_path / "cache"
-    slices = [start(source, cache, "--slice", f"{number}/8") for number in range(8)]
-    for number, process in enumerate(slices):
+BEGIN = """
+import pickle, sys, time
+from pathlib import Path
+from pipeline.extract import begun
+
+folder = Path(sys.argv[1])
+job = pickle.loads((folder / "job").read_bytes())
+(folder / f"ready{sys.argv[2]}").touch()
+while not (folder / "go").exists():
+    time.sleep(0.001)
+for number in range(40):
+    with begun(cache=folder / f"cache{number}", among_slices=True, **job):
+        time.sleep(0.001)
+"""
+
+
+def test_slices_that_begin_in_the_same_moment_prepare_the_cache_once(source, tmp_path):
+    manifest, config = read_manifest(source), ExtractConfig(shard_clips=1)
+    (tmp_path / "job").write_bytes(pickle.dumps({"manifest": manifest, "config": config}))
+    command = [sys.executable, "-c", BEGIN, str(tmp_path)]
+    slices = [subprocess.Popen([*command, str(i)], stderr=subprocess.PIPE, text=True) for i in range(4)]
+    wait_for(*(tmp_path / f"ready{i}" for i in range(4)))
+    (tmp_path / "go").touch()
+    for process in slices:
         _, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (0, ""), number
-    assert cli("pipeline", "finalize", cache).returncode == 0
-    assert list(verify(cache)) == []
+        assert (process.returncode, err) == (0, "")
+    first = contents(tmp_path / "cache0")
+    assert set(map(str, first)) == {"cache.json", "manifest.parquet"}
+    assert all(contents(tmp_path / f"cache{number}") == first for number in range(40))
 
 
 def test_settings_that_differ_are_named_even_while_slices_are_at_work(
