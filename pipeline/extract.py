@@ -16,7 +16,7 @@ from pipeline import plan, seal, shards, workers
 from pipeline.cache_folder import finalize, read_plan, read_results, writing
 from pipeline.cache_lock import alone, at_work
 from pipeline.clip import ExtractedClip
-from pipeline.config import ExtractConfig, settings_hash
+from pipeline.config import ExtractConfig, config_of, settings_hash
 from pipeline.models import ModelPaths, model_hashes
 from pipeline.reuse import Reuse
 from schemas import cache as layout
@@ -116,10 +116,7 @@ def extract_shard(
     Raises UserError where the cache was begun with other models or settings than this program has.
     """
     info, manifest = read_plan(cache)
-    try:
-        config = ExtractConfig(**info.settings)
-    except TypeError:
-        raise UserError(f"{cache} has settings that this version does not know: use one version") from None
+    config = config_of(cache, info)
     if describe_cache(manifest, config).settings_hash != info.settings_hash:
         raise UserError(f"{cache} was begun with other models or another version: use one version everywhere")
     planned = plan.plan_shards(manifest.clips, config.shard_clips)
@@ -158,7 +155,7 @@ def join_slices(cache: Path) -> pl.DataFrame:
     """
     with alone(cache):
         info, manifest = read_plan(cache)
-        planned = plan.plan_shards(manifest.clips, info.settings["shard_clips"])
+        planned = plan.plan_shards(manifest.clips, config_of(cache, info).shard_clips)
         missing = sum(1 for _ in plan.shards_to_do(cache, planned, info.settings_hash))
         if missing:
             raise UserError(
