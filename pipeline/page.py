@@ -18,6 +18,7 @@ from pipeline.contact_sheet import choose_groups, contact_sheet
 from pipeline.label_table import label_table
 from pipeline.markup import Html, join, tag
 from pipeline.report import summarise
+from pipeline.source_warnings import warning_list
 from pipeline.statistics import bins, clip_figures
 from pipeline.svg import bar_chart, describe
 from pipeline.unusable import unusable_list
@@ -68,6 +69,7 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
         "Distributions": _distributions(figures),
         "Contact sheets": _contact_sheets(sheets, figures),
         "Unusable clips": unusable_list(clips),
+        "Source warnings": warning_list(clips),
         "What made this cache": _provenance(info),
     }
     return _document(info.dataset, _overview(clips), sections).encode()
