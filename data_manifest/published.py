@@ -47,3 +47,11 @@ def results(dataset: str) -> pl.DataFrame:
         )
     )
     return wide.sort("war", descending=True, maintain_order=True)
+
+
+def costs() -> pl.DataFrame:
+    """Table 8: method, params (millions), samples_per_second (inference), hours (80 epochs, DFEW fold 1), remark."""
+    names = {"params": "params", "inference speed": "samples_per_second", "training time": "hours"}
+    figures = (pl.col("value").filter(metric=metric).first().alias(name) for metric, name in names.items())
+    remark = pl.col("remark").drop_nulls().first()
+    return published().filter(table="8").group_by("method", maintain_order=True).agg(*figures, remark)

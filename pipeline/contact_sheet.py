@@ -4,7 +4,6 @@ A crop's bytes come from the cache, so they are decoded, checked and encoded ane
 JPEG that this program made, without whatever else the file carried.
 """
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.markup import Html, join, tag
 from pipeline.statistics import SEED, random_sample, ranking
-from pipeline.svg import keypoint_overlay, number
+from pipeline.svg import number
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
+from schemas.markup import Html, join, tag
+from schemas.overlay import keypoint_overlay
+from schemas.page import picture
 
 FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): beginning, middle, end
 LARGEST = 256  # pixels; larger crops are shrunk, so that the page stays small
@@ -101,13 +102,12 @@ def _pictures(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int)
         note = "" if found else ", no face found: box carried over"
         yield tag(
             "div",
-            tag(
-                "img",
-                src=Html(f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"),
-                alt=f"frame {position + 1} of {frames} of {clip['path']}{note}",
+            picture(
+                jpeg,
+                f"frame {position + 1} of {frames} of {clip['path']}{note}",
+                "jpeg",
                 width=min(size, LARGEST),
                 height=min(size, LARGEST),
-                loading="lazy",
             ),
             keypoint_overlay(stored.keypoints[position], size),
             None if found else tag("span", "no face found", class_="flag"),

@@ -1,32 +1,24 @@
-"""The report of a cache: one HTML page that needs nothing else, shows no script, and is the same for the same cache.
+"""The report of a cache: one HTML page (`schemas.page`) that is the same for the same cache.
 
 pipeline report CACHE --out report.html
-
-Everything in it that comes from the cache is text that a stranger may have chosen: `markup.tag` escapes it,
-and a content security policy forbids scripts and requests even if that failed.
 """
 
-import base64
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from pipeline.contact_sheet import choose_groups, contact_sheet
 from pipeline.label_table import label_table
-from pipeline.markup import Html, join, tag
 from pipeline.report import summarise
 from pipeline.source_warnings import warning_list
 from pipeline.statistics import bins, clip_figures
 from pipeline.svg import bar_chart, describe
 from pipeline.unusable import unusable_list
+from schemas import page
 from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
-
-STYLE = Path(__file__).with_name("page.css")
+from schemas.markup import Html, join, tag
 
 # column of the figures, title, unit, smallest step of the bins, what it is
 CHARTS = (
@@ -72,59 +64,25 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
         "Source warnings": warning_list(clips),
         "What made this cache": _provenance(info),
     }
-    return _document(info.dataset, _overview(clips), sections).encode()
+    return page.document("Landmark cache", info.dataset, _overview(clips), sections)
 
 
 def check_target(out: Path, cache: Path) -> None:
     """Raise UserError where a page cannot be put at `out`; not into the cache, whose bytes must not change."""
     if cache.is_dir() and out.resolve().is_relative_to(cache.resolve()):
         raise UserError(f"--out {out} lies in the cache, which must stay as it is; give a place outside")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder: {out.parent}")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file in it")
-
-
-def _document(dataset: str, overview: Html, sections: Mapping[str, Html]) -> Html:
-    style = STYLE.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-    ids = {title: title.lower().replace(" ", "-") for title in sections}
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        # The policy holds quotes, which are escaped like any other attribute's.
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"Landmark cache: {dataset}"),
-        Html(f"<style>{style}</style>"),
-    )
-    links = [tag("li", tag("a", title, href=f"#{anchor}")) for title, anchor in ids.items()]
-    body = tag(
-        "body",
-        tag("header", tag("h1", "Landmark cache: ", tag("span", dataset)), overview),
-        tag("nav", tag("ul", *links), aria_label="Sections"),
-        tag(
-            "main",
-            *(tag("section", tag("h2", title), part, id=ids[title]) for title, part in sections.items()),
-        ),
-    )
-    return Html("<!doctype html>\n" + tag("html", head, body, lang="en") + "\n")
+    page.check_target(out)
 
 
 def _overview(clips: pl.DataFrame) -> Html:
     counts = summarise(clips)
     shown = ["clips", *(status for status in STATUSES if status == OK or counts[status]), "frames"]
     words = {OK: "usable", "frames": "frames kept"}
-    tiles = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in shown]
+    shown_tiles = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in shown]
     if counts["frames"]:
-        tiles.append(("of them with a face", f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %"))
-    return tag(
-        "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in tiles), class_="tiles"
-    )
+        with_face = 100 * counts["frames_with_face"] / counts["frames"]
+        shown_tiles.append(("of them with a face", f"{with_face:.1f} %"))
+    return page.tiles(shown_tiles)
 
 
 def _distributions(figures: pl.DataFrame) -> Html:
@@ -168,31 +126,17 @@ def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
 
 
 def _provenance(info: CacheInfo) -> Html:
-    tables = {
-        "Settings": {**info.settings, "settings hash": info.settings_hash, "key-points": info.keypoint_set},
-        "Versions": {"cache format": info.format_version, **info.versions},
-        "Model files (sha256)": info.models,
-    }
-    return join(
-        *(
-            tag(
-                "table",
-                tag("caption", title),
-                tag(
-                    "tbody",
-                    *(
-                        tag("tr", tag("th", name, scope="row"), tag("td", value, class_="path"))
-                        for name, value in _text(rows.items())
-                    ),
-                ),
-            )
-            for title, rows in tables.items()
-        )
+    return page.facts(
+        {
+            "Settings": {
+                **info.settings,
+                "settings hash": info.settings_hash,
+                "key-points": info.keypoint_set,
+            },
+            "Versions": {"cache format": info.format_version, **info.versions},
+            "Model files (sha256)": info.models,
+        }
     )
-
-
-def _text(pairs: Any) -> list[tuple[str, str]]:
-    return [(str(name), str(value)) for name, value in pairs]
 
 
 def _crop_size(cache: Path, info: CacheInfo) -> int:

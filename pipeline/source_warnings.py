@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.markup import Html, join, tag
 from schemas.cache import OK
+from schemas.markup import Html, join, tag
 
 GROUPS_SHOWN = 20  # warnings that are rarer share a group: a stranger's may all differ
 CLIPS_SHOWN = 5  # of a group

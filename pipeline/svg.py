@@ -1,12 +1,9 @@
-"""Drawings of the report, as inline SVG: a bar chart, and key-points over a crop. Colours are the page's CSS."""
+"""A bar chart as inline SVG. Colours are the page's CSS."""
 
 import math
 
-import numpy as np
-
-from pipeline.markup import Html, tag
 from pipeline.statistics import Bins
-from schemas.keypoints import DLIB18, KeypointSet
+from schemas.markup import Html, tag
 
 # The chart's own units: 360 wide is a phone's width, so that the numbers stay readable there.
 WIDTH, HEIGHT = 360, 190
@@ -56,30 +53,6 @@ def describe(bins: Bins, unit: str, counted: str = "clips") -> str:
     return f"{bins.total} {counted}, median {median}, middle 90 % from {low} to {high} {unit}"
 
 
-def keypoint_overlay(keypoints: np.ndarray, size: int, keypoint_set: KeypointSet = DLIB18) -> Html:
-    """The graph's edges and the key-points (K, 2), in pixels of a square crop of `size`, to lie over it.
-
-    Classes name a point's region; the viewBox puts pixel centres at integers, as the cache does.
-    """
-    region_of = {k: name for name, members in keypoint_set.regions.items() for k in members}
-    lines = [
-        tag("line", x1=_place(xa), y1=_place(ya), x2=_place(xb), y2=_place(yb))
-        for (xa, ya), (xb, yb) in (keypoints[list(edge)] for edge in keypoint_set.edges)
-    ]
-    circles = [
-        tag("circle", cx=_place(x), cy=_place(y), r=f"{size / 56:.2f}", class_=region_of.get(k, "no_region"))
-        for k, (x, y) in enumerate(keypoints)
-    ]
-    return tag(
-        "svg",
-        tag("g", *lines, stroke_width=f"{size / 220:.2f}"),
-        *circles,
-        viewBox=f"-0.5 -0.5 {size} {size}",
-        class_="points",
-        aria_hidden="true",
-    )
-
-
 def number(value: float) -> str:
     """A number for an axis: no needless digits, no exponent below a million."""
     if abs(value) >= 1e6:
@@ -120,7 +93,3 @@ def _round_top(most: int) -> int:
             if factor * power >= most:
                 return factor * power
         power *= 10
-
-
-def _place(coordinate: float) -> str:
-    return f"{coordinate:.1f}"

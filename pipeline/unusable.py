@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.markup import Html, join, tag
 from schemas.cache import OK, STATUSES
+from schemas.markup import Html, join, tag
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
 MEANINGS = {

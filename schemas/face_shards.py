@@ -3,6 +3,7 @@
 A cache may come from a stranger, so nothing in it is believed: ids, counts and sizes are compared.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +42,22 @@ class ShardReader:
         """
         import pyarrow as pa
 
-        path = self._folder / SHARD_FILES["faces"].format(shard)
         try:
-            batch = self._reader(shard, path).get_batch(row)
+            batch = self._reader(shard).get_batch(row)
             batch.validate(full=True)
             return _stored_clip(batch, clip_id)
         except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
-            reason = str(error).split("\n")[0]
+            path, reason = self._path(shard), str(error).split("\n")[0]
             raise UserError(f"{path}, clip {clip_id}: {reason}; make this cache again") from None
 
-    def _reader(self, shard: int, path: Path):
+    def _path(self, shard: int) -> Path:
+        return self._folder / SHARD_FILES["faces"].format(shard)
+
+    def _reader(self, shard: int):
         import pyarrow as pa
 
         if shard not in self._open:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            reader = pa.ipc.open_file(pa.memory_map(str(self._path(shard))))
             for column in faces_schema():  # later versions of the format may add columns, never change one
                 if reader.schema.field(column.name).type != column.type:
                     raise ValueError(f"the column {column.name} has the type of something else")
@@ -65,7 +68,7 @@ class ShardReader:
 def _stored_clip(batch, clip_id: str) -> StoredClip:
     if batch.num_rows != 1 or batch.column("clip_id")[0].as_py() != clip_id:
         raise ValueError("another clip lies in its place")
-    crops = batch.column("crops").values
+    crops = _slices(batch.column("crops").values)
     detected = batch.column("detected").values.to_numpy(zero_copy_only=False)
     keypoints = batch.column("keypoints").values.to_numpy()
     frames = len(crops)
@@ -74,11 +77,21 @@ def _stored_clip(batch, clip_id: str) -> StoredClip:
     if not np.isfinite(keypoints).all():
         raise ValueError("a key-point is not a number")
     return StoredClip(
-        crops=[memoryview(crop.as_buffer()).cast("B") for crop in crops],
+        crops=crops,
         keypoints=keypoints.reshape(frames, DLIB18.count, 2),
         detected=detected,
         blendshapes=_scores(batch.column("blendshapes"), frames),
     )
+
+
+def _slices(binary) -> list[memoryview]:
+    """The values of an Arrow array of bytes, not copied."""
+    if binary.null_count:
+        raise ValueError("a crop is missing")
+    _, offsets, content = binary.buffers()
+    ends = np.frombuffer(offsets, np.int32)[binary.offset : binary.offset + len(binary) + 1].tolist()
+    whole = memoryview(content).cast("B")
+    return [whole[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _scores(column, frames: int) -> np.ndarray | None:

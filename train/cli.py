@@ -327,7 +327,7 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     """Print the network of a preset part by part: output shapes, parameters, multiply-adds."""
     import json
 
-    from train import report
+    from train import cost_report
     from train.config import load_config
     from train.describe import describe as parts_of
 
@@ -335,4 +335,61 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
     else:
-        report.print_parts(parts)
+        cost_report.print_parts(parts)
+
+
+@main.command()
+@PRESET_OPTION
+@click.option(
+    "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
+)
+@click.option(
+    "--batch-sizes",
+    type=NumberList(int),
+    default=(1, 16),
+    show_default="1,16",
+    help="Clips at once, one figure for each.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="How long each figure is repeated, at least three times.",
+)
+@DEVICE_OPTION
+@JSON_OPTION
+@setting_options
+def benchmark(
+    preset: str,
+    classes: int,
+    batch_sizes: tuple[int, ...],
+    seconds: float,
+    device: str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Time the network of a preset on this machine, in training and inference, beside the published Table 8."""
+    import json
+
+    from train import benchmark, cost_report
+    from train.config import load_config
+    from train.describe import describe as parts_of
+
+    if min(batch_sizes) < 1:
+        raise click.UsageError(f"--batch-sizes {min(batch_sizes)}: at least 1")
+    config = load_config(preset, _given(settings))
+    measured = []
+    for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
+        click.echo(f"{row.task}, {row.batch_size} clips at once: done", err=True)
+        measured.append(row)
+    whole = parts_of(config, classes)[-1]
+    if as_json:
+        content = {
+            "parameters": whole.parameters,
+            "multiply_adds": whole.multiply_adds,
+            "measured": [dataclasses.asdict(row) for row in measured],
+        }
+        click.echo(json.dumps(content, indent=2))
+    else:
+        cost_report.print_benchmark(config, whole, measured)

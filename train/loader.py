@@ -1,5 +1,6 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from schemas.errors import UserError
 from schemas.face_shards import ShardReader, StoredClip
 from schemas.keypoints import DLIB18
 from train.sampling import Augmentation, View, evaluation_view, frame_positions
+
+READ_AHEAD = 2  # batches that each worker process has ready
 
 
 class Batch(NamedTuple):
@@ -62,6 +65,26 @@ class Sight:
     expressions: bool = False
 
 
+class _Memory:
+    """Where batches are put. A worker's lie in memory that its parent maps, so that nothing is copied on the way, and
+    are used in turn: to touch new shared pages takes half as long as to decode what they hold."""
+
+    def __init__(self) -> None:
+        # Those that wait, and the one that is in use.
+        self._turns = [torch.empty(0, dtype=torch.uint8)] * (READ_AHEAD + 1)
+        self._taken = 0
+
+    def take(self, shape: tuple[int, ...]) -> Tensor:
+        """An empty uint8 tensor."""
+        if get_worker_info() is None:
+            return torch.empty(shape, dtype=torch.uint8)
+        turn, size = self._taken % len(self._turns), math.prod(shape)
+        self._taken += 1
+        if len(self._turns[turn]) < size:
+            self._turns[turn] = torch.empty(size, dtype=torch.uint8).share_memory_()
+        return self._turns[turn][:size].view(shape)
+
+
 class ClipDataset(Dataset):
     """The usable clips of a table, read a batch at a time. labels: each one's class as a number, −1 for none."""
 
@@ -76,6 +99,7 @@ class ClipDataset(Dataset):
         self.labels = np.asarray(labels, np.int64)
         self._size = crop_size
         self._sight = sight
+        self._memory = _Memory()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -92,29 +116,34 @@ class ClipDataset(Dataset):
             return error
 
     def _batch(self, requests: Sequence[Request]) -> Batch:
+        """A batch of which only the frames are a tensor: a worker sends each of its tensors with a file of its own,
+        which takes longer than to send the bytes of a small array."""
         count, frames = len(requests), self._sight.frames
-        pixels = _in_shared_memory((count, frames, self._size, self._size, 3))
+        pixels = self._memory.take((count, frames, self._size, self._size, 3))
+        pictures = pixels.numpy()
         keypoints = np.empty((count, frames, DLIB18.count, 2), np.float32)
-        expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
+        expressions = None
+        if self._sight.expressions:
+            expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
         views = [self._view(request) for request in requests]
         for place, (request, view) in enumerate(zip(requests, views, strict=True)):
-            clip = request.clip
-            stored = self._reader.read(int(self._shards[clip]), int(self._rows[clip]), self._ids[clip])
+            clip, clip_id = request.clip, self._ids[request.clip]
+            stored = self._reader.read(int(self._shards[clip]), int(self._rows[clip]), clip_id)
             positions = frame_positions(len(stored.crops), view.offsets)
-            self._decode(stored, positions, pixels[place].numpy(), self._ids[clip])
+            self._decode(stored, positions, pictures[place], clip_id)
             keypoints[place] = stored.keypoints[positions]
-            if self._sight.expressions and stored.blendshapes is not None:
+            if expressions is not None and stored.blendshapes is not None:
                 expressions[place] = stored.blendshapes[positions]
         labels = [self.labels[request.clip] if request.counts else -1 for request in requests]
         return Batch(
             frames=pixels.permute(0, 1, 4, 2, 3),  # (B, N, 3, s, s), stored as (B, N, s, s, 3)
-            keypoints=torch.from_numpy(keypoints),
-            labels=torch.tensor(np.array(labels)),
-            windows=torch.tensor([view.window for view in views], dtype=torch.float64),
-            flips=torch.tensor([view.flip for view in views]),
-            colours=torch.tensor([view.colour for view in views]),
-            clips=torch.tensor([request.clip for request in requests]),
-            expressions=torch.from_numpy(expressions) if self._sight.expressions else None,
+            keypoints=keypoints,
+            labels=np.array(labels),
+            windows=np.array([view.window for view in views]),
+            flips=np.array([view.flip for view in views]),
+            colours=np.array([view.colour for view in views], np.float32),
+            clips=np.array([request.clip for request in requests]),
+            expressions=expressions,
         )
 
     def _view(self, request: Request) -> View:
@@ -130,16 +159,28 @@ class ClipDataset(Dataset):
             if place and position == positions[place - 1]:
                 out[place] = out[place - 1]
                 continue
-            jpeg = stored.crops[position]
             try:
-                height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
-                if (height, width) == (self._size, self._size):
-                    simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=out[place])
-                    continue
-                reason = f"a crop has {width}×{height} pixels instead of {self._size}×{self._size}"
-            except ValueError as error:
-                reason = f"a crop is not a JPEG ({error})"
-            raise UserError(f"{self._folder}, clip {clip_id}: {reason}; make this cache again")
+                decoded = simplejpeg.decode_jpeg(stored.crops[position], colorspace="RGB", buffer=out[place])
+                whole = decoded.shape == out.shape[1:]
+            except ValueError:
+                whole = False
+            if not whole:
+                reason = _why_not(stored.crops[position], self._size)
+                raise UserError(f"{self._folder}, clip {clip_id}: {reason}; make this cache again")
+
+
+def _why_not(jpeg: memoryview, size: int) -> str:
+    """Why a crop cannot be used."""
+    import simplejpeg
+
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+        if (height, width) != (size, size):
+            return f"a crop has {width}×{height} pixels instead of {size}×{size}"
+        simplejpeg.decode_jpeg(jpeg, colorspace="RGB")
+    except ValueError as error:
+        return f"a crop is not a JPEG ({error})"
+    return "a crop cannot be decoded"
 
 
 class _Plan:
@@ -164,18 +205,22 @@ class Loader:
             num_workers=workers,
             collate_fn=_as_it_is,
             persistent_workers=workers > 0,
+            prefetch_factor=READ_AHEAD if workers else None,
             # Forking a process that runs threads (polars, torch) can hang the child.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=device.type == "cuda",
         )
 
     def batches(self, plan: Iterable[Sequence[Request]]) -> Iterator[Batch]:
-        """The batches that the plan names, read ahead in the workers. Raises UserError for a damaged clip."""
+        """The batches that the plan names, read ahead in the workers; each is valid until the next is asked for.
+
+        Raises UserError for a damaged clip.
+        """
         self._plan.batches = plan
         for batch in self._loader:
             if isinstance(batch, UserError):
                 raise batch
-            yield batch
+            yield Batch(*map(_tensor, batch))
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:
@@ -184,11 +229,9 @@ def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]
         yield [Request(int(clip)) for clip in clips[start : start + batch_size]]
 
 
+def _tensor(part: Tensor | np.ndarray | None) -> Tensor | None:
+    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+
+
 def _as_it_is(batch: Batch | UserError) -> Batch | UserError:
     return batch
-
-
-def _in_shared_memory(shape: tuple[int, ...]) -> Tensor:
-    """An empty uint8 tensor; in a worker one that its parent can map, so that nothing is copied on the way."""
-    empty = torch.empty(shape, dtype=torch.uint8)
-    return empty.share_memory_() if get_worker_info() else empty

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from train import metrics
-from train.describe import Part
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
 SKIPPED_SHOWN = 8  # weights; weights.json has all
@@ -246,20 +245,6 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }
-
-
-def print_parts(parts: Sequence[Part]) -> None:
-    """The network part by part."""
-    table = Table()
-    for column in ("part", "", "output for one clip", "parameters", "multiply-adds"):
-        table.add_column(column, justify="right" if column in ("parameters", "multiply-adds") else "left")
-    for part in parts:
-        if part is parts[-1]:
-            table.add_section()
-        table.add_row(
-            part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
-        )
-    Console().print(table)
 
 
 def _points(share: float) -> str:

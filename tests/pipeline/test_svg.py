@@ -3,21 +3,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from pipeline.markup import Html, join, tag, text
 from pipeline.statistics import bins
-from pipeline.svg import bar_chart, describe, keypoint_overlay, number
-from schemas.keypoints import DLIB18
-
-
-def test_only_markup_made_by_tag_stays_markup():
-    inner = tag("b", "<i>")
-    assert inner == "<b>&lt;i&gt;</b>" and isinstance(inner, Html)
-    assert join(inner, "<b>", None) == "<b>&lt;i&gt;</b>&lt;b&gt;"
-    assert tag("p", inner + "<u>", class_='a"b', aria_label="x", title=None) == (
-        '<p class="a&quot;b" aria-label="x">&lt;b&gt;&amp;lt;i&amp;gt;&lt;/b&gt;&lt;u&gt;</p>'
-    )
-    assert tag("img", alt="'") == '<img alt="&#x27;">'
-    assert text("é 中 👍\u200d\u202e\n") == "é 中 👍\u200d\\u202e\\n"
+from pipeline.svg import bar_chart, describe, number
 
 
 def test_bars_are_as_high_as_their_counts_and_numbers_stand_at_both_axes():
@@ -50,15 +37,3 @@ def test_a_description_claims_no_more_digits_than_a_tenth_of_a_bin():
 )
 def test_numbers_are_short(value, words):
     assert number(value) == words
-
-
-def test_the_overlay_puts_circles_on_the_points_and_lines_on_the_edges():
-    points = np.random.default_rng(0).uniform(0, 127, (18, 2)).round(1)
-    overlay = ElementTree.fromstring(keypoint_overlay(points, 128))
-    assert overlay.get("viewBox") == "-0.5 -0.5 128 128"  # pixel centres at integers
-    circles = overlay.findall("circle")
-    np.testing.assert_array_equal([(float(c.get("cx")), float(c.get("cy"))) for c in circles], points)
-    regions = ["upper_image_left"] * 5 + ["upper_image_right"] * 5 + ["lower"] * 6 + ["no_region"] * 2
-    assert [c.get("class") for c in circles] == regions
-    lines = [[float(line.get(k)) for k in ("x1", "y1", "x2", "y2")] for line in overlay.findall("g/line")]
-    np.testing.assert_array_equal(lines, points[np.array(DLIB18.edges)].reshape(-1, 4))
