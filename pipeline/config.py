@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import reprlib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from schemas.cache import INFO_FILE, CacheInfo
 from schemas.errors import UserError
 
 SCENE, FACE = "scene", "face"
@@ -59,6 +62,32 @@ class ExtractConfig:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def config_of(cache: Path, info: CacheInfo) -> ExtractConfig:
+    """The settings that a cache's `cache.json` names, checked: until then they are a stranger's.
+
+    Raises UserError where one is missing, unknown, of the wrong kind or out of range.
+    """
+    file, found = cache / INFO_FILE, info.settings
+    kinds = {field.name: field.type for field in fields(ExtractConfig)}
+    if missing := [name for name in kinds if name not in found]:
+        raise UserError(
+            f"{file}: its settings lack {', '.join(missing)}; use the version that made the cache"
+        )
+    if unknown := sorted(found.keys() - kinds):
+        names = reprlib.repr(unknown)[1:-1]  # which may be many, and long
+        raise UserError(
+            f"{file}: its settings have {names}, unknown here; use the version that made the cache"
+        )
+    for name, kind in kinds.items():
+        if type(found[name]) not in ((int, float) if kind is float else (kind,)):
+            wrong = f"its setting {name} is {reprlib.repr(found[name])}, which is no {kind.__name__}"
+            raise UserError(f"{file}: {wrong}; make the cache again")
+    try:
+        return ExtractConfig(**found)
+    except UserError as error:
+        raise UserError(f"{file}: its settings cannot be: {error}; make the cache again") from None
 
 
 def settings_hash(*parts: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.contact_sheet import choose_groups, contact_sheet
 from pipeline.label_table import label_table
 from pipeline.report import summarise
+from pipeline.source_warnings import warning_list
 from pipeline.statistics import bins, clip_figures
 from pipeline.svg import bar_chart, describe
 from pipeline.unusable import unusable_list
@@ -60,6 +61,7 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
         "Distributions": _distributions(figures),
         "Contact sheets": _contact_sheets(sheets, figures),
         "Unusable clips": unusable_list(clips),
+        "Source warnings": warning_list(clips),
         "What made this cache": _provenance(info),
     }
     return page.document("Landmark cache", info.dataset, _overview(clips), sections)

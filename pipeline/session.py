@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from data_manifest.datasets import read_manifest
-from pipeline import cluster, extract, plan, report
+from pipeline import cache_folder, cluster, extract, plan, report
 from pipeline.config import ExtractConfig
 from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
@@ -80,15 +80,17 @@ def extract_on_cluster(
 ) -> extract.Outcome:
     """Extract a dataset on the Dask cluster at an address. Raises UserError."""
     manifest = read_manifest(source)
-    info, planned = extract.begin(manifest, cache, config)
-    to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
-    shards = [(shard.index, len(shard.clip_ids)) for shard in to_do]
-    if shards:
-        with clip_progress() as (on_start, on_clip):
-            on_start(sum(clips for _, clips in shards))
+    with extract.begun(manifest, cache, config) as (info, planned):
+        to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
+        shards = [(shard.index, len(shard.clip_ids)) for shard in to_do]
+        if shards:
             options = means.as_options()
-            cluster.run_on_cluster(address, cache, source, shards, options, lambda clips: on_clip(clips, 0))
-    clips = extract.finalize(cache, manifest, planned)
+            with clip_progress() as (on_start, on_clip):
+                on_start(sum(clips for _, clips in shards))
+                cluster.run_on_cluster(
+                    address, cache, source, shards, options, lambda clips: on_clip(clips, 0)
+                )
+        clips = cache_folder.finalize(cache, manifest, planned)
     return extract.Outcome(clips=clips, extracted=sum(clips for _, clips in shards), reused=None)
 
 

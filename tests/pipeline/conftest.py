@@ -1,6 +1,7 @@
 """Caches made up in a moment, for what no real clip would bring."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,4 +100,6 @@ def make_cache(tmp_path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def faulty_decoder() -> dict[str, str]:
     """The environment in which decord fails as `faulty/decord` says."""
-    return {"PYTHONPATH": str(Path(__file__).parent / "faulty")}
+    # Before what the caller has there, so that the programs are the same as in every other test.
+    path = [str(Path(__file__).parent / "faulty"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}

@@ -59,7 +59,9 @@ def test_the_same_cache_gives_the_same_bytes_wherever_it_lies(cli, sample_cache,
 
 
 def test_hostile_text_is_shown_as_text(make_cache):
-    usable = [{"label": text, "path": f"{text}/{i}"} for i, text in enumerate(HOSTILE)]
+    usable = [
+        {"label": text, "path": f"{text}/{i}", "source_warning": text} for i, text in enumerate(HOSTILE)
+    ]
     broken = [{"label": t, "path": t, "status": "undecodable", "reason": t} for t in HOSTILE]
     named = {"dataset": HOSTILE[0], "labels": HOSTILE, "versions": dict.fromkeys(HOSTILE, HOSTILE[1])}
     named |= {
@@ -128,6 +130,44 @@ def test_every_unusable_clip_is_listed_once_below_its_reason(make_cache):
     ):
         assert words in listed
     assert len(page.all("details")) == 3
+
+
+def test_source_warnings_are_grouped_whatever_their_numbers_with_the_first_clips_of_each(make_cache):
+    cut = [f"the header says {90 + i} frames, {i} are there: the file is cut off" for i in range(12)]
+    specs = [{"source_warning": text, "label": "a"} for text in cut]
+    specs += [{"source_warning": "the container is damaged"}, {"status": "no_face", "source_warning": cut[0]}]
+    specs += [{}, {"source_warning": "the container is damaged", "label": "b"}]
+    page = Page(report_page(make_cache(specs), 0))
+    check_harmless(page)
+    listed = page.text.split("Source warnings")[-1].split("What made this cache")[0]
+    assert listed.index(
+        "the header says … frames, … are there: the file is cut off (13 clips)"
+    ) < listed.index("the container is damaged (2 clips) clip12 clip15 b")
+    assert "clip3 a : the header says 93 frames, 3 are there: the file is cut off" in listed
+    assert "and 8 more" in listed and "clip5 " not in listed and "clip14" not in listed
+    assert listed.count("the container is damaged") == 1
+
+
+def test_an_unusable_clip_with_a_warning_has_its_status_there(make_cache):
+    page = Page(report_page(make_cache([{"status": "no_face", "label": "b", "source_warning": "odd"}]), 0))
+    assert "odd (1 clip) clip0 b no_face" in page.text
+
+
+def test_without_a_warning_the_page_says_so(make_cache):
+    assert "None: no clip's source has one." in Page(report_page(make_cache([{}]), 0)).text
+
+
+def test_warnings_that_all_differ_and_hostile_ones_are_a_few_harmless_groups(make_cache):
+    specs = [{"source_warning": chr(ord("A") + i % 26) * (1 + i // 26)} for i in range(60)]
+    specs += [
+        {"source_warning": text, "clip_id": f"{i}{text}", "label": text} for i, text in enumerate(HOSTILE)
+    ]
+    specs += [{"source_warning": "x" * 10_000}] * 2
+    page = Page(report_page(make_cache(specs), 0))
+    check_harmless(page)
+    listed = page.text.split("Source warnings")[-1]
+    assert "rarer warnings (48 clips)" in listed and "x" * 501 not in listed
+    assert len(page.all("details")) == 1 + 20
 
 
 def test_many_labels_start_closed(make_cache):

@@ -1,8 +1,6 @@
 import json
 import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -86,26 +84,3 @@ def test_quarantined_clips_are_tried_again_when_asked_and_the_rest_is_kept(cli, 
     outcome = cli("pipeline", "extract", source, "--out", cache, *options, "--retry", "--json")
     assert json.loads(outcome.stdout)["extracted"] == 1 and json.loads(outcome.stdout)["ok"] == 3
     assert (cache / "faces" / "00000.arrow").stat().st_ino == kept
-
-
-def test_a_second_extraction_into_the_same_cache_is_refused_while_the_first_is_at_work(
-    cli, program, clips, faulty_decoder, tmp_path
-):
-    source, cache = clips("a", "b_hang"), tmp_path / "cache"
-    command = [program("pipeline"), "extract", source, "--out", cache, "--frames", 2]
-    first = subprocess.Popen(
-        [*map(str, command)], env={**os.environ, **faulty_decoder}, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not (cache / "manifest.parquet").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1)
-        outcome = cli("pipeline", "extract", source, "--out", cache, "--frames", 2, **faulty_decoder)
-    finally:
-        first.kill()
-        first.wait()
-    assert outcome.returncode == 1
-    (line,) = outcome.stderr.splitlines()
-    assert "another extraction is at work on it" in line
-    assert not (cache / "clips.parquet").exists()

@@ -12,12 +12,12 @@ from pipeline import extract, plan
 
 def build(cache: Path, manifest, config, clips: dict) -> None:
     """clips: path → ExtractedClip, for every path of the manifest."""
-    info, planned = extract.begin(manifest, cache, config)
-    to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
-    results = (((s.index, place), clips[path]) for s in to_do for place, path in enumerate(s.paths))
-    if to_do:
-        extract.write_as_finished(cache, to_do, results, info.settings_hash)
-    extract.finalize(cache, manifest, planned)
+    with extract.begun(manifest, cache, config) as (info, planned):
+        to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
+        results = (((s.index, place), clips[path]) for s in to_do for place, path in enumerate(s.paths))
+        if to_do:
+            extract.write_as_finished(cache, to_do, results, info.settings_hash)
+        extract.finalize(cache, manifest, planned)
 
 
 if __name__ == "__main__":
