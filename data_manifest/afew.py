@@ -59,5 +59,5 @@ READER = Reader(
     classes=SEVEN,
     counts="773 train, 383 val (the 653 of the test part are not public)",
     licence="AFEW's licence agreement (academic use), by e-mail from its authors",
-    cite="Dhall, Goecke, Lucey, Gedeon 2012, Collecting large, richly annotated facial-expression databases, IEEE MultiMedia",
+    cite="Dhall, Goecke, Lucey, Gedeon 2012, Collecting large, richly annotated …, IEEE MultiMedia",
 )

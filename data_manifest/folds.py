@@ -53,7 +53,7 @@ def refuse_contradictions(entries: pl.DataFrame) -> None:
             continue
         first = differ.head(1)
         pair = (
-            differ.join(first, on=of, how="semi", nulls_equal=True)
+            differ.filter(pl.col(name).eq_missing(first[name][0]) for name in of)
             .unique(column, maintain_order=True)
             .head(2)
         )

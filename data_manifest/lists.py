@@ -85,8 +85,9 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "set_{1..5}_{train,test}.txt, or {train,test}.txt, in the folder; lines `<frame folder> <frames> <label id>`;",
-        "folders are absolute or relative to the list's; ids 0–6 are " + ", ".join(ORDER),
+        "set_{1..5}_{train,test}.txt, or {train,test}.txt, in the folder; lines",
+        "`<frame folder> <frames> <label id>`; folders are absolute or relative to the list's; ids 0–6 are "
+        + ", ".join(ORDER),
     ),
     protocol="the folds or the split that the lists' names say",
     classes=SEVEN,

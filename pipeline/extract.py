@@ -23,7 +23,7 @@ from schemas.cache import CacheInfo
 from schemas.errors import UserError
 from schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
 from schemas.keypoints import DLIB18
-from schemas.manifest import MANIFEST_SCHEMA
+from schemas.manifest import MANIFEST_SCHEMA, with_added_columns
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 
@@ -89,9 +89,7 @@ def extract(
         on_clip(clip)
 
     if to_do:
-        results = workers.extract_clips(
-            _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
-        )
+        results = _results(to_do, source, config, models, worker_count, limits, reuse)
         with _alone(cache, part), closing(results):  # which ends the workers, whatever happens
             write_as_finished(cache, to_do, results, info.settings_hash, count)
     clips = finalize(cache, manifest, planned) if part is None else None
@@ -124,7 +122,7 @@ def extract_shard(
         raise UserError(f"{cache} has no shard {index}: it has {len(planned)}")
     to_do = list(plan.shards_to_do(cache, [planned[index]], info.settings_hash))
     if to_do:
-        results = workers.extract_clips(_tasks(to_do, source), config, models, 1, limits, reuse)
+        results = _results(to_do, source, config, models, 1, limits, reuse)
         with closing(results):
             write_as_finished(cache, to_do, results, info.settings_hash)
 
@@ -190,7 +188,8 @@ def read_plan(cache: Path) -> tuple[CacheInfo, Manifest]:
     info = layout.read_cache_info(cache)
     path = cache / layout.MANIFEST_FILE
     try:
-        clips = pl.read_parquet(path, glob=False).select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
+        clips = with_added_columns(pl.read_parquet(path, glob=False))
+        clips = clips.select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"{path} is missing or damaged ({type(error).__name__}); run `extract` again"
@@ -254,10 +253,34 @@ def _write_table(cache: Path, name: str, table: pl.DataFrame) -> None:
         write_atomic(target, content.getvalue())
 
 
+def _results(
+    to_do: Sequence[plan.Shard],
+    source: Path,
+    config: ExtractConfig,
+    models: ModelPaths,
+    worker_count: int,
+    limits: workers.Limits,
+    reuse: Reuse | None,
+) -> Iterator[tuple[workers.Key, ExtractedClip]]:
+    """Every clip of these shards: those that are not on disk at once, the others as the workers finish them."""
+    for shard in to_do:
+        for place in shard.missing:
+            reason = f"listed but not on disk: {shard.paths[place]}"
+            yield (shard.index, place), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
+    there = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
+    if there:
+        tasks = _tasks(to_do, source)
+        count = min(worker_count, there)
+        with closing(workers.extract_clips(tasks, config, models, count, limits, reuse)) as extracted:
+            yield from extracted
+
+
 def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
     for shard in to_do:
+        missing = set(shard.missing)
         for place, path in enumerate(shard.paths):
-            yield (shard.index, place), source / path
+            if place not in missing:
+                yield (shard.index, place), source / path
 
 
 def _with_quarantined(cache: Path, committed: Sequence[plan.Shard]) -> list[plan.Shard]:

@@ -33,3 +33,22 @@ def with_added_columns(table: pl.DataFrame) -> pl.DataFrame:
     """A manifest or clips table of an earlier version with the columns that came later, all null."""
     absent = [name for name in ADDED_COLUMNS if name not in table.columns]
     return table.with_columns(pl.lit(None, dtype=MANIFEST_SCHEMA[name]).alias(name) for name in absent)
+
+
+def fold_numbers(clips: pl.DataFrame) -> list[int]:
+    """All folds that test a clip of a manifest or clips table."""
+    several = clips["test_folds"].drop_nulls().explode().drop_nulls()
+    return pl.concat([clips["fold"].drop_nulls(), several]).unique().sort().to_list()
+
+
+def is_tested(fold: int) -> pl.Expr:
+    """Which clips of a manifest or clips table a fold tests."""
+    return ((pl.col("fold") == fold) | pl.col("test_folds").list.contains(fold)).fill_null(False)
+
+
+def is_trained(fold: int) -> pl.Expr:
+    """Which clips a fold trains on: those with another `fold`, else as their list says. Never one that it tests.
+
+    A clip with neither a fold nor lists is in no part of any.
+    """
+    return ((pl.col("fold") != fold) | pl.col("train_folds").list.contains(fold)).fill_null(False)
