@@ -216,7 +216,8 @@ def extract(
     """Extract every clip below SOURCE into a landmark cache.
 
     SOURCE is the folder of a dataset that `pipeline datasets` lists, any tree with a folder per label (videos,
-    GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an interruption; what is done is kept.
+    GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an
+    interruption; what is done is kept.
     """
     from pipeline import session
     from pipeline.config import ExtractConfig
