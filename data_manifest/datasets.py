@@ -57,7 +57,9 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
     clips = _whole(rows)
-    twice = clips.filter(pl.col("clip_id").is_duplicated())
+    ids = clips["clip_id"]  # sorted, so that equal ones are neighbours
+    same = (ids == ids.shift(1)).fill_null(False)
+    twice = clips.filter(same | same.shift(-1, fill_value=False))
     if len(twice):
         paths = ", ".join(twice["path"].head(3))
         raise UserError(
@@ -94,4 +96,5 @@ def _whole(rows: Rows) -> pl.DataFrame:
         pl.col(name).cast(kind) if name in rows.table.columns else pl.lit(None, kind).alias(name)
         for name, kind in MANIFEST_SCHEMA.items()
     ]
-    return rows.table.select(columns).sort("clip_id")
+    table = rows.table.select(columns)
+    return table if table["clip_id"].is_sorted() else table.sort("clip_id")

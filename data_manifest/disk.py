@@ -21,8 +21,8 @@ def locate(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, list[Problem]]
     entries = list_parents(root, rows["path"])
     located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
     located = located.with_columns(pl.col("kind").fill_null(MISSING))
-    missing = located.filter(kind=MISSING)["path"]
-    folders = located.filter(kind=FRAME_FOLDER)["path"].unique()
+    missing = located["path"].filter(located["kind"] == MISSING)
+    folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
     empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
     extra = _extras(entries, located)
     return located, [
@@ -114,8 +114,11 @@ def _size(entry: os.DirEntry) -> int | None:
 
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
     """Videos, and folders beside listed frame folders, that are no clip of a list and hold none."""
-    beside = located.with_columns(parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null(""))
-    beside = beside.select("parent", "kind").unique()
+    if entries.is_empty():
+        return entries["path"]
+    beside = located.select(
+        parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null(""), kind="kind"
+    ).unique()
     holders = pl.concat([beside["parent"], _parents(beside["parent"])]).unique()
     others = entries.join(located, on="path", how="anti").with_columns(
         parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+UNTIDY = r"^\s|\s$|\\|//|/\./|^\./|/$"
+
 
 def below_one_root(written: pl.Series, base: Path) -> tuple[Path, pl.Series]:
     """The folder that all clips are below (`base` where that is possible), and their paths from there.
@@ -15,18 +17,23 @@ def below_one_root(written: pl.Series, base: Path) -> tuple[Path, pl.Series]:
     written: paths with / or \\ between folders; relative ones start at `base`.
     """
     base = Path(os.path.abspath(base))  # noqa: PTH100 (links stay as the user wrote them)
-    plain = written.str.strip_chars().str.replace_all("\\", "/", literal=True).str.strip_chars_end("/")
-    simple = plain.str.replace_all(r"/(?:\./)+|//+", "/").str.replace(r"^(?:\./)+", "")
+    simple = _tidy(written) if written.str.contains(UNTIDY).any() else written
     outside = simple.str.starts_with("/") | simple.str.contains(r"(?:^|/)\.\.(?:/|$)")
     if not outside.any():
         return base, simple
     whole = _absolute(simple, base)
-    inside = whole.str.starts_with(f"{base}/")
-    if inside.all():
-        return base, whole.str.slice(len(str(base)) + 1)
+    above = f"{base}/".replace("//", "/")
+    if whole.str.starts_with(above).all():
+        return base, whole.str.slice(len(above))
     # What the first and the last in order share, all share.
     shared = os.path.commonpath([os.path.dirname(whole.min()), os.path.dirname(whole.max())])  # noqa: PTH120
     return Path(shared), whole.str.slice(len(shared.rstrip("/")) + 1)
+
+
+def _tidy(paths: pl.Series) -> pl.Series:
+    """Paths without blanks around them, backslashes, empty parts, `.` and a slash at the end."""
+    plain = paths.str.strip_chars().str.replace_all("\\", "/", literal=True)
+    return plain.str.replace_all(r"/(?:\.?/)+", "/").str.replace(r"^(?:\./)+", "").str.strip_chars_end("/")
 
 
 def _absolute(paths: pl.Series, base: Path) -> pl.Series:

@@ -121,10 +121,10 @@ def _require(rows: pl.DataFrame, holds: pl.Expr, wrong: str, column: str, file: 
 
 def _one_row_a_clip(rows: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, list[Problem]]:
     """Only paths that occur twice need a closer look: equal rows are one, several folds become lists."""
+    if rows["path"].n_unique() == len(rows):
+        return rows, []
     twice = pl.col("path").is_duplicated()
     doubled = rows.filter(twice)
-    if doubled.is_empty():
-        return rows, []
     entries = doubled.with_columns(file=pl.lit(str(file)))
     if doubled["fold"].null_count():
         single, problems = one_row_a_clip(entries.with_columns(part=pl.col("split")).drop("split"))

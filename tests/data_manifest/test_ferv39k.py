@@ -49,7 +49,7 @@ def test_a_line_without_a_label_is_named(root, frames):
     trees.build_ferv39k(root, [frames])
     with (root / "4_setups/All_scenes/test_All.csv").open("a") as file:
         file.write("War/Sad/0001\n")
-    with pytest.raises(UserError, match="test_All.csv, line 8: 'War/Sad/0001' is not of the form"):
+    with pytest.raises(UserError, match=r"test_All.csv, line 8: 'War/Sad/0001' is not of the form"):
         read_manifest(root)
 
 

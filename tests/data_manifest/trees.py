@@ -1,12 +1,12 @@
 """Every dataset's tree as its owners ship it: names, headers, zero padding, folders with parentheses; small or full.
 
-    build_ravdess(root, ["clip.mp4", [frame, frame]])      # real clips, used in turn: a small tree to extract
-    build_dfew(root, [], sizes={1: (9356, 2341), …})       # no clips: the annotation alone, in its full size
+    build_ravdess(root, ["clip.mp4", [frame, frame]])   # real clips, used in turn: a small tree to extract
+    build_dfew(root, [], tested=DFEW_TESTED)            # no clips: the annotation alone, in its full size
 
-`sources` are what the clips are made of, taken in turn: paths of video files, or sequences of frames, (H, W, 3) uint8.
+`sources` are what the clips are made of, taken in turn: paths of video files, or sequences of frames (H, W, 3) uint8.
 Where the dataset ships videos, a path is copied and frames are encoded; where it ships frame folders, frames are
-written as images and a path is decoded. Every build returns the ids of its clips, in the order in which they were made,
-as the manifest names them.
+written as images and a path is decoded. Every build returns the ids of its clips as the manifest names them, in the
+order in which they were made.
 """
 
 import shutil
@@ -175,7 +175,7 @@ def build_mafw(
 
 
 def build_afew(root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None) -> list[str]:
-    """AFEW: as many videos as `sizes` says for "Train" and "Val", expressions in turn; empty files without sources."""
+    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; empty files without sources."""
     ids = []
     made = cycle(sources) if sources else None
     for split, size in (sizes or {"Train": 7, "Val": 7}).items():
