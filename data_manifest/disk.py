@@ -97,6 +97,8 @@ def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]
                 elif _suffix(entry.name) in VIDEO_SUFFIXES:
                     check_name(PurePosixPath(path))
                     yield path, VIDEO, _size(entry), False
+    except FileNotFoundError:
+        return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
         raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
 

@@ -37,15 +37,17 @@ def _tidy(paths: pl.Series) -> pl.Series:
 
 
 def _absolute(paths: pl.Series, base: Path) -> pl.Series:
-    """Absolute paths without `..`. Python handles the folders, of which there are few, not the rows."""
-    table = paths.to_frame("path").with_columns(
-        folder=pl.col("path").str.extract(r"^(.*/)", 1).fill_null(""),
-        name=pl.col("path").str.extract(r"([^/]*)$", 1),
+    """Absolute paths without `..`. Python handles the different folders that have one, not the rows."""
+    above = f"{base}/".replace("//", "/")
+    path = pl.col("path")
+    whole = paths.to_frame("path").with_columns(
+        path=pl.when(path.str.starts_with("/")).then(path).otherwise(pl.lit(above) + path)
     )
-    folders = table["folder"].unique()
-    normal = [os.path.normpath(base / folder).rstrip("/") for folder in folders]
-    known = pl.DataFrame(
-        {"folder": folders, "normal": normal}, schema={"folder": pl.String, "normal": pl.String}
-    )
-    joined = table.join(known, on="folder", how="left", maintain_order="left")
-    return joined.select(pl.format("{}/{}", "normal", "name")).to_series()
+    climbing = path.str.contains(r"/\.\.(?:/|$)")
+    folder = pl.when(climbing).then(path.str.extract(r"^(.*/)", 1))
+    folders = whole.select(folder.drop_nulls().unique()).to_series().to_list()
+    if not folders:
+        return whole["path"]
+    normal = {written: os.path.normpath(written).rstrip("/") + "/" for written in folders}
+    plain = folder.replace_strict(normal, return_dtype=pl.String) + path.str.extract(r"([^/]*)$", 1)
+    return whole.select(pl.coalesce(plain, path)).to_series()

@@ -47,6 +47,12 @@ def test_paths_outside_the_tables_folder_move_the_root(root, video, tmp_path):
     assert set(manifest.clips["kind"]) == {VIDEO}
 
 
+def test_absolute_paths_that_lead_nowhere_are_missing_clips(root):
+    trees.write_text(root / "t.csv", ["path,label", "/elsewhere/a/b.mp4,x", "/elsewhere/c/../d.mp4,x"])
+    clips = read_manifest(root / "t.csv").clips
+    assert clips.select("path", "kind").rows() == [("a/b.mp4", MISSING), ("d.mp4", MISSING)]
+
+
 def test_missing_extra_duplicate_and_synonyms(root, video):
     trees.write_video(root / "v" / "a.mp4", video)
     trees.write_video(root / "v" / "z.mp4", video)
