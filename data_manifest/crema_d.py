@@ -21,7 +21,7 @@ EMOTIONS = {
     "NEU": "neutral",
     "SAD": "sadness",
 }
-LOOKED_AT = 100  # videos, to recognise the dataset
+LOOKED_AT = 100  # clips, to recognise the dataset
 
 
 def fits(root: Path) -> bool:

@@ -37,11 +37,13 @@ def find_clips(root: Path) -> pl.DataFrame:
 
 
 def first_videos(root: Path, count: int) -> list[str]:
-    """The paths of the first videos below a folder, to recognise a dataset by its names. Raises as `find_clips`."""
+    """The videos among the first `count` clips below a folder, to recognise a dataset by their names.
+
+    It does not look on for more, since the tree may be millions of images. Raises as `find_clips`.
+    """
     if not root.is_dir():
         return []
-    videos = (path for path, kind, _, _ in _walk(root, sizes=False) if kind == VIDEO)
-    return list(islice(videos, count))
+    return [path for path, kind, _, _ in islice(_walk(root, sizes=False), count) if kind == VIDEO]
 
 
 def _walk(root: Path, sizes: bool = True) -> Iterator[tuple[str, str, int | None, bool]]:

@@ -29,7 +29,7 @@ EMOTIONS = {
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 FOOTAGE = ("channel", "emotion", "intensity", "statement", "repetition", "actor")
-LOOKED_AT = 100  # videos, to recognise the dataset
+LOOKED_AT = 100  # clips, to recognise the dataset
 
 
 def fits(root: Path) -> bool:
