@@ -12,10 +12,13 @@ from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 
 
-def locate(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, list[Problem]]:
+def locate(
+    rows: pl.DataFrame, root: Path, left_out: pl.Series | None = None
+) -> tuple[pl.DataFrame, list[Problem]]:
     """Add `kind` and `bytes` to rows with a `path` below `root`, as the disk has them; kind MISSING where it has not.
 
-    Reports missing clips, empty frame folders, and the clips beside them that no row names.
+    Reports missing clips, empty frame folders, and the clips beside them that no row names, nor `left_out`, the
+    paths of those that a list names and that are not wanted.
     Raises UserError where a folder cannot be read.
     """
     entries = list_parents(root, rows["path"])
@@ -25,6 +28,8 @@ def locate(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, list[Problem]]
     folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
     empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
     extra = _extras(entries, located)
+    if left_out is not None:
+        extra = extra.filter(~extra.is_in(left_out.implode()))
     return located, [
         *problem("missing", f"of {len(rows)} clips are listed but not on disk", missing),
         *problem("empty", "frame folders hold no image", empty),

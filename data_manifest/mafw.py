@@ -8,7 +8,7 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, canonical_name, read_labels
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
+from data_manifest.readers import Options, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
 
@@ -40,26 +40,20 @@ def read(root: Path, options: Options) -> Rows:
         )
     rows, problems = one_row_a_clip(_entries(lists))
     names, several = _spellings(rows["label"])
-    is_compound = pl.col("label").is_in(several)
-    left_out: list[Problem] = []
+    left_out = rows.clear()
     if not options.compound:
-        others = _entries(compound) if compound else rows.clear()
-        among = pl.concat(part.select("clip_id", "label") for part in (rows, others))
-        among = (
-            among.filter(pl.col("label").is_in(_spellings(among["label"])[1]))
-            .unique("clip_id")
-            .sort("clip_id")
-        )
-        left_out = problem(
-            "compound",
-            "clips have a compound label and are left out; --compound keeps them",
-            among["clip_id"],
-        )
-        rows = rows.filter(~is_compound)
+        among = rows.select("clip_id", "label")
+        if compound:
+            among = pl.concat([among, _entries(compound).select("clip_id", "label")])
+        among = among.filter(pl.col("label").is_in(_spellings(among["label"])[1]))
+        left_out = among.unique("clip_id").sort("clip_id")
+        rows = rows.filter(~pl.col("label").is_in(several))
+    text = "clips have a compound label and are left out; --compound keeps them"
+    problems += problem("compound", text, left_out["clip_id"])
     classes = (*CLASSES, *dict.fromkeys(names[label] for label in several))
     rows, strange = read_labels(rows, classes, names)
-    rows, unlocated = disk.locate(_with_paths(rows, root), root)
-    return Rows(table=rows, problems=(*problems, *left_out, *strange, *unlocated))
+    rows, unlocated = disk.locate(_with_paths(rows, root), root, _with_paths(left_out, root)["path"])
+    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:

@@ -45,7 +45,7 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     parts = {name: part["labels"] for name, part in counts["splits"].items()}
     parts |= {f"fold {name} test": fold["test"]["labels"] for name, fold in counts["folds"].items()}
     table = Table(title=f"{counts['clips']} clips of {counts['dataset']}", title_justify="left")
-    table.add_column("label")
+    table.add_column("label", no_wrap=True)
     for name in ("all", *parts):
         table.add_column(name, justify="right")
     for label, size in counts["labels"].items():

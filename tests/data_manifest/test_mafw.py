@@ -12,7 +12,7 @@ def test_single_labels_in_five_folds_and_compound_ones_left_out(root, video):
     assert manifest.clips["clip_id"].to_list() == ids and len(manifest.labels) == 11
     assert manifest.clips["path"][0] == "data/clips/00001.mp4" and set(manifest.clips["kind"]) == {VIDEO}
     assert fold_numbers(manifest.clips) == [1, 2, 3, 4, 5]
-    assert {p.kind: p.count for p in manifest.problems} == {"compound": 2, "extra": 2}
+    assert {p.kind: p.count for p in manifest.problems} == {"compound": 2}
 
 
 def test_compound_labels_are_kept_where_asked_for(root, video):
@@ -27,7 +27,7 @@ def test_compound_labels_among_the_single_ones_are_left_out_too(root, video):
     for file in (root / "Train & Test Set" / "single").rglob("*.txt"):
         file.write_text(file.read_text().replace("00001.mp4 anger", "00001.mp4 Anger_Sad"))
     manifest = read_manifest(root)
-    assert len(manifest.clips) == 21 and {p.kind for p in manifest.problems} == {"compound", "extra"}
+    assert len(manifest.clips) == 21 and {p.kind for p in manifest.problems} == {"compound"}
 
 
 def test_frame_folders_in_place_of_videos(root, frames):
