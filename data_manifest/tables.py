@@ -20,7 +20,6 @@ from schemas.errors import UserError
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "intensity")
 SEPARATORS = ",;\t"
-NOWHERE = r"^\.?$|(?:^|/)\.\.$"  # the table's own folder, or one above a folder
 
 
 def fits(root: Path) -> bool:
@@ -45,7 +44,8 @@ def read(file: Path, _: Options) -> Rows:
     _require(written, pl.col("fold").is_null() | fold.is_not_null(), "a fold is a whole number", "fold", file)
     root, paths = below_one_root(written["path"], file.parent)
     rows = written.with_columns(split=split, fold=fold, path=paths, clip_id=paths)
-    _require(rows, ~pl.col("path").str.contains(NOWHERE), "its path leads to no clip", "path", file)
+    nowhere = pl.col("path").is_in(["", ".", ".."]) | pl.col("path").str.ends_with("/..")
+    _require(rows, ~nowhere, "its path leads to no clip", "path", file)
     rows, doubled = _one_row_a_clip(rows, file)
     rows, merged = merge_spellings(rows)
     rows, unlocated = disk.locate(rows.drop("line"), root)
@@ -107,6 +107,8 @@ def _columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
     ]
     try:
         rows = table.select(texts).with_row_index("line", first).with_columns(pl.col("line").cast(pl.Int64))
+        if not rows["path"].null_count():
+            return rows
         return rows.filter(~pl.all_horizontal(pl.exclude("line").is_null()))  # an empty line is no row
     except pl.exceptions.PolarsError:
         raise UserError(f"{file}: its columns {', '.join(by_name)} must hold text or numbers") from None

@@ -125,8 +125,8 @@ def test_a_million_rows_are_read_in_seconds(root, name):
         }
     )
     table.write_csv(root / name) if name == "t.csv" else table.write_parquet(root / name)
-    began = time.perf_counter()
+    began = time.process_time()  # of all threads together, whatever else the machine is doing
     manifest = read_manifest(root / name)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     assert len(manifest.clips) == 1_000_000 and manifest.labels == ("Sad", "anger")
     assert seconds < 5
