@@ -4,32 +4,55 @@
 """
 
 import re
-from collections.abc import Sequence
+from pathlib import Path
 
-from data_manifest.files import FoundClip
-from schemas.manifest import VIDEO
+import polars as pl
 
-NAME = re.compile(r"(?P<actor>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX|X)")
+from data_manifest.files import find_clips, first_videos
+from data_manifest.readers import Options, Reader, Rows
+
+FORM = r"^(?P<actor>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)$"
+NAME = re.compile(FORM)
+EMOTIONS = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happiness",
+    "NEU": "neutral",
+    "SAD": "sadness",
+}
+LOOKED_AT = 100  # clips, to recognise the dataset
 
 
-def fits(clips: Sequence[FoundClip]) -> bool:
-    """Whether most clips are videos with a CREMA-D name."""
-    named = sum(clip.kind == VIDEO and NAME.fullmatch(clip.path.stem) is not None for clip in clips)
-    return 2 * named > len(clips)
+def fits(root: Path) -> bool:
+    """Whether most of the first videos have a CREMA-D name."""
+    stems = [Path(path).stem for path in first_videos(root, LOOKED_AT)]
+    return 2 * sum(NAME.fullmatch(stem) is not None for stem in stems) > len(stems)
 
 
-def rows(clips: Sequence[FoundClip]) -> list[dict]:
-    """One manifest row a clip; one whose name is of another form has no label and keeps its path as id."""
-    return [_row(clip) for clip in clips]
+def read(root: Path, _: Options) -> Rows:
+    """All clips; one whose name is of another form has no label and keeps its path as id."""
+    stem = pl.col("path").str.extract(r"([^/]+?)(?:\.[^./]+)?$", 1)
+    found = find_clips(root).with_columns(stem=stem)
+    fields = found.with_columns(pl.col("stem").str.extract_groups(FORM).alias("fields")).unnest("fields")
+    rows = fields.with_columns(
+        clip_id=pl.when(pl.col("actor").is_null()).then("path").otherwise("stem"),
+        label=pl.col("emotion").replace_strict(EMOTIONS, default=None, return_dtype=pl.String),
+        subject="actor",
+        intensity=pl.col("level").replace({"X": "XX"}),  # one file of the release lacks an X
+    )
+    return Rows(table=rows)
 
 
-def _row(clip: FoundClip) -> dict:
-    match = NAME.fullmatch(clip.path.stem)
-    return {
-        "clip_id": clip.path.stem if match else str(clip.path),
-        "path": str(clip.path),
-        "kind": clip.kind,
-        "label": match["emotion"] if match else None,
-        "subject": match["actor"] if match else None,
-        "bytes": clip.bytes,
-    }
+READER = Reader(
+    name="crema-d",
+    title="CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset",
+    fits=fits,
+    read=read,
+    expects=("VideoFlash/<actor>_<sentence>_<emotion>_<level>.flv, e.g. 1001_DFA_ANG_XX.flv",),
+    protocol="no official split; 91 actors: train crossval --folds subject:5",
+    classes=tuple(EMOTIONS.values()),
+    counts="7442 clips",
+    licence="Open Database License, with the Database Contents License",
+    cite="Cao, Cooper, Keutmann, Gur, Nenkova, Verma 2014, CREMA-D, IEEE Transactions on Affective Computing",
+)

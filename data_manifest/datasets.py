@@ -1,67 +1,102 @@
-"""From a dataset's folder to its manifest: which readers there are, and which one fits."""
+"""From a dataset's folder to its manifest: which readers there are, and which one fits.
 
-from collections.abc import Callable, Sequence
+A new dataset is a module with a READER beside this one, and its line in READERS.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from data_manifest import crema_d, folders
-from data_manifest.files import FoundClip, find_clips
+from data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
+from data_manifest.readers import Options, Problem, Reader, Rows
 from schemas.errors import UserError
 from schemas.manifest import MANIFEST_SCHEMA
 
 AUTO = "auto"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Reader:
-    """How one dataset layout is read.
-
-    fits: whether the clips that were found look like this dataset.
-    rows: the clips as manifest rows (dicts with the columns that the dataset has).
-    """
-
-    name: str
-    fits: Callable[[Sequence[FoundClip]], bool]
-    rows: Callable[[Sequence[FoundClip]], list[dict]]
-
-
-# The first that fits is taken; any tree fits the last.
-READERS = (
-    Reader(name="crema-d", fits=crema_d.fits, rows=crema_d.rows),
-    Reader(name="folders", fits=lambda clips: True, rows=folders.rows),
+# The first that fits is taken; any folder fits the last.
+READERS: tuple[Reader, ...] = (
+    dfew.READER,
+    ferv39k.READER,
+    mafw.READER,
+    afew.READER,
+    tables.READER,
+    lists.READER,
+    crema_d.READER,
+    ravdess.READER,
+    folders.READER,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A dataset's clips: its name, its label names in order, and a table with MANIFEST_SCHEMA."""
+    """A dataset's clips: its name, its label names in order, and a table with MANIFEST_SCHEMA.
+
+    root: the folder that the paths are relative to; None where only the table is known, as in a cache.
+    problems: what was wrong with the dataset's files.
+    """
 
     dataset: str
     labels: tuple[str, ...]
     clips: pl.DataFrame
+    root: Path | None = None
+    problems: tuple[Problem, ...] = ()
 
 
-def read_manifest(root: Path, dataset: str = AUTO) -> Manifest:
-    """Find the clips below `root` and read their labels.
+def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = None) -> Manifest:
+    """Read a dataset's folder (or a table or list of clips): every clip, its label, and what else is known of it.
 
-    Raises UserError where the folder is missing or unreadable, holds no clip, or gives two clips one id.
+    dataset: a reader's name, or AUTO to recognise it.
+    Raises UserError where it is missing or unreadable, holds no clip, contradicts itself, or gives two clips one id.
     """
     if not root.exists():
         raise UserError(f"no such folder: {root}")
-    if not root.is_dir():
-        raise UserError(f"{root} is a file; give the folder that holds the clips")
-    found = find_clips(root)
-    if not found:
+    reader = choose_reader(root, dataset)
+    rows = reader.read(root, options or Options())
+    if rows.table.is_empty() and root.is_file():
+        raise UserError(f"no clips in {root}: it has no row")
+    if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
-    reader = next(r for r in READERS if r.name == dataset or (dataset == AUTO and r.fits(found)))
-    clips = pl.DataFrame(reader.rows(found), schema=MANIFEST_SCHEMA).sort("clip_id")
-    twice = clips.filter(pl.col("clip_id").is_duplicated())
+    clips = _whole(rows)
+    ids = clips["clip_id"]  # sorted, so that equal ones are neighbours
+    same = (ids == ids.shift(1)).fill_null(False)
+    twice = clips.filter(same | same.shift(-1, fill_value=False))
     if len(twice):
         paths = ", ".join(twice["path"].head(3))
         raise UserError(
             f"{root}: {len(twice)} clips share an id with another ({paths}); rename or remove them"
         )
     labels = tuple(clips["label"].drop_nulls().unique().sort())
-    return Manifest(dataset=reader.name, labels=labels, clips=clips)
+    return Manifest(
+        dataset=reader.name, labels=labels, clips=clips, root=rows.root or root, problems=rows.problems
+    )
+
+
+def choose_reader(root: Path, dataset: str) -> Reader:
+    """The reader of this name, or for AUTO the first that fits. Raises UserError where there is none."""
+    if dataset != AUTO:
+        named = next((reader for reader in READERS if reader.name == dataset), None)
+        if named is None:
+            known = ", ".join(reader.name for reader in READERS)
+            raise UserError(f"--dataset {dataset}: unknown; it is one of {AUTO}, {known}")
+        if root.is_file() and named not in (tables.READER, lists.READER):
+            raise UserError(f"{root} is a file; give the folder that holds the clips")
+        return named
+    fitting = next((reader for reader in READERS if reader.fits(root)), None)
+    if fitting is None:
+        raise UserError(
+            f"{root} is a file; give the folder that holds the clips, a .csv or .parquet table, "
+            "or a list of frame folders"
+        )
+    return fitting
+
+
+def _whole(rows: Rows) -> pl.DataFrame:
+    """The rows with all columns of MANIFEST_SCHEMA, in order of their ids."""
+    columns = [
+        pl.col(name).cast(kind) if name in rows.table.columns else pl.lit(None, kind).alias(name)
+        for name, kind in MANIFEST_SCHEMA.items()
+    ]
+    table = rows.table.select(columns)
+    return table if table["clip_id"].is_sorted() else table.sort("clip_id")

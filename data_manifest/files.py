@@ -1,8 +1,11 @@
 """Which files and folders below a dataset's root are clips."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
+
+import polars as pl
 
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO
@@ -16,39 +19,51 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundClip:
-    """A clip on disk: its path relative to the dataset's root, VIDEO or FRAME_FOLDER, a video's size in bytes
-    (None where it cannot be asked)."""
-
-    path: PurePosixPath
-    kind: str
-    bytes: int | None = None
+# A clip on disk: its path relative to the dataset's root, VIDEO or FRAME_FOLDER, a video's size in bytes (null where
+# it cannot be asked), and whether it is a folder without an image.
+FOUND_SCHEMA = pl.Schema({"path": pl.String, "kind": pl.String, "bytes": pl.Int64, "empty": pl.Boolean})
 
 
-def find_clips(root: Path) -> list[FoundClip]:
-    """Walk `root` in sorted order; a folder that holds images is one clip, any other video file is one.
+def find_clips(root: Path) -> pl.DataFrame:
+    """Walk `root` in sorted order (FOUND_SCHEMA); a folder that holds images is one clip, any video file is one.
 
-    Hidden files and folders are passed over; links to folders are not followed, so a loop cannot trap it.
+    A folder that holds nothing is an empty clip, if other folders are clips and it lies as deep as one of them.
     Raises UserError where a folder cannot be read or a name is not UTF-8.
     """
-    clips = []
+    rows = list(_walk(root))
+    depths = {path.count("/") for path, kind, _, empty in rows if kind == FRAME_FOLDER and not empty}
+    kept = [row for row in rows if not row[3] or row[0].count("/") in depths]
+    return pl.DataFrame(kept, schema=FOUND_SCHEMA, orient="row")
+
+
+def first_videos(root: Path, count: int) -> list[str]:
+    """The videos among the first `count` clips below a folder, to recognise a dataset by their names.
+
+    It does not look on for more, since the tree may be millions of images. Raises as `find_clips`.
+    """
+    if not root.is_dir():
+        return []
+    return [path for path, kind, _, _ in islice(_walk(root, sizes=False), count) if kind == VIDEO]
+
+
+def _walk(root: Path, sizes: bool = True) -> Iterator[tuple[str, str, int | None, bool]]:
+    """Rows of FOUND_SCHEMA. Hidden files and folders are passed over; links to folders are not followed, so a loop
+    cannot trap it."""
     for folder, subfolders, files in os.walk(root, onerror=_raise):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         visible = sorted(name for name in files if not name.startswith("."))
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in visible) and here.parts:
-            clips.append(FoundClip(path=here, kind=FRAME_FOLDER))
+        images = any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in visible)
+        if here.parts and (images or not (visible or subfolders)):
+            yield str(here), FRAME_FOLDER, None, not images
         for name in (here.name, *visible):
-            _check_name(here / name)
-        videos = (name for name in visible if Path(name).suffix.lower() in VIDEO_SUFFIXES)
-        clips += [
-            FoundClip(path=here / name, kind=VIDEO, bytes=_size(Path(folder) / name)) for name in videos
-        ]
-    return clips
+            check_name(here / name)
+        for name in visible:
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                yield str(here / name), VIDEO, _size(Path(folder) / name) if sizes else None, False
 
 
-def _check_name(path: PurePosixPath) -> None:
+def check_name(path: PurePosixPath) -> None:
     """Tables and JSON hold text. Raises UserError for a name that is none."""
     try:
         str(path).encode()

@@ -3,36 +3,48 @@
 Clips directly in the root have no label: they can be extracted, not trained on.
 """
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from data_manifest.files import FoundClip
+import polars as pl
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+from data_manifest.files import find_clips
+from data_manifest.folds import PARTS
+from data_manifest.labels import merge_spellings
+from data_manifest.readers import Options, Reader, Rows, problem
 
 
-def rows(clips: Sequence[FoundClip]) -> list[dict]:
-    """One manifest row for every clip; split folders are recognised when all top folders are such names."""
-    has_splits = all(len(clip.path.parts) > 2 and clip.path.parts[0].lower() in SPLITS for clip in clips)
-    return [_row(clip, has_splits) for clip in clips]
+def read(root: Path, _: Options) -> Rows:
+    """One row for every clip; split folders are recognised when all top folders are such names."""
+    parts = pl.col("path").str.split("/").list
+    found = find_clips(root).with_columns(
+        clip_id="path",
+        _depth=parts.len(),
+        _top=parts.get(0).str.to_lowercase(),
+        _second=parts.get(1, null_on_oob=True),
+    )
+    is_split = (pl.col("_depth") > 2) & pl.col("_top").is_in(list(PARTS))
+    if len(found) and found.select(is_split.all()).item():
+        label, split = pl.col("_second"), pl.col("_top").replace_strict(PARTS, default=None)
+    else:
+        label = pl.when(pl.col("_depth") > 1).then(parts.get(0))
+        split = pl.lit(None, pl.String)
+    rows, merged = merge_spellings(found.with_columns(label=label, split=split))
+    empty = problem("empty", "frame folders hold no image", rows.filter("empty")["path"])
+    return Rows(table=rows, problems=(*merged, *empty))
 
 
-def _row(clip: FoundClip, has_splits: bool) -> dict:
-    folders = clip.path.parts[:-1]
-    split = SPLITS[folders[0].lower()] if has_splits else None
-    labels = folders[1:] if has_splits else folders
-    return {
-        "clip_id": str(clip.path),
-        "path": str(clip.path),
-        "kind": clip.kind,
-        "bytes": clip.bytes,
-        "label": labels[0] if labels else None,
-        "split": split,
-    }
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted; none where it is not there."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+READER = Reader(
+    name="folders",
+    title="any tree with a folder per label",
+    fits=lambda root: root.is_dir(),
+    read=read,
+    expects=("<label>/**/clip, or {train,val,test}/<label>/**/clip: videos, GIFs or folders of images",),
+    protocol="its split folders, if it has them",
+)

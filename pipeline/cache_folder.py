@@ -19,7 +19,7 @@ from schemas import cache as layout
 from schemas.cache import CacheInfo
 from schemas.errors import UserError
 from schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
-from schemas.manifest import MANIFEST_SCHEMA
+from schemas.manifest import MANIFEST_SCHEMA, with_added_columns
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
@@ -58,7 +58,8 @@ def read_plan(cache: Path) -> tuple[CacheInfo, Manifest]:
     info = layout.read_cache_info(cache)
     path = cache / layout.MANIFEST_FILE
     try:
-        clips = pl.read_parquet(path, glob=False).select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
+        clips = with_added_columns(pl.read_parquet(path, glob=False))
+        clips = clips.select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"{path} is missing or damaged ({type(error).__name__}); run `extract` again"

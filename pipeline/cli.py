@@ -52,6 +52,32 @@ def means_options(command: Callable) -> Callable:
     return gathered
 
 
+class DatasetType(click.ParamType):
+    """The name of a dataset's reader; the registry is only loaded to check one that was given."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from data_manifest.datasets import AUTO, READERS
+
+        names = (AUTO, *(reader.name for reader in READERS))
+        if value not in names:
+            self.fail(f"{value!r} is not one of {', '.join(names)}", param, ctx)
+        return value
+
+
+DATASET_OPTION = click.option(
+    "--dataset",
+    type=DatasetType(),
+    default="auto",
+    show_default=True,
+    help="Which dataset it is; `pipeline datasets` lists them.",
+)
+COMPOUND_OPTION = click.option(
+    "--compound", is_flag=True, help="Keep clips with several emotions, as classes of their own (MAFW)."
+)
+
+
 class SliceType(click.ParamType):
     """I/N as two numbers."""
 
@@ -107,7 +133,38 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 
 
 @main.command()
+@JSON_OPTION
+def datasets(as_json: bool) -> None:
+    """List the datasets that are known: what lies where, classes, counts, licence, citation."""
+    import json
+
+    from rich.console import Console
+
+    from pipeline.datasets_text import known_datasets, print_datasets
+
+    if as_json:
+        click.echo(json.dumps(known_datasets(), indent=2, ensure_ascii=False))
+    else:
+        print_datasets(Console())
+
+
+@main.command()
 @click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Parquet file to write.")
+@DATASET_OPTION
+@COMPOUND_OPTION
+@JSON_OPTION
+def manifest(source: Path, out: Path, dataset: str, compound: bool, as_json: bool) -> None:
+    """Write the table of SOURCE's clips to a file, without decoding any, and print its counts and problems."""
+    from pipeline import session
+
+    session.write_manifest(source, out, dataset, compound, as_json)
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@DATASET_OPTION
+@COMPOUND_OPTION
 @click.option("--out", "cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]")
 @click.option("--frames", type=int, default=32, show_default=True, help="Most frames kept of a clip.")
@@ -144,6 +201,8 @@ def models(models_folder: Path | None, as_json: bool) -> None:
 @resumable
 def extract(
     source: Path,
+    dataset: str,
+    compound: bool,
     cache: Path,
     workers: int | None,
     part: tuple[int, int] | None,
@@ -156,8 +215,9 @@ def extract(
 ) -> None:
     """Extract every clip below SOURCE into a landmark cache.
 
-    SOURCE is CREMA-D's folder of videos, or any tree with a folder per label: videos, GIFs or folders of
-    images. Run it again to go on after an interruption; what is done is kept.
+    SOURCE is the folder of a dataset that `pipeline datasets` lists, any tree with a folder per label (videos,
+    GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an
+    interruption; what is done is kept.
     """
     from pipeline import session
     from pipeline.config import ExtractConfig
@@ -167,13 +227,14 @@ def extract(
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
     config = ExtractConfig(**settings)
+    clips = session.Source(path=source, dataset=dataset, compound=compound)
     chosen = session.Means(**means)
     if address:
-        outcome = session.extract_on_cluster(source, cache, config, chosen, address)
+        outcome = session.extract_on_cluster(clips, cache, config, chosen, address)
     else:
         share = Slice(number=part[0], count=part[1]) if part else None
         outcome = session.extract_here(
-            source, cache, config, chosen, workers or available_cores(), share, retry
+            clips, cache, config, chosen, workers or available_cores(), share, retry
         )
     if not session.show(outcome, cache, as_json) and strict:
         raise SystemExit(3)

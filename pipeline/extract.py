@@ -85,9 +85,7 @@ def extract(
             on_clip(clip)
 
         if to_do:
-            results = workers.extract_clips(
-                _tasks(to_do, source), config, models, min(worker_count, extracted), limits, reuse
-            )
+            results = _results(to_do, source, config, models, worker_count, limits, reuse)
             with closing(results):  # which ends the workers, whatever happens
                 write_as_finished(cache, to_do, results, info.settings_hash, count)
         clips = finalize(cache, manifest, planned) if part is None else None
@@ -124,7 +122,7 @@ def extract_shard(
         raise UserError(f"{cache} has no shard {index}: it has {len(planned)}")
     to_do = list(plan.shards_to_do(cache, [planned[index]], info.settings_hash))
     if to_do:
-        results = workers.extract_clips(_tasks(to_do, source), config, models, 1, limits, reuse)
+        results = _results(to_do, source, config, models, 1, limits, reuse)
         with closing(results):
             write_as_finished(cache, to_do, results, info.settings_hash)
 
@@ -189,10 +187,34 @@ def write_as_finished(
             del collected[index]
 
 
+def _results(
+    to_do: Sequence[plan.Shard],
+    source: Path,
+    config: ExtractConfig,
+    models: ModelPaths,
+    worker_count: int,
+    limits: workers.Limits,
+    reuse: Reuse | None,
+) -> Iterator[tuple[workers.Key, ExtractedClip]]:
+    """Every clip of these shards: those that are not on disk at once, the others as the workers finish them."""
+    for shard in to_do:
+        for place in shard.missing:
+            reason = f"listed but not on disk: {shard.paths[place]}"
+            yield (shard.index, place), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
+    there = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
+    if there:
+        tasks = _tasks(to_do, source)
+        count = min(worker_count, there)
+        with closing(workers.extract_clips(tasks, config, models, count, limits, reuse)) as extracted:
+            yield from extracted
+
+
 def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
     for shard in to_do:
+        missing = set(shard.missing)
         for place, path in enumerate(shard.paths):
-            yield (shard.index, place), source / path
+            if place not in missing:
+                yield (shard.index, place), source / path
 
 
 def _shards_to_do(cache: Path, mine: list[plan.Shard], settings: str, retry: bool) -> list[plan.Shard]:

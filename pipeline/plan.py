@@ -9,30 +9,42 @@ from pathlib import Path
 import polars as pl
 
 from schemas.cache import COMMIT_FILE
+from schemas.manifest import MISSING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A fixed run of clips in manifest order: ids, paths, sizes in bytes (None for folders), of the same length."""
+    """A fixed run of clips in manifest order: ids, paths, sizes in bytes (None for folders), of the same length.
+
+    missing: the places of those that were not on disk when the manifest was read.
+    """
 
     index: int
     clip_ids: list[str]
     paths: list[str]
     sizes: list[int | None]
+    missing: tuple[int, ...] = ()
 
     @property
     def clip_list_hash(self) -> str:
-        """sha256 of all three: a commit holds only for the clips that it was made of."""
-        return hashlib.sha256(json.dumps([self.clip_ids, self.paths, self.sizes]).encode()).hexdigest()
+        """sha256 of all of it: a commit holds only for the clips that it was made of."""
+        content = [self.clip_ids, self.paths, self.sizes]
+        if self.missing:  # without any, the hash is the one that it was before there were such clips
+            content.append(self.missing)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
     """Cut a manifest table into shards of `shard_clips`; the last may hold fewer."""
     return [
         Shard(
-            index=index, **dict(zip(("clip_ids", "paths", "sizes"), (c.to_list() for c in part), strict=True))
+            index=index,
+            clip_ids=part["clip_id"].to_list(),
+            paths=part["path"].to_list(),
+            sizes=part["bytes"].to_list(),
+            missing=tuple((part["kind"] == MISSING).arg_true().to_list()),
         )
-        for index, part in enumerate(clips.select("clip_id", "path", "bytes").iter_slices(shard_clips))
+        for index, part in enumerate(clips.iter_slices(shard_clips))
     ]
 
 

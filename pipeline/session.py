@@ -7,14 +7,45 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from data_manifest.datasets import read_manifest
+from data_manifest.counts import count
+from data_manifest.datasets import AUTO, Manifest, read_manifest
+from data_manifest.readers import Options
 from pipeline import cache_folder, cluster, extract, plan, report
 from pipeline.config import ExtractConfig
+from pipeline.datasets_text import print_counts
 from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
 from pipeline.reuse import Reuse, open_reuse
 from pipeline.workers import Limits
 from schemas.cache import OK, read_cache_info
+from schemas.commands import printable
+from schemas.errors import UserError
+from schemas.files import atomic_file
+from schemas.manifest import MISSING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is extracted. path: a folder, a table or a list; dataset: a reader's name; compound: see `Options`."""
+
+    path: Path
+    dataset: str = AUTO
+    compound: bool = False
+
+    def read(self) -> Manifest:
+        """Its manifest; what is wrong with its files is said on stderr. Raises UserError.
+
+        A dataset of which nothing at all is on disk is a wrong folder, not one whose every clip is missing.
+        """
+        manifest = read_manifest(self.path, self.dataset, Options(compound=self.compound))
+        for problem in manifest.problems:
+            click.echo(printable(f"{manifest.dataset}: {problem.line}"), err=True)
+        if (manifest.clips["kind"] == MISSING).all():
+            raise UserError(
+                f"{self.path}: none of the {len(manifest.clips)} clips that its lists name is on disk; "
+                f"the first would be {manifest.root / manifest.clips['path'][0]}"
+            )
+        return manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +78,7 @@ class Means:
 
 
 def extract_here(
-    source: Path,
+    source: Source,
     cache: Path,
     config: ExtractConfig,
     means: Means,
@@ -56,12 +87,12 @@ def extract_here(
     retry: bool,
 ) -> extract.Outcome:
     """Extract a dataset, or one slice of it, with worker processes of this machine. Raises UserError."""
-    manifest = read_manifest(source)
+    manifest = source.read()
     models, reuse = means.open(extract.landmark_hash(config))
     with clip_progress() as (on_start, on_clip):
         return extract.extract(
             manifest,
-            source,
+            manifest.root,
             cache,
             config,
             models,
@@ -76,10 +107,10 @@ def extract_here(
 
 
 def extract_on_cluster(
-    source: Path, cache: Path, config: ExtractConfig, means: Means, address: str
+    source: Source, cache: Path, config: ExtractConfig, means: Means, address: str
 ) -> extract.Outcome:
     """Extract a dataset on the Dask cluster at an address. Raises UserError."""
-    manifest = read_manifest(source)
+    manifest = source.read()
     with extract.begun(manifest, cache, config) as (info, planned):
         to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
         shards = [(shard.index, len(shard.clip_ids)) for shard in to_do]
@@ -88,7 +119,7 @@ def extract_on_cluster(
             with clip_progress() as (on_start, on_clip):
                 on_start(sum(clips for _, clips in shards))
                 cluster.run_on_cluster(
-                    address, cache, source, shards, options, lambda clips: on_clip(clips, 0)
+                    address, cache, manifest.root, shards, options, lambda clips: on_clip(clips, 0)
                 )
         clips = cache_folder.finalize(cache, manifest, planned)
     return extract.Outcome(clips=clips, extracted=sum(clips for _, clips in shards), reused=None)
@@ -98,6 +129,23 @@ def extract_shard(cache: Path, source: Path, index: int, means: Means) -> None:
     """Extract one shard of a cache that was begun elsewhere. Raises UserError."""
     models, reuse = means.open(read_cache_info(cache).landmark_hash)
     extract.extract_shard(cache, source, index, models, means.limits, reuse)
+
+
+def write_manifest(source: Path, out: Path, dataset: str, compound: bool, as_json: bool) -> None:
+    """Write a dataset's manifest to a Parquet file and print its counts. Raises UserError."""
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file in it")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: no such folder: {out.parent}")
+    manifest = read_manifest(source, dataset, Options(compound=compound))
+    with atomic_file(out) as file:
+        manifest.clips.write_parquet(file)
+    counts = count(manifest)
+    if as_json:
+        click.echo(json.dumps({"manifest": str(out), **counts}, indent=2, ensure_ascii=False))
+    else:
+        print_counts(counts, manifest.problems, Console())
+        click.echo(f"{len(manifest.clips)} clips in {out}")
 
 
 def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:

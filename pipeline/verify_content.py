@@ -24,7 +24,7 @@ from schemas.cache import (
     faces_schema,
 )
 from schemas.keypoints import DLIB18
-from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA, VIDEO
+from schemas.manifest import ADDED_COLUMNS, KINDS, MANIFEST_SCHEMA, with_added_columns
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
 SHA256 = "[0-9a-f]{64}"
@@ -265,7 +265,7 @@ def check_manifest(
     manifest, clips = _read_table(path, MANIFEST_SCHEMA), pl.read_parquet(clips_path, glob=False)
     shared = [name for name in MANIFEST_SCHEMA.names() if name in clips.columns]
     _require(manifest.select(shared).equals(clips.select(shared)), "it does not say what clips.parquet says")
-    _each(manifest, pl.col("kind").is_in([VIDEO, FRAME_FOLDER]), "its kind is unknown")
+    _each(manifest, pl.col("kind").is_in(KINDS), "its kind is unknown")
     for shard in plan_shards(manifest, info.settings["shard_clips"]):
         commit = commits.get(shard.index)
         if commit is not None:
@@ -278,8 +278,10 @@ def _is_inside(path: str) -> bool:
 
 
 def _read_table(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A Parquet table that has a schema's columns; it may have more."""
+    """A Parquet table that has a schema's columns; it may have more, and may lack those of later versions."""
     table = pl.read_parquet(path, glob=False)
+    if any(name in schema for name in ADDED_COLUMNS):
+        table = with_added_columns(table)
     wrong = [name for name, kind in schema.items() if table.schema.get(name) != kind]
     _require(not wrong, f"its columns {', '.join(wrong)} are missing or of another type")
     return table

@@ -20,6 +20,7 @@ import polars as pl
 
 from schemas.errors import UserError
 from schemas.files import temporary_name
+from schemas.manifest import with_added_columns
 
 FORMAT_VERSION = 1
 
@@ -71,6 +72,9 @@ CLIPS_SCHEMA = pl.Schema(
         "fold": pl.Int32,
         "subject": pl.String,
         "scene": pl.String,
+        "intensity": pl.String,
+        "test_folds": pl.List(pl.Int32),
+        "train_folds": pl.List(pl.Int32),
         **{name: kind for name, kind in RESULTS_SCHEMA.items() if name != "clip_id"},
     }
 )
@@ -198,7 +202,7 @@ def read_cache_info(cache: Path) -> CacheInfo:
 
 
 def read_clips(cache: Path) -> pl.DataFrame:
-    """Read the clips table (CLIPS_SCHEMA).
+    """Read the clips table (CLIPS_SCHEMA); columns that an earlier version did not write are null.
 
     Raises UserError where it is missing (an unfinished extraction) or does not have the columns.
     """
@@ -206,7 +210,7 @@ def read_clips(cache: Path) -> pl.DataFrame:
     if not path.exists():
         raise UserError(f"{cache} is not finished: it has no {CLIPS_FILE}; run its `pipeline extract` again")
     try:
-        clips = pl.read_parquet(path, glob=False)
+        clips = with_added_columns(pl.read_parquet(path, glob=False))
     except pl.exceptions.PolarsError as error:
         raise UserError(
             f"{path} is damaged ({str(error).splitlines()[0]}); run `pipeline extract` again"

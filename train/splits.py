@@ -1,6 +1,6 @@
 """Which clips are trained on and which are judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import UserError
+from schemas.manifest import fold_numbers, is_tested, is_trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
         split = _by_fold(clips, fold)
     elif clips["split"].is_not_null().any():
         split = _by_official_split(clips)
-    elif clips["fold"].is_not_null().any():
-        raise UserError(f"the cache has folds {_listed(clips['fold'])}: choose one with --fold")
+    elif fold_numbers(clips):
+        raise UserError(f"the cache has folds {_listed(fold_numbers(clips))}: choose one with --fold")
     elif holdout > 0:
         split = _by_holdout(clips, holdout, seed)
     else:
@@ -76,16 +77,12 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     return split
 
 
-def fold_numbers(clips: pl.DataFrame) -> list[int]:
-    """The dataset's own folds."""
-    return clips["fold"].drop_nulls().unique().sort().to_list()
-
-
 def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
-    if fold not in clips["fold"]:
-        raise UserError(f"--fold {fold}: the cache has {_listed(clips['fold']) or 'no folds'}")
-    test = pl.col("fold") == fold
-    return Split(train=clips.filter(~test), test=clips.filter(test), description=f"fold {fold}")
+    numbers = fold_numbers(clips)
+    if fold not in numbers:
+        raise UserError(f"--fold {fold}: the cache has {_listed(numbers) or 'no folds'}")
+    train, test = clips.filter(is_trained(fold)), clips.filter(is_tested(fold))
+    return Split(train=train, test=test, description=f"fold {fold}")
 
 
 def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
@@ -136,5 +133,5 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
 
 
-def _listed(values: pl.Series) -> str:
-    return ", ".join(map(str, values.drop_nulls().unique().sort()))
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows = parser.parse_args().rows
     ids = pl.Series("clip_id", range(rows)).cast(pl.String).str.zfill(9)
-    clips = pl.DataFrame({"clip_id": ids, "path": "scene/label/" + ids + ".mp4", "bytes": 250_000})
+    clips = pl.DataFrame(
+        {"clip_id": ids, "path": "scene/label/" + ids + ".mp4", "kind": "video", "bytes": 250_000}
+    )
     with TemporaryDirectory() as folder:
         cache = Path(folder)
         (cache / "commits").mkdir()

@@ -19,8 +19,8 @@ def test_crema_d_names_give_label_and_subject(tmp_path):
     assert manifest.dataset == "crema-d"
     assert manifest.clips.schema == MANIFEST_SCHEMA
     assert manifest.clips.select("clip_id", "path", "label", "subject").rows() == [
-        ("1001_DFA_ANG_XX", "VideoFlash/1001_DFA_ANG_XX.flv", "ANG", "1001"),
-        ("1091_IEO_SAD_HI", "VideoFlash/1091_IEO_SAD_HI.flv", "SAD", "1091"),
+        ("1001_DFA_ANG_XX", "VideoFlash/1001_DFA_ANG_XX.flv", "anger", "1001"),
+        ("1091_IEO_SAD_HI", "VideoFlash/1091_IEO_SAD_HI.flv", "sadness", "1091"),
     ]
 
 
@@ -77,8 +77,8 @@ def test_a_stray_video_among_crema_d_has_no_label_and_takes_none_away(tmp_path):
     manifest = read_manifest(tmp_path)
     assert manifest.dataset == "crema-d"
     assert dict(manifest.clips.select("clip_id", "label").rows()) == {
-        "1001_DFA_ANG_XX": "ANG",
-        "1002_DFA_SAD_XX": "SAD",
+        "1001_DFA_ANG_XX": "anger",
+        "1002_DFA_SAD_XX": "sadness",
         "holiday.mp4": None,
     }
 

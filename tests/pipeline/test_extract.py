@@ -21,7 +21,7 @@ def contents(folder):
 def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
     clips = layout.read_clips(sample_cache)
     assert clips.schema == layout.CLIPS_SCHEMA
-    assert clips["label"].to_list() == ["ANG", "DIS", "FEA", "HAP", "NEU", "SAD"]
+    assert clips["label"].to_list() == ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
     assert clips["status"].to_list() == ["ok"] * 6
     assert clips["frames"].to_list() == clips["frames_with_face"].to_list() == [32] * 6
     assert clips["subject"].unique().to_list() == ["1001"]

@@ -3,7 +3,7 @@ import pytest
 
 from schemas.cache import CLIPS_SCHEMA
 from schemas.errors import UserError
-from train.splits import SplitChoice, choose_split
+from train.splits import SplitChoice, choose_split, fold_numbers
 
 
 def table(**columns):
@@ -31,6 +31,26 @@ def test_a_fold_is_tested_and_the_others_are_trained_on():
         choose_split(clips, SplitChoice(), 0)
     with pytest.raises(UserError, match="--fold 5: the cache has 1, 2, 3"):
         choose_split(clips, SplitChoice(fold=5), 0)
+
+
+def test_folds_that_are_no_partition_are_taken_from_their_lists():
+    clips = table(
+        label=["a", "b"] * 3,
+        fold=[1, 2, None, None, 3, None],
+        test_folds=[None, None, [1, 2], [], None, None],
+        train_folds=[None, None, [3], [1, 3], None, None],
+    )
+    assert fold_numbers(clips) == [1, 2, 3]
+    assert ids(choose_split(clips, SplitChoice(fold=1), 0)) == (["c01", "c03", "c04"], ["c00", "c02"])
+    assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c04"], ["c01", "c02"])
+    assert ids(choose_split(clips, SplitChoice(fold=3), 0)) == (["c00", "c01", "c02", "c03"], ["c04"])
+
+
+def test_folds_that_only_lists_name_are_offered():
+    clips = table(label=["a", "b"], test_folds=[[4], [7]], train_folds=[[7], [4]])
+    with pytest.raises(UserError, match="the cache has folds 4, 7: choose one with --fold"):
+        choose_split(clips, SplitChoice(), 0)
+    assert ids(choose_split(clips, SplitChoice(fold=7), 0)) == (["c00"], ["c01"])
 
 
 def test_holdout_keeps_whole_subjects_apart_and_the_seed_decides_which():

@@ -1,0 +1,63 @@
+"""AFEW: videos in a folder per expression, in a folder per split; the test part has never been given out."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+from data_manifest import folders
+from data_manifest.files import find_clips
+from data_manifest.folds import PARTS
+from data_manifest.labels import SEVEN, read_labels
+from data_manifest.readers import Options, Reader, Rows, problem
+from schemas.errors import UserError
+
+SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)
+LABELS = {
+    "Angry": "anger",
+    "Disgust": "disgust",
+    "Fear": "fear",
+    "Happy": "happiness",
+    "Neutral": "neutral",
+    "Sad": "sadness",
+    "Surprise": "surprise",
+}
+
+
+def fits(root: Path) -> bool:
+    """Whether there are a training and a validation folder that both have exactly AFEW's seven folders."""
+    splits = {name.lower()[:3]: root / name for name in folders.subfolders(root) if SPLIT.fullmatch(name)}
+    return all(
+        part in splits and set(LABELS) == set(folders.subfolders(splits[part])) for part in ("tra", "val")
+    )
+
+
+def read(root: Path, _: Options) -> Rows:
+    """All clips in the split folders. Raises UserError where there are none."""
+    top = pl.col("path").str.split("/").list
+    found = find_clips(root).with_columns(
+        split=top.get(0).str.to_lowercase().str.replace(r"_afew$", "").replace_strict(PARTS, default=None),
+        label=pl.when(top.len() > 2).then(top.get(1, null_on_oob=True)),
+        clip_id="path",
+    )
+    rows, strays = found.filter(pl.col("split").is_not_null()), found.filter(pl.col("split").is_null())
+    if rows.is_empty():
+        raise UserError(f"{root}: no videos in Train/<Emotion>/ and Val/<Emotion>/; unpack AFEW there")
+    rows, strange = read_labels(rows, SEVEN, LABELS)
+    extra = problem("extra", "clips are in no split folder; they are left out", strays["path"])
+    empty = problem("empty", "frame folders hold no image", rows.filter("empty")["path"])
+    return Rows(table=rows, problems=(*strange, *extra, *empty))
+
+
+READER = Reader(
+    name="afew",
+    title="AFEW, Acted Facial Expressions in the Wild",
+    fits=fits,
+    read=read,
+    expects=("{Train,Val}/<Emotion>/*.avi (or Train_AFEW, Val_AFEW)",),
+    protocol="trained on Train, judged on Val",
+    classes=SEVEN,
+    counts="773 train, 383 val (the 653 of the test part are not public)",
+    licence="AFEW's licence agreement (academic use), by e-mail from its authors",
+    cite="Dhall, Goecke, Lucey, Gedeon 2012, Collecting large, richly annotated …, IEEE MultiMedia",
+)

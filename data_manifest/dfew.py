@@ -1,0 +1,93 @@
+"""DFEW: five folds as CSV lists of numbered clips; the clips as folders of face crops, or as the original videos."""
+
+from pathlib import Path
+
+import polars as pl
+
+from data_manifest import disk
+from data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from data_manifest.labels import SEVEN, read_labels
+from data_manifest.readers import Options, Reader, Rows
+from data_manifest.text_lists import read_lines
+from schemas.errors import UserError
+from schemas.manifest import VIDEO
+
+FOLDS = range(1, 6)
+LISTS = "EmoLabel_DataSplit"
+PARTS = {TRAIN: "train(single-labeled)", TEST: "test(single-labeled)"}
+FORM = r'^"?(?P<name>\d{1,9})(?:\.\w+)?"?\s*,\s*"?(?P<label>[^,"]+?)"?$'
+LABELS = {
+    "1": "happiness",
+    "2": "sadness",
+    "3": "neutral",
+    "4": "anger",
+    "5": "surprise",
+    "6": "disgust",
+    "7": "fear",
+}
+
+# Where the clips may be, the first that exists is taken: all frames, videos, 16 frames of each clip.
+FRAME_FOLDERS = ("Clip/clip_224x224", "Clip/jpg_256")
+VIDEO_FOLDERS = ("Clip/original", "Clip/clip_224x224_avi")
+PLACES = (*FRAME_FOLDERS, *VIDEO_FOLDERS, "Clip/clip_224x224_16f")
+
+
+def fits(root: Path) -> bool:
+    return (root / LISTS).is_dir()
+
+
+def read(root: Path, _: Options) -> Rows:
+    """All clips that a fold names. Raises UserError where lists are missing, malformed or contradict each other."""
+    folds = [number for number in FOLDS if any(_list(root, part, number).exists() for part in PARTS)]
+    if not folds:
+        raise UserError(
+            f"{root / LISTS}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there"
+        )
+    entries = pl.concat(_entries(root, part, number) for number in folds for part in PARTS)
+    rows, problems = one_row_a_clip(entries)
+    rows, strange = read_labels(rows, SEVEN, LABELS)
+    rows, unlocated = disk.locate(_with_paths(rows, root), root)
+    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
+
+
+def _list(root: Path, part: str, fold: int) -> Path:
+    return root / LISTS / PARTS[part] / f"set_{fold}.csv"
+
+
+def _entries(root: Path, part: str, fold: int) -> pl.DataFrame:
+    """One list: clip_id (five digits), label as written, part, fold, file, line."""
+    lines = read_lines(_list(root, part, fold), FORM, "00001,3", header="video_name,label")
+    names = pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5)
+    return lines.with_columns(clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop("name")
+
+
+def _with_paths(rows: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """Add `path`: frame folders are named as the clip, videos are looked for by their number."""
+    place = disk.first_existing(root, PLACES) or FRAME_FOLDERS[0]
+    expected = pl.format("{}/{}", pl.lit(place), "clip_id")
+    if place not in VIDEO_FOLDERS:
+        return rows.with_columns(path=expected)
+    stem = pl.col("path").str.extract(r"([0-9]+)\.[^./]+$", 1)
+    # The archive of original videos unpacks into part folders, and numbers them without zeros.
+    videos = disk.list_tree(root, place, depth=2).filter(kind=VIDEO)
+    videos = videos.select("path", clip_id=stem.cast(pl.Int64).cast(pl.String).str.zfill(5))
+    videos = videos.unique("clip_id", keep="first", maintain_order=True)
+    found = rows.join(videos, on="clip_id", how="left", maintain_order="left")
+    return found.with_columns(path=pl.coalesce("path", expected))
+
+
+READER = Reader(
+    name="dfew",
+    title="DFEW, Dynamic Facial Expression in the Wild",
+    fits=fits,
+    read=read,
+    expects=(
+        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv",
+        "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
+    ),
+    protocol="five folds: train crossval --folds official, or --fold 1",
+    classes=SEVEN,
+    counts="16 372 clips; fold 1: 9356 train, 2341 test",
+    licence="DFEW's request form and its licence agreement (academic use), dfew-dataset.github.io",
+    cite="Jiang, Zong, Zheng, Tang, Xia, Lu, Liu 2020, DFEW, ACM Multimedia",
+)

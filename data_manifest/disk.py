@@ -1,0 +1,134 @@
+"""Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from data_manifest.files import FOUND_SCHEMA, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_name
+from data_manifest.readers import Problem, problem
+from schemas.errors import UserError
+from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+
+
+def locate(
+    rows: pl.DataFrame, root: Path, left_out: pl.Series | None = None
+) -> tuple[pl.DataFrame, list[Problem]]:
+    """Add `kind` and `bytes` to rows with a `path` below `root`, as the disk has them; kind MISSING where it has not.
+
+    Reports missing clips, empty frame folders, and the clips beside them that no row names, nor `left_out`, the
+    paths of those that a list names and that are not wanted.
+    Raises UserError where a folder cannot be read.
+    """
+    entries = list_parents(root, rows["path"])
+    located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
+    located = located.with_columns(pl.col("kind").fill_null(MISSING))
+    missing = located["path"].filter(located["kind"] == MISSING)
+    folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
+    empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
+    extra = _extras(entries, located)
+    if left_out is not None:
+        extra = extra.filter(~extra.is_in(left_out.implode()))
+    return located, [
+        *problem("missing", f"of {len(rows)} clips are listed but not on disk", missing),
+        *problem("empty", "frame folders hold no image", empty),
+        *problem("extra", "clips on disk are in no list; they are left out", extra),
+    ]
+
+
+def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
+    """What the parent folders of these paths hold (FOUND_SCHEMA): videos and folders, in order of their paths.
+
+    Every folder on the way is read once, from the top, so that those below a missing one cost nothing.
+    """
+    levels = [_parents(paths)]
+    while levels[-1].to_list() not in ([], [""]):
+        levels.append(_parents(levels[-1]))
+    wanted = pl.concat(levels).unique()
+    found: list[tuple[str, str, int | None, bool]] = []
+    reachable = [""] if len(wanted) else []
+    while reachable:
+        below = [entry for folder in reachable for entry in _scan(root, folder)]
+        found += below
+        folders = pl.Series([path for path, kind, _, _ in below if kind == FRAME_FOLDER], dtype=pl.String)
+        reachable = folders.filter(folders.is_in(wanted.implode())).to_list()
+    return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
+
+
+def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
+    """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep."""
+    found: list[tuple[str, str, int | None, bool]] = []
+    level = [folder]
+    for _ in range(depth):
+        below = [entry for path in level for entry in _scan(root, path)]
+        found += below
+        level = [path for path, kind, _, _ in below if kind == FRAME_FOLDER]
+    return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
+
+
+def holds_image(folder: Path) -> bool:
+    """Whether there is an image in a folder (or it cannot be read, which its own extraction will say)."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+    except OSError:
+        return True
+
+
+def first_existing(root: Path, names: Iterable[str]) -> str | None:
+    """The first of these folders that is there."""
+    return next((name for name in names if (root / name).is_dir()), None)
+
+
+def _parents(paths: pl.Series) -> pl.Series:
+    """The different folders that hold these paths; "" is the root."""
+    return paths.to_frame("path").select(pl.col("path").str.extract(r"^(.*)/", 1).fill_null("").unique())[
+        "path"
+    ]
+
+
+def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]]:
+    """The videos and folders in one folder; hidden ones and other files are passed over."""
+    try:
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    check_name(PurePosixPath(path))
+                    yield path, FRAME_FOLDER, None, False
+                elif _suffix(entry.name) in VIDEO_SUFFIXES:
+                    check_name(PurePosixPath(path))
+                    yield path, VIDEO, _size(entry), False
+    except FileNotFoundError:
+        return  # the root itself, or a folder that went away in between: its clips are missing
+    except OSError as error:
+        raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (many names; a Path each would take seconds)
+
+
+def _size(entry: os.DirEntry) -> int | None:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return None  # a broken link; the clip's own row will say so
+
+
+def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
+    """Videos, and folders beside listed frame folders, that are no clip of a list and hold none."""
+    if entries.is_empty():
+        return entries["path"]
+    beside = located.select(
+        parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null(""), kind="kind"
+    ).unique()
+    holders = pl.concat([beside["parent"], _parents(beside["parent"])]).unique()
+    others = entries.join(located, on="path", how="anti").with_columns(
+        parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")
+    )
+    others = others.join(beside, on=["parent", "kind"], how="semi")
+    return others.filter(~pl.col("path").is_in(holders.implode()))["path"]

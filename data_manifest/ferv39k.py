@@ -1,0 +1,76 @@
+"""FERV39k: one list each for training and test, whose lines name scene, expression and number of a frame folder."""
+
+from pathlib import Path
+
+import polars as pl
+
+from data_manifest import disk
+from data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from data_manifest.labels import SEVEN, read_labels
+from data_manifest.readers import Options, Reader, Rows
+from data_manifest.text_lists import read_lines
+from schemas.errors import UserError
+
+LISTS = ("4_setups/All_scenes", "All_scenes", "4_setups/4_setups/All_scenes")
+PLACES = ("2_ClipsforFaceCrop", "2_ClipsforFaceCrop/2_ClipsforFaceCrop")
+FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s+(?P<label>\S+)$"
+LABELS = {
+    "Angry": "anger",
+    "Disgust": "disgust",
+    "Fear": "fear",
+    "Happy": "happiness",
+    "Neutral": "neutral",
+    "Sad": "sadness",
+    "Surprise": "surprise",
+}
+
+
+def fits(root: Path) -> bool:
+    lists = disk.first_existing(root, LISTS)
+    return lists is not None and (root / lists / "train_All.csv").is_file()
+
+
+def read(root: Path, _: Options) -> Rows:
+    """All clips of all scenes. Raises UserError where a list is missing, malformed or contradicts the other."""
+    lists = disk.first_existing(root, LISTS)
+    if lists is None:
+        raise UserError(f"{root}: it has no folder {LISTS[0]} with train_All.csv and test_All.csv")
+    files = {part: root / lists / f"{part}_All.csv" for part in (TRAIN, TEST)}
+    entries = pl.concat(_entries(file, part) for part, file in files.items())
+    rows, problems = one_row_a_clip(entries)
+    rows, strange = read_labels(rows, SEVEN, LABELS)
+    rows, unlocated = disk.locate(
+        rows.with_columns(path=pl.format("{}/{}", pl.lit(_place(root)), "clip_id")), root
+    )
+    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
+
+
+def _entries(file: Path, part: str) -> pl.DataFrame:
+    """One list: clip_id (as `Action/Happy/0267`), scene, label as written, part, file, line."""
+    lines = read_lines(file, FORM, "Action/Happy/0267 Happy")
+    clip_id = pl.format("{}/{}/{}", "scene", "emotion", "number")
+    lines = lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(None, pl.Int32))
+    return lines.drop("emotion", "number")
+
+
+def _place(root: Path) -> str:
+    """Where the scenes' folders are: some unpackers put the archive's folder into one of the same name."""
+    nested = (root / PLACES[1]).is_dir()
+    return PLACES[1] if nested else PLACES[0]
+
+
+READER = Reader(
+    name="ferv39k",
+    title="FERV39k, 22 scenes",
+    fits=fits,
+    read=read,
+    expects=(
+        "4_setups/All_scenes/{train,test}_All.csv",
+        "2_ClipsforFaceCrop/<scene>/<emotion>/<number>/*.jpg (face crops: give --input face)",
+    ),
+    protocol="one split; figures by scene come with train evaluate",
+    classes=SEVEN,
+    counts="38 935 clips: 31 088 train, 7847 test",
+    licence="FERV39k's terms and conditions (non-commercial research), on its project page, password by e-mail",
+    cite="Wang, Sun, Huang, Liu, Gao, Zhang, Ge, Zhang 2022, FERV39k, CVPR",
+)

@@ -1,0 +1,77 @@
+"""RAVDESS: everything is in the file name, seven numbers of two digits, e.g. 01-01-06-01-02-01-12.mp4.
+
+Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01, silent.
+"""
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+from data_manifest.files import find_clips, first_videos
+from data_manifest.readers import Options, Reader, Rows, problem
+
+FORM = (
+    r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
+    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>\d\d)$"
+)
+NAME = re.compile(FORM)
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happiness",
+    "04": "sadness",
+    "05": "anger",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+CHANNELS = {"01": "speech", "02": "song"}
+INTENSITIES = {"01": "normal", "02": "strong"}
+FOOTAGE = ("channel", "emotion", "intensity", "statement", "repetition", "actor")
+LOOKED_AT = 100  # clips, to recognise the dataset
+
+
+def fits(root: Path) -> bool:
+    """Whether most of the first videos have a RAVDESS name."""
+    stems = [Path(path).stem for path in first_videos(root, LOOKED_AT)]
+    return 2 * sum(NAME.fullmatch(stem) is not None for stem in stems) > len(stems)
+
+
+def read(root: Path, _: Options) -> Rows:
+    """All footage once, with sound where there are both; a clip with another name has no label."""
+    stem = pl.col("path").str.extract(r"([^/]+?)(?:\.[^./]+)?$", 1)
+    found = find_clips(root).with_columns(stem=stem)
+    fields = found.with_columns(pl.col("stem").str.extract_groups(FORM).alias("fields")).unnest("fields")
+    named = pl.col("actor").is_not_null()
+    twins = named & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
+    silent = fields.filter(twins)["path"]
+    rows = fields.filter(~twins.fill_null(False)).with_columns(
+        clip_id=pl.when(named).then("stem").otherwise("path"),
+        label=_named("emotion", EMOTIONS),
+        subject="actor",
+        scene=_named("channel", CHANNELS),
+        intensity=_named("intensity", INTENSITIES),
+    )
+    text = "silent videos show the same footage as one with sound; they are left out"
+    return Rows(table=rows, problems=tuple(problem("left out", text, silent)))
+
+
+def _named(column: str, names: dict[str, str]) -> pl.Expr:
+    return pl.col(column).replace_strict(names, default=None, return_dtype=pl.String)
+
+
+READER = Reader(
+    name="ravdess",
+    title="RAVDESS, Ryerson Audio-Visual Database of Emotional Speech and Song",
+    fits=fits,
+    read=read,
+    expects=(
+        "Actor_<NN>/01-01-06-01-02-01-12.mp4, in any folders; modality 01 (with sound) or 02 (without)",
+    ),
+    protocol="no official split; 24 actors: train crossval --folds subject:6",
+    classes=tuple(EMOTIONS.values()),
+    counts="2452 videos with sound: 1440 of speech, 1012 of song",
+    licence="Creative Commons BY-NC-SA 4.0",
+    cite="Livingstone, Russo 2018, RAVDESS, PLoS ONE",
+)

@@ -1,0 +1,79 @@
+"""What a dataset's reader is, and what it hands over: a table of clips, and what was wrong with the files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+EXAMPLES = 3  # named in a problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something about the dataset's files that a user should know of; the clips are read all the same.
+
+    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "empty", "folds",
+    "compound", "left out"); count: of clips; text: a sentence that begins with that count; examples: a few of them.
+    """
+
+    kind: str
+    count: int
+    text: str
+    examples: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """The whole of it in one line."""
+        more = ", …" if self.count > len(self.examples) else ""
+        return f"{self.text} ({', '.join(self.examples)}{more})" if self.examples else self.text
+
+
+def problem(kind: str, text: str, examples: pl.Series) -> list[Problem]:
+    """One problem for all values of a series, none for an empty series. text: what follows the count."""
+    count = len(examples)
+    if not count:
+        return []
+    named = tuple(map(str, examples.head(EXAMPLES)))
+    return [Problem(kind=kind, count=count, text=f"{count} {text}", examples=named)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may ask of a reader. compound: keep clips with several emotions (MAFW), as `anger_disgust`."""
+
+    compound: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What a reader found: a table with some columns of MANIFEST_SCHEMA (clip_id, path and kind at least).
+
+    root: the folder that the paths are relative to; None: the one that was asked for.
+    """
+
+    table: pl.DataFrame
+    problems: tuple[Problem, ...] = ()
+    root: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How one dataset is read, and what `pipeline datasets` says of it.
+
+    fits: whether a folder or file looks like this dataset, from a few names.
+    read: its clips. Raises UserError, one line, where its files cannot be used.
+    expects: what lies where, a line each; classes: canonical names, none where the data decide;
+    counts: as published; licence: what its page or agreement is called; cite: authors, year, venue.
+    """
+
+    name: str
+    title: str
+    fits: Callable[[Path], bool]
+    read: Callable[[Path, Options], Rows]
+    expects: tuple[str, ...]
+    protocol: str
+    classes: tuple[str, ...] = ()
+    counts: str = ""
+    licence: str = ""
+    cite: str = ""

@@ -1,0 +1,38 @@
+import time
+
+import trees
+
+from data_manifest.datasets import read_manifest
+
+
+def test_split_folders_and_seven_expressions(root, video):
+    ids = trees.build_afew(root, [video])
+    manifest = read_manifest(root)
+    assert manifest.dataset == "afew" and not manifest.problems
+    assert manifest.clips["clip_id"].to_list() == sorted(ids)
+    assert manifest.clips.row(0, named=True)["label"] == "anger"
+    assert dict(manifest.clips["split"].value_counts().iter_rows()) == {"train": 7, "val": 7}
+
+
+def test_folders_named_with_the_dataset_and_clips_elsewhere(root, video):
+    trees.build_afew(root, [video])
+    for split in ("Train", "Val"):
+        (root / split).rename(root / f"{split}_AFEW")
+    trees.write_video(root / "demo" / "x.avi", video)
+    manifest = read_manifest(root)
+    assert manifest.dataset == "afew" and len(manifest.clips) == 14
+    assert [(p.kind, p.examples) for p in manifest.problems] == [("extra", ("demo/x.avi",))]
+
+
+def test_the_published_counts_come_out_of_the_whole_tree_in_seconds(root):
+    trees.build_afew(root, [], sizes=trees.AFEW_SIZES)
+    began = time.perf_counter()
+    clips = read_manifest(root).clips
+    assert time.perf_counter() - began < 5
+    assert dict(clips["split"].value_counts().iter_rows()) == {"train": 773, "val": 383}
+
+
+def test_a_tree_with_other_labels_is_no_afew(root, video):
+    trees.write_video(root / "Train/Happy/a.avi", video)
+    trees.write_video(root / "Val/Happy/b.avi", video)
+    assert read_manifest(root).dataset == "folders"

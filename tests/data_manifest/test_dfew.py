@@ -1,0 +1,158 @@
+import time
+
+import pytest
+import trees
+
+from data_manifest.datasets import read_manifest
+from data_manifest.labels import SEVEN
+from schemas.errors import UserError
+from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO, fold_numbers, is_tested, is_trained
+
+
+def lists(root, part, fold=1):
+    return root / "EmoLabel_DataSplit" / f"{part}(single-labeled)" / f"set_{fold}.csv"
+
+
+def problems(manifest):
+    return {problem.kind: problem for problem in manifest.problems}
+
+
+def test_frame_folders_with_five_folds(root, frames):
+    ids = trees.build_dfew(root, [frames], clips=35)
+    manifest = read_manifest(root)
+    assert manifest.dataset == "dfew" and manifest.labels == tuple(sorted(SEVEN)) and not manifest.problems
+    assert manifest.clips["clip_id"].to_list() == ids
+    first = manifest.clips.row(0, named=True)
+    assert (first["path"], first["kind"]) == ("Clip/clip_224x224/00001", FRAME_FOLDER)
+    assert (first["label"], first["fold"], first["test_folds"]) == ("happiness", 1, None)
+    assert [manifest.clips.filter(is_tested(fold)).height for fold in fold_numbers(manifest.clips)] == [7] * 5
+    assert manifest.clips.filter(is_trained(1)).height == 28
+
+
+def test_original_videos_are_found_by_their_number(root, video):
+    trees.build_dfew(root, [video], originals=True)
+    clips = read_manifest(root).clips
+    assert clips["path"][:2].to_list() == ["Clip/original/part_2/1.mp4", "Clip/original/part_1/2.mp4"]
+    assert set(clips["kind"]) == {VIDEO} and set(clips["bytes"]) == {3}
+
+
+def test_clips_that_are_missing_extra_or_empty_are_reported_and_stay(root, frames):
+    trees.build_dfew(root, [frames])
+    folder = root / "Clip" / "clip_224x224"
+    (folder / "00003").rename(folder / "00099")
+    for image in (folder / "00005").iterdir():
+        image.unlink()
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 14
+    kinds = dict(manifest.clips.select("clip_id", "kind").iter_rows())
+    assert kinds["00003"] == MISSING and kinds["00005"] == FRAME_FOLDER
+    found = problems(manifest)
+    assert {kind: problem.count for kind, problem in found.items()} == {"missing": 1, "extra": 1, "empty": 1}
+    assert found["missing"].line == "1 of 14 clips are listed but not on disk (Clip/clip_224x224/00003)"
+    assert found["extra"].examples == ("Clip/clip_224x224/00099",)
+    assert found["empty"].examples == ("Clip/clip_224x224/00005",)
+
+
+def test_the_published_counts_come_out_of_the_whole_annotation_in_seconds(root):
+    trees.build_dfew(root, [], tested=trees.DFEW_TESTED)
+    began = time.perf_counter()
+    manifest = read_manifest(root)
+    assert time.perf_counter() - began < 5
+    assert (
+        manifest.clips.filter(is_trained(1)).height,
+        manifest.clips.filter(is_tested(1)).height,
+    ) == trees.DFEW_FOLD_1
+    assert [problem.kind for problem in manifest.problems] == ["missing"]
+
+
+def test_words_any_case_and_unknown_numbers(root, frames):
+    ids = trees.build_dfew(root, [frames])
+    for fold in range(1, 6):
+        for part in ("train", "test"):
+            text = lists(root, part, fold).read_text()
+            for old, new in (("00001,1", "1,Happy"), ("00002,1", "00002,HAPPINESS"), ("00003,1", "00003,9")):
+                text = text.replace(old, new)
+            lists(root, part, fold).write_text(text)
+    manifest = read_manifest(root)
+    labels = dict(manifest.clips.select("clip_id", "label").iter_rows())
+    assert list(labels) == ids
+    assert (labels["00001"], labels["00002"], labels["00003"]) == ("happiness", "happiness", None)
+    found = problems(manifest)
+    assert found["labels"].text.endswith("HAPPINESS → happiness, Happy → happiness")
+    assert found["unknown label"].examples == ("00003: 9",)
+
+
+def test_rows_twice_are_one_and_reported(root, frames):
+    trees.build_dfew(root, [frames])
+    with lists(root, "train").open("a") as file:
+        file.write("00002,1\r\n")
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 14 and problems(manifest)["duplicate"].count == 1
+
+
+def test_folds_that_are_no_partition_are_said_exactly_and_counted(root, frames):
+    trees.build_dfew(root, [frames])
+    with lists(root, "test", 2).open("a") as file:
+        file.write("00001,1\r\n")
+    of_two = lists(root, "train", 2)
+    of_two.write_text(of_two.read_text().replace("00001,1\n", ""))
+    of_one = lists(root, "test", 1)
+    of_one.write_text(of_one.read_text().replace("00006,2\n", ""))
+    manifest = read_manifest(root)
+    odd = manifest.clips.filter(manifest.clips["fold"].is_null())
+    assert odd.select("clip_id", "test_folds", "train_folds").rows() == [
+        ("00001", [1, 2], [3, 4, 5]),
+        ("00006", [], [2, 3, 4, 5]),
+    ]
+    texts = [problem.text for problem in manifest.problems if problem.kind == "folds"]
+    assert texts == [
+        "1 of 14 clips are tested in several folds: the folds are not a partition",
+        "1 of 14 clips are tested in no fold: the folds are not a partition",
+    ]
+
+
+def test_one_fold_alone_is_a_split(root, frames):
+    trees.build_dfew(root, [frames])
+    for fold in range(2, 6):
+        for part in ("train", "test"):
+            lists(root, part, fold).unlink()
+    clips = read_manifest(root).clips
+    assert clips["split"].value_counts().sort("split").rows() == [("test", 3), ("train", 11)]
+    assert clips["fold"].is_null().all()
+
+
+def test_a_clip_in_both_parts_of_a_fold_is_refused_with_file_and_clip(root, frames):
+    trees.build_dfew(root, [frames])
+    with lists(root, "train").open("a") as file:
+        file.write("00001,1\r\n")
+    with pytest.raises(
+        UserError, match=r"set_1.csv, line \d+: clip 00001 is in both train and test of fold 1"
+    ) as e:
+        read_manifest(root)
+    assert "take it out of one" in str(e.value) and "\n" not in str(e.value)
+
+
+def test_a_clip_with_two_labels_is_refused(root, frames):
+    trees.build_dfew(root, [frames])
+    text = lists(root, "train", 3).read_text()
+    lists(root, "train", 3).write_text(text.replace("00001,1", "00001,2"))
+    with pytest.raises(UserError, match="clip 00001 has the labels"):
+        read_manifest(root)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda file: file.write_text("video_name,label\n00001;1\n"),
+            r"set_2.csv, line 2: '00001;1' is not of the",
+        ),
+        (lambda file: file.write_bytes(b"video_name,label\n\xff\xfe,1\n"), r"byte 17 is not UTF-8"),
+        (lambda file: file.unlink(), r"no such file: .*set_2.csv"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_one_line(root, frames, spoil, message):
+    trees.build_dfew(root, [frames])
+    spoil(lists(root, "train", 2))
+    with pytest.raises(UserError, match=message):
+        read_manifest(root)

@@ -1,0 +1,59 @@
+import time
+
+import pytest
+import trees
+
+from data_manifest.datasets import read_manifest
+from schemas.errors import UserError
+from schemas.manifest import FRAME_FOLDER
+
+
+def test_all_scenes_with_their_split(root, frames):
+    ids = trees.build_ferv39k(root, [frames])
+    manifest = read_manifest(root)
+    assert manifest.dataset == "ferv39k" and not manifest.problems
+    assert manifest.clips["clip_id"].to_list() == sorted(ids)
+    first = manifest.clips.row(0, named=True)
+    assert first["path"] == f"2_ClipsforFaceCrop/{first['clip_id']}" == "2_ClipsforFaceCrop/Action/Angry/0000"
+    assert (first["kind"], first["label"], first["split"]) == (FRAME_FOLDER, "anger", "train")
+    assert set(manifest.clips["scene"]) == set(trees.SCENES)
+    assert manifest.clips["split"].value_counts().sort("split").rows() == [("test", 7), ("train", 14)]
+
+
+def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, frames):
+    trees.build_ferv39k(root, [frames])
+    clips = root / "2_ClipsforFaceCrop"
+    clips.rename(root / "inner")
+    clips.mkdir()
+    (root / "inner").rename(clips / "2_ClipsforFaceCrop")
+    assert not read_manifest(root).problems
+
+
+def test_the_published_counts_come_out_of_the_whole_annotation_in_seconds(root):
+    trees.build_ferv39k(root, [], sizes=trees.FERV39K_SIZES)
+    began = time.perf_counter()
+    clips = read_manifest(root).clips
+    assert time.perf_counter() - began < 5
+    assert dict(clips["split"].value_counts().iter_rows()) == {"train": 31_088, "test": 7847}
+
+
+def test_a_clip_in_both_lists_is_refused(root, frames):
+    ids = trees.build_ferv39k(root, [frames])
+    with (root / "4_setups/All_scenes/test_All.csv").open("a") as file:
+        file.write(f"{ids[0]} Angry\n")
+    with pytest.raises(UserError, match=f"train_All.csv, line 1: clip {ids[0]} is in both train and test"):
+        read_manifest(root)
+
+
+def test_a_line_without_a_label_is_named(root, frames):
+    trees.build_ferv39k(root, [frames])
+    with (root / "4_setups/All_scenes/test_All.csv").open("a") as file:
+        file.write("War/Sad/0001\n")
+    with pytest.raises(UserError, match=r"test_All.csv, line 8: 'War/Sad/0001' is not of the form"):
+        read_manifest(root)
+
+
+def test_the_name_of_another_dataset_says_what_is_lacking(root, frames):
+    trees.build_dfew(root, [frames])
+    with pytest.raises(UserError, match="it has no folder 4_setups/All_scenes"):
+        read_manifest(root, "ferv39k")

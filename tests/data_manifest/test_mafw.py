@@ -1,0 +1,42 @@
+import trees
+
+from data_manifest.datasets import read_manifest
+from data_manifest.readers import Options
+from schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
+
+
+def test_single_labels_in_five_folds_and_compound_ones_left_out(root, video):
+    ids = trees.build_mafw(root, [video])
+    manifest = read_manifest(root)
+    assert manifest.dataset == "mafw"
+    assert manifest.clips["clip_id"].to_list() == ids and len(manifest.labels) == 11
+    assert manifest.clips["path"][0] == "data/clips/00001.mp4" and set(manifest.clips["kind"]) == {VIDEO}
+    assert fold_numbers(manifest.clips) == [1, 2, 3, 4, 5]
+    assert {p.kind: p.count for p in manifest.problems} == {"compound": 2}
+
+
+def test_compound_labels_are_kept_where_asked_for(root, video):
+    trees.build_mafw(root, [video])
+    manifest = read_manifest(root, options=Options(compound=True))
+    assert len(manifest.clips) == 24 and "anger_disgust" in manifest.labels and not manifest.problems
+    assert manifest.clips.filter(label="anger_disgust").height == 2
+
+
+def test_compound_labels_among_the_single_ones_are_left_out_too(root, video):
+    trees.build_mafw(root, [video], compound=0)
+    for file in (root / "Train & Test Set" / "single").rglob("*.txt"):
+        file.write_text(file.read_text().replace("00001.mp4 anger", "00001.mp4 Anger_Sad"))
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 21 and {p.kind for p in manifest.problems} == {"compound"}
+
+
+def test_frame_folders_in_place_of_videos(root, frames):
+    trees.build_mafw(root, [frames], frames=True)
+    clips = read_manifest(root).clips
+    assert clips["path"][0] == "data/frames/00001" and set(clips["kind"]) == {FRAME_FOLDER}
+
+
+def test_lists_in_the_root_itself(root, video):
+    trees.build_mafw(root, [video])
+    (root / "Train & Test Set" / "single").rename(root / "single")
+    assert read_manifest(root).dataset == "mafw"

@@ -1,0 +1,256 @@
+"""Every dataset's tree as its owners ship it: names, headers, zero padding, folders with parentheses; small or full.
+
+    build_ravdess(root, ["clip.mp4", [frame, frame]])   # real clips, used in turn: a small tree to extract
+    build_dfew(root, [], tested=DFEW_TESTED)            # no clips: the annotation alone, in its full size
+
+`sources` are what the clips are made of, taken in turn: paths of video files, or sequences of frames (H, W, 3) uint8.
+Where the dataset ships videos, a path is copied and frames are encoded; where it ships frame folders, frames are
+written as images and a path is decoded. Every build returns the ids of its clips as the manifest names them, in the
+order in which they were made.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+Source = Path | str | Sequence[np.ndarray]
+
+SEVEN_WORDS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+MAFW_LABELS = (
+    *("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"),
+    *("contempt", "anxiety", "helplessness", "disappointment"),
+)
+CREMA_D_EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
+SCENES = ("Action", "Crime", "DailyLife", "Interview", "Talkshow", "War")
+FRAMES = 8  # written of a video where a frame folder is wanted
+
+DFEW_FOLD_1 = (9356, 2341)
+# Five test parts that are a partition of the same clips; the first is the published one.
+DFEW_TESTED = {1: 2341, 2: 2341, 3: 2339, 4: 2338, 5: 2338}
+FERV39K_SIZES = {"train": 31_088, "test": 7847}
+AFEW_SIZES = {"Train": 773, "Val": 383}
+
+
+# Writing clips
+
+
+def frames_of(source: Source) -> Iterator[np.ndarray]:
+    """The frames of a source; of a video, FRAMES that are spread over it."""
+    if not isinstance(source, str | Path):
+        yield from source
+        return
+    import av
+
+    with av.open(str(source)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    yield from (frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES).astype(int))
+
+
+def write_frame_folder(
+    folder: Path, source: Source, suffix: str = ".jpg", first: int = 1, digits: int = 5
+) -> None:
+    """Write a source's frames as images named by number. An empty sequence leaves an empty folder."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames_of(source), first):
+        Image.fromarray(frame).save(folder / f"{number:0{digits}}{suffix}", quality=95)
+
+
+def write_video(path: Path, source: Source) -> None:
+    """Copy a video, whatever its container, or encode frames under this name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(source, str | Path):
+        shutil.copy(source, path)
+        return
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = source[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 4_000_000
+        for frame in source:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def write_text(path: Path, lines: Sequence[str], end: str = "\n", bom: bool = False) -> None:
+    """Write lines as UTF-8, each with its end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(f"{line}{end}" for line in lines).encode("utf-8-sig" if bom else "utf-8"))
+
+
+# The datasets
+
+
+def build_dfew(
+    root: Path,
+    sources: Sequence[Source],
+    clips: int = 14,
+    folds: int = 5,
+    originals: bool = False,
+    tested: Mapping[int, int] | None = None,
+) -> list[str]:
+    """DFEW: labels 1–7 in turn; clip k is tested in fold k mod folds + 1, or as many a fold as `tested` says.
+
+    originals: the clips as videos, without zeros and in part folders, in place of frame folders.
+    """
+    if tested is None:
+        test_fold = [k % folds + 1 for k in range(clips)]
+    else:
+        test_fold = [fold for fold, size in tested.items() for _ in range(size)]
+        Random(0).shuffle(test_fold)
+        folds = len(tested)
+    ids = [f"{k + 1:05}" for k in range(len(test_fold))]
+    labels = [k // folds % 7 + 1 for k in range(len(ids))]
+    for fold in range(1, folds + 1):
+        for part, inside in (("train", False), ("test", True)):
+            rows = [
+                f"{i},{n}" for i, n, f in zip(ids, labels, test_fold, strict=True) if (f == fold) == inside
+            ]
+            folder = root / "EmoLabel_DataSplit" / f"{part}(single-labeled)"
+            write_text(folder / f"set_{fold}.csv", ["video_name,label", *rows], end="\r\n")
+    for number, source in zip(ids, _each(sources, len(ids)), strict=False):
+        if originals:
+            write_video(
+                root / "Clip" / "original" / f"part_{int(number) % 2 + 1}" / f"{int(number)}.mp4", source
+            )
+        else:
+            write_frame_folder(root / "Clip" / "clip_224x224" / number, source)
+    return ids
+
+
+def build_ferv39k(
+    root: Path,
+    sources: Sequence[Source],
+    sizes: Mapping[str, int] | None = None,
+    scenes: Sequence[str] = SCENES,
+) -> list[str]:
+    """FERV39k: as many clips as `sizes` says for "train" and "test"; scenes and expressions in turn."""
+    sizes = sizes or {"train": 14, "test": 7}
+    ids = []
+    for part, size in sizes.items():
+        lines = []
+        for k in range(len(ids), len(ids) + size):
+            emotion = SEVEN_WORDS[k % 7]
+            ids.append(f"{scenes[k % len(scenes)]}/{emotion}/{k:04}")
+            lines.append(f"{ids[-1]} {emotion}")
+        write_text(root / "4_setups" / "All_scenes" / f"{part}_All.csv", lines)
+    for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
+        write_frame_folder(root / "2_ClipsforFaceCrop" / clip_id, source, digits=6)
+    return ids
+
+
+def build_mafw(
+    root: Path,
+    sources: Sequence[Source],
+    clips: int = 22,
+    folds: int = 5,
+    compound: int = 2,
+    frames: bool = False,
+) -> list[str]:
+    """MAFW: eleven labels in turn; `compound` more clips, named in the compound lists alone.
+
+    frames: PNG frame folders in place of videos.
+    """
+    ids = [f"{k + 1:05}" for k in range(clips + compound)]
+    labels = [MAFW_LABELS[k % 11] for k in range(clips)] + ["anger_disgust"] * compound
+    for kind, count in (("single", clips), ("compound", clips + compound)):
+        for fold in range(1, folds + 1):
+            for part, inside in (("train", False), ("test", True)):
+                chosen = [k for k in range(count) if (k % folds + 1 == fold) == inside]
+                folder = root / "Train & Test Set" / kind / "no_caption" / f"set_{fold}"
+                write_text(folder / f"{part}.txt", [f"{ids[k]}.mp4 {labels[k]}" for k in chosen])
+    for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
+        if frames:
+            write_frame_folder(root / "data" / "frames" / clip_id, source, suffix=".png")
+        else:
+            write_video(root / "data" / "clips" / f"{clip_id}.mp4", source)
+    return ids[:clips]
+
+
+def build_afew(root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None) -> list[str]:
+    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; empty files without sources."""
+    ids = []
+    made = cycle(sources) if sources else None
+    for split, size in (sizes or {"Train": 7, "Val": 7}).items():
+        for k in range(size):
+            ids.append(f"{split}/{SEVEN_WORDS[k % 7]}/{len(ids):09}.avi")
+            if made:
+                write_video(root / ids[-1], next(made))
+            else:
+                (root / ids[-1]).parent.mkdir(parents=True, exist_ok=True)
+                (root / ids[-1]).touch()
+    return ids
+
+
+def build_crema_d(root: Path, sources: Sequence[Source], actors: Sequence[int] = (1001, 1002)) -> list[str]:
+    """CREMA-D: six emotions of each actor."""
+    ids = [f"{actor}_DFA_{emotion}_XX" for actor in actors for emotion in CREMA_D_EMOTIONS]
+    for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
+        write_video(root / "VideoFlash" / f"{clip_id}.flv", source)
+    return ids
+
+
+def build_ravdess(
+    root: Path, sources: Sequence[Source], actors: Sequence[int] = (1, 2), silent: bool = True
+) -> list[str]:
+    """RAVDESS: eight emotions of each actor with sound, and one of them without sound too, beside its audio file."""
+    ids = [f"01-01-{emotion:02}-01-01-01-{actor:02}" for actor in actors for emotion in range(1, 9)]
+    for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
+        write_video(root / f"Actor_{clip_id[-2:]}" / f"{clip_id}.mp4", source)
+    if silent and sources:
+        folder = root / f"Actor_{ids[0][-2:]}"
+        shutil.copy(folder / f"{ids[0]}.mp4", folder / f"02{ids[0][2:]}.mp4")
+        (folder / f"03{ids[0][2:]}.wav").write_bytes(b"RIFF")
+    return ids
+
+
+def build_lists(root: Path, sources: Sequence[Source], clips: int = 14, folds: int = 5) -> list[str]:
+    """Lists in the style of Former-DFER beside the frame folders that they name; one fold makes a plain split."""
+    ids = [f"frames/{k + 1:05}" for k in range(clips)]
+    for fold in range(1, folds + 1):
+        for part, inside in (("train", False), ("test", True)):
+            chosen = [k for k in range(clips) if (k % max(folds, 2) + 1 == fold) == inside]
+            lines = [f"{ids[k]} {FRAMES} {k // folds % 7}" for k in chosen]
+            write_text(root / (f"set_{fold}_{part}.txt" if folds > 1 else f"{part}.txt"), lines)
+    for clip_id, source in zip(ids, _each(sources, clips), strict=False):
+        write_frame_folder(root / clip_id, source)
+    return ids
+
+
+def build_folders(
+    root: Path, sources: Sequence[Source], splits: Sequence[str] = ("train", "test")
+) -> list[str]:
+    """A folder per label, in a folder per split (none for an empty sequence): two videos and a frame folder each."""
+    ids, made = [], cycle(sources)
+    for split in splits or ("",):
+        for label in ("happy", "sad"):
+            for name in ("a.mp4", "b (2).mp4", "c"):
+                ids.append("/".join(filter(None, (split, label, name))))
+                write = write_video if name.endswith(".mp4") else write_frame_folder
+                write(root / ids[-1], next(made))
+    return ids
+
+
+def build_table(root: Path, sources: Sequence[Source], clips: int = 6, absolute: bool = False) -> list[str]:
+    """`clips.csv`, with a BOM and CRLF, beside the videos that it names; its path is root / "clips.csv"."""
+    ids = [f"videos/clip {k}.mp4" for k in range(clips)]
+    rows = [
+        f'"{root / i if absolute else i}",{("happy", "sad")[k % 2]},{("train", "test")[k // 2 % 2]},s{k % 3}'
+        for k, i in enumerate(ids)
+    ]
+    write_text(root / "clips.csv", ["path,label,split,subject", *rows], end="\r\n", bom=True)
+    for clip_id, source in zip(ids, _each(sources, clips), strict=False):
+        write_video(root / clip_id, source)
+    return ids
+
+
+def _each(sources: Sequence[Source], count: int) -> Iterator[Source]:
+    """The sources in turn, so many; none where there are none."""
+    return islice(cycle(sources), count) if sources else iter(())

@@ -1,0 +1,130 @@
+"""Datasets through the command line: what is known, a manifest alone, clips that lists name and the disk lacks."""
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+import trees
+
+from data_manifest.datasets import READERS
+from pipeline import seal
+from pipeline.plan import plan_shards
+from schemas.cache import CLIPS_FILE, CLIPS_SCHEMA, MANIFEST_FILE, read_clips
+from schemas.manifest import ADDED_COLUMNS, MANIFEST_SCHEMA, MISSING
+
+
+@pytest.fixture
+def blank():
+    """Frames without a face."""
+    return [np.full((64, 64, 3), 90, np.uint8)] * 3
+
+
+def test_every_known_dataset_is_described(cli):
+    shown, listed = cli("pipeline", "datasets"), cli("pipeline", "datasets", "--json")
+    assert shown.returncode == listed.returncode == 0
+    known = json.loads(listed.stdout)
+    assert [row["name"] for row in known] == [reader.name for reader in READERS]
+    for row in known:
+        assert row["title"] in shown.stdout and row["expects"] and row["protocol"]
+
+
+def test_a_manifest_alone_is_written_and_counted(cli, tmp_path, blank):
+    trees.build_dfew(tmp_path / "DFEW", [blank])
+    shutil.rmtree(tmp_path / "DFEW/Clip/clip_224x224/00002")
+    out = tmp_path / "manifest.parquet"
+    shown = cli("pipeline", "manifest", tmp_path / "DFEW", "--out", out)
+    assert shown.returncode == 0, shown.stderr
+    for text in (
+        "14 clips of dfew",
+        "fold 1: 11 train, 3 test",
+        "1.2 times",
+        "1 of 14 clips are listed but not on",
+    ):
+        assert text in shown.stdout
+    assert pl.read_parquet(out).schema == MANIFEST_SCHEMA
+    counts = json.loads(cli("pipeline", "manifest", tmp_path / "DFEW", "--out", out, "--json").stdout)
+    assert counts["labels"] == {"happiness": 5, "neutral": 4, "sadness": 5} and counts["imbalance"] == 1.25
+    assert counts["folds"]["5"] == {
+        "train": 12,
+        "test": {"clips": 2, "labels": {"happiness": 1, "sadness": 1}},
+    }
+    assert counts["kinds"]["missing"] == 1 and counts["problems"][0]["kind"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--dataset", "dfw"], 2, "'dfw' is not one of auto, dfew"),
+        (["--dataset", "mafw"], 1, "no single/no_caption/set_1/train.txt"),
+        (["--out", "nowhere/m.parquet"], 1, "no such folder: nowhere"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(cli, tmp_path, blank, arguments, code, message):
+    trees.build_dfew(tmp_path / "DFEW", [blank])
+    outcome = cli("pipeline", "manifest", tmp_path / "DFEW", "--out", tmp_path / "m.parquet", *arguments)
+    assert outcome.returncode == code and message in outcome.stderr
+    assert "Traceback" not in outcome.stderr and not (tmp_path / "m.parquet").exists()
+
+
+def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, tmp_path, blank, model_paths):
+    source, cache = tmp_path / "DFEW", tmp_path / "cache"
+    trees.build_dfew(source, [blank], clips=6, folds=2)
+    clips = source / "Clip/clip_224x224"
+    (clips / "00002").rename(tmp_path / "00002")
+    for image in (clips / "00003").iterdir():
+        image.unlink()
+    outcome = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "dfew: 1 of 6 clips are listed but not on disk (Clip/clip_224x224/00002)" in outcome.stderr
+    rows = {row["clip_id"]: row for row in read_clips(cache).iter_rows(named=True)}
+    assert len(rows) == 6
+    assert (rows["00002"]["status"], rows["00002"]["reason"]) == (
+        "undecodable",
+        "listed but not on disk: Clip/clip_224x224/00002",
+    )
+    assert (rows["00003"]["status"], rows["00003"]["reason"]) == ("undecodable", "the folder holds no image")
+    assert cli("pipeline", "verify", cache).returncode == 0
+    (tmp_path / "00002").rename(clips / "00002")
+    again = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)
+    assert again.returncode == 0, again.stderr
+    assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
+    assert cli("pipeline", "verify", cache).returncode == 0
+
+
+def test_a_dataset_of_which_nothing_is_there_is_refused(cli, tmp_path):
+    trees.build_dfew(tmp_path / "DFEW", [])
+    outcome = cli("pipeline", "extract", tmp_path / "DFEW", "--out", tmp_path / "cache")
+    assert outcome.returncode == 1 and "none of the 14 clips that its lists name is on disk" in outcome.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_table_is_a_source(cli, tmp_path, blank):
+    trees.build_table(tmp_path / "data", [blank], clips=3)
+    outcome = cli(
+        "pipeline", "extract", tmp_path / "data/clips.csv", "--out", tmp_path / "cache", "--workers", 1
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert read_clips(tmp_path / "cache")["path"].to_list() == [f"videos/clip {k}.mp4" for k in range(3)]
+
+
+def test_a_cache_of_an_earlier_version_opens(cli, sample_cache, tmp_path):
+    old = shutil.copytree(sample_cache, tmp_path / "cache")
+    for name in (CLIPS_FILE, MANIFEST_FILE):
+        pl.read_parquet(old / name).drop(ADDED_COLUMNS).write_parquet(old / name)
+    clips = read_clips(old)
+    assert {name: clips.schema[name] for name in CLIPS_SCHEMA} == CLIPS_SCHEMA
+    assert clips["test_folds"].is_null().all()
+    seal.remove_seal(old)
+    seal.write_seal(old, 1)
+    outcome = cli("pipeline", "verify", old)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_a_missing_frame_folder_that_appears_makes_another_shard():
+    row = {"clip_id": ["a"], "path": ["a"], "bytes": pl.Series([None], dtype=pl.Int64)}
+    (there,), (missing,) = (
+        plan_shards(pl.DataFrame({**row, "kind": [kind]}), 256) for kind in ("frames", MISSING)
+    )
+    assert there.clip_list_hash != missing.clip_list_hash
