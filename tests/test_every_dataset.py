@@ -1,0 +1,102 @@
+"""Every dataset, as its owners ship it, goes the whole way: extracted, trained on for an epoch, judged."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+import trees
+from click.testing import CliRunner
+
+SEVEN = {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"}
+TWO_FRAMES = ("--frames", 2, "--size", 48, "--workers", 2)
+TINY = (
+    *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2"),
+    *("--epochs", 1, "--batch-size", 8, "--device", "cpu"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """build: makes the tree; source: what is extracted below its root; labels: that the cache must have; how: flags
+    of the split; clips, judged: how many the cache and the judged part have."""
+
+    build: Callable
+    labels: set[str]
+    clips: int
+    judged: int
+    how: tuple = ()
+    source: str = ""
+    options: Mapping = field(default_factory=dict)
+
+
+CASES = {
+    "dfew": Case(
+        build=trees.build_dfew,
+        labels={"happiness", "sadness", "neutral"},
+        clips=14,
+        judged=3,
+        how=("--fold", 1),
+    ),
+    "dfew originals": Case(
+        build=trees.build_dfew,
+        options={"originals": True},
+        labels={"happiness", "sadness", "neutral"},
+        clips=14,
+        judged=2,
+        how=("--fold", 5),
+    ),
+    "ferv39k": Case(build=trees.build_ferv39k, labels=SEVEN, clips=21, judged=7),
+    "mafw": Case(
+        build=trees.build_mafw,
+        options={"clips": 15},
+        labels={*SEVEN, "contempt", "anxiety", "helplessness", "disappointment"},
+        clips=15,
+        judged=3,
+        how=("--fold", 2),
+    ),
+    "afew": Case(build=trees.build_afew, labels=SEVEN, clips=14, judged=7),
+    "crema-d": Case(
+        build=trees.build_crema_d, labels=SEVEN - {"surprise"}, clips=12, judged=6, how=("--holdout", 0.5)
+    ),
+    "ravdess": Case(
+        build=trees.build_ravdess, labels={*SEVEN, "calm"}, clips=16, judged=8, how=("--holdout", 0.5)
+    ),
+    "lists": Case(
+        build=trees.build_lists,
+        options={"clips": 8, "folds": 2},
+        labels={"happiness", "sadness", "neutral", "anger"},
+        clips=8,
+        judged=4,
+        how=("--fold", 1),
+    ),
+    "folders": Case(build=trees.build_folders, labels={"happy", "sad"}, clips=12, judged=6),
+    "table": Case(build=trees.build_table, labels={"happy", "sad"}, clips=6, judged=2, source="clips.csv"),
+}
+
+
+def train(*arguments: object) -> str:
+    """What `train` prints to stdout, called in this process: to start another one takes longer than all its work."""
+    from train.cli import main
+
+    outcome = CliRunner().invoke(main, [*map(str, arguments)])
+    assert outcome.exit_code == 0, outcome.stderr
+    return outcome.stdout
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_dataset_is_extracted_trained_on_and_judged(cli, sample_clips, tmp_path, name):
+    case = CASES[name]
+    root, cache, run = tmp_path / "as shipped (1)", tmp_path / "cache", tmp_path / "run"
+    root.mkdir()
+    case.build(root, sorted(sample_clips.glob("*.flv")), **case.options)
+    outcome = cli(
+        "pipeline", "extract", root / case.source, "--out", cache, *TWO_FRAMES, "--strict", "--json"
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["ok"] == case.clips
+    train("run", cache, "--out", run, *TINY, *case.how)
+    result = json.loads(train("evaluate", run, cache, "--device", "cpu", "--json"))
+    assert set(result["recall"]) == case.labels
+    assert result["clips"] == result["usable"] == case.judged
+    assert len(result["predictions"]) == case.judged
