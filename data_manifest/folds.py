@@ -27,7 +27,7 @@ def one_row_a_clip(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     """Entries (clip_id, label, part, fold, file, line, and what else a clip has) to one row a clip.
 
     part: train, val or test (in folds val is judged as test is); fold: the fold whose list the entry is from, null
-    where there are none. The rows have `split`, or `fold`, `test_folds` and `train_folds` as MANIFEST_SCHEMA has them.
+    where there are none. The rows have `split`, or else `fold`, `test_folds`, `train_folds` as in MANIFEST_SCHEMA.
     Raises UserError where a clip is in two parts of one fold (or of the only split), or has two labels.
     """
     key = ["clip_id", "fold", "part"]
