@@ -54,10 +54,10 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         raise UserError(f"no such folder: {root}")
     reader = choose_reader(root, dataset)
     rows = reader.read(root, options or Options())
-    if rows.table.is_empty() and root.is_file():
-        raise UserError(f"no clips in {root}: it has no row")
     if rows.table.is_empty():
-        raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
+        listed = reader in (dfew.READER, ferv39k.READER, mafw.READER, tables.READER, lists.READER)
+        lacks = "its lists name none" if listed else "it holds no video, GIF or folder of images"
+        raise UserError(f"no clips in {root}: {lacks}")
     clips = _whole(rows)
     ids = clips["clip_id"]  # sorted, so that equal ones are neighbours
     same = (ids == ids.shift(1)).fill_null(False)
