@@ -55,9 +55,7 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     reader = choose_reader(root, dataset)
     rows = reader.read(root, options or Options())
     if rows.table.is_empty():
-        listed = reader in (dfew.READER, ferv39k.READER, mafw.READER, tables.READER, lists.READER)
-        lacks = "its lists name none" if listed else "it holds no video, GIF or folder of images"
-        raise UserError(f"no clips in {root}: {lacks}")
+        raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
     clips = _whole(rows)
     ids = clips["clip_id"]  # sorted, so that equal ones are neighbours
     same = (ids == ids.shift(1)).fill_null(False)
