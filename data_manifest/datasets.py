@@ -54,8 +54,6 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         raise UserError(f"no such folder: {root}")
     reader = choose_reader(root, dataset)
     rows = reader.read(root, options or Options())
-    if rows.table.is_empty() and root.is_file():
-        raise UserError(f"no clips in {root}: it has no row")
     if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
     clips = _whole(rows)

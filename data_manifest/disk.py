@@ -19,8 +19,10 @@ def locate(
 
     Reports missing clips, empty frame folders, and the clips beside them that no row names, nor `left_out`, the
     paths of those that a list names and that are not wanted.
-    Raises UserError where a folder cannot be read.
+    Raises UserError where there are no rows, or a folder cannot be read.
     """
+    if rows.is_empty():
+        raise UserError(f"no clips in {root}: its lists name none")
     entries = list_parents(root, rows["path"])
     located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
     located = located.with_columns(pl.col("kind").fill_null(MISSING))

@@ -132,6 +132,12 @@ def test_a_clip_in_both_parts_of_a_fold_is_refused_with_file_and_clip(root, fram
     assert "take it out of one" in str(e.value) and "\n" not in str(e.value)
 
 
+def test_lists_that_name_no_clip_are_refused(root):
+    trees.build_dfew(root, [], clips=0)
+    with pytest.raises(UserError, match="its lists name none"):
+        read_manifest(root)
+
+
 def test_a_clip_with_two_labels_is_refused(root, frames):
     trees.build_dfew(root, [frames])
     text = lists(root, "train", 3).read_text()
