@@ -31,6 +31,8 @@ def read(file: Path, _: Options) -> Rows:
     if not fits(file):
         raise UserError(f"{file} is no table; give a .csv or .parquet file with the columns path and label")
     written = _columns(_read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file), file)
+    if written.is_empty():
+        raise UserError(f"no clips in {file}: it has no row")
     _require(written, pl.col("path").is_not_null(), "it has no path", "path", file)
     split = pl.col("split").str.to_lowercase().replace_strict(PARTS, default=None, return_dtype=pl.String)
     _require(
