@@ -7,7 +7,7 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, read_labels
-from data_manifest.readers import Options, Reader, Rows
+from data_manifest.readers import Options, Problem, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
 
@@ -38,11 +38,13 @@ def read(root: Path, _: Options) -> Rows:
     files = {part: root / lists / f"{part}_All.csv" for part in (TRAIN, TEST)}
     entries = pl.concat(_entries(file, part) for part, file in files.items())
     rows, problems = one_row_a_clip(entries)
+    groups, in_several = _scene_groups((root / lists).parent)
+    rows = rows.join(groups, on="clip_id", how="left", maintain_order="left")
     rows, strange = read_labels(rows, SEVEN, LABELS)
     rows, unlocated = disk.locate(
         rows.with_columns(path=pl.format("{}/{}", pl.lit(_place(root)), "clip_id")), root
     )
-    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
+    return Rows(table=rows, problems=(*problems, *in_several, *strange, *unlocated))
 
 
 def _entries(file: Path, part: str) -> pl.DataFrame:
@@ -51,6 +53,27 @@ def _entries(file: Path, part: str) -> pl.DataFrame:
     clip_id = pl.format("{}/{}/{}", "scene", "emotion", "number")
     lines = lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(None, pl.Int32))
     return lines.drop("emotion", "number")
+
+
+def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:
+    """clip_id and scene_group of the clips that lists of several scenes name, such as `…/train_DL11k.csv`.
+
+    FERV39k ships a pair of lists for each of its other setups beside All_scenes: single scenes, and its four groups
+    of scenes. Which is which, the lists say themselves.
+    """
+    lists = [
+        _entries(file, part).with_columns(scene_group=pl.lit(file.stem.removeprefix(f"{part}_")))
+        for part in (TRAIN, TEST)
+        for file in sorted(setups.glob(f"*/{part}_*.csv"))
+        if setups.name == "4_setups" and file.parent.name != "All_scenes"
+    ]
+    if not lists:
+        return pl.DataFrame(schema={"clip_id": pl.String, "scene_group": pl.String}), []
+    named = pl.concat(lists).filter(pl.col("scene").n_unique().over("scene_group") > 1)
+    named = named.select("clip_id", "scene_group").unique(maintain_order=True)
+    groups = named.unique("clip_id", keep="first", maintain_order=True)
+    again = named.join(groups, on=["clip_id", "scene_group"], how="anti")["clip_id"]
+    return groups, problem("scene groups", "clips are in several groups of scenes; the first counts", again)
 
 
 def _place(root: Path) -> str:
@@ -65,10 +88,10 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "4_setups/All_scenes/{train,test}_All.csv",
+        "4_setups/All_scenes/{train,test}_All.csv (and the lists of scene groups beside it, for figures by group)",
         "2_ClipsforFaceCrop/<scene>/<emotion>/<number>/*.jpg (face crops: give --input face)",
     ),
-    protocol="one split; figures by scene come with train evaluate",
+    protocol="one split; figures by scene and scene group come with train evaluate",
     classes=SEVEN,
     counts="38 935 clips: 31 088 train, 7847 test",
     licence="FERV39k's terms and conditions (non-commercial research), on its project page, password by e-mail",

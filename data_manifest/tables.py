@@ -18,7 +18,7 @@ from data_manifest.text_lists import read_text
 from schemas.errors import UserError
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "fold", "subject", "scene", "intensity")
+OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
 SEPARATORS = ",;\t"
 
 

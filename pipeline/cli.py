@@ -287,18 +287,12 @@ def finalize(cache: Path, as_json: bool) -> None:
 @JSON_OPTION
 def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
     """Show what is in CACHE on one HTML page: counts, distributions, faces, every unusable clip."""
-    import json
-
     from pipeline.page import check_target, report_page
-    from schemas.files import write_atomic
+    from schemas.page import write_page
 
     check_target(out, cache)
     page = report_page(cache, clips_per_group)
-    write_atomic(out, page)
-    if as_json:
-        click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
-    else:
-        click.echo(f"{out}: {len(page) / 1e6:.1f} MB; open it in any browser")
+    write_page(out, page, as_json)
 
 
 @main.command()

@@ -72,6 +72,7 @@ CLIPS_SCHEMA = pl.Schema(
         "fold": pl.Int32,
         "subject": pl.String,
         "scene": pl.String,
+        "scene_group": pl.String,
         "intensity": pl.String,
         "test_folds": pl.List(pl.Int32),
         "train_folds": pl.List(pl.Int32),

@@ -18,6 +18,7 @@ MANIFEST_SCHEMA = pl.Schema(
         "fold": pl.Int32,  # the fold whose test part the clip belongs to; it is trained on in all others
         "subject": pl.String,
         "scene": pl.String,
+        "scene_group": pl.String,  # into which the dataset sorts its scenes
         "intensity": pl.String,  # of the expression, as the dataset grades it
         # Only where `fold` cannot say it (then it is null): all folds in whose test and training part the clip is.
         "test_folds": pl.List(pl.Int32),
@@ -26,7 +27,12 @@ MANIFEST_SCHEMA = pl.Schema(
     }
 )
 
-ADDED_COLUMNS = ("intensity", "test_folds", "train_folds")  # which the first caches did not have
+ADDED_COLUMNS = (
+    "scene_group",
+    "intensity",
+    "test_folds",
+    "train_folds",
+)  # which the first caches did not have
 
 
 def with_added_columns(table: pl.DataFrame) -> pl.DataFrame:

@@ -6,11 +6,15 @@ and a content security policy forbids scripts and requests even if that failed.
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from schemas.errors import UserError
+from schemas.files import write_atomic
 from schemas.markup import Html, join, tag
 
 STYLE = Path(__file__).with_name("page.css")
@@ -86,3 +90,12 @@ def check_target(out: Path) -> None:
         raise UserError(f"--out {out}: no such folder: {out.parent}")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file in it")
+
+
+def write_page(out: Path, page: bytes, as_json: bool) -> None:
+    """Write a page whole or not at all, and print where it is."""
+    write_atomic(out, page)
+    if as_json:
+        click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
+    else:
+        click.echo(f"{out}: {len(page) / 1e6:.1f} MB; open it in any browser")

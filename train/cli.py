@@ -237,21 +237,14 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Show a RUN on one HTML page: curves, figures, and what the network looks at."""
-    import json
-
-    from schemas.files import write_atomic
-    from schemas.page import check_target
+    from schemas.page import check_target, write_page
     from train.experiment import Means
     from train.page.report import report_page
 
     out = out or run / "report.html"
     check_target(out)
     page = report_page(run, cache, which, clips_per_kind, Means(device=device, loader_workers=loader_workers))
-    write_atomic(out, page)
-    if as_json:
-        click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
-    else:
-        click.echo(f"{out}: {len(page) / 1e6:.1f} MB; open it in any browser")
+    write_page(out, page, as_json)
 
 
 @main.command()

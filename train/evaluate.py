@@ -21,6 +21,8 @@ from train.precision import autocast
 from train.sampling import Augmentation
 from train.shards import Cache
 
+GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
@@ -42,7 +44,7 @@ class Figures:
 class Evaluation:
     """A judged network: its classes, after how many epochs, on which clips, and how it did.
 
-    groups: for `scene` and `subject`, where the clips name more than one, their figures (`by_group`)."""
+    groups: for each of GROUPED, where the clips name more than one, their figures (`by_group`)."""
 
     labels: tuple[str, ...]
     epochs: int
@@ -132,7 +134,7 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
 def prediction_table(
     clips: pl.DataFrame, probabilities: np.ndarray, labels: Sequence[str], majority: str
 ) -> pl.DataFrame:
-    """One row per clip of the table: clip_id, subject, scene, label, usable, predicted, a probability per class.
+    """One row per clip of the table: clip_id, GROUPED, label, usable, predicted, a probability per class.
 
     probabilities: (usable clips, classes), in the table's order.
     """
@@ -140,7 +142,7 @@ def prediction_table(
     names = np.array([*labels, majority], object)
     best = np.full(len(clips), len(labels))
     best[usable.to_numpy()] = probabilities.argmax(1)
-    columns = {name: clips[name] for name in ("clip_id", "subject", "scene", "label")}
+    columns = {name: clips[name] for name in ("clip_id", *GROUPED, "label")}
     spread = np.full((len(clips), len(labels)), np.nan)
     spread[usable.to_numpy()] = probabilities
     shares = {f"p_{label}": pl.Series(spread[:, k]).fill_nan(None) for k, label in enumerate(labels)}
@@ -177,7 +179,7 @@ def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> p
 def evaluation(kept: Checkpoint, dataset: str, clips: str, predictions: pl.DataFrame) -> Evaluation:
     """All there is to say of a checkpoint's prediction table. clips: which of the dataset's, in a word."""
     labels = kept.labels
-    groups = [name for name in ("scene", "subject") if predictions[name].drop_nulls().n_unique() > 1]
+    groups = [name for name in GROUPED if predictions[name].drop_nulls().n_unique() > 1]
     return Evaluation(
         labels=labels,
         epochs=kept.epoch,

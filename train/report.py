@@ -113,7 +113,8 @@ def print_evaluation(result: "Evaluation") -> None:
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
     if result.clips == "test":
         print_published(result.dataset, {"this network": (figures.war, figures.uar)})
-    for name, groups in result.groups.items():
+    for column, groups in result.groups.items():
+        name = column.replace("_", " ")
         if len(groups) <= GROUPS_SHOWN:
             _print_groups(console, name, groups)
         else:

@@ -20,6 +20,25 @@ def test_all_scenes_with_their_split(root, frames):
     assert manifest.clips["split"].value_counts().sort("split").rows() == [("test", 7), ("train", 14)]
 
 
+def test_lists_of_several_scenes_are_groups_of_scenes(root, frames):
+    trees.build_ferv39k(root, [frames])
+    clips = read_manifest(root).clips
+    groups = {scene: group for group, scenes in trees.SCENE_GROUPS.items() for scene in scenes}
+    found = dict(clips.select("scene", "scene_group").unique().iter_rows())
+    assert found == {scene: groups.get(scene) for scene in trees.SCENES}
+
+
+def test_a_clip_in_two_groups_of_scenes_is_told(root, frames):
+    trees.build_ferv39k(root, [frames])
+    lists = root / "4_setups/4_groups"
+    (lists / "train_XY.csv").write_text("Action/Angry/0000 Angry\nTalkshow/Neutral/0004 Neutral\n")
+    manifest = read_manifest(root)
+    (told,) = manifest.problems
+    assert told.line == "1 clips are in several groups of scenes; the first counts (Action/Angry/0000)"
+    row = {row["clip_id"]: row["scene_group"] for row in manifest.clips.iter_rows(named=True)}
+    assert row["Action/Angry/0000"] == "AI" and row["Talkshow/Neutral/0004"] == "XY"
+
+
 def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, frames):
     trees.build_ferv39k(root, [frames])
     clips = root / "2_ClipsforFaceCrop"

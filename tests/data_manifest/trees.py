@@ -26,6 +26,10 @@ MAFW_LABELS = (
 )
 CREMA_D_EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
 SCENES = ("Action", "Crime", "DailyLife", "Interview", "Talkshow", "War")
+SCENE_GROUPS = {
+    "DL": ("DailyLife", "Interview"),
+    "AI": ("Action", "Crime", "War"),
+}  # made up; Talkshow is in none
 FRAMES = 8  # written of a video where a frame folder is wanted
 
 DFEW_FOLD_1 = (9356, 2341)
@@ -140,7 +144,15 @@ def build_ferv39k(
             emotion = SEVEN_WORDS[k % 7]
             ids.append(f"{scenes[k % len(scenes)]}/{emotion}/{k:04}")
             lines.append(f"{ids[-1]} {emotion}")
-        write_text(root / "4_setups" / "All_scenes" / f"{part}_All.csv", lines)
+        setups = root / "4_setups"
+        write_text(setups / "All_scenes" / f"{part}_All.csv", lines)
+        for scene in scenes:
+            write_text(
+                setups / "22_scenes" / f"{part}_{scene}.csv", [x for x in lines if x.startswith(f"{scene}/")]
+            )
+        for group, members in SCENE_GROUPS.items():
+            of_group = [line for line in lines if line.split("/")[0] in members]
+            write_text(setups / "4_groups" / f"{part}_{group}.csv", of_group)
     for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
         write_frame_folder(root / "2_ClipsforFaceCrop" / clip_id, source, digits=6)
     return ids

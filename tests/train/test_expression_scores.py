@@ -28,7 +28,7 @@ def test_the_loader_gives_the_caches_scores(scores, scored_cache):
     expected = torch.tensor(table["blendshapes"].to_numpy()).view(6, 4, 52)
     torch.testing.assert_close(scores, expected, rtol=0, atol=0, equal_nan=True)
     labels = Cache(scored_cache).clips["label"].to_list()
-    assert scores[:, :, SMILE].mean(1).argmax() == labels.index("HAP")  # a real smile
+    assert scores[:, :, SMILE].mean(1).argmax() == labels.index("happiness")  # a real smile
 
 
 def test_mirrored_clips_have_the_scores_of_the_other_side(scores):

@@ -128,7 +128,9 @@ def test_a_cache_whose_clips_have_changed_is_another_run(
 ):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
     clips = pl.read_parquet(cache / "clips.parquet")
-    clips.with_columns(label=pl.col("label").replace({"FEA": "SAD"})).write_parquet(cache / "clips.parquet")
+    clips.with_columns(label=pl.col("label").replace({"fear": "sadness"})).write_parquet(
+        cache / "clips.parquet"
+    )
     info = json.loads((cache / "cache.json").read_text())
     assert info["labels"]
     outcome = cli("train", "run", cache, "--out", never_stopped, *settings)

@@ -17,7 +17,7 @@ from train.shards import Cache
 from train.splits import SplitChoice, choose_split
 from train.training import Training
 
-LABELS = ["ANG", "DIS", "FEA", "HAP", "NEU", "SAD"]
+LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_run_leaves_every_file_it_promises(small_run, sample_cache):
     info = json.loads((sample_cache / "cache.json").read_text())
     assert origin["labels"] == LABELS and origin["cache_settings_hash"] == info["settings_hash"]
     predictions = pl.read_parquet(small_run / "predictions.parquet")
-    about = ["clip_id", "subject", "scene", "label", "usable", "predicted"]
+    about = ["clip_id", "scene_group", "scene", "subject", "label", "usable", "predicted"]
     assert predictions.columns == [*about, *(f"p_{x}" for x in LABELS)]
     shares = predictions.select(f"p_{x}" for x in LABELS).sum_horizontal()
     assert (shares - 1).abs().max() < 1e-5
@@ -120,7 +120,7 @@ def cache_with_unusable_clips(sample_cache, tmp_path_factory):
     """The six clips, two of them as if no face had been found, one fold each."""
     cache = shutil.copytree(sample_cache, tmp_path_factory.mktemp("unusable") / "cache")
     clips = pl.read_parquet(cache / "clips.parquet")
-    bad = pl.col("label").is_in(["FEA", "SAD"])
+    bad = pl.col("label").is_in(["fear", "sadness"])
     clips = clips.with_columns(
         status=pl.when(bad).then(pl.lit("no_face")).otherwise("status"),
         row=pl.when(bad).then(None).otherwise("row"),
@@ -134,10 +134,10 @@ def test_unusable_clips_stay_in_the_denominator(cli, overfitted, cache_with_unus
     outcome = cli("train", "evaluate", out, cache_with_unusable_clips, "--clips", "all", "--json")
     result = json.loads(outcome.stdout)
     # The six classes are equally frequent, so the first stands for the most frequent one.
-    assert result["predictions"]["1001_DFA_FEA_XX"] == result["predictions"]["1001_DFA_SAD_XX"] == "ANG"
+    assert result["predictions"]["1001_DFA_FEA_XX"] == result["predictions"]["1001_DFA_SAD_XX"] == "anger"
     assert (result["clips"], result["usable"]) == (6, 4)
     assert result["war"] == pytest.approx(4 / 6) and result["war_usable"] == 1
-    assert result["recall"]["FEA"] == 0
+    assert result["recall"]["fear"] == 0
 
 
 def test_every_program_of_train_works_where_the_pipelines_libraries_cannot_be_loaded(
@@ -218,11 +218,11 @@ def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cac
 
 def test_training_clips_of_one_class_only_are_nothing_to_learn_from(cli, small, sample_cache, tmp_path):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
-    clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit("ANG"))
+    clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit("anger"))
     clips.write_parquet(cache / "clips.parquet")
     outcome = cli("train", "run", cache, "--out", tmp_path / "run", *small)
     (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "'ANG': there is nothing to tell apart" in line
+    assert outcome.returncode == 1 and "'anger': there is nothing to tell apart" in line
 
 
 def test_tensorboard_shows_every_epoch_once_also_after_a_resume(cli, small, sample_cache, tmp_path):
