@@ -8,6 +8,7 @@ import click
 
 from schemas.commands import Program
 from train.options import (
+    CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
     CLASSES_OPTION,
     DEVICE_OPTION,
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("cache", type=click.Path(path_type=Path))
+@CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
 @PRESET_OPTION
 @FOLD_OPTION
@@ -42,7 +43,7 @@ def main() -> None:
 @means_options
 @setting_options
 def run(
-    cache: Path,
+    caches: tuple[Path, ...],
     out: Path,
     preset: str,
     fold: int | None,
@@ -52,7 +53,7 @@ def run(
     backbone: Path | None,
     **options: Any,
 ) -> None:
-    """Train a network on CACHE, the folder that `pipeline extract` made.
+    """Train a network on CACHE, the folder that `pipeline extract` made, or on several as one.
 
     On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
     """
@@ -68,13 +69,13 @@ def run(
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
-    trained = start(cache, out, experiment, means, resume=resume)
+    trained = start(caches, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
 
 
 @main.command()
-@click.argument("cache", type=click.Path(path_type=Path))
+@CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
 @click.option("--folds", required=True, help="official, or subject:K for K folds of whole subjects.")
 @PRESET_OPTION
@@ -83,7 +84,7 @@ def run(
 @JSON_OPTION
 @setting_options
 def crossval(
-    cache: Path,
+    caches: tuple[Path, ...],
     out: Path,
     folds: str,
     preset: str,
@@ -92,7 +93,7 @@ def crossval(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train on all folds of CACHE but one, judge on that, fold after fold. Run it again to go on."""
+    """Train on all folds of CACHE (or several) but one, judge on that, fold after fold. Run it again to go on."""
     from train import report
     from train.config import load_config
     from train.crossval import as_table, cross_validate
@@ -102,7 +103,7 @@ def crossval(
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
-    result = cross_validate(cache, out, load_config(preset, settings), folds, means, weights, tell)
+    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, tell)
     if as_json:
         click.echo(as_table(result).write_json())
     else:
@@ -111,7 +112,7 @@ def crossval(
 
 @main.command()
 @click.argument("name")
-@click.argument("cache", type=click.Path(path_type=Path))
+@CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
 @click.option("--folds", help="Cross-validate each variant: official, or subject:K.")
 @FOLD_OPTION
@@ -122,7 +123,7 @@ def crossval(
 @setting_options
 def sweep(
     name: str,
-    cache: Path,
+    caches: tuple[Path, ...],
     out: Path,
     folds: str | None,
     fold: int | None,
@@ -147,7 +148,7 @@ def sweep(
     means, settings = means_and_settings(options)
     chosen = load_sweep(name)
     rows = run_sweep(
-        cache,
+        caches,
         out,
         chosen,
         settings,
@@ -167,14 +168,14 @@ def sweep(
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("cache", type=click.Path(path_type=Path))
+@CACHES_ARGUMENT
 @CHECKPOINT_OPTION
 @click.option(
     "--clips",
     type=click.Choice(["test", "train", "all"]),
     default="test",
     show_default=True,
-    help="Which clips of CACHE: the run's test or training part, or all with a label.",
+    help="Which clips: the run's test or training part, or all with a label.",
 )
 @click.option(
     "--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (.csv or .parquet)."
@@ -184,7 +185,7 @@ def sweep(
 @JSON_OPTION
 def evaluate(
     run: Path,
-    cache: Path,
+    caches: tuple[Path, ...],
     which: str,
     clips: str,
     predictions: Path | None,
@@ -192,7 +193,10 @@ def evaluate(
     loader_workers: int | None,
     as_json: bool,
 ) -> None:
-    """Judge the network of a RUN on a CACHE: WAR, UAR, recall of each class."""
+    """Judge the network of a RUN on a CACHE, or several: WAR, UAR, recall of each class.
+
+    CACHE may be of another dataset: its labels are matched by what they mean.
+    """
     import json
 
     from train import judging, report
@@ -201,7 +205,7 @@ def evaluate(
     if predictions:
         judging.check_target(predictions)
     means = Means(device=device, loader_workers=loader_workers)
-    result = judging.evaluate_run(run, cache, which, clips, means)
+    result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
         judging.write_predictions(predictions, result.predictions)
     if as_json:
@@ -213,7 +217,13 @@ def evaluate(
 @main.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="The page's file  [default: RUN/report.html].")
-@click.option("--cache", type=click.Path(path_type=Path), help="The run's cache, where it was moved.")
+@click.option(
+    "--cache",
+    "caches",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The run's cache, where it was moved; of several give each, in the run's order.",
+)
 @CHECKPOINT_OPTION
 @click.option(
     "--clips",
@@ -229,7 +239,7 @@ def evaluate(
 def report_command(
     run: Path,
     out: Path | None,
-    cache: Path | None,
+    caches: tuple[Path, ...],
     which: str,
     clips_per_kind: int,
     device: str,
@@ -243,7 +253,9 @@ def report_command(
 
     out = out or run / "report.html"
     check_target(out)
-    page = report_page(run, cache, which, clips_per_kind, Means(device=device, loader_workers=loader_workers))
+    page = report_page(
+        run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
+    )
     write_page(out, page, as_json)
 
 

@@ -15,12 +15,13 @@ import polars as pl
 from schemas.errors import UserError
 from schemas.files import write_atomic
 from train import evaluate, loop, plots, session
+from train.comparison import obstacle
 from train.config import TrainConfig
 from train.evaluate import Figures
 from train.experiment import Experiment, Means, read_origin
 from train.logs import METRICS
-from train.shards import Cache
-from train.splits import SplitChoice, fold_numbers
+from train.shards import open_pool
+from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start
 
 TABLE = "crossval.csv"
@@ -39,13 +40,15 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
-    """Every fold, and all judged clips pooled, after the last epoch and after each fold's best."""
+    """Every fold, and all judged clips pooled, after the last epoch and after each fold's best.
+    incomparable: why they cannot stand beside published figures."""
 
     dataset: str
     labels: tuple[str, ...]
     folds: tuple[Fold, ...]
     pooled_last: Figures
     pooled_best: Figures
+    incomparable: str | None = None
 
     def mean(self, which: str, figure: str) -> tuple[float, float]:
         """Mean and standard deviation over the folds of a figure, `last` or `best`."""
@@ -54,12 +57,12 @@ class CrossValidation:
 
 
 def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
-    """The folds of `official` (the dataset's own) or `subject:K` (K folds of whole subjects).
+    """The folds of `official` (the datasets' own) or `subject:K` (K folds of whole subjects). clips: of a pool.
 
-    Raises UserError for another word, or where the cache has none.
+    Raises UserError for another word, or where the caches have none or different ones.
     """
     if folds == "official":
-        numbers = fold_numbers(clips)
+        numbers = official_folds(clips)
         if not numbers:
             raise UserError("--folds official: the cache has no folds; give subject:5, or use `train run`")
         return [SplitChoice(fold=number) for number in numbers]
@@ -70,7 +73,7 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
 
 
 def cross_validate(
-    cache_folder: Path,
+    folders: Sequence[Path],
     out: Path,
     config: TrainConfig,
     folds: str,
@@ -83,11 +86,11 @@ def cross_validate(
     on_fold: told before each fold its place from 0, and how many there are.
     Raises UserError for folds, a cache or a folder that cannot be used.
     """
-    choices = fold_choices(Cache(cache_folder).clips, folds)
+    choices = fold_choices(open_pool(*folders).clips, folds)
     for place, choice in enumerate(choices):
         on_fold(place, len(choices))
         experiment = Experiment(config=config, split=choice, start=start)
-        session.start(cache_folder, _folder(out, choice), experiment, means, resume=True)
+        session.start(folders, _folder(out, choice), experiment, means, resume=True)
     return summarise(out, choices)
 
 
@@ -107,6 +110,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
         pooled_last=evaluate.judge(last, labels),
         pooled_best=evaluate.judge(best, labels),
+        incomparable=obstacle(origin["dataset"], trained_on=origin["dataset"], protocol=_protocol(choices)),
     )
     with loop.writing(out):
         for name, table in pooled.items():
@@ -142,6 +146,11 @@ def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels
     figures = [evaluate.judge(table.filter(fold=number), labels) for table in (last, best)]
     best_epoch = rows.sort("test_war", "test_uar", "epoch", descending=[True, True, False])["epoch"][0]
     return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best_epoch)
+
+
+def _protocol(choices: Sequence[SplitChoice]) -> str:
+    of_subjects = " of subjects" if choices[0].subject_folds else ""
+    return f"mean of {len(choices)} folds{of_subjects}"
 
 
 def _folder(out: Path, choice: SplitChoice) -> Path:

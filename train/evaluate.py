@@ -1,8 +1,8 @@
 """A network's predictions for the clips of a cache, and what they are worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,11 @@ from train.augment import flip_expressions, prepare
 from train.bootstrap import Intervals, intervals
 from train.checkpoint import Checkpoint
 from train.config import DataConfig, TrainConfig
+from train.coverage import only_covered
 from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
 from train.precision import autocast
 from train.sampling import Augmentation
-from train.shards import Cache
+from train.shards import Pool
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
@@ -44,7 +45,9 @@ class Figures:
 class Evaluation:
     """A judged network: its classes, after how many epochs, on which clips, and how it did.
 
-    groups: for each of GROUPED, where the clips name more than one, their figures (`by_group`)."""
+    groups: for each of GROUPED, and `dataset`, where the clips name more than one, their figures (`by_group`).
+    renamed, not_covered: as in `coverage.Coverage`; incomparable: why the figures cannot stand beside published ones;
+    notes: how the caches fit together."""
 
     labels: tuple[str, ...]
     epochs: int
@@ -54,6 +57,10 @@ class Evaluation:
     figures: Figures
     intervals: Intervals
     groups: Mapping[str, pl.DataFrame]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    not_covered: Mapping[str, int] = field(default_factory=dict)
+    incomparable: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
@@ -79,17 +86,17 @@ def sight_of(config: TrainConfig, augmentation: Augmentation | None = None) -> S
     )
 
 
-def clip_dataset(cache: Cache, clips: pl.DataFrame, labels: Sequence[str], sight: Sight) -> ClipDataset:
-    """The clips of a table as a dataset; all of them must be usable.
+def clip_dataset(pool: Pool, clips: pl.DataFrame, labels: Sequence[str], sight: Sight) -> ClipDataset:
+    """Clips of the pool's table as a dataset; all of them must be usable.
 
-    Raises UserError for labels that the network does not know, and where the cache lacks the scores it needs.
+    Raises UserError for labels that the network does not know, and where a cache lacks the scores it needs.
     """
-    if sight.expressions and not cache.has_expressions:
+    if sight.expressions and pool.without_expressions:
         raise UserError(
-            f"{cache.folder} has no expression scores, which the network needs: "
+            f"{pool.without_expressions[0]} has no expression scores, which the network needs: "
             "extract with --blendshapes, or train with --expression-scores off"
         )
-    return ClipDataset(cache.folder, clips, label_ids(clips, labels), cache.crop_size, sight)
+    return ClipDataset(pool.folders, clips, label_ids(clips, labels), pool.crop_size, sight)
 
 
 @torch.inference_mode()
@@ -134,7 +141,8 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
 def prediction_table(
     clips: pl.DataFrame, probabilities: np.ndarray, labels: Sequence[str], majority: str
 ) -> pl.DataFrame:
-    """One row per clip of the table: clip_id, GROUPED, label, usable, predicted, a probability per class.
+    """One row per clip of the table: clip_id, GROUPED, label, usable, predicted, a probability per class; before
+    them `dataset`, where the clips are of several caches.
 
     probabilities: (usable clips, classes), in the table's order.
     """
@@ -142,7 +150,8 @@ def prediction_table(
     names = np.array([*labels, majority], object)
     best = np.full(len(clips), len(labels))
     best[usable.to_numpy()] = probabilities.argmax(1)
-    columns = {name: clips[name] for name in ("clip_id", *GROUPED, "label")}
+    about = (name for name in ("dataset", "clip_id", *GROUPED, "label") if name in clips.columns)
+    columns = {name: clips[name] for name in about}
     spread = np.full((len(clips), len(labels)), np.nan)
     spread[usable.to_numpy()] = probabilities
     shares = {f"p_{label}": pl.Series(spread[:, k]).fill_nan(None) for k, label in enumerate(labels)}
@@ -151,12 +160,12 @@ def prediction_table(
 
 
 def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
-    """The figures of a prediction table (`prediction_table`) over its labelled clips."""
-    labelled = predictions.filter(pl.col("label").is_not_null())
-    usable = labelled.filter("usable")
-    whole, part = (_confusion(table, labels) for table in (labelled, usable))
+    """The figures of a prediction table (`prediction_table`) over its clips with a class of the network."""
+    judged = only_covered(predictions, labels)
+    usable = judged.filter("usable")
+    whole, part = (_confusion(table, labels) for table in (judged, usable))
     return Figures(
-        clips=len(labelled),
+        clips=len(judged),
         usable=len(usable),
         war=metrics.war(whole),
         uar=metrics.uar(whole),
@@ -170,16 +179,20 @@ def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
 def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> pl.DataFrame:
     """A row for each value of a column of the prediction table: its clips, usable ones, WAR and UAR over all."""
     rows = []
-    for (value,), part in predictions.filter(pl.col("label").is_not_null()).group_by(column):
+    for (value,), part in only_covered(predictions, labels).group_by(column):
         figures = judge(part, labels)
         rows.append((value, figures.clips, figures.usable, figures.war, figures.uar))
     return pl.DataFrame(rows, [column, "clips", "usable", "war", "uar"], orient="row").sort(column)
 
 
-def evaluation(kept: Checkpoint, dataset: str, clips: str, predictions: pl.DataFrame) -> Evaluation:
-    """All there is to say of a checkpoint's prediction table. clips: which of the dataset's, in a word."""
+def evaluation(
+    kept: Checkpoint, dataset: str, clips: str, predictions: pl.DataFrame, **about: Any
+) -> Evaluation:
+    """All there is to say of a checkpoint's prediction table. clips: which of the dataset's, in a word; about: the
+    fields of an Evaluation that do not follow from the table."""
     labels = kept.labels
-    groups = [name for name in GROUPED if predictions[name].drop_nulls().n_unique() > 1]
+    grouped = [name for name in ("dataset", *GROUPED) if name in predictions.columns]
+    groups = [name for name in grouped if predictions[name].drop_nulls().n_unique() > 1]
     return Evaluation(
         labels=labels,
         epochs=kept.epoch,
@@ -187,8 +200,9 @@ def evaluation(kept: Checkpoint, dataset: str, clips: str, predictions: pl.DataF
         clips=clips,
         predictions=predictions,
         figures=judge(predictions, labels),
-        intervals=intervals(predictions, labels),
+        intervals=intervals(only_covered(predictions, labels), labels),
         groups={name: by_group(predictions, name, labels) for name in groups},
+        **about,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.errors import UserError
 from train import loop
 from train.config import TrainConfig
-from train.shards import Cache
+from train.shards import Pool
 from train.splits import Split, SplitChoice, choose_split
 from train.weights import AFRESH, Start
 
@@ -27,17 +27,17 @@ class Experiment:
     split: SplitChoice
     start: Start = AFRESH
 
-    def settled(self, cache: Cache) -> "Experiment":
-        """The same with what its settings leave to the cache decided."""
+    def settled(self, pool: Pool) -> "Experiment":
+        """The same with what its settings leave to the caches decided."""
         if self.config.network.expression_scores != "auto":
             return self
-        answer = "on" if cache.has_expressions else "off"
+        answer = "off" if pool.without_expressions else "on"
         network = dataclasses.replace(self.config.network, expression_scores=answer)
         return dataclasses.replace(self, config=dataclasses.replace(self.config, network=network))
 
-    def choose(self, cache: Cache) -> Split:
+    def choose(self, pool: Pool) -> Split:
         """The clips to train on and to judge. Raises UserError."""
-        return choose_split(cache.clips, self.split, self.config.recipe.seed)
+        return choose_split(pool.clips, self.split, self.config.recipe.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,11 @@ class Means:
     tensorboard: bool = False
 
 
-def origin_of(experiment: Experiment, cache: Cache, split: Split) -> dict[str, Any]:
+def origin_of(experiment: Experiment, pool: Pool, split: Split) -> dict[str, Any]:
     """What a run is made of beside its settings: what another run must share to be the same run."""
     return {
-        "dataset": cache.info.dataset,
-        "cache_settings_hash": cache.info.settings_hash,
+        "dataset": pool.dataset,
+        "cache_settings_hash": pool.settings_hash,
         "clips_hash": _clips_hash(split),
         "split": experiment.split.as_dict(),
         **experiment.start.hashes(),
@@ -68,6 +68,8 @@ def read_origin(run: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
+        if "cache" in content:  # as runs of one cache said it before there could be several
+            content["caches"] = [content.pop("cache")]
         return {**{name: content[name] for name in NEEDED}, **content}
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None

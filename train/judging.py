@@ -1,5 +1,6 @@
 """What `train evaluate` does: a run's network on the clips of a cache."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -7,33 +8,60 @@ import polars as pl
 from schemas.errors import UserError
 from schemas.files import atomic_file
 from train import checkpoint, evaluate
+from train.comparison import obstacle
+from train.coverage import cover
 from train.device import choose_device
 from train.experiment import Means, read_origin
 from train.loader import Loader
-from train.shards import Cache, usable
-from train.splits import SplitChoice, choose_split
+from train.shards import Pool, open_pool, usable
+from train.splits import Split, SplitChoice, choose_split
 
 
-def evaluate_run(run: Path, cache_folder: Path, which: str, clips: str, means: Means) -> evaluate.Evaluation:
-    """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of a cache.
+def evaluate_run(
+    run: Path, folders: Sequence[Path], which: str, clips: str, means: Means
+) -> evaluate.Evaluation:
+    """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of one cache or several.
 
+    Labels are matched with the network's by what they mean (`coverage`).
     Raises UserError for a run or cache that cannot be used.
     """
     if not run.is_dir():
         raise UserError(f"no such run: {run} (make it with `train run CACHE --out {run}`)")
     kept = checkpoint.load(run / f"{which}.pt")
-    cache = Cache(cache_folder)
-    table = chosen_clips(cache, run, kept.config.recipe.seed, clips)
+    pool = open_pool(*folders)
+    try:
+        split = chosen_split(pool, run, kept.config.recipe.seed, clips)
+    except UserError as error:
+        raise UserError(f"{error} (as the run was split; --clips all judges every clip)") from None
+    coverage = cover(split.test, kept.labels)
+    table = coverage.clips
     good = usable(table)
     if good.is_empty():
-        raise UserError(f"{cache_folder}: none of the {len(table)} chosen clips is usable")
+        raise UserError(f"{pool.where}: none of the {len(table)} chosen clips is usable")
     device = choose_device(means.device)
     network = checkpoint.restore(kept).to(device)
-    dataset = evaluate.clip_dataset(cache, good, kept.labels, evaluate.sight_of(kept.config))
+    # Labels are for judging; to predict none is needed, and some of these the network does not have.
+    unlabelled = good.with_columns(label=pl.lit(None, pl.String))
+    dataset = evaluate.clip_dataset(pool, unlabelled, kept.labels, evaluate.sight_of(kept.config))
     loader = Loader(dataset, means.loader_workers or 0, device)
     probabilities = evaluate.predict(network, loader, range(len(good)), kept.config, device)
     predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)
-    return evaluate.evaluation(kept, cache.info.dataset, clips, predictions)
+    incomparable = obstacle(
+        pool.dataset,
+        trained_on=str(kept.origin.get("dataset")),
+        protocol=split.protocol,
+        not_covered=sum(coverage.not_covered.values()),
+    )
+    return evaluate.evaluation(
+        kept,
+        pool.dataset,
+        clips,
+        predictions,
+        renamed=coverage.renamed,
+        not_covered=coverage.not_covered,
+        incomparable=incomparable,
+        notes=pool.notes,
+    )
 
 
 def check_target(path: Path) -> Path:
@@ -57,9 +85,14 @@ def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
-def chosen_clips(cache: Cache, run: Path, seed: int, clips: str) -> pl.DataFrame:
-    """A run's `test` or `train` part of a cache's clips table, or `all` with a label. Raises UserError."""
+def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:
+    """What is judged of a pool, as the test part of a split: the `test` or `train` part that the run's choice gives,
+    or `all` clips with a label. Raises UserError.
+    """
     if clips == "all":
-        return cache.clips.filter(pl.col("label").is_not_null())
-    split = choose_split(cache.clips, SplitChoice.from_dict(read_origin(run)["split"]), seed)
-    return split.train if clips == "train" else split.test
+        labelled = pool.clips.filter(pl.col("label").is_not_null())
+        return Split(train=labelled.clear(), test=labelled, description="all clips")
+    split = choose_split(pool.clips, SplitChoice.from_dict(read_origin(run)["split"]), seed)
+    if clips == "test":
+        return split
+    return Split(train=split.test, test=split.train, description="the training clips")

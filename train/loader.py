@@ -86,13 +86,23 @@ class _Memory:
 
 
 class ClipDataset(Dataset):
-    """The usable clips of a table, read a batch at a time. labels: each one's class as a number, −1 for none."""
+    """The usable clips of a pool's table (`train.shards`), read a batch at a time.
+
+    folders: the pool's caches; labels: each clip's class as a number, −1 for none.
+    """
 
     def __init__(
-        self, folder: Path, clips: pl.DataFrame, labels: Sequence[int], crop_size: int, sight: Sight
+        self,
+        folders: Sequence[Path],
+        clips: pl.DataFrame,
+        labels: Sequence[int],
+        crop_size: int,
+        sight: Sight,
     ) -> None:
-        self._reader = ShardReader(folder)
-        self._folder = folder
+        self._readers = [ShardReader(folder) for folder in folders]
+        self._folders = folders
+        self._caches = clips["cache"].to_numpy()
+        self._stored_ids = clips["stored_id"]
         self._shards = clips["shard"].to_numpy()
         self._rows = clips["row"].to_numpy()
         self._ids = clips["clip_id"]
@@ -127,10 +137,9 @@ class ClipDataset(Dataset):
             expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
         views = [self._view(request) for request in requests]
         for place, (request, view) in enumerate(zip(requests, views, strict=True)):
-            clip, clip_id = request.clip, self._ids[request.clip]
-            stored = self._reader.read(int(self._shards[clip]), int(self._rows[clip]), clip_id)
+            stored = self._read(request.clip)
             positions = frame_positions(len(stored.crops), view.offsets)
-            self._decode(stored, positions, pictures[place], clip_id)
+            self._decode(stored, positions, pictures[place], request.clip)
             keypoints[place] = stored.keypoints[positions]
             if expressions is not None and stored.blendshapes is not None:
                 expressions[place] = stored.blendshapes[positions]
@@ -146,12 +155,16 @@ class ClipDataset(Dataset):
             expressions=expressions,
         )
 
+    def _read(self, clip: int) -> StoredClip:
+        place = int(self._shards[clip]), int(self._rows[clip])
+        return self._readers[self._caches[clip]].read(*place, self._stored_ids[clip])
+
     def _view(self, request: Request) -> View:
         if request.epoch is None or self._sight.augmentation is None:
             return evaluation_view(self._sight.frames)
         return self._sight.augmentation.view(request.epoch, request.sample)
 
-    def _decode(self, stored: StoredClip, positions: np.ndarray, out: np.ndarray, clip_id: str) -> None:
+    def _decode(self, stored: StoredClip, positions: np.ndarray, out: np.ndarray, clip: int) -> None:
         """JPEGs into out (N, s, s, 3). A clip shorter than N repeats frames: each is decoded once."""
         import simplejpeg
 
@@ -166,7 +179,8 @@ class ClipDataset(Dataset):
                 whole = False
             if not whole:
                 reason = _why_not(stored.crops[position], self._size)
-                raise UserError(f"{self._folder}, clip {clip_id}: {reason}; make this cache again")
+                where = f"{self._folders[self._caches[clip]]}, clip {self._stored_ids[clip]}"
+                raise UserError(f"{where}: {reason}; make this cache again")
 
 
 def _why_not(jpeg: memoryview, size: int) -> str:

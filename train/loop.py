@@ -13,7 +13,7 @@ import errno
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -157,22 +157,23 @@ class Run:
 
 
 def start_folder(
-    out: Path, training: Training, cache: Path, origin: Mapping[str, Any], loaded: Loaded | None
+    out: Path, training: Training, caches: Sequence[Path], origin: Mapping[str, Any], loaded: Loaded | None
 ) -> None:
     """Make a run's folder and say in it what the run is made of.
 
-    cache: where the clips are, for a report to find them.
-    origin: what to say in run.json of the cache, the split and the versions (`origin_of`).
+    caches: where the clips are, for a report to find them.
+    origin: what to say in run.json of the caches, the split and the versions (`origin_of`).
     loaded: what the network starts from, if not afresh.
     Raises UserError where the folder cannot be written.
     """
     content = {
-        "cache": str(cache.resolve()),
+        "caches": [str(folder.resolve()) for folder in caches],
         "labels": list(training.labels),
         "training_clips": len(training.clips),
         "test_clips": len(training.split.test),
         "tested_on": training.split.description,
         "tested_on_training_clips": training.split.seen,
+        "protocol": training.split.protocol,
         **origin,
     }
     with writing(out):

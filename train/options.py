@@ -12,6 +12,9 @@ from train.config import SECTIONS, flag
 if TYPE_CHECKING:
     from train.experiment import Means
 
+CACHES_ARGUMENT = click.argument(
+    "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 DEVICE_OPTION = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
 )

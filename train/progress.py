@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from schemas.commands import printable
 from train import metrics
 from train.logs import EpochRow
 from train.loop import Watch
@@ -61,6 +62,12 @@ def training_progress(console: Console, training: Training) -> Iterator[Watch]:
             )
 
         yield Watch(on_step=on_step, on_epoch=on_epoch)
+
+
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """How caches fit together (`Pool.notes`), a line each."""
+    for note in notes:
+        console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
 
 
 def print_loaded(console: Console, loaded: Loaded | None) -> None:

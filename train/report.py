@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from schemas.commands import printable
 from train import metrics
 from train.metrics import percent
 
@@ -72,7 +73,8 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
         which: tuple(result.mean(which, figure)[0] for figure in ("war", "uar")) for which in ("last", "best")
     }
     pooled = {f"pooled, {which}": (value.war, value.uar) for which, value in pooled.items()}
-    print_published(result.dataset, {**{f"ours, {which} epoch": means[which] for which in means}, **pooled})
+    ours = {**{f"ours, {which} epoch": means[which] for which in means}, **pooled}
+    print_published(result.dataset, ours, result.incomparable)
 
 
 def print_sweep(sweep: "Sweep", rows: Sequence["Row"], out: Path) -> None:
@@ -104,6 +106,8 @@ def print_evaluation(result: "Evaluation") -> None:
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
     for label, count, recall in zip(result.labels, counts, recalls, strict=True):
         table.add_row(escape(label), str(count), percent(recall))
+    for label, count in result.not_covered.items():
+        table.add_row(escape(printable(label)), str(count), "not covered")
     table.add_section()
     table.add_row("all: WAR", str(figures.clips), percent(figures.war), _interval(sure.war))
     table.add_row("all: UAR", "", percent(figures.uar), _interval(sure.uar))
@@ -111,8 +115,9 @@ def print_evaluation(result: "Evaluation") -> None:
     table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
-    if result.clips == "test":
-        print_published(result.dataset, {"this network": (figures.war, figures.uar)})
+    for note in _about_labels(result):
+        console.print(printable(note), soft_wrap=True, markup=False)
+    print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.incomparable)
     for column, groups in result.groups.items():
         name = column.replace("_", " ")
         if len(groups) <= GROUPS_SHOWN:
@@ -123,12 +128,31 @@ def print_evaluation(result: "Evaluation") -> None:
             console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
 
 
-def print_published(dataset: str, ours: Mapping[str, tuple[float, float]]) -> None:
-    """Our WAR and UAR, by what they are, among those published for the dataset; nothing where none are."""
+def _about_labels(result: "Evaluation") -> list[str]:
+    """How the dataset's labels became the network's, a line each."""
+    notes = [*result.notes]
+    if result.renamed:
+        pairs = ", ".join(f"{label} → {own}" for label, own in result.renamed.items())
+        notes.append(f"labels by the network's names: {pairs}")
+    if result.not_covered:
+        count = sum(result.not_covered.values())
+        notes.append(
+            f"not covered: {count} clips of classes that the network lacks are in none of these figures"
+        )
+    return notes
+
+
+def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], incomparable: str | None) -> None:
+    """Our WAR and UAR, by what they are, among those published for the dataset, or why they cannot stand there;
+    nothing where none are published."""
     from data_manifest.published import results
 
     known = results(dataset)
     if known.is_empty():
+        return
+    if incomparable:
+        text = f"not comparable with what is published for {dataset}: {incomparable}"
+        Console().print(printable(text), soft_wrap=True, markup=False)
         return
     table = Table(title=f"{known['protocol'][0]}, % (as quoted by Huang et al. 2024)", title_justify="left")
     for column in ("method", "WAR", "UAR", ""):
@@ -167,6 +191,9 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "recall": {k: None if v != v else float(v) for k, v in zip(result.labels, recalls, strict=True)},
         "confusion": figures.confusion.tolist(),
         "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
+        "renamed": dict(result.renamed),
+        "not_covered": dict(result.not_covered),
+        "incomparable": result.incomparable,
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }

@@ -1,5 +1,6 @@
 """What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from train.experiment import Experiment, Means, difference, origin_of
 from train.logs import EpochRow
 from train.model.network import build
 from train.precision import check_precision
-from train.shards import Cache
+from train.shards import open_pool
 from train.splits import Split
 from train.stopping import stop_request
 from train.training import Training
@@ -32,9 +33,10 @@ class Trained:
 
 
 def start(
-    cache_folder: Path, out: Path, experiment: Experiment, means: Means, *, resume: bool
+    folders: Sequence[Path], out: Path, experiment: Experiment, means: Means, *, resume: bool
 ) -> Trained | None:
-    """Train a run; a finished one that is the same is left as it is, an unfinished one needs `resume`.
+    """Train a run on one cache or several; a finished one that is the same is left as it is, an unfinished one needs
+    `resume`.
 
     None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
@@ -42,33 +44,35 @@ def start(
     device = distributed.own_device(choose_device(means.device))
     check_precision(experiment.config.execution.precision, device)
     with distributed.join(device) as world:
-        cache = Cache(cache_folder)
-        experiment = experiment.settled(cache)
+        pool = open_pool(*folders)
+        experiment = experiment.settled(pool)
         config = experiment.config
-        split = experiment.choose(cache)
-        origin = origin_of(experiment, cache, split)
+        split = experiment.choose(pool)
+        origin = origin_of(experiment, pool, split)
         kept = _kept(out, experiment, origin, resume=resume)
         if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
             rows = [EpochRow(**row) for row in kept.rows]
             return Trained(rows=rows, split=split, already=True) if world.first else None
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
-        labels = cache.info.labels
+        labels = pool.labels
         network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
         loaded = None if kept else experiment.start.load_into(network, labels)
-        training = Training(config, cache, split, device, network, world=world, loader_workers=workers)
+        training = Training(config, pool, split, device, network, world=world, loader_workers=workers)
         origin["versions"] = loop.library_versions()
         run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
         console = Console(stderr=True, quiet=not world.first)
+        progress.print_notes(console, pool.notes)
         if kept:
             run.restore(kept)
             _say_where_it_goes_on(console, training, kept)
         elif world.first:
-            loop.start_folder(out, training, cache.folder, origin, loaded)
+            loop.start_folder(out, training, pool.folders, origin, loaded)
             progress.print_loaded(console, loaded)
         console.print(
             f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"
             f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {split.description}",
             soft_wrap=True,
+            markup=False,
         )
         with stop_request() as stop, progress.training_progress(console, training) as watch:
             rows = run.finish(watch, stop)

@@ -1,16 +1,20 @@
-"""Open a landmark cache for training: what made it, and its clips table."""
+"""Open landmark caches for training: what made them, and their clips as one table."""
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from data_manifest.labels import canonical_name
 from schemas.cache import OK, CacheInfo, read_cache_info, read_clips
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
 
 
 class Cache:
-    """An open cache. Cheap to pickle: a worker process maps the shards itself, when it reads them."""
+    """One open cache. Cheap to pickle: a worker process maps the shards itself, when it reads them."""
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError where the folder is no finished cache that this program can read."""
@@ -38,6 +42,137 @@ class Cache:
         return int(self.info.settings["size"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """One cache or several, as everything else sees them: one table of clips, one list of classes.
+
+    clips: the clips tables one after the other, with `cache` (which of them holds the clip) and `stored_id` (what it
+    is called there). Where there are several, `dataset` names each clip's, and clip_id and subject begin with that
+    name: ids of two datasets may coincide, people do not. A single cache's stay as they are, and so do its labels.
+    notes: how the caches fit together, a line each, for a person to read.
+    """
+
+    caches: tuple[Cache, ...]
+    labels: tuple[str, ...]
+    clips: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return tuple(cache.folder for cache in self.caches)
+
+    @property
+    def where(self) -> str:
+        """The folders, for a message."""
+        return ", ".join(map(str, self.folders))
+
+    @property
+    def dataset(self) -> str:
+        return " + ".join(_names(self.caches))
+
+    @property
+    def settings_hash(self) -> str:
+        """Of all that decided the caches' bytes."""
+        return " + ".join(cache.info.settings_hash for cache in self.caches)
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the stored crops, pixels."""
+        return self.caches[0].crop_size
+
+    @property
+    def without_expressions(self) -> tuple[Path, ...]:
+        """The caches that were extracted without MediaPipe's expression scores."""
+        return tuple(cache.folder for cache in self.caches if not cache.has_expressions)
+
+
+def open_pool(*folders: Path) -> Pool:
+    """Open caches to be used together, in this order.
+
+    Raises UserError for a folder that is no cache, or is given twice, and for crops of different sizes.
+    """
+    caches = tuple(map(Cache, folders))
+    tables = [
+        cache.clips.with_columns(cache=pl.lit(number, pl.Int32), stored_id="clip_id")
+        for number, cache in enumerate(caches)
+    ]
+    if len(caches) == 1:
+        return Pool(caches=caches, labels=caches[0].info.labels, clips=tables[0])
+    _refuse_misfits(caches)
+    names, classes = _names(caches), _common_classes([cache.info.labels for cache in caches])
+    tables = [_as_part(table, name, classes) for table, name in zip(tables, names, strict=True)]
+    clips = pl.concat(tables)
+    return Pool(
+        caches=caches,
+        labels=tuple(dict.fromkeys(classes.values())),
+        clips=clips,
+        notes=(*_renamed(caches, names, classes), *_repeated(clips)),
+    )
+
+
 def usable(clips: pl.DataFrame) -> pl.DataFrame:
     """The rows of a clips table that hold crops."""
     return clips.filter(pl.col("status") == OK)
+
+
+def fingerprints(clips: pl.DataFrame) -> pl.DataFrame:
+    """What each cache of a pool's table holds, once: `fingerprint` (of usable clips) and `cache`."""
+    known = usable(clips).filter(pl.col("fingerprint").is_not_null())
+    return known.select("fingerprint", "cache").unique()
+
+
+def _refuse_misfits(caches: Sequence[Cache]) -> None:
+    first = caches[0]
+    for place, cache in enumerate(caches):
+        if cache.folder.resolve() in [other.folder.resolve() for other in caches[:place]]:
+            raise UserError(f"{cache.folder} is given twice; give each cache once")
+        if cache.crop_size != first.crop_size:
+            raise UserError(
+                f"{first.folder} has crops of {first.crop_size} px and {cache.folder} of {cache.crop_size} px: "
+                f"extract one again with --size {first.crop_size} or {cache.crop_size} (--reuse makes that cheap)"
+            )
+
+
+def _names(caches: Sequence[Cache]) -> list[str]:
+    """What each cache's dataset is called among the others: a dataset that comes again gets a number."""
+    given = [cache.info.dataset for cache in caches]
+    before = [given[:place].count(name) for place, name in enumerate(given)]
+    return [f"{name} {count + 1}" if count else name for name, count in zip(given, before, strict=True)]
+
+
+def _common_classes(of_caches: Sequence[Sequence[str]]) -> dict[str, str]:
+    """What each label is called in a pool: as all its caches spell it, else by its canonical name."""
+    spellings: dict[str, list[str]] = {}
+    for label in dict.fromkeys(itertools.chain(*of_caches)):
+        spellings.setdefault(canonical_name(label).lower(), []).append(label)
+    return {
+        label: meaning if len(labels) > 1 else label
+        for meaning, labels in spellings.items()
+        for label in labels
+    }
+
+
+def _as_part(clips: pl.DataFrame, name: str, classes: dict[str, str]) -> pl.DataFrame:
+    """A cache's clips table as a part of a pool's."""
+    own = {column: pl.concat_str(pl.lit(f"{name}/"), column) for column in ("clip_id", "subject")}
+    return clips.with_columns(pl.col("label").replace(classes), dataset=pl.lit(name), **own)
+
+
+def _renamed(caches: Sequence[Cache], names: Sequence[str], classes: dict[str, str]) -> list[str]:
+    changed = [
+        f"{name}: {', '.join(pairs)}"
+        for cache, name in zip(caches, names, strict=True)
+        if (
+            pairs := [f"{label} → {classes[label]}" for label in cache.info.labels if classes[label] != label]
+        )
+    ]
+    if not changed:
+        return []
+    return [f"the caches spell classes differently; canonical names are used ({'; '.join(changed)})"]
+
+
+def _repeated(clips: pl.DataFrame) -> list[str]:
+    """Clips that several caches hold would count twice."""
+    holders = fingerprints(clips).group_by("fingerprint").len()
+    count = len(holders.filter(pl.col("len") > 1))
+    return [f"warning: {count} clips lie in more than one of the caches (the same files)"] if count else []

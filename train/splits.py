@@ -9,6 +9,7 @@ import polars as pl
 
 from schemas.errors import UserError
 from schemas.manifest import fold_numbers, is_tested, is_trained
+from train.shards import fingerprints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +17,19 @@ class Split:
     """Two parts of a clips table (both with unusable clips), and in words how they were chosen.
 
     seen: whether the test part is the training part, so that its figures say nothing about new clips.
+    official: whether it is a single dataset's own split.
     """
 
     train: pl.DataFrame
     test: pl.DataFrame
     description: str
     seen: bool = False
+    official: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """What published results call it, where they know it, else in our own words."""
+        return "official split" if self.official else self.description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,37 +58,98 @@ class SplitChoice:
 
 
 def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
-    """Split the labelled clips: by fold, else by the dataset's own split, else by `holdout`, else not at all.
+    """Split a pool's labelled clips, each cache's by itself: by fold, else by the dataset's own split, else by
+    `holdout`. A cache that offers none of these goes wholly into training, unless none offers any.
 
-    Kept apart are whole subjects where the table names at least two, else clips label by label.
-    Raises UserError where the table has no such fold, or needs one chosen, or a part is left empty.
+    Kept apart are whole subjects where a cache names at least two, else clips label by label.
+    Raises UserError where no cache has such a fold, or one needs it chosen, or a part is left empty, or a clip of the
+    one part is in the other by way of another cache.
     """
-    fold, holdout = choice.fold, choice.holdout
     clips = clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
         raise UserError("no clip of the cache has a label: nothing to train on")
-    if choice.subject_folds:
-        split = _by_subject_fold(clips, choice.subject_folds, fold, seed)
-    elif fold is not None:
-        split = _by_fold(clips, fold)
-    elif clips["split"].is_not_null().any():
-        split = _by_official_split(clips)
-    elif fold_numbers(clips):
-        raise UserError(f"the cache has folds {_listed(fold_numbers(clips))}: choose one with --fold")
-    elif holdout > 0:
-        split = _by_holdout(clips, holdout, seed)
-    else:
+    _refuse_what_no_cache_has(clips, choice)
+    parts = clips.partition_by("cache", maintain_order=True)
+    found = [_own_split(part, choice, seed) for part in parts]
+    if not any(found):
         description = "the training clips themselves (the cache has no split; --holdout keeps some apart)"
         return Split(train=clips, test=clips, description=description, seen=True)
+    split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
     if split.train.is_empty() or split.test.is_empty():
         raise UserError(f"{split.description}: {len(split.train)} training and {len(split.test)} test clips")
+    _refuse_leaks(split)
     return split
+
+
+def official_folds(clips: pl.DataFrame) -> list[int]:
+    """The folds that a pool's caches have, where they have any. Raises UserError where they have different ones."""
+    numbers = [fold_numbers(part) for part in clips.partition_by("cache", maintain_order=True)]
+    different = sorted({tuple(own) for own in numbers if own})
+    if len(different) > 1:
+        raise UserError(f"the caches have different folds: {'; '.join(map(_listed, different))}")
+    return list(different[0]) if different else []
+
+
+def _refuse_what_no_cache_has(clips: pl.DataFrame, choice: SplitChoice) -> None:
+    if choice.subject_folds:
+        if clips["subject"].null_count() == len(clips):
+            raise UserError(f"{len(clips)} clips of the cache have no subject: no folds of subjects")
+    elif choice.fold is not None and not fold_numbers(clips):
+        raise UserError(f"--fold {choice.fold}: the cache has no folds")
+
+
+def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | None:
+    """How one cache is split; None where it offers nothing to split it by."""
+    if choice.subject_folds and clips["subject"].is_not_null().any():
+        return _by_subject_fold(clips, choice.subject_folds, choice.fold, seed)
+    numbers = fold_numbers(clips)
+    if choice.fold is not None and numbers and not choice.subject_folds:
+        return _by_fold(clips, choice.fold)
+    if clips["split"].is_not_null().any():
+        return _by_official_split(clips)
+    if numbers:
+        raise UserError(f"{_name(clips)} has folds {_listed(numbers)}: choose one with --fold")
+    return _by_holdout(clips, choice.holdout, seed) if choice.holdout > 0 else None
+
+
+def _all_in_training(clips: pl.DataFrame) -> Split:
+    return Split(train=clips, test=clips.clear(), description="all in training, it has no such split")
+
+
+def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
+    """The splits of several caches as one; that of a single cache as it is. parts: each one's clips."""
+    if len(splits) == 1:
+        return splits[0]
+    described = [f"{_name(part)}: {split.description}" for part, split in zip(parts, splits, strict=True)]
+    return Split(
+        train=pl.concat([split.train for split in splits]),
+        test=pl.concat([split.test for split in splits]),
+        description="; ".join(described),
+    )
+
+
+def _refuse_leaks(split: Split) -> None:
+    """A file that one cache trains on and another one tests would make the figures worthless."""
+    both = fingerprints(split.test).join(fingerprints(split.train), on="fingerprint", suffix="_trained")
+    both = both.filter(pl.col("cache") != pl.col("cache_trained"))
+    if both.is_empty():
+        return
+    judged = split.test.filter(pl.col("fingerprint").is_in(both["fingerprint"].to_list()))
+    raise UserError(
+        f"{both['fingerprint'].n_unique()} test clips are training clips of another cache (the same files, "
+        f"such as {judged['clip_id'][0]}): take one of the caches out, or extract it without them"
+    )
+
+
+def _name(clips: pl.DataFrame) -> str:
+    """What to call the cache of these clips: by its dataset, where it is one of several."""
+    return clips["dataset"][0] if "dataset" in clips.columns else "the cache"
 
 
 def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
     numbers = fold_numbers(clips)
     if fold not in numbers:
-        raise UserError(f"--fold {fold}: the cache has {_listed(numbers) or 'no folds'}")
+        raise UserError(f"--fold {fold}: {_name(clips)} has {_listed(numbers)}")
     train, test = clips.filter(is_trained(fold)), clips.filter(is_tested(fold))
     return Split(train=train, test=test, description=f"fold {fold}")
 
@@ -89,12 +158,12 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
     """Subjects dealt in random order, those with most clips first, each to the fold with the fewest clips."""
     if clips["subject"].null_count():
         raise UserError(
-            f"{clips['subject'].null_count()} clips of the cache have no subject: no folds of subjects"
+            f"{clips['subject'].null_count()} clips of {_name(clips)} have no subject: no folds of subjects"
         )
     counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
     if not 2 <= folds <= len(counts):
         raise UserError(
-            f"subject:{folds}: between 2 and {len(counts)} folds, the cache has that many subjects"
+            f"subject:{folds}: between 2 and {len(counts)} folds, {_name(clips)} has that many subjects"
         )
     if fold is None or not 1 <= fold <= folds:
         raise UserError(f"--fold {fold}: choose one of 1 to {folds}")
@@ -114,6 +183,7 @@ def _by_official_split(clips: pl.DataFrame) -> Split:
         train=clips.filter(pl.col("split") == "train"),
         test=clips.filter(pl.col("split") == judged),
         description=f"the dataset's own {judged} split",
+        official=True,
     )
 
 

@@ -5,7 +5,7 @@ A sweep's folder: a folder for each variant, sweep.csv and sweep.png. Started ag
 
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def load_sweep(name: str) -> Sweep:
 
 
 def run_sweep(
-    cache_folder: Path,
+    folders: Sequence[Path],
     out: Path,
     sweep: Sweep,
     overrides: Mapping[str, Any],
@@ -110,13 +110,13 @@ def run_sweep(
         on_variant(variant, place, len(configs))
         folder = out / variant.name
         if folds:
-            result = cross_validate(cache_folder, folder, config, folds, means, start)
+            result = cross_validate(folders, folder, config, folds, means, start)
             figures = [
                 result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
             ]
         else:
             experiment = Experiment(config=config, split=split, start=start)
-            session.start(cache_folder, folder, experiment, means, resume=True)
+            session.start(folders, folder, experiment, means, resume=True)
             figures = _figures_of(folder)
         names = ("war", "uar", "best_war", "best_uar")
         published = ablation(sweep.published, variant.name) if sweep.published else {}

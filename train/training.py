@@ -29,7 +29,7 @@ from train.objective import objective
 from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from train.precision import autocast, gradient_scaler
 from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, shares, steps
-from train.shards import Cache, usable
+from train.shards import Pool, usable
 from train.splits import Split
 
 
@@ -70,7 +70,7 @@ class Training:
     def __init__(
         self,
         config: TrainConfig,
-        cache: Cache,
+        pool: Pool,
         split: Split,
         device: torch.device,
         network: DferNetwork,
@@ -80,13 +80,13 @@ class Training:
     ) -> None:
         """network: as it starts. Raises UserError where no training clip is usable."""
         self.config, self.device, self.split, self.world = config, device, split, world or World()
-        self.labels = cache.info.labels
+        self.labels = pool.labels
         self.clips, self.test_clips = usable(split.train), usable(split.test)
         if self.clips.is_empty():
-            raise UserError(f"{cache.folder}: none of the {len(split.train)} training clips is usable")
+            raise UserError(f"{pool.where}: none of the {len(split.train)} training clips is usable")
         if self.clips["label"].n_unique() < 2:
             raise UserError(
-                f"{cache.folder}: all {len(self.clips)} usable training clips are {self.clips['label'][0]!r}: "
+                f"{pool.where}: all {len(self.clips)} usable training clips are {self.clips['label'][0]!r}: "
                 "there is nothing to tell apart"
             )
         self.majority = (
@@ -97,10 +97,10 @@ class Training:
         augmentation = Augmentation(
             seed=recipe.seed, frames=data.num_frames, flip=data.flip, colour=data.colour
         )
-        self.loader = self._loader(cache, self.clips, loader_workers, augmentation)
+        self.loader = self._loader(pool, self.clips, loader_workers, augmentation)
         # A split that was seen has the same clips: the same worker processes serve both.
         self.test_loader = (
-            self.loader if split.seen else self._loader(cache, self.test_clips, loader_workers, None)
+            self.loader if split.seen else self._loader(pool, self.test_clips, loader_workers, None)
         )
         self.class_numbers = self.loader.dataset.labels  # (clips,)
         self.objective = objective(recipe, self.class_numbers, len(self.labels), device)
@@ -116,10 +116,10 @@ class Training:
         self.totals = self._nothing()
 
     def _loader(
-        self, cache: Cache, clips: pl.DataFrame, workers: int, augmentation: Augmentation | None
+        self, pool: Pool, clips: pl.DataFrame, workers: int, augmentation: Augmentation | None
     ) -> Loader:
         sight = evaluate.sight_of(self.config, augmentation)
-        dataset = evaluate.clip_dataset(cache, clips, self.labels, sight)
+        dataset = evaluate.clip_dataset(pool, clips, self.labels, sight)
         return Loader(dataset, workers, self.device)
 
     def _prepared_to_run(self) -> torch.nn.Module:

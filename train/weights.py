@@ -1,7 +1,7 @@
 """Start a network from weights that are there: of another run, or of a ResNet-18 from elsewhere.
 
-What fits by name and shape is taken. The classifiers' rows follow their labels' names, so that a run on other
-classes, or on the same in another order, starts from what it shares. Whatever was not taken is said.
+What fits by name and shape is taken. The classifiers' rows follow what their labels mean ("Happy" is "happiness"), so
+that a run on other classes, or on the same in another order, starts from what it shares. What was not taken is said.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_manifest.labels import match_labels
 from schemas.errors import UserError
 from train import checkpoint
 from train.model.network import DferNetwork
@@ -83,14 +84,15 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
     """
     kept = checkpoint.load(path)
     own = network.state_dict()
-    shared = [label for label in labels if label in kept.labels]
+    there = match_labels(kept.labels, labels)  # each of ours by its name there
+    shared = [label for label in labels if there[label]]
     taken = {}
     for name, value in kept.model.items():
         if not name.startswith(HEADS):
             taken[name] = value
         elif shared and name in own and value.shape[1:] == own[name].shape[1:]:
             taken[name] = own[name].clone()
-            rows = [kept.labels.index(label) for label in shared]
+            rows = [kept.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
     reasons = dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
     return _take(network, taken, path, classes=tuple(shared), reasons=reasons)

@@ -34,7 +34,7 @@ from train.evaluate import clip_dataset
 from train.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
 from train.model.network import build
 from train.sampling import epoch_order
-from train.shards import Cache, usable
+from train.shards import Pool, open_pool, usable
 from train.splits import SplitChoice, choose_split
 from train.training import Training
 
@@ -43,11 +43,11 @@ A_ROUND = 4  # batches: short rounds, since the speed of a shared machine change
 CPU = torch.device("cpu")
 
 
-def copied(source: Path, target: Path) -> Cache:
+def copied(source: Path, target: Path) -> Pool:
     """A cache of CLIPS clips of 16 real crops each, those of the source again and again."""
-    cache = Cache(source)
+    cache = open_pool(source)
     table = usable(cache.clips)
-    dataset = clip_dataset(cache, table, cache.info.labels, Sight(frames=FRAMES))
+    dataset = clip_dataset(cache, table, cache.labels, Sight(frames=FRAMES))
     (batch,) = Loader(dataset, 0, CPU).batches(in_batches(range(len(table)), len(table)))
     crops = batch.frames.permute(0, 1, 3, 4, 2).numpy()
     clips = [
@@ -58,12 +58,12 @@ def copied(source: Path, target: Path) -> Cache:
         )
         for number in range(CLIPS)
     ]
-    return Cache(write_cache(target, clips))
+    return open_pool(write_cache(target, clips))
 
 
-def stored_bytes(cache: Cache) -> list[list[bytes]]:
+def stored_bytes(cache: Pool) -> list[list[bytes]]:
     """The JPEGs of every clip, in memory."""
-    reader = ShardReader(cache.folder)
+    reader = ShardReader(cache.folders[0])
     rows = cache.clips.select("shard", "row", "clip_id").iter_rows()
     return [[bytes(crop) for crop in reader.read(*row).crops] for row in rows]
 
@@ -122,10 +122,10 @@ def timed(batches: Iterator, count: int) -> float:
     return time.perf_counter() - started
 
 
-def feeding(cache: Cache, folder: Path, rounds: int) -> dict[str, list[float]]:
+def feeding(cache: Pool, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of each way for A_ROUND batches, round by round."""
     clips = stored_bytes(cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=FRAMES))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=FRAMES))
     ours = Loader(dataset, 1, CPU)
     order = np.concatenate([epoch_order(CLIPS, 0, epoch) for epoch in range(rounds)])
     files = DataLoader(
@@ -158,7 +158,7 @@ class InMemory:
             yield self.batch
 
 
-def training_steps(cache: Cache, rounds: int, clips: int) -> dict[str, list[float]]:
+def training_steps(cache: Pool, rounds: int, clips: int) -> dict[str, list[float]]:
     """Seconds of a step of the paper preset, round by round."""
     config = load_config("paper", {"batch_size": clips})
     split = choose_split(cache.clips, SplitChoice(), 0)
@@ -183,8 +183,8 @@ def large_cache(folder: Path, clips: int) -> tuple[float, list[float]]:
     """Seconds to open a cache of very many clips; anonymous memory in MB after each tenth of reading it at random."""
     write_flat_cache(folder, clips)
     started = time.perf_counter()
-    cache = Cache(folder)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=4))
+    cache = open_pool(folder)
+    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=4))
     opened = time.perf_counter() - started
     loader, order, memory = Loader(dataset, 0, CPU), epoch_order(clips, 0, 0), []
     for tenth in np.array_split(order, 10):

@@ -9,10 +9,10 @@ def stored_batch(sample_cache):
     """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
     from train.evaluate import clip_dataset
     from train.loader import Loader, Sight, in_batches
-    from train.shards import Cache
+    from train.shards import open_pool
 
-    cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=8))
+    cache = open_pool(sample_cache)
+    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=8))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(6), 6))
     return batch
 

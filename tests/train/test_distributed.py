@@ -93,11 +93,11 @@ def test_a_run_of_two_processes_goes_on_in_one_with_the_same_samples(
 def test_a_part_that_does_not_count_changes_no_gradient(sample_cache):
     from train.config import load_config
     from train.model.network import build
-    from train.shards import Cache
+    from train.shards import open_pool
     from train.splits import SplitChoice, choose_split
     from train.training import Training
 
-    cache = Cache(sample_cache)
+    cache = open_pool(sample_cache)
     size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2), "batch_size": 2, "epochs": 1}
     losses = []
     for parts in (2, 5):  # five parts of two clips: three are filled up

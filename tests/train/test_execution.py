@@ -5,7 +5,7 @@ import torch
 
 from train.config import load_config
 from train.model.network import build
-from train.shards import Cache
+from train.shards import open_pool
 from train.splits import SplitChoice, choose_split
 from train.training import Training
 
@@ -16,9 +16,9 @@ SMALL["learning_rate"] = 1e-5  # at 1e-3 three clips and Adam make of the last d
 def losses(folder, **execution):
     """Of the two steps of an epoch on the six clips."""
     config = load_config("paper", {**SMALL, **execution})
-    cache = Cache(folder)
+    cache = open_pool(folder)
     split = choose_split(cache.clips, SplitChoice(), 0)
-    network = build(config.network, len(cache.info.labels), config.data.num_frames, config.recipe.seed)
+    network = build(config.network, len(cache.labels), config.data.num_frames, config.recipe.seed)
     training = Training(config, cache, split, torch.device("cpu"), network)
     return [totals.mean_loss for totals in training.steps()]
 

@@ -8,7 +8,7 @@ from train.config import NetworkConfig, load_config
 from train.evaluate import clip_dataset, sight_of
 from train.loader import Loader, in_batches
 from train.model.network import build
-from train.shards import Cache
+from train.shards import open_pool
 
 SMILE = BLENDSHAPES.index("mouthSmileLeft")
 
@@ -16,9 +16,9 @@ SMILE = BLENDSHAPES.index("mouthSmileLeft")
 @pytest.fixture(scope="module")
 def scores(scored_cache):
     """(6, 4, 52) of the six clips, as the loader gives them."""
-    cache = Cache(scored_cache)
+    cache = open_pool(scored_cache)
     config = load_config("quick", {"num_frames": 4, "expression_scores": "on"})
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, sight_of(config))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, sight_of(config))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(6), 6))
     return batch.expressions
 
@@ -27,7 +27,7 @@ def test_the_loader_gives_the_caches_scores(scores, scored_cache):
     table = pl.read_parquet(scored_cache / "landmarks" / "00000.parquet").sort("clip_id", "frame")
     expected = torch.tensor(table["blendshapes"].to_numpy()).view(6, 4, 52)
     torch.testing.assert_close(scores, expected, rtol=0, atol=0, equal_nan=True)
-    labels = Cache(scored_cache).clips["label"].to_list()
+    labels = open_pool(scored_cache).clips["label"].to_list()
     assert scores[:, :, SMILE].mean(1).argmax() == labels.index("happiness")  # a real smile
 
 

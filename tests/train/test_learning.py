@@ -11,7 +11,7 @@ from synthetic_cache import SyntheticClip, write_cache
 
 from train.config import load_config
 from train.model.network import build
-from train.shards import Cache
+from train.shards import open_pool
 from train.splits import SplitChoice, choose_split
 from train.training import Training
 
@@ -20,10 +20,10 @@ CHANCE = 0.5
 
 def war_after(folder, clips, epochs, enough=1.1, **overrides):
     """WAR on the test clips and the mean training loss after some epochs, or as soon as the WAR is enough."""
-    cache = Cache(write_cache(folder, clips))
+    cache = open_pool(write_cache(folder, clips))
     everywhere = {"flip": False, "crop_fraction": 1.0, "batch_size": 16, "temporal": "mean", "depth": 1}
     config = load_config("paper", {**everywhere, **overrides})
-    network = build(config.network, len(cache.info.labels), config.data.num_frames, seed=0)
+    network = build(config.network, len(cache.labels), config.data.num_frames, seed=0)
     split = choose_split(cache.clips, SplitChoice(), seed=0)
     training = Training(config, cache, split, torch.device("cpu"), network)
     for _ in range(epochs):

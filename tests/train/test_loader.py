@@ -3,13 +3,13 @@ import torch
 from train.evaluate import clip_dataset
 from train.loader import Loader, Request, Sight
 from train.sampling import Augmentation, epoch_order
-from train.shards import Cache
+from train.shards import open_pool
 
 
 def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache):
-    cache = Cache(sample_cache)
+    cache = open_pool(sample_cache)
     sight = Sight(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, colour=0.3))
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, sight)
+    dataset = clip_dataset(cache, cache.clips, cache.labels, sight)
     here, workers = (Loader(dataset, count, torch.device("cpu")) for count in (0, 2))
     for epoch in range(2):
         order = epoch_order(6, 0, epoch).tolist()
@@ -27,8 +27,8 @@ def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache)
 
 
 def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
-    cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=2))
+    cache = open_pool(sample_cache)
+    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=2))
     plan = [[Request(3), Request(3, counts=False)]]
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(plan)
     assert batch.labels.tolist() == [3, -1]
@@ -36,12 +36,12 @@ def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
 
 
 def test_repeated_frames_of_a_short_clip_are_the_same_frames(sample_cache):
-    cache = Cache(sample_cache)
+    cache = open_pool(sample_cache)
     plan = [[Request(0)]]
     all_of_it, twice = (
         next(iter(Loader(dataset, 0, torch.device("cpu")).batches(plan)))
         for frames in (32, 64)
-        for dataset in [clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=frames))]
+        for dataset in [clip_dataset(cache, cache.clips, cache.labels, Sight(frames=frames))]
     )
     assert torch.equal(all_of_it.frames.repeat_interleave(2, 1), twice.frames)
     assert torch.equal(all_of_it.keypoints.repeat_interleave(2, 1), twice.keypoints)

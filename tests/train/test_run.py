@@ -13,7 +13,7 @@ from schemas.errors import UserError
 from train import checkpoint
 from train.config import load_config
 from train.model.network import build
-from train.shards import Cache
+from train.shards import open_pool
 from train.splits import SplitChoice, choose_split
 from train.training import Training
 
@@ -203,7 +203,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(cli, small, small_run, sample_
 
 
 def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cache):
-    cache = Cache(sample_cache)
+    cache = open_pool(sample_cache)
     overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
     split = choose_split(cache.clips, SplitChoice(), 0)
     config = load_config("quick", overrides)

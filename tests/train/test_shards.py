@@ -13,7 +13,7 @@ from schemas.errors import UserError
 from schemas.face_shards import ShardReader
 from train.evaluate import clip_dataset
 from train.loader import Loader, Request, Sight
-from train.shards import Cache
+from train.shards import open_pool
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_a_reader_works_in_another_process(sample_cache):
 
 
 def test_the_dataset_decodes_the_frames_that_the_view_names(sample_cache):
-    cache = Cache(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=50))
+    cache = open_pool(sample_cache)
+    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=50))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(4)]])
     frames, keypoints = batch.frames[0], batch.keypoints[0]
     stored = ShardReader(sample_cache).read(0, 4, "1001_DFA_NEU_XX")
@@ -85,9 +85,9 @@ DAMAGES = {
 def test_what_a_stranger_put_into_a_shard_is_found_out(copied, name):
     changes, message = DAMAGES[name]
     rewrite(copied, **changes)
-    cache = Cache(copied)
+    cache = open_pool(copied)
     with pytest.raises(UserError, match=message) as caught:
-        dataset = clip_dataset(cache, cache.clips, cache.info.labels, Sight(frames=4))
+        dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=4))
         list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(1)]]))
     assert "1001_DFA_DIS_XX" in str(caught.value) and "\n" not in str(caught.value)
 

@@ -10,7 +10,8 @@ def table(**columns):
     count = len(next(iter(columns.values())))
     data = {"clip_id": [f"c{i:02}" for i in range(count)], "status": ["ok"] * count, **columns}
     return pl.DataFrame(data, schema_overrides=CLIPS_SCHEMA).select(
-        *(pl.col(n) if n in data else pl.lit(None, k).alias(n) for n, k in CLIPS_SCHEMA.items())
+        *(pl.col(n) if n in data else pl.lit(None, k).alias(n) for n, k in CLIPS_SCHEMA.items()),
+        cache=pl.lit(0),
     )
 
 

@@ -6,12 +6,12 @@ from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 from schemas.errors import UserError
 from train.evaluate import clip_dataset
 from train.loader import Loader, Sight, in_batches
-from train.shards import Cache, usable
+from train.shards import open_pool, usable
 from train.splits import SplitChoice, choose_split
 
 
 def read(cache, clips, frames):
-    dataset = clip_dataset(cache, clips, cache.info.labels, Sight(frames=frames))
+    dataset = clip_dataset(cache, clips, cache.labels, Sight(frames=frames))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(len(clips)), len(clips)))
     return batch
 
@@ -25,8 +25,8 @@ def test_a_synthetic_cache_is_read_back_as_it_was_given(tmp_path):
         SyntheticClip(label=label, crops=crops[i], keypoints=keypoints[i], split=split, subject=f"s{i}")
         for i, (label, split) in enumerate([("up", "train"), ("down", "test"), ("up", "train")])
     ]
-    cache = Cache(write_cache(tmp_path / "cache", [*clips, SyntheticClip(label="up", split="test")]))
-    assert cache.crop_size == 24 and cache.info.labels == ("down", "up")
+    cache = open_pool(write_cache(tmp_path / "cache", [*clips, SyntheticClip(label="up", split="test")]))
+    assert cache.crop_size == 24 and cache.labels == ("down", "up")
     split = choose_split(cache.clips, SplitChoice(), seed=0)
     assert len(split.train) == len(split.test) == 2
     assert cache.clips["status"].to_list() == ["ok", "ok", "ok", "no_face"]
@@ -38,7 +38,7 @@ def test_a_synthetic_cache_is_read_back_as_it_was_given(tmp_path):
 
 
 def test_a_flat_cache_of_several_shards_opens_and_reads_at_random(tmp_path):
-    cache = Cache(write_flat_cache(tmp_path / "cache", clips=600))
+    cache = open_pool(write_flat_cache(tmp_path / "cache", clips=600))
     assert cache.clips["shard"].unique().sort().to_list() == [0, 1, 2]
     batch = read(cache, cache.clips[[599, 0, 300, 255, 256]], frames=4)
     assert batch.frames.shape == (5, 4, 3, 32, 32) and batch.labels.tolist() == [1, 0, 0, 1, 0]
@@ -49,4 +49,4 @@ def test_a_damaged_synthetic_cache_is_refused_as_a_real_one(tmp_path):
     folder = write_flat_cache(tmp_path / "cache", clips=3)
     (folder / "clips.parquet").unlink()
     with pytest.raises(UserError, match="not finished"):
-        Cache(folder)
+        open_pool(folder)

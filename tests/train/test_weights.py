@@ -136,7 +136,7 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
 def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     cli, small, small_run, sample_cache, tmp_path
 ):
-    from train.shards import Cache
+    from train.shards import open_pool
 
     cache = tmp_path / "cache"
     cache.symlink_to(sample_cache)
@@ -146,7 +146,7 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     assert outcome.returncode == 0, outcome.stderr
     assert "weights from best.pt" in outcome.stderr and "missing, start afresh" in outcome.stderr
     record = json.loads((out / "weights.json").read_text())
-    assert record["classes"] == list(Cache(cache).info.labels) and record["missing"] == []
+    assert record["classes"] == list(open_pool(cache).labels) and record["missing"] == []
     before, after = (
         checkpoint.load(run / name).model for run, name in ((small_run, "best.pt"), (out, "last.pt"))
     )

@@ -1,9 +1,10 @@
 """The report of a run: one HTML page (`schemas.page`) with its curves, its figures and what the network looks at.
 
-train report RUN [--cache CACHE]
+train report RUN [--cache CACHE …]
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,14 @@ from train.page.looks import (
     weights_section,
 )
 from train.page.results import curves, figures, overview
-from train.shards import Cache, usable
+from train.shards import Pool, open_pool, usable
 
 MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": loop.PREDICTIONS, "best": loop.BEST_PREDICTIONS}
 
 
-def report_page(run: Path, cache_folder: Path | None, which: str, clips_per_kind: int, means: Means) -> bytes:
-    """The page of a run, UTF-8. cache_folder: where its cache lies, None: where it lay; which: whose features and
+def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, means: Means) -> bytes:
+    """The page of a run, UTF-8. folders: where its caches lie, none: where they lay; which: whose features and
     attention are shown, of the `last` or the `best` network; clips_per_kind: 0 shows no faces.
 
     Raises UserError for a run without a finished epoch, or a cache that is not the run's.
@@ -47,10 +48,10 @@ def report_page(run: Path, cache_folder: Path | None, which: str, clips_per_kind
         raise UserError(f"{run} has no finished epoch yet: nothing to report")
     tables = {name: _predictions(run / file) for name, file in PREDICTIONS.items()}
     kept = last if which == "last" else checkpoint.load(run / f"{which}.pt")
-    looked = _look(run, _cache_of(run, origin, cache_folder), kept, tables[which], means)
+    looked = _look(run, _pool_of(run, origin, folders), kept, tables[which], means)
     sections = {
         "Learning curves": curves(rows, last),
-        "Figures": figures(tables, kept.labels, rows, origin["dataset"]),
+        "Figures": figures(tables, kept.labels, rows, origin),
         **_looks(looked, clips_per_kind),
         "What made this run": _provenance(run, kept, origin),
     }
@@ -73,32 +74,35 @@ def _predictions(path: Path) -> pl.DataFrame:
         raise UserError(f"{path} is missing or damaged ({reason}); `train run … --resume` makes it") from None
 
 
-def _cache_of(run: Path, origin: dict[str, Any], folder: Path | None) -> Cache:
-    """The cache that the run was trained on. Raises UserError where it is not there, or another one."""
-    where = folder or Path(str(origin.get("cache", "")))
-    if folder is None and not ("cache" in origin and where.is_dir()):
-        raise UserError(f"the cache of {run} is not at {where}; say with --cache where it is")
-    cache = Cache(where)
-    if cache.info.settings_hash != origin.get("cache_settings_hash"):
-        raise UserError(f"{where} is not the cache of {run}: it was extracted with other settings")
-    return cache
+def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool:
+    """The caches that the run was trained on. Raises UserError where they are not there, or others."""
+    where = folders or [Path(str(folder)) for folder in origin.get("caches", [])]
+    if not folders and not (where and all(folder.is_dir() for folder in where)):
+        gone = ", ".join(str(folder) for folder in where if not folder.is_dir())
+        raise UserError(f"the cache of {run} is not at {gone}; say with --cache where it is")
+    pool = open_pool(*where)
+    if len(where) != len(origin.get("caches", where)):
+        raise UserError(
+            f"{run} was trained on {len(origin['caches'])} caches: give --cache for each, in that order"
+        )
+    if pool.settings_hash != origin.get("cache_settings_hash"):
+        raise UserError(f"{pool.where} is not the cache of {run}: it was extracted with other settings")
+    return pool
 
 
-def _look(
-    run: Path, cache: Cache, kept: Checkpoint, predictions: pl.DataFrame, means: Means
-) -> Looked | None:
-    clips = usable(judging.chosen_clips(cache, run, kept.config.recipe.seed, "test"))
+def _look(run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, means: Means) -> Looked | None:
+    clips = usable(judging.chosen_split(pool, run, kept.config.recipe.seed, "test").test)
     if clips.is_empty():
         return None
     drawn = np.random.default_rng(0).permutation(len(clips))[:MOST_CLIPS]
     device = choose_device(means.device)
     network = checkpoint.restore(kept).to(device)
-    dataset = evaluate.clip_dataset(cache, clips, kept.labels, evaluate.sight_of(kept.config))
+    dataset = evaluate.clip_dataset(pool, clips, kept.labels, evaluate.sight_of(kept.config))
     loader = Loader(dataset, means.loader_workers or 0, device)
     numbered = clips.select("clip_id").with_row_index("number")
     known = numbered.join(predictions, on="clip_id", how="left", maintain_order="left")
     if known["predicted"].null_count():
-        raise UserError(f"{cache.folder} is not the cache of {run}: it has other clips")
+        raise UserError(f"{pool.where} is not the cache of {run}: it has other clips")
     return Looked(
         network=network,
         kept=kept,
@@ -110,7 +114,7 @@ def _look(
 
 def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
     settings = {f"Settings: {name}": values for name, values in kept.config.to_dict().items()}
-    plain = {name: value for name, value in origin.items() if name not in ("versions", "cache")}
+    plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
     weights = run / loop.WEIGHTS
     given = {"Weights it started from": json.loads(weights.read_text())} if weights.exists() else {}
     return page.facts({"Run": plain, "Versions": origin.get("versions", {}), **settings, **given})

@@ -10,6 +10,7 @@ from schemas import page
 from schemas.markup import Html, join, tag
 from train import evaluate, metrics, plots
 from train.checkpoint import Checkpoint
+from train.comparison import obstacle
 from train.logs import EpochRow, best_row
 from train.metrics import percent
 
@@ -47,9 +48,13 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
 
 
 def figures(
-    tables: Mapping[str, pl.DataFrame], labels: Sequence[str], rows: Sequence[EpochRow], dataset: str
+    tables: Mapping[str, pl.DataFrame],
+    labels: Sequence[str],
+    rows: Sequence[EpochRow],
+    origin: Mapping[str, Any],
 ) -> Html:
-    """Recalls, WAR, UAR and confusion of the prediction tables `last` and `best`, beside what is published."""
+    """Recalls, WAR, UAR and confusion of the prediction tables `last` and `best`, beside what is published.
+    origin: what run.json says."""
     judged = {name: evaluate.judge(table, labels) for name, table in tables.items()}
     epochs = {"last": rows[-1].epoch + 1, "best": best_row(rows).epoch + 1}
     recalls = {name: metrics.recalls(figures.confusion) for name, figures in judged.items()}
@@ -88,14 +93,19 @@ def figures(
         ),
         _table(head, body, foot),
         tag("div", *pictures, class_="charts"),
-        _published(dataset, judged),
+        _published(origin, judged),
     )
 
 
-def _published(dataset: str, judged: dict[str, evaluate.Figures]) -> Html | None:
+def _published(origin: Mapping[str, Any], judged: dict[str, evaluate.Figures]) -> Html | None:
+    dataset = str(origin["dataset"])
     known = results(dataset)
     if known.is_empty():
         return None
+    protocol = str(origin.get("protocol", origin["tested_on"]))
+    incomparable = obstacle(dataset, trained_on=dataset, protocol=protocol)
+    if incomparable:
+        return tag("p", f"Not comparable with what is published for {dataset}: {incomparable}.")
     ours = [[f"this run, {name}", percent(f.war), percent(f.uar), ""] for name, f in judged.items()]
     theirs = [
         [method, *(percent(float("nan") if share is None else share) for share in (war, uar)), remark or ""]

@@ -29,7 +29,7 @@ def test_a_run_becomes_one_harmless_page_with_every_section(report, small_run):
     origin = json.loads((small_run / "run.json").read_text())
     for known in ("crema-d", origin["clips_hash"], *origin["labels"], *origin["versions"].values()):
         assert known in page.text
-    assert origin["cache"] not in page.text
+    assert origin["caches"][0] not in page.text
     pictures = [image["alt"] for image in page.all("img")]
     assert sum(alt.startswith("frame ") for alt in pictures) == 6 * 4  # four frames of each of the six clips
     assert pictures.count("key-point maps") == pictures.count("W_a") == 6
@@ -130,7 +130,7 @@ def test_a_moved_cache_is_asked_for_and_another_one_refused(
 ):
     run = shutil.copytree(small_run, tmp_path / "run")
     origin = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**origin, "cache": str(tmp_path / "gone")}))
+    (run / "run.json").write_text(json.dumps({**origin, "caches": [str(tmp_path / "gone")]}))
     outcome = cli("train", "report", run)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
     assert f"the cache of {run} is not at {tmp_path / 'gone'}; say with --cache where it is" in outcome.stderr
