@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_manifest.published import PAPER, by_scene
 from schemas.commands import printable
 from train import metrics
 from train.metrics import percent
@@ -121,7 +122,8 @@ def print_evaluation(result: "Evaluation") -> None:
     for column, groups in result.groups.items():
         name = column.replace("_", " ")
         if len(groups) <= GROUPS_SHOWN:
-            _print_groups(console, name, groups)
+            known = {} if result.incomparable or column == "subject" else by_scene(result.dataset)
+            _print_groups(console, name, groups, known)
         else:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
@@ -166,13 +168,17 @@ def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], incom
     Console().print(table)
 
 
-def _print_groups(console: Console, name: str, groups: pl.DataFrame) -> None:
+def _print_groups(console: Console, name: str, groups: pl.DataFrame, known: Mapping[str, float]) -> None:
+    """known: published WAR by the values' names in lower case."""
+    published = [known.get((value or "").lower()) for value in groups[groups.columns[0]]]
+    last = [f"published WAR ({PAPER})"] if any(published) else []
     table = Table()
-    for column in (name, "clips", "usable", "WAR", "UAR"):
+    for column in (name, "clips", "usable", "WAR", "UAR", *last):
         table.add_column(column, justify="left" if column == name else "right")
-    for value, clips, usable, war, uar in groups.iter_rows():
+    for (value, clips, usable, war, uar), share in zip(groups.iter_rows(), published, strict=True):
         shown = "not named" if value is None else escape(value)
-        table.add_row(shown, str(clips), str(usable), percent(war), percent(uar))
+        theirs = [percent(share) if share else ""] if last else []
+        table.add_row(shown, str(clips), str(usable), percent(war), percent(uar), *theirs)
     console.print(table)
 
 
