@@ -51,8 +51,7 @@ def start(
         origin = origin_of(experiment, pool, split)
         kept = _kept(out, experiment, origin, resume=resume)
         if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
-            rows = [EpochRow(**row) for row in kept.rows]
-            return Trained(rows=rows, split=split, already=True) if world.first else None
+            return Trained(rows=[*kept.rows], split=split, already=True) if world.first else None
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
         labels = pool.labels
         network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
