@@ -1,5 +1,7 @@
 """What is kept of a training: written whole or not at all, read without running any code in it."""
 
+import errno
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -50,7 +52,12 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "rows": [asdict(row) for row in checkpoint.rows],
     }
     with atomic_file(path) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch hides what the system said of a failed write
+            if "inline_container" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
 def load(path: Path) -> Checkpoint:
@@ -59,10 +66,7 @@ def load(path: Path) -> Checkpoint:
     Raises UserError where it is missing, damaged or something else.
     """
     try:
-        # torch does not compare the checksums that it stores; the standard library does.
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():
-                raise UserError(f"{path} is damaged: its content does not match its checksums")
+        check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"no checkpoint {path}: the run was not started or saved nothing yet") from None
@@ -83,6 +87,16 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint(**fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
+
+
+def check_sums(path: Path) -> None:
+    """Compare the checksums in a file of torch.save, which torch itself does not.
+
+    Raises UserError where they do not hold, OSError and zipfile.BadZipFile where there is no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip():
+            raise UserError(f"{path} is damaged: its content does not match its checksums")
 
 
 def _check_kinds(fields: Mapping[str, Any]) -> None:
@@ -112,4 +126,6 @@ def restore(checkpoint: Checkpoint) -> DferNetwork:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):
         raise UserError("the checkpoint is damaged: its weights are not those of its settings") from None
+    if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+        raise UserError("the checkpoint is damaged: its weights are not all numbers")
     return network.eval()

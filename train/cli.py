@@ -252,8 +252,9 @@ def report_command(
     from train.experiment import Means
     from train.page.report import report_page
 
+    if out:
+        check_target(out)
     out = out or run / "report.html"
-    check_target(out)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )
@@ -322,7 +323,7 @@ def benchmark(
     config = load_config(preset, given(settings))
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
-        click.echo(f"{row.task}, {row.batch_size} clips at once: done", err=True)
+        click.echo(f"{row.task}, {row.batch_size} clips at once: {row.failure or 'done'}", err=True)
         measured.append(row)
     whole = parts_of(config, classes)[-1]
     if as_json:

@@ -59,6 +59,8 @@ def read_predictions(path: Path, labels: Sequence[str]) -> pl.DataFrame:
 
 def check_target(path: Path) -> Path:
     """Where a file is to be written, with links followed. Raises UserError where that is no place for one."""
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise UserError(f"--predictions {path}: its name must end in .parquet or .csv")
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise UserError(f"cannot write {path}: it is there and is not a file")

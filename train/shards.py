@@ -30,6 +30,10 @@ class Cache:
         if len(set(self.info.labels)) < len(self.info.labels):
             raise UserError(f"{folder}: cache.json names a label twice; make the cache again")
         self.clips: pl.DataFrame = read_clips(folder)
+        if self.clips["clip_id"].null_count() or self.clips["clip_id"].is_duplicated().any():
+            raise UserError(
+                f"{folder}: clips.parquet has a clip twice or without an id; make the cache again"
+            )
         if usable(self.clips).select("shard", "row").null_count().sum_horizontal().sum():
             raise UserError(
                 f"{folder}: clips.parquet does not say where usable clips lie; make the cache again"

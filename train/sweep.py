@@ -20,6 +20,7 @@ from train.config import load_config
 from train.crossval import cross_validate
 from train.experiment import Experiment, Means, read_origin
 from train.predictions import read_predictions
+from train.shards import open_pool
 from train.splits import SplitChoice
 from train.weights import AFRESH, Start
 
@@ -81,7 +82,12 @@ def load_sweep(name: str) -> Sweep:
 
 
 def _can_be_a_folder(name: str) -> bool:
-    return name.isprintable() and "/" not in name and name not in ("", ".", "..") and len(name.encode()) < 200
+    return (
+        name.isprintable()
+        and "/" not in name
+        and name not in ("", ".", "..", TABLE, PLOT)
+        and len(name.encode()) < 200
+    )
 
 
 def run_sweep(
@@ -103,6 +109,7 @@ def run_sweep(
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
     configs = [load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants]
+    open_pool(*folders)  # before anything is made
     rows = []
     for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):
         on_variant(variant, place, len(configs))

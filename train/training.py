@@ -278,4 +278,6 @@ class Training:
             torch.set_rng_state(state["random"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise UserError("the checkpoint is damaged: it does not hold what its settings need") from None
+        if not 0 <= kept.consumed <= len(self.clips):
+            raise UserError("the checkpoint is damaged: it stands outside its epoch")
         self.epoch, self.consumed = kept.epoch, kept.consumed

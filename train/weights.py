@@ -5,6 +5,7 @@ that a run on other classes, or on the same in another order, starts from what i
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,11 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if zipfile.is_zipfile(path):
+            checkpoint.check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"--backbone {path}: {error.strerror or error}") from None
     except SafetensorError as error:

@@ -41,6 +41,8 @@ def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: 
 
     Raises UserError for a run without a finished epoch, or a cache that is not the run's.
     """
+    if not run.is_dir():
+        raise UserError(f"no such run: {run}")
     origin = read_origin(run)
     last = checkpoint.load(run / loop.LAST)
     rows = last.rows
