@@ -20,6 +20,7 @@ from schemas.keypoints import DLIB18
 from train.sampling import Augmentation, View, evaluation_view, frame_positions
 
 READ_AHEAD = 2  # batches that each worker process has ready
+LAST_SECONDS = 20  # that a worker lives on after SIGTERM
 
 
 class Batch(NamedTuple):
@@ -235,14 +236,22 @@ class Loader:
         self._plan.batches = plan
         for batch in self._loader:
             if isinstance(batch, UserError):
+                self.close()
                 raise batch
             yield Batch(*map(_tensor, batch))
 
+    def close(self) -> None:
+        """End the worker processes now. Whoever drops a loader need not: they end with it."""
+        # torch has no public way, and until its iterator is collected they would only be ended by force.
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+
 
 def _outlive_termination(_worker: int) -> None:
-    """Job managers send SIGTERM to a whole group of processes: the run then saves its step, for which it needs its
-    workers. They end with it."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Job managers send SIGTERM to all processes of a job: the run then ends its step and saves it, for which it
+    needs its workers. They end with it (`Loader.close`), or after LAST_SECONDS."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_SECONDS))
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:

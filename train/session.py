@@ -1,7 +1,7 @@
 """What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def _train(
         soft_wrap=True,
         markup=False,
     )
-    with stop_request() as stop, progress.training_progress(console, training) as watch:
+    with closing(training), stop_request() as stop, progress.training_progress(console, training) as watch:
         return run.finish(watch, stop)
 
 

@@ -241,6 +241,11 @@ class Training:
         table = prediction_table(self.split.test, probabilities, self.labels, self.majority)
         return table, evaluate.judge(table, self.labels)
 
+    def close(self) -> None:
+        """End the processes that read its data; it cannot go on after that."""
+        self.loader.close()
+        self.test_loader.close()
+
     def checkpoint(self) -> Checkpoint:
         """All there is to keep."""
         state = {
