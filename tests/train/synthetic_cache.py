@@ -3,6 +3,7 @@
 `write_cache` stores any crops; `write_flat_cache` a hundred thousand clips in seconds. Key-points lie in crop pixels.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +43,16 @@ class SyntheticClip:
     scene: str | None = None
 
 
-def write_cache(folder: Path, clips: Sequence[SyntheticClip], labels: Sequence[str] | None = None) -> Path:
-    """Write a cache of these clips, 000000, 000001, …; the folder, for `train.shards.Cache`.
+def write_cache(
+    folder: Path,
+    clips: Sequence[SyntheticClip],
+    labels: Sequence[str] | None = None,
+    dataset: str = "synthetic",
+) -> Path:
+    """Write a cache of these clips, 000000, 000001, …; the folder, for `train.shards.open_pool`.
 
-    labels: in the order of `cache.json`; those of the clips, sorted, unless given.
+    labels: in the order of `cache.json`; those of the clips, sorted, unless given. The same crops have the same
+    fingerprint.
     """
     size = next(clip.crops.shape[1] for clip in clips if clip.crops is not None)
     rows = []
@@ -54,15 +61,21 @@ def write_cache(folder: Path, clips: Sequence[SyntheticClip], labels: Sequence[s
             row = 0
             for number, clip in members:
                 clip_id = f"{number:06d}"
-                place = {"status": NO_FACE, "reason": "no face in any frame", "frames": 0}
+                place = {
+                    "status": NO_FACE,
+                    "reason": "no face in any frame",
+                    "frames": 0,
+                    "fingerprint": None,
+                }
                 if clip.crops is not None:
                     writer.write_batch(_stored(clip_id, [*map(encoded, clip.crops)], clip.keypoints))
-                    place = {"status": OK, "frames": len(clip.crops), "row": row}
+                    fingerprint = hashlib.sha256(clip.crops.tobytes()).hexdigest()
+                    place = {"status": OK, "frames": len(clip.crops), "row": row, "fingerprint": fingerprint}
                     row += 1
                 about = {name: getattr(clip, name) for name in ("label", "split", "fold", "subject", "scene")}
                 rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
     found = sorted({clip.label for clip in clips if clip.label is not None})
-    _write_tables(folder, pl.DataFrame(rows), labels or found, size)
+    _write_tables(folder, pl.DataFrame(rows, infer_schema_length=None), labels or found, size, dataset)
     return folder
 
 
@@ -84,6 +97,7 @@ def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: 
             "frames": frames,
             "shard": numbers // CLIPS_IN_A_SHARD,
             "row": numbers % CLIPS_IN_A_SHARD,
+            "fingerprint": "0" * 64,
         }
     )
     _write_tables(folder, table, ["a", "b"], size)
@@ -117,15 +131,17 @@ def _stored(clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray) -> pa.R
     return pa.RecordBatch.from_pylist([row], schema=faces_schema())
 
 
-def _write_tables(folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int) -> None:
+def _write_tables(
+    folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str = "synthetic"
+) -> None:
     """clips.parquet with all its columns, null where nothing is said, and cache.json."""
-    table = clips.with_columns(path="clips/" + pl.col("clip_id"), fingerprint=pl.lit("0" * 64))
+    table = clips.with_columns(path="clips/" + pl.col("clip_id"))
     table = table.with_columns(pl.lit(None).alias(name) for name in CLIPS_SCHEMA if name not in table.columns)
     table.select(pl.col(name).cast(kind) for name, kind in CLIPS_SCHEMA.items()).write_parquet(
         folder / CLIPS_FILE
     )
     info = CacheInfo(
-        dataset="synthetic",
+        dataset=dataset,
         labels=tuple(labels),
         keypoint_set=DLIB18.name,
         settings={"size": size, "quality": QUALITY},
