@@ -49,6 +49,15 @@ def results(dataset: str) -> pl.DataFrame:
     return wide.sort("war", descending=True, maintain_order=True)
 
 
+def by_scene(dataset: str) -> Mapping[str, float]:
+    """The paper's own WAR (0–1) on a dataset's scenes and scene groups (Table 6), by their names in lower case."""
+    rows = published().filter(pl.col("dataset").str.to_lowercase() == dataset.lower().replace("-", ""))
+    rows = rows.filter(table="6", method=PAPER, metric="war").filter(pl.col("variant") != "all")
+    found = {name.lower(): value / 100 for name, value in rows.select("variant", "value").iter_rows()}
+    # The dataset's folder for what the table calls Art.
+    return {**found, **({"elegantart": found["art"]} if "art" in found else {})}
+
+
 def costs() -> pl.DataFrame:
     """Table 8: method, params (millions), samples_per_second (inference), hours (80 epochs, DFEW fold 1), remark."""
     names = {"params": "params", "inference speed": "samples_per_second", "training time": "hours"}

@@ -90,6 +90,8 @@ def check_target(out: Path) -> None:
         raise UserError(f"--out {out}: no such folder: {out.parent}")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file in it")
+    if out.exists() and not out.is_file():
+        raise UserError(f"--out {out} is there and is not a file; name another one")
 
 
 def write_page(out: Path, page: bytes, as_json: bool) -> None:

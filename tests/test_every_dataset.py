@@ -19,7 +19,7 @@ TINY = (
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """build: makes the tree; source: what is extracted below its root; labels: that the cache must have; how: flags
-    of the split; clips, judged: how many the cache and the judged part have."""
+    of the split; clips, judged: how many the cache and the judged part have; shown: what `train evaluate` prints."""
 
     build: Callable
     labels: set[str]
@@ -28,6 +28,7 @@ class Case:
     how: tuple = ()
     source: str = ""
     options: Mapping = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
 
 CASES = {
@@ -46,7 +47,13 @@ CASES = {
         judged=2,
         how=("--fold", 5),
     ),
-    "ferv39k": Case(build=trees.build_ferv39k, labels=SEVEN, clips=21, judged=7),
+    "ferv39k": Case(
+        build=trees.build_ferv39k,
+        labels=SEVEN,
+        clips=21,
+        judged=7,
+        shown=("scene group", "published WAR (Huang et al. 2024)", "59.46 %"),  # Table 6: Action
+    ),
     "mafw": Case(
         build=trees.build_mafw,
         options={"clips": 15},
@@ -79,7 +86,7 @@ def train(*arguments: object) -> str:
     """What `train` prints to stdout, called in this process: to start another one takes longer than all its work."""
     from train.cli import main
 
-    outcome = CliRunner().invoke(main, [*map(str, arguments)])
+    outcome = CliRunner(env={"COLUMNS": "200"}).invoke(main, [*map(str, arguments)])
     assert outcome.exit_code == 0, outcome.stderr
     return outcome.stdout
 
@@ -100,3 +107,6 @@ def test_a_dataset_is_extracted_trained_on_and_judged(cli, sample_clips, tmp_pat
     assert set(result["recall"]) == case.labels
     assert result["clips"] == result["usable"] == case.judged
     assert len(result["predictions"]) == case.judged
+    if case.shown:
+        printed = train("evaluate", run, cache, "--device", "cpu")
+        assert all(text in printed for text in case.shown), printed

@@ -18,7 +18,7 @@ class Intervals:
 def intervals(
     predictions: pl.DataFrame, labels: tuple[str, ...], *, resamples: int = 2000, seed: int = 0
 ) -> Intervals:
-    """Intervals for the labelled clips of a prediction table (`evaluate.prediction_table`).
+    """Intervals for the labelled clips of a prediction table (`predictions.prediction_table`).
 
     Whole subjects are drawn where the table names at least two, since clips of one face are alike; else clips.
     """

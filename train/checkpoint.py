@@ -1,8 +1,10 @@
 """What is kept of a training: written whole or not at all, read without running any code in it."""
 
+import errno
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from schemas.errors import UserError
 from schemas.files import atomic_file
 from train.config import TrainConfig, config_from
+from train.logs import EpochRow, row_from
 from train.model.network import DferNetwork, build
 
 KIND = "dfer-keypoints checkpoint 2"
@@ -24,7 +27,7 @@ class Checkpoint:
     epoch, consumed: epochs done, and samples done of the next; where the order of clips and the step size stand is
     a function of these alone.
     model: the weights that predict; state: what the training keeps beside them, empty in one only to predict with.
-    rows: the figures of the epochs done (`logs.EpochRow`); origin: cache, split and versions, as run.json has them.
+    rows: the figures of the epochs done; origin: cache, split and versions, as run.json has them.
     """
 
     config: TrainConfig
@@ -34,7 +37,7 @@ class Checkpoint:
     consumed: int
     model: Mapping[str, torch.Tensor]
     state: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[EpochRow] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,10 +49,15 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "config": checkpoint.config.to_dict(),
         "labels": list(checkpoint.labels),
         "model": dict(checkpoint.model),
-        "rows": list(checkpoint.rows),
+        "rows": [asdict(row) for row in checkpoint.rows],
     }
     with atomic_file(path) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch hides what the system said of a failed write
+            if "inline_container" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
 
 def load(path: Path) -> Checkpoint:
@@ -58,10 +66,7 @@ def load(path: Path) -> Checkpoint:
     Raises UserError where it is missing, damaged or something else.
     """
     try:
-        # torch does not compare the checksums that it stores; the standard library does.
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():
-                raise UserError(f"{path} is damaged: its content does not match its checksums")
+        check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"no checkpoint {path}: the run was not started or saved nothing yet") from None
@@ -76,9 +81,41 @@ def load(path: Path) -> Checkpoint:
     try:
         fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
         fields["config"] = config_from(content["config"], {}, origin=str(path))
-        return Checkpoint(**{**fields, "labels": tuple(content["labels"])})
-    except (KeyError, TypeError, AttributeError) as error:
+        fields["labels"] = tuple(content["labels"])
+        fields["rows"] = tuple(map(row_from, content["rows"]))
+        _check_kinds(fields)
+        return Checkpoint(**fields)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
+
+
+def check_sums(path: Path) -> None:
+    """Compare the checksums in a file of torch.save, which torch itself does not.
+
+    Raises UserError where they do not hold, OSError and zipfile.BadZipFile where there is no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip():
+            raise UserError(f"{path} is damaged: its content does not match its checksums")
+
+
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    """Raise TypeError for what is not of its kind: a checkpoint may come from a stranger."""
+    kinds = {
+        "majority": str,
+        "epoch": int,
+        "consumed": int,
+        "model": Mapping,
+        "state": Mapping,
+        "origin": Mapping,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(fields[name], kind):
+            raise TypeError(f"{name} is of another kind")
+    if not all(isinstance(label, str) for label in fields["labels"]):
+        raise TypeError("labels are of another kind")
+    if fields["majority"] not in fields["labels"]:
+        raise ValueError("the most frequent class is none of its classes")
 
 
 def restore(checkpoint: Checkpoint) -> DferNetwork:
@@ -89,4 +126,6 @@ def restore(checkpoint: Checkpoint) -> DferNetwork:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):
         raise UserError("the checkpoint is damaged: its weights are not those of its settings") from None
+    if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+        raise UserError("the checkpoint is damaged: its weights are not all numbers")
     return network.eval()

@@ -201,13 +201,14 @@ def evaluate(
 
     from train import judging, report
     from train.experiment import Means
+    from train.predictions import check_target, write_predictions
 
     if predictions:
-        judging.check_target(predictions)
+        check_target(predictions)
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
-        judging.write_predictions(predictions, result.predictions)
+        write_predictions(predictions, result.predictions)
     if as_json:
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:
@@ -251,8 +252,9 @@ def report_command(
     from train.experiment import Means
     from train.page.report import report_page
 
+    if out:
+        check_target(out)
     out = out or run / "report.html"
-    check_target(out)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )
@@ -315,12 +317,13 @@ def benchmark(
     from train.config import load_config
     from train.describe import describe as parts_of
 
-    if min(batch_sizes) < 1:
-        raise click.UsageError(f"--batch-sizes {min(batch_sizes)}: at least 1")
+    for size in batch_sizes:
+        if not 1 <= size <= 10**9:
+            raise click.UsageError(f"--batch-sizes {size}: between 1 and 1000000000")
     config = load_config(preset, given(settings))
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
-        click.echo(f"{row.task}, {row.batch_size} clips at once: done", err=True)
+        click.echo(f"{row.task}, {row.batch_size} clips at once: {row.failure or 'done'}", err=True)
         measured.append(row)
     whole = parts_of(config, classes)[-1]
     if as_json:

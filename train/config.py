@@ -178,7 +178,7 @@ def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> Trai
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
         raise UserError(f"no preset {preset}: give one of {known}, or a .toml file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # what is no TOML, no UTF-8, or no number that Python reads
         raise UserError(f"{path} is not TOML: {error}") from None
     return config_from(content, overrides or {}, origin=str(path))
 
@@ -225,7 +225,10 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{name} {value!r}: a value of type {kind.__name__} is needed")
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError:
+        raise UserError(f"{name}: the number is too large") from None
 
 
 def _check_limits(value: Any, metadata: Mapping[str, Any], name: str) -> None:

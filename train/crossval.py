@@ -19,12 +19,14 @@ from train.comparison import obstacle
 from train.config import TrainConfig
 from train.evaluate import Figures
 from train.experiment import Experiment, Means, read_origin
-from train.logs import METRICS
+from train.logs import best_row, read_rows
+from train.predictions import read_predictions
 from train.shards import open_pool
 from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start
 
 TABLE = "crossval.csv"
+MOST_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
 
@@ -67,8 +69,8 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
             raise UserError("--folds official: the cache has no folds; give subject:5, or use `train run`")
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
-    if word != "subject" or not count.isdecimal() or int(count) < 2:
-        raise UserError(f"--folds {folds}: give official, or subject:K with at least 2 folds")
+    if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MOST_FOLDS:
+        raise UserError(f"--folds {folds}: give official, or subject:K with 2 to {MOST_FOLDS} folds")
     return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
 
 
@@ -101,8 +103,10 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     labels = tuple(origin["labels"])
     pooled = {}
     for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS):
-        tables = [pl.read_parquet(run / name).with_columns(fold=pl.lit(fold)) for fold, run in folders]
-        pooled[name] = pl.concat(tables)
+        tables = [
+            read_predictions(run / name, labels).with_columns(fold=pl.lit(fold)) for fold, run in folders
+        ]
+        pooled[name] = pl.concat(tables, how="diagonal")
     last, best = pooled.values()
     result = CrossValidation(
         dataset=origin["dataset"],
@@ -142,10 +146,9 @@ def as_table(result: CrossValidation) -> pl.DataFrame:
 
 
 def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]) -> Fold:
-    rows = pl.read_csv(run / METRICS)
     figures = [evaluate.judge(table.filter(fold=number), labels) for table in (last, best)]
-    best_epoch = rows.sort("test_war", "test_uar", "epoch", descending=[True, True, False])["epoch"][0]
-    return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best_epoch)
+    best = best_row(read_rows(run))
+    return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best.epoch)
 
 
 def _protocol(choices: Sequence[SplitChoice]) -> str:

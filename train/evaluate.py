@@ -9,7 +9,6 @@ import polars as pl
 import torch
 from torch import nn
 
-from schemas.cache import OK
 from schemas.errors import UserError
 from train import metrics
 from train.augment import flip_expressions, prepare
@@ -19,10 +18,9 @@ from train.config import DataConfig, TrainConfig
 from train.coverage import only_covered
 from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
 from train.precision import autocast
+from train.predictions import GROUPED
 from train.sampling import Augmentation
 from train.shards import Pool
-
-GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,29 +136,8 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
     return NetworkInput(frames, keypoints, expressions)
 
 
-def prediction_table(
-    clips: pl.DataFrame, probabilities: np.ndarray, labels: Sequence[str], majority: str
-) -> pl.DataFrame:
-    """One row per clip of the table: clip_id, GROUPED, label, usable, predicted, a probability per class; before
-    them `dataset`, where the clips are of several caches.
-
-    probabilities: (usable clips, classes), in the table's order.
-    """
-    usable = clips["status"] == OK
-    names = np.array([*labels, majority], object)
-    best = np.full(len(clips), len(labels))
-    best[usable.to_numpy()] = probabilities.argmax(1)
-    about = (name for name in ("dataset", "clip_id", *GROUPED, "label") if name in clips.columns)
-    columns = {name: clips[name] for name in about}
-    spread = np.full((len(clips), len(labels)), np.nan)
-    spread[usable.to_numpy()] = probabilities
-    shares = {f"p_{label}": pl.Series(spread[:, k]).fill_nan(None) for k, label in enumerate(labels)}
-    predicted = pl.Series(names[best].tolist(), dtype=pl.String)
-    return pl.DataFrame({**columns, "usable": usable, "predicted": predicted, **shares})
-
-
 def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
-    """The figures of a prediction table (`prediction_table`) over its clips with a class of the network."""
+    """The figures of a prediction table (`predictions.py`) over its clips with a class of the network."""
     judged = only_covered(predictions, labels)
     usable = judged.filter("usable")
     whole, part = (_confusion(table, labels) for table in (judged, usable))

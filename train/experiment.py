@@ -15,8 +15,15 @@ from train.shards import Pool
 from train.splits import Split, SplitChoice, choose_split
 from train.weights import AFRESH, Start
 
-# What other commands read of run.json, beside the split.
-NEEDED = ("dataset", "labels", "training_clips", "test_clips", "tested_on", "tested_on_training_clips")
+# What other commands read of run.json, beside the split, and of what kind it is.
+NEEDED = {
+    "dataset": str,
+    "labels": list,
+    "training_clips": int,
+    "test_clips": int,
+    "tested_on": str,
+    "tested_on_training_clips": bool,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +77,9 @@ def read_origin(run: Path) -> dict[str, Any]:
         SplitChoice.from_dict(content["split"])
         if "cache" in content:  # as runs of one cache said it before there could be several
             content["caches"] = [content.pop("cache")]
-        return {**{name: content[name] for name in NEEDED}, **content}
+        if not all(isinstance(content[name], kind) for name, kind in NEEDED.items()):
+            raise TypeError
+        return content
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import polars as pl
 
 from schemas.errors import UserError
-from schemas.files import atomic_file
 from train import checkpoint, evaluate
 from train.comparison import obstacle
 from train.coverage import cover
 from train.device import choose_device
 from train.experiment import Means, read_origin
 from train.loader import Loader
+from train.predictions import prediction_table
 from train.shards import Pool, open_pool, usable
 from train.splits import Split, SplitChoice, choose_split
 
@@ -45,7 +45,7 @@ def evaluate_run(
     dataset = evaluate.clip_dataset(pool, unlabelled, kept.labels, evaluate.sight_of(kept.config))
     loader = Loader(dataset, means.loader_workers or 0, device)
     probabilities = evaluate.predict(network, loader, range(len(good)), kept.config, device)
-    predictions = evaluate.prediction_table(table, probabilities, kept.labels, kept.majority)
+    predictions = prediction_table(table, probabilities, kept.labels, kept.majority)
     incomparable = obstacle(
         pool.dataset,
         trained_on=str(kept.origin.get("dataset")),
@@ -62,27 +62,6 @@ def evaluate_run(
         incomparable=incomparable,
         notes=pool.notes,
     )
-
-
-def check_target(path: Path) -> Path:
-    """Where a file is to be written, with links followed. Raises UserError where that is no place for one."""
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise UserError(f"cannot write {path}: it is there and is not a file")
-    return target
-
-
-def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
-    """Write a prediction table, as CSV where the name ends so, else as Parquet. Raises UserError."""
-    path = check_target(path)
-    try:
-        with atomic_file(path) as file:
-            if path.suffix.lower() == ".csv":
-                predictions.write_csv(file)
-            else:
-                predictions.write_parquet(file)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:

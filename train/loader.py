@@ -1,6 +1,7 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
 import math
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +224,7 @@ class Loader:
             # Forking a process that runs threads (polars, torch) can hang the child.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=device.type == "cuda",
+            worker_init_fn=_outlive_termination,
         )
 
     def batches(self, plan: Iterable[Sequence[Request]]) -> Iterator[Batch]:
@@ -235,6 +237,12 @@ class Loader:
             if isinstance(batch, UserError):
                 raise batch
             yield Batch(*map(_tensor, batch))
+
+
+def _outlive_termination(_worker: int) -> None:
+    """Job managers send SIGTERM to a whole group of processes: the run then saves its step, for which it needs its
+    workers. They end with it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:

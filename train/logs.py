@@ -5,9 +5,10 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.errors import UserError
 from schemas.files import write_atomic
@@ -35,6 +36,27 @@ class EpochRow:
     seconds: float
     clips_per_second: float
     waiting: float
+
+
+def row_from(content: Mapping[str, Any]) -> EpochRow:
+    """A row as it was kept. Raises TypeError, KeyError or ValueError where it is something else."""
+    kinds = {field.name: field.type for field in dataclasses.fields(EpochRow)}
+    if set(content) != set(kinds):
+        raise ValueError("a row has other columns")
+    return EpochRow(**{name: kind(content[name]) for name, kind in kinds.items()})
+
+
+def read_rows(out: Path) -> list[EpochRow]:
+    """The rows of a run's metrics.csv. Raises UserError where it is missing or damaged."""
+    path = out / METRICS
+    try:
+        with path.open(newline="") as file:
+            rows = [row_from(row) for row in csv.DictReader(file)]
+        if not rows:
+            raise ValueError("it has no row")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); remove {out} and train it again") from None
+    return rows
 
 
 def best_row(rows: Sequence[EpochRow]) -> EpochRow:

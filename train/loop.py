@@ -27,6 +27,7 @@ from schemas.files import write_atomic
 from train import checkpoint, distributed, evaluate, metrics, plots
 from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
+from train.predictions import read_predictions
 from train.stopping import StopRequest
 from train.training import Totals, Training
 from train.weights import BEST, Loaded
@@ -67,10 +68,7 @@ class Run:
     def restore(self, kept: checkpoint.Checkpoint) -> None:
         """Stand where a checkpoint of this run stood. Raises UserError where it does not fit."""
         self.training.restore(kept)
-        try:
-            self.rows = [EpochRow(**row) for row in kept.rows]
-        except TypeError:
-            raise UserError(f"{self.out / LAST} is damaged: its rows are not a run's") from None
+        self.rows = [*kept.rows]
 
     def finish(self, watch: Watch, stop: StopRequest) -> list[EpochRow]:
         """Train the epochs that are left; the rows of all. Raises Interrupted where `stop` asks for it."""
@@ -105,8 +103,7 @@ class Run:
             raise Interrupted(stop.number or 15)
 
     def _save(self) -> None:
-        rows = [dataclasses.asdict(row) for row in self.rows]
-        kept = dataclasses.replace(self.training.checkpoint(), rows=rows, origin=self.origin)
+        kept = dataclasses.replace(self.training.checkpoint(), rows=tuple(self.rows), origin=self.origin)
         with writing(self.out):
             checkpoint.save(self.out / LAST, kept)
         self._saved = time.monotonic()
@@ -141,7 +138,8 @@ class Run:
         )
 
     def _write_results(self) -> None:
-        predictions, labels = pl.read_parquet(self.out / PREDICTIONS), self.training.labels
+        labels = self.training.labels
+        predictions = read_predictions(self.out / PREDICTIONS, labels)
         figures = evaluate.judge(predictions, labels)
         seen = " that the network was trained on" if self.training.split.seen else ""
         title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch"

@@ -20,7 +20,7 @@ DEVICE_OPTION = click.option(
 )
 WORKERS_OPTION = click.option(
     "--loader-workers",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 256),
     help="JPEG-decoding processes  [default: none on a CPU, up to 8 beside a GPU].",
 )
 CLASSES_OPTION = click.option(

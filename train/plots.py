@@ -1,10 +1,13 @@
 """Charts of runs, as PNG."""
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from schemas.commands import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -174,7 +177,7 @@ def _percents(shares: Sequence[float]) -> list[float]:
 
 def _plain(text: str) -> str:
     """A name as matplotlib writes it: a dollar sign is a letter, not the start of a formula; cut where it is long."""
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    short = printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
     return short.replace("$", r"\$")
 
 
@@ -183,5 +186,7 @@ def _png(figure: "Figure") -> bytes:
 
     FigureCanvasAgg(figure)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        figure.savefig(content, format="png", dpi=130)
     return content.getvalue()

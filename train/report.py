@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data_manifest.published import PAPER, by_scene
 from schemas.commands import printable
 from train import metrics
 from train.metrics import percent
@@ -39,7 +40,7 @@ def print_run(trained: "Trained", out: Path) -> None:
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
         table.add_row(name, str(row.epoch + 1), *map(percent, figures))
     console.print(table)
-    console.print(f"test clips: {escape(trained.split.description)}", soft_wrap=True)
+    console.print(f"test clips: {_text(trained.split.description)}", soft_wrap=True)
     files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
     console.print(f"in {out}: {files}", soft_wrap=True)
 
@@ -83,12 +84,12 @@ def print_sweep(sweep: "Sweep", rows: Sequence["Row"], out: Path) -> None:
     table = Table(title=f"{sweep.title}, %", title_justify="left")
     columns = ["WAR", "UAR", "best WAR", "UAR", *(f"published {dataset}" for dataset in datasets)]
     for column in (sweep.axis, "", *columns):
-        table.add_column(escape(column), justify="right" if column in columns else "left")
+        table.add_column(_text(column), justify="right" if column in columns else "left")
     for row in rows:
         figures = (row.war, row.uar, row.best_war, row.best_uar)
         published = (row.published.get(dataset, float("nan")) for dataset in datasets)
         shown = map(_points, (*figures, *published))
-        table.add_row(escape(row.variant.name), escape(row.variant.what), *shown)
+        table.add_row(_text(row.variant.name), _text(row.variant.what), *shown)
     console = Console()
     console.print(table)
     console.print(
@@ -105,9 +106,9 @@ def print_evaluation(result: "Evaluation") -> None:
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
     for label, count, recall in zip(result.labels, counts, recalls, strict=True):
-        table.add_row(escape(label), str(count), percent(recall))
+        table.add_row(_text(label), str(count), percent(recall))
     for label, count in result.not_covered.items():
-        table.add_row(escape(printable(label)), str(count), "not covered")
+        table.add_row(_text(label), str(count), "not covered")
     table.add_section()
     table.add_row("all: WAR", str(figures.clips), percent(figures.war), _interval(sure.war))
     table.add_row("all: UAR", "", percent(figures.uar), _interval(sure.uar))
@@ -121,7 +122,8 @@ def print_evaluation(result: "Evaluation") -> None:
     for column, groups in result.groups.items():
         name = column.replace("_", " ")
         if len(groups) <= GROUPS_SHOWN:
-            _print_groups(console, name, groups)
+            known = {} if result.incomparable or column == "subject" else by_scene(result.dataset)
+            _print_groups(console, name, groups, known)
         else:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
@@ -166,13 +168,17 @@ def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], incom
     Console().print(table)
 
 
-def _print_groups(console: Console, name: str, groups: pl.DataFrame) -> None:
+def _print_groups(console: Console, name: str, groups: pl.DataFrame, known: Mapping[str, float]) -> None:
+    """known: published WAR by the values' names in lower case."""
+    published = [known.get((value or "").lower()) for value in groups[groups.columns[0]]]
+    last = [f"published WAR ({PAPER})"] if any(published) else []
     table = Table()
-    for column in (name, "clips", "usable", "WAR", "UAR"):
+    for column in (name, "clips", "usable", "WAR", "UAR", *last):
         table.add_column(column, justify="left" if column == name else "right")
-    for value, clips, usable, war, uar in groups.iter_rows():
-        shown = "not named" if value is None else escape(value)
-        table.add_row(shown, str(clips), str(usable), percent(war), percent(uar))
+    for (value, clips, usable, war, uar), share in zip(groups.iter_rows(), published, strict=True):
+        shown = "not named" if value is None else _text(value)
+        theirs = [percent(share) if share else ""] if last else []
+        table.add_row(shown, str(clips), str(usable), percent(war), percent(uar), *theirs)
     console.print(table)
 
 
@@ -205,3 +211,8 @@ def _points(share: float) -> str:
 
 def _interval(bounds: tuple[float, float]) -> str:
     return " – ".join(map(percent, bounds))
+
+
+def _text(value: str) -> str:
+    """A stranger's words on the terminal: neither markup nor what steers it."""
+    return escape(printable(value))

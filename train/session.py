@@ -1,6 +1,7 @@
 """What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from schemas.errors import UserError
 from schemas.files import temporary_name
+from schemas.folder_lock import FolderLock
 from schemas.machine import available_cores
 from train import checkpoint, distributed, loop, progress
 from train.device import choose_device
@@ -17,10 +19,11 @@ from train.experiment import Experiment, Means, difference, origin_of
 from train.logs import EpochRow
 from train.model.network import build
 from train.precision import check_precision
-from train.shards import open_pool
+from train.shards import Pool, open_pool
 from train.splits import Split
 from train.stopping import stop_request
 from train.training import Training
+from train.weights import Loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,7 @@ def start(
         origin = origin_of(experiment, pool, split)
         kept = _kept(out, experiment, origin, resume=resume)
         if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
-            rows = [EpochRow(**row) for row in kept.rows]
-            return Trained(rows=rows, split=split, already=True) if world.first else None
+            return Trained(rows=[*kept.rows], split=split, already=True) if world.first else None
         workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
         labels = pool.labels
         network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
@@ -60,23 +62,47 @@ def start(
         training = Training(config, pool, split, device, network, world=world, loader_workers=workers)
         origin["versions"] = loop.library_versions()
         run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
-        console = Console(stderr=True, quiet=not world.first)
-        progress.print_notes(console, pool.notes)
-        if kept:
-            run.restore(kept)
-            _say_where_it_goes_on(console, training, kept)
-        elif world.first:
-            loop.start_folder(out, training, pool.folders, origin, loaded)
-            progress.print_loaded(console, loaded)
-        console.print(
-            f"{len(training.clips)} training clips, {len(training.labels)} classes, on {device}"
-            f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {split.description}",
-            soft_wrap=True,
-            markup=False,
-        )
-        with stop_request() as stop, progress.training_progress(console, training) as watch:
-            rows = run.finish(watch, stop)
+        with _alone_in(out, world):
+            rows = _train(run, kept, loaded, pool)
         return Trained(rows=rows, split=split) if world.first else None
+
+
+def _train(
+    run: loop.Run, kept: checkpoint.Checkpoint | None, loaded: Loaded | None, pool: Pool
+) -> list[EpochRow]:
+    """Train from a checkpoint, or from the start, to the end, and say on stderr how it goes."""
+    training, world = run.training, run.training.world
+    console = Console(stderr=True, quiet=not world.first)
+    progress.print_notes(console, pool.notes)
+    if kept:
+        run.restore(kept)
+        _say_where_it_goes_on(console, training, kept)
+    elif world.first:
+        loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
+        progress.print_loaded(console, loaded)
+    console.print(
+        f"{len(training.clips)} training clips, {len(training.labels)} classes, on {training.device}"
+        f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {training.split.description}",
+        soft_wrap=True,
+        markup=False,
+    )
+    with stop_request() as stop, progress.training_progress(console, training) as watch:
+        return run.finish(watch, stop)
+
+
+@contextmanager
+def _alone_in(out: Path, world: World) -> Iterator[None]:
+    """Keep other trainings out of a run's folder, which is made, until the block ends. Raises UserError."""
+    if not world.first:
+        yield
+        return
+    with loop.writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(out)
+    with lock:
+        if not lock.take(shared=False):
+            raise UserError(f"{out}: another training is at work in it; wait until it has ended")
+        yield
 
 
 def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> checkpoint.Checkpoint | None:
@@ -91,6 +117,10 @@ def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> c
     if not (out / loop.LAST).exists():
         return None  # killed before it was saved once
     kept = checkpoint.load(out / loop.LAST)
+    if len(kept.rows) != kept.epoch:
+        raise UserError(
+            f"{out / loop.LAST} is damaged: it has the figures of {len(kept.rows)} epochs, not {kept.epoch}"
+        )
     if kept.epoch < experiment.config.recipe.epochs and not resume:
         raise UserError(f"{out} holds this run after {kept.epoch} epochs; --resume goes on with it")
     return kept

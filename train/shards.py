@@ -12,6 +12,8 @@ from schemas.cache import OK, CacheInfo, read_cache_info, read_clips
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
 
+LARGEST_CROP = 4096  # pixels; a stranger's number must not fill the memory
+
 
 class Cache:
     """One open cache. Cheap to pickle: a worker process maps the shards itself, when it reads them."""
@@ -23,9 +25,15 @@ class Cache:
         if self.info.keypoint_set != DLIB18.name:
             raise UserError(f"{folder} holds the key-points {self.info.keypoint_set!r}, not {DLIB18.name!r}")
         size = self.info.settings.get("size")
-        if not isinstance(size, int) or size < 1:
-            raise UserError(f"{folder}: cache.json gives no size of the crops; make the cache again")
+        if not isinstance(size, int) or not 1 <= size <= LARGEST_CROP:
+            raise UserError(f"{folder}: cache.json gives no sound size of the crops; make the cache again")
+        if len(set(self.info.labels)) < len(self.info.labels):
+            raise UserError(f"{folder}: cache.json names a label twice; make the cache again")
         self.clips: pl.DataFrame = read_clips(folder)
+        if self.clips["clip_id"].null_count() or self.clips["clip_id"].is_duplicated().any():
+            raise UserError(
+                f"{folder}: clips.parquet has a clip twice or without an id; make the cache again"
+            )
         if usable(self.clips).select("shard", "row").null_count().sum_horizontal().sum():
             raise UserError(
                 f"{folder}: clips.parquet does not say where usable clips lie; make the cache again"

@@ -67,7 +67,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     """
     clips = clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
-        raise UserError("no clip of the cache has a label: nothing to train on")
+        raise UserError("no clip of the cache has a label: nothing to train on or to judge")
     _refuse_what_no_cache_has(clips, choice)
     parts = clips.partition_by("cache", maintain_order=True)
     found = [_own_split(part, choice, seed) for part in parts]
@@ -76,7 +76,11 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
         return Split(train=clips, test=clips, description=description, seen=True)
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
     if split.train.is_empty() or split.test.is_empty():
-        raise UserError(f"{split.description}: {len(split.train)} training and {len(split.test)} test clips")
+        counts = f"{len(split.train)} training and {len(split.test)} test clips"
+        raise UserError(
+            f"{split.description}: {counts}, and both are needed; mend the dataset's split, or choose another "
+            "--fold or --holdout"
+        )
     _refuse_leaks(split)
     return split
 
@@ -161,6 +165,10 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
             f"{clips['subject'].null_count()} clips of {_name(clips)} have no subject: no folds of subjects"
         )
     counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
+    if len(counts) < 2:
+        raise UserError(
+            f"subject:{folds}: {_name(clips)} has a single subject; there are no folds of subjects"
+        )
     if not 2 <= folds <= len(counts):
         raise UserError(
             f"subject:{folds}: between 2 and {len(counts)} folds, {_name(clips)} has that many subjects"

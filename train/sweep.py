@@ -19,6 +19,8 @@ from train import evaluate, loop, plots, session
 from train.config import load_config
 from train.crossval import cross_validate
 from train.experiment import Experiment, Means, read_origin
+from train.predictions import read_predictions
+from train.shards import open_pool
 from train.splits import SplitChoice
 from train.weights import AFRESH, Start
 
@@ -71,19 +73,21 @@ def load_sweep(name: str) -> Sweep:
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in SWEEPS.glob("*.toml")))
         raise UserError(f"no sweep {name}: give one of {known}, or a .toml file") from None
-    except (
-        tomllib.TOMLDecodeError,
-        UnicodeDecodeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is no sweep: {error}") from None
     names = [variant.name for variant in variants]
-    if not names or len(set(names)) < len(names) or any("/" in n or n in ("", ".", "..") for n in names):
+    if not names or len(set(names)) < len(names) or not all(map(_can_be_a_folder, names)):
         raise UserError(f"{path} is no sweep: its variants need different names that can be folders")
     return Sweep(**fields, variants=variants)
+
+
+def _can_be_a_folder(name: str) -> bool:
+    return (
+        name.isprintable()
+        and "/" not in name
+        and name not in ("", ".", "..", TABLE, PLOT)
+        and len(name.encode()) < 200
+    )
 
 
 def run_sweep(
@@ -105,6 +109,7 @@ def run_sweep(
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
     configs = [load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants]
+    open_pool(*folders)  # before anything is made
     rows = []
     for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):
         on_variant(variant, place, len(configs))
@@ -163,5 +168,5 @@ def as_table(rows: list[Row]) -> pl.DataFrame:
 def _figures_of(run: Path) -> list[float]:
     labels = read_origin(run)["labels"]
     names = (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
-    judged = [evaluate.judge(pl.read_parquet(run / name), labels) for name in names]
+    judged = [evaluate.judge(read_predictions(run / name, labels), labels) for name in names]
     return [figure for figures in judged for figure in (figures.war, figures.uar)]

@@ -28,6 +28,7 @@ from train.model.network import DferNetwork
 from train.objective import objective
 from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from train.precision import autocast, gradient_scaler
+from train.predictions import prediction_table
 from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, shares, steps
 from train.shards import Pool, usable
 from train.splits import Split
@@ -237,7 +238,7 @@ class Training:
         probabilities = np.zeros((len(self.test_clips), len(self.labels)), np.float32)
         for rank, found in enumerate(distributed.gathered(part, self.world)):
             probabilities[rank :: self.world.size] = found
-        table = evaluate.prediction_table(self.split.test, probabilities, self.labels, self.majority)
+        table = prediction_table(self.split.test, probabilities, self.labels, self.majority)
         return table, evaluate.judge(table, self.labels)
 
     def checkpoint(self) -> Checkpoint:
@@ -277,4 +278,6 @@ class Training:
             torch.set_rng_state(state["random"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise UserError("the checkpoint is damaged: it does not hold what its settings need") from None
+        if not 0 <= kept.consumed <= len(self.clips):
+            raise UserError("the checkpoint is damaged: it stands outside its epoch")
         self.epoch, self.consumed = kept.epoch, kept.consumed

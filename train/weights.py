@@ -5,6 +5,7 @@ that a run on other classes, or on the same in another order, starts from what i
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,8 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
     prefix = stems[0].removesuffix("conv1.weight") if stems else ""
     own = network.backbone.state_dict()
     named = {name.removeprefix(prefix): value for name, value in state.items()}
-    misfits = [n for n, v in own.items() if n not in named or named[n].shape != v.shape]
+    fits = {n for n, v in own.items() if n in named and named[n].shape == v.shape and _is_plain(named[n])}
+    misfits = [name for name in own if name not in fits]
     misfits = [name for name in misfits if not name.endswith(COUNTER)]
     if misfits:
         raise UserError(
@@ -133,7 +135,11 @@ def _take(
             skipped[name.removeprefix("backbone.")] = "the network has no such weight"
         elif value.shape != own[name].shape:
             skipped[name] = f"its shape is {_shape(value)}, the network's {_shape(own[name])}"
-    loaded = {name: v for name, v in found.items() if name in own and v.shape == own[name].shape}
+        elif not _is_plain(value):
+            skipped[name] = (
+                f"it is no plain tensor of real numbers ({value.dtype}, {value.layout}, {value.device})"
+            )
+    loaded = {name: value for name, value in found.items() if name in own and name not in skipped}
     if not loaded:
         raise UserError(f"{path}: nothing in it fits the network")
     if not all(torch.isfinite(value).all() for value in loaded.values()):
@@ -149,6 +155,12 @@ def _take(
     )
 
 
+def _is_plain(value: Tensor) -> bool:
+    """Whether it can be copied as it is: neither sparse, quantised nor complex, and with content."""
+    special = value.is_quantized or value.is_complex() or value.is_meta
+    return value.layout == torch.strided and not special
+
+
 def _read(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -156,7 +168,11 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if zipfile.is_zipfile(path):
+            checkpoint.check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"--backbone {path}: {error.strerror or error}") from None
     except SafetensorError as error:

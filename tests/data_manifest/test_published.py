@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from data_manifest.published import ablation, published, results
+from data_manifest.published import ablation, by_scene, published, results
 
 
 def test_the_mean_of_the_printed_recalls_is_the_printed_uar():
@@ -47,3 +47,9 @@ def test_contradictions_of_the_print_are_remarked_where_they_stand():
         ("3", "Former-DFER", "params"),
         ("8", "Former-DFER", "params"),
     }
+
+
+def test_the_papers_figures_by_scene_have_the_datasets_names():
+    scenes = by_scene("ferv39k")
+    assert (scenes["dl11k"], scenes["action"], scenes["elegantart"]) == (0.4988, 0.5946, 0.5574)
+    assert len(scenes) == 10 and not by_scene("dfew")

@@ -51,8 +51,7 @@ def write_cache(
 ) -> Path:
     """Write a cache of these clips, 000000, 000001, …; the folder, for `train.shards.open_pool`.
 
-    labels: in the order of `cache.json`; those of the clips, sorted, unless given. The same crops have the same
-    fingerprint.
+    labels: in the order of `cache.json`; those of the clips, sorted, unless given.
     """
     size = next(clip.crops.shape[1] for clip in clips if clip.crops is not None)
     rows = []
@@ -61,21 +60,17 @@ def write_cache(
             row = 0
             for number, clip in members:
                 clip_id = f"{number:06d}"
-                place = {
-                    "status": NO_FACE,
-                    "reason": "no face in any frame",
-                    "frames": 0,
-                    "fingerprint": None,
-                }
+                place = {"status": NO_FACE, "reason": "no face in any frame", "frames": 0}
                 if clip.crops is not None:
-                    writer.write_batch(_stored(clip_id, [*map(encoded, clip.crops)], clip.keypoints))
-                    fingerprint = hashlib.sha256(clip.crops.tobytes()).hexdigest()
-                    place = {"status": OK, "frames": len(clip.crops), "row": row, "fingerprint": fingerprint}
+                    jpegs = [*map(encoded, clip.crops)]
+                    writer.write_batch(_stored(clip_id, jpegs, clip.keypoints))
+                    fingerprint = hashlib.sha256(b"".join(jpegs)).hexdigest()
+                    place = {"status": OK, "frames": len(jpegs), "row": row, "fingerprint": fingerprint}
                     row += 1
                 about = {name: getattr(clip, name) for name in ("label", "split", "fold", "subject", "scene")}
                 rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
     found = sorted({clip.label for clip in clips if clip.label is not None})
-    _write_tables(folder, pl.DataFrame(rows, infer_schema_length=None), labels or found, size, dataset)
+    _write_tables(folder, pl.DataFrame(rows), labels or found, size, dataset)
     return folder
 
 
@@ -97,10 +92,9 @@ def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: 
             "frames": frames,
             "shard": numbers // CLIPS_IN_A_SHARD,
             "row": numbers % CLIPS_IN_A_SHARD,
-            "fingerprint": "0" * 64,
         }
     )
-    _write_tables(folder, table, ["a", "b"], size)
+    _write_tables(folder, table, ["a", "b"], size, "synthetic")
     return folder
 
 
@@ -131,9 +125,7 @@ def _stored(clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray) -> pa.R
     return pa.RecordBatch.from_pylist([row], schema=faces_schema())
 
 
-def _write_tables(
-    folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str = "synthetic"
-) -> None:
+def _write_tables(folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str) -> None:
     """clips.parquet with all its columns, null where nothing is said, and cache.json."""
     table = clips.with_columns(path="clips/" + pl.col("clip_id"))
     table = table.with_columns(pl.lit(None).alias(name) for name in CLIPS_SCHEMA if name not in table.columns)

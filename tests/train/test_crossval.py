@@ -99,7 +99,8 @@ def test_folds_that_do_not_exist_are_one_line(cli, cache, sample_cache, tmp_path
         ("official", sample_cache, "the cache has no folds"),
         ("subject:9", cache, "between 2 and 3 folds"),
         ("subjects", cache, "give official, or subject:K"),
-        ("subject:1", cache, "at least 2 folds"),
+        ("subject:1", cache, "with 2 to 1000 folds"),
+        ("subject:99999999999999999999", cache, "with 2 to 1000 folds"),
     ):
         outcome = cli("train", "crossval", source, "--out", tmp_path / "out", "--folds", folds)
         (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("train:")]

@@ -1,11 +1,14 @@
 """Kills at any moment; the run that goes on must come to the weights of one that was never stopped."""
 
 import json
+import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 
 import polars as pl
 import pytest
@@ -72,6 +75,55 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_weights(
             break
     assert process.returncode == 0 and kills >= 3
     assert_the_same_run(out, never_stopped)
+
+
+def test_a_signal_to_the_whole_group_saves_the_step_and_nobody_else_is_let_in(
+    program, cli, settings, never_stopped, sample_cache, tmp_path
+):
+    out = tmp_path / "run [1]"
+    call = (
+        "run",
+        sample_cache,
+        "--out",
+        out,
+        *settings,
+        "--resume",
+        "--save-minutes",
+        0,
+        "--loader-workers",
+        1,
+    )
+    command = list(map(str, (program("train"), *call)))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (out / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGSTOP)
+    second = cli("train", *call)
+    assert second.returncode == 1
+    assert second.stderr.endswith(f"{out}: another training is at work in it; wait until it has ended\n")
+    os.kill(process.pid, signal.SIGCONT)
+    os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers hear it too
+    _, said = process.communicate()
+    assert process.returncode == 143, said
+    assert cli("train", *call).returncode == 0
+    assert_the_same_run(out, never_stopped)
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
+    program, cli, small, sample_cache, tmp_path
+):
+    out = tmp_path / "run"
+    call = ("run", sample_cache, "--out", out, *small, "--epochs", 1, "--resume")
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+    command = list(map(str, (program("train"), *call)))
+    full = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
+    assert full.returncode == 1
+    assert (
+        f"cannot write the run {out}:" in full.stderr and "make room and go on with --resume" in full.stderr
+    )
+    assert not list(out.glob("*.pt")) and not list(out.glob(".*.tmp"))
+    assert cli("train", *call).returncode == 0
 
 
 def test_ctrl_c_saves_the_step_and_says_how_to_go_on(

@@ -123,6 +123,14 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
         torch.save(content, path)
         with pytest.raises(UserError, match=message):
             start_from_backbone(network(), path)
+    for change in (
+        torch.Tensor.to_sparse,
+        lambda weight: weight.to("meta"),
+        lambda weight: weight.to(torch.complex64),
+    ):
+        torch.save({**resnet18, "conv1.weight": change(resnet18["conv1.weight"])}, tmp_path / "odd.pth")
+        with pytest.raises(UserError, match=r"1 of 120 weights do not fit, the first is conv1.weight"):
+            start_from_backbone(network(), tmp_path / "odd.pth")
     (tmp_path / "text.safetensors").write_text("not weights")
     with pytest.raises(UserError, match="not a safetensors file"):
         start_from_backbone(network(), tmp_path / "text.safetensors")

@@ -36,6 +36,8 @@ def features_section(looked: Looked) -> Html:
     features = looked.insight.features
     if len(features) < 4:
         return tag("p", f"Left out: t-SNE needs more than {len(features)} clips.")
+    if not np.isfinite(features).all():
+        return tag("p", "Left out: the network's features are not all numbers.")
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     rows, labels = looked.predictions, looked.kept.labels
     truth = np.array(evaluate.label_ids(rows, labels))

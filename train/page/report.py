@@ -19,7 +19,6 @@ from train.checkpoint import Checkpoint
 from train.device import choose_device
 from train.experiment import Means, read_origin
 from train.loader import Loader
-from train.logs import EpochRow
 from train.page.insight import look_into
 from train.page.looks import (
     Looked,
@@ -29,6 +28,7 @@ from train.page.looks import (
     weights_section,
 )
 from train.page.results import curves, figures, overview
+from train.predictions import read_predictions
 from train.shards import Pool, open_pool, usable
 
 MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
@@ -41,12 +41,14 @@ def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: 
 
     Raises UserError for a run without a finished epoch, or a cache that is not the run's.
     """
+    if not run.is_dir():
+        raise UserError(f"no such run: {run}")
     origin = read_origin(run)
     last = checkpoint.load(run / loop.LAST)
-    rows = [EpochRow(**row) for row in last.rows]
+    rows = last.rows
     if not rows:
         raise UserError(f"{run} has no finished epoch yet: nothing to report")
-    tables = {name: _predictions(run / file) for name, file in PREDICTIONS.items()}
+    tables = {name: read_predictions(run / file, last.labels) for name, file in PREDICTIONS.items()}
     kept = last if which == "last" else checkpoint.load(run / f"{which}.pt")
     looked = _look(run, _pool_of(run, origin, folders), kept, tables[which], means)
     sections = {
@@ -64,14 +66,6 @@ def _looks(looked: Looked | None, clips_per_kind: int) -> dict[str, Html]:
         return dict.fromkeys(titles, tag("p", "No test clip is usable, so there is nothing to look at."))
     made = (features_section(looked), attention_section(looked), weights_section(looked))
     return dict(zip(titles, (*made, clips_section(looked, clips_per_kind)), strict=True))
-
-
-def _predictions(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is missing or damaged ({reason}); `train run … --resume` makes it") from None
 
 
 def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool:
