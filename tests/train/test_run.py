@@ -242,31 +242,6 @@ def test_tensorboard_shows_every_epoch_once_also_after_a_resume(cli, small, samp
     assert [event.step for event in events.Scalars("test/war")] == [0, 1]
 
 
-@pytest.fixture(scope="module")
-def as_afew(sample_cache, tmp_path_factory):
-    """The six clips as if they were AFEW's, with a split."""
-    cache = shutil.copytree(sample_cache, tmp_path_factory.mktemp("afew") / "cache")
-    info = json.loads((cache / "cache.json").read_text())
-    (cache / "cache.json").write_text(json.dumps({**info, "dataset": "afew"}))
-    splits = pl.Series("split", ["train", "train", "val"] * 2)
-    pl.read_parquet(cache / "clips.parquet").with_columns(splits).write_parquet(cache / "clips.parquet")
-    return cache
-
-
-def test_published_results_stand_beside_figures_of_the_same_protocol_only(
-    cli, small, small_run, as_afew, tmp_path
-):
-    run = tmp_path / "run"
-    assert cli("train", "run", as_afew, "--out", run, *small, "--epochs", 1).returncode == 0
-    shown = cli("train", "evaluate", run, as_afew).stdout
-    assert "official split" in shown and "this network" in shown and "Former-DFER" in shown
-    on_all = cli("train", "evaluate", run, as_afew, "--clips", "all").stdout
-    assert "not comparable with what is published for afew: published is the official split" in on_all
-    other = cli("train", "evaluate", small_run, as_afew, "--clips", "all").stdout
-    assert "not comparable with what is published for afew: the network was trained on crema-d" in other
-    assert "Former-DFER" not in on_all + other
-
-
 def test_damaged_files_of_a_run_are_one_line(cli, small, small_run, sample_cache, tmp_path):
     kept = torch.load(small_run / "last.pt", weights_only=True)
     origin = json.loads((small_run / "run.json").read_text())
