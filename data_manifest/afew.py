@@ -8,27 +8,19 @@ import polars as pl
 from data_manifest import folders
 from data_manifest.files import find_clips
 from data_manifest.folds import PARTS
-from data_manifest.labels import SEVEN, read_labels
+from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
 from data_manifest.readers import Options, Reader, Rows, problem
 from schemas.errors import UserError
 
 SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)
-LABELS = {
-    "Angry": "anger",
-    "Disgust": "disgust",
-    "Fear": "fear",
-    "Happy": "happiness",
-    "Neutral": "neutral",
-    "Sad": "sadness",
-    "Surprise": "surprise",
-}
 
 
 def fits(root: Path) -> bool:
     """Whether there are a training and a validation folder that both have exactly AFEW's seven folders."""
     splits = {name.lower()[:3]: root / name for name in folders.subfolders(root) if SPLIT.fullmatch(name)}
     return all(
-        part in splits and set(LABELS) == set(folders.subfolders(splits[part])) for part in ("tra", "val")
+        part in splits and set(SEVEN_FOLDERS) == set(folders.subfolders(splits[part]))
+        for part in ("tra", "val")
     )
 
 
@@ -43,7 +35,7 @@ def read(root: Path, _: Options) -> Rows:
     rows, strays = found.filter(pl.col("split").is_not_null()), found.filter(pl.col("split").is_null())
     if rows.is_empty():
         raise UserError(f"{root}: no videos in Train/<Emotion>/ and Val/<Emotion>/; unpack AFEW there")
-    rows, strange = read_labels(rows, SEVEN, LABELS)
+    rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
     extra = problem("extra", "clips are in no split folder; they are left out", strays["path"])
     empty = problem("empty", "frame folders hold no image", rows.filter("empty")["path"])
     return Rows(table=rows, problems=(*strange, *extra, *empty))

@@ -6,7 +6,7 @@ import polars as pl
 
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from data_manifest.labels import SEVEN, read_labels
+from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
@@ -14,15 +14,6 @@ from schemas.errors import UserError
 LISTS = ("4_setups/All_scenes", "All_scenes", "4_setups/4_setups/All_scenes")
 PLACES = ("2_ClipsforFaceCrop", "2_ClipsforFaceCrop/2_ClipsforFaceCrop")
 FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s+(?P<label>\S+)$"
-LABELS = {
-    "Angry": "anger",
-    "Disgust": "disgust",
-    "Fear": "fear",
-    "Happy": "happiness",
-    "Neutral": "neutral",
-    "Sad": "sadness",
-    "Surprise": "surprise",
-}
 
 
 def fits(root: Path) -> bool:
@@ -40,7 +31,7 @@ def read(root: Path, _: Options) -> Rows:
     rows, problems = one_row_a_clip(entries)
     groups, in_several = _scene_groups((root / lists).parent)
     rows = rows.join(groups, on="clip_id", how="left", maintain_order="left")
-    rows, strange = read_labels(rows, SEVEN, LABELS)
+    rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
     rows, unlocated = disk.locate(
         rows.with_columns(path=pl.format("{}/{}", pl.lit(_place(root)), "clip_id")), root
     )

@@ -29,6 +29,10 @@ PAIRS = 12  # different spellings named in a problem
 
 # The seven that most datasets have.
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+# What AFEW and FERV39k call their folders.
+SEVEN_FOLDERS = dict(
+    zip(("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"), SEVEN, strict=True)
+)
 
 
 def canonical(labels: pl.Expr) -> pl.Expr:

@@ -3,19 +3,17 @@
 Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01, silent.
 """
 
-import re
 from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips, first_videos
+from data_manifest.file_names import clips_by_name, mostly_named
 from data_manifest.readers import Options, Reader, Rows, problem
 
 FORM = (
     r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
     r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>\d\d)$"
 )
-NAME = re.compile(FORM)
 EMOTIONS = {
     "01": "neutral",
     "02": "calm",
@@ -29,20 +27,16 @@ EMOTIONS = {
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 FOOTAGE = ("channel", "emotion", "intensity", "statement", "repetition", "actor")
-LOOKED_AT = 100  # clips, to recognise the dataset
 
 
 def fits(root: Path) -> bool:
     """Whether most of the first videos have a RAVDESS name."""
-    stems = [Path(path).stem for path in first_videos(root, LOOKED_AT)]
-    return 2 * sum(NAME.fullmatch(stem) is not None for stem in stems) > len(stems)
+    return mostly_named(root, FORM)
 
 
 def read(root: Path, _: Options) -> Rows:
     """All footage once, with sound where there are both; a clip with another name has no label."""
-    stem = pl.col("path").str.extract(r"([^/]+?)(?:\.[^./]+)?$", 1)
-    found = find_clips(root).with_columns(stem=stem)
-    fields = found.with_columns(pl.col("stem").str.extract_groups(FORM).alias("fields")).unnest("fields")
+    fields = clips_by_name(root, FORM)
     named = pl.col("actor").is_not_null()
     twins = named & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
     silent = fields.filter(twins)["path"]
