@@ -252,8 +252,8 @@ def report_command(
     from train.experiment import Means
     from train.page.report import report_page
 
-    if out:
-        check_target(out)
+    if out or run.is_dir():  # of a run that is not there something else is said
+        check_target(out or run / "report.html")
     out = out or run / "report.html"
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
