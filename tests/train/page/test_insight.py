@@ -8,7 +8,7 @@ from train.loader import Loader, in_batches
 from train.model.network import build
 from train.page.cards import under_maps
 from train.page.insight import clips_as_seen, look_into
-from train.shards import Cache
+from train.shards import open_pool
 
 CPU = torch.device("cpu")
 SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
@@ -16,9 +16,9 @@ SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
 
 @pytest.fixture(scope="module")
 def looked(sample_cache):
-    config, cache = load_config("quick", SMALL), Cache(sample_cache)
+    config, cache = load_config("quick", SMALL), open_pool(sample_cache)
     network = build(config.network, 6, 4, seed=0).eval()
-    loader = Loader(clip_dataset(cache, cache.clips, cache.info.labels, sight_of(config)), 0, CPU)
+    loader = Loader(clip_dataset(cache, cache.clips, cache.labels, sight_of(config)), 0, CPU)
     return network, loader, config, look_into(network, loader, range(6), config, CPU)
 
 
