@@ -15,11 +15,12 @@ SECTIONS = (
 
 
 @pytest.fixture(scope="module")
-def report(cli, small_run):
-    outcome = cli("train", "report", small_run)
+def report(cli, small_run, tmp_path_factory):
+    run = shutil.copytree(small_run, tmp_path_factory.mktemp("report") / "run")
+    outcome = cli("train", "report", run)
     assert outcome.returncode == 0, outcome.stderr
-    assert outcome.stdout.startswith(f"{small_run / 'report.html'}: 0.")
-    return (small_run / "report.html").read_bytes()
+    assert outcome.stdout.startswith(f"{run / 'report.html'}: 0.")
+    return (run / "report.html").read_bytes()
 
 
 def test_a_run_becomes_one_harmless_page_with_every_section(report, small_run):
