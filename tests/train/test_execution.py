@@ -1,5 +1,7 @@
 """How a step is computed does not change what it computes, but for rounding."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -11,6 +13,10 @@ from train.training import Training
 
 SMALL = {"image_size": 32, "num_frames": 2, "batch_size": 3, "stage_strides": (1, 2, 2, 2), "depth": 1}
 SMALL["learning_rate"] = 1e-5  # at 1e-3 three clips and Adam make of the last digit another loss
+
+needs_compiler = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler"
+)
 
 
 def losses(folder, **execution):
@@ -34,7 +40,7 @@ def plain(sample_cache):
         ({"channels_last": True}, 1e-4),
         ({"precision": "bfloat16"}, 0.05),
         ({"precision": "float16"}, 0.05),
-        ({"compile": True}, 1e-4),
+        pytest.param({"compile": True}, 1e-4, marks=needs_compiler),
     ],
     ids=str,
 )
