@@ -6,10 +6,14 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.files import FOUND_SCHEMA, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_name
+from data_manifest.files import FOUND_SCHEMA, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_name, size_of
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+
+PARENT = (
+    pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")
+)  # the folder that holds a path; "" is the root
 
 
 def locate(
@@ -85,9 +89,7 @@ def first_existing(root: Path, names: Iterable[str]) -> str | None:
 
 def _parents(paths: pl.Series) -> pl.Series:
     """The different folders that hold these paths; "" is the root."""
-    return paths.to_frame("path").select(pl.col("path").str.extract(r"^(.*)/", 1).fill_null("").unique())[
-        "path"
-    ]
+    return paths.to_frame("path").select(PARENT.unique())["path"]
 
 
 def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]]:
@@ -103,7 +105,7 @@ def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]
                     yield path, FRAME_FOLDER, None, False
                 elif _suffix(entry.name) in VIDEO_SUFFIXES:
                     check_name(PurePosixPath(path))
-                    yield path, VIDEO, _size(entry), False
+                    yield path, VIDEO, size_of(entry), False
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
@@ -114,23 +116,12 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 (many names; a Path each would take seconds)
 
 
-def _size(entry: os.DirEntry) -> int | None:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        return None  # a broken link; the clip's own row will say so
-
-
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
     """Videos, and folders beside listed frame folders, that are no clip of a list and hold none."""
     if entries.is_empty():
         return entries["path"]
-    beside = located.select(
-        parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null(""), kind="kind"
-    ).unique()
+    beside = located.select(parent=PARENT, kind="kind").unique()
     holders = pl.concat([beside["parent"], _parents(beside["parent"])]).unique()
-    others = entries.join(located, on="path", how="anti").with_columns(
-        parent=pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")
-    )
+    others = entries.join(located, on="path", how="anti").with_columns(parent=PARENT)
     others = others.join(beside, on=["parent", "kind"], how="semi")
     return others.filter(~pl.col("path").is_in(holders.implode()))["path"]

@@ -60,7 +60,7 @@ def _walk(root: Path, sizes: bool = True) -> Iterator[tuple[str, str, int | None
             check_name(here / name)
         for name in visible:
             if Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                yield str(here / name), VIDEO, _size(Path(folder) / name) if sizes else None, False
+                yield str(here / name), VIDEO, size_of(Path(folder) / name) if sizes else None, False
 
 
 def check_name(path: PurePosixPath) -> None:
@@ -72,7 +72,8 @@ def check_name(path: PurePosixPath) -> None:
         raise UserError(f"{shown}: its name is not UTF-8; rename it") from None
 
 
-def _size(path: Path) -> int | None:
+def size_of(path: Path | os.DirEntry) -> int | None:
+    """A file's bytes, None where they cannot be asked."""
     try:
         return path.stat().st_size
     except OSError:

@@ -19,6 +19,7 @@ from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
 from schemas.markup import Html, join, tag
+from schemas.overlay import legend
 
 # column of the figures, title, unit, smallest step of the bins, what it is
 CHARTS = (
@@ -111,15 +112,13 @@ def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
         return tag("p", "No usable clip, so no crop to show.")
     if not sheets:
         return tag("p", "Left out: the report was asked for no clips.")
-    names = [*DLIB18.regions, "no_region"]
-    legend = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
     return join(
         tag("p", RANK),
         tag(
             "p",
             "Three frames of each clip: from its beginning, middle and end. Sizes, scores and angles are medians.",
         ),
-        tag("ul", *legend, class_="legend", aria_label="Colours of the key-points"),
+        legend(),
         *sheets,
         tag("p", "These are people's faces: pass this page on only as the dataset's licence allows."),
     )

@@ -40,5 +40,12 @@ def keypoint_overlay(
     )
 
 
+def legend() -> Html:
+    """Which colour is which region."""
+    names = [*DLIB18.regions, "no_region"]
+    dots = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
+    return tag("ul", *dots, class_="legend", aria_label="Colours of the key-points")
+
+
 def _place(coordinate: float) -> str:
     return f"{coordinate:.1f}"

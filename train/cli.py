@@ -252,13 +252,13 @@ def report_command(
     from train.experiment import Means
     from train.page.report import report_page
 
+    target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
-        check_target(out or run / "report.html")
-    out = out or run / "report.html"
+        check_target(target)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )
-    write_page(out, page, as_json)
+    write_page(target, page, as_json)
 
 
 @main.command()

@@ -112,13 +112,6 @@ def under_maps(pixels: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return tinted.round().astype(np.uint8)
 
 
-def legend() -> Html:
-    """Which colour is which region."""
-    names = [*DLIB18.regions, "no_region"]
-    dots = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
-    return tag("ul", *dots, class_="legend", aria_label="Colours of the key-points")
-
-
 def cards(shown: Mapping[str, list[Html]]) -> Html:
     """The cards under the headings of their kinds."""
     return join(

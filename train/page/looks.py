@@ -9,12 +9,13 @@ import polars as pl
 from schemas import page
 from schemas.keypoints import DLIB18
 from schemas.markup import Html, join, tag
+from schemas.overlay import legend
 from train import evaluate, plots
 from train.checkpoint import Checkpoint
 from train.loader import Loader
 from train.model.network import DferNetwork
-from train.page.cards import cards, choose_clips, clip_card, legend
-from train.page.insight import Insight, clips_as_seen
+from train.page.cards import cards, choose_clips, clip_card
+from train.page.insight import Insight, Seen, clips_as_seen
 
 PERPLEXITY = 30  # of t-SNE, the usual value (van der Maaten and Hinton 2008: 5 to 50)
 
@@ -110,7 +111,10 @@ def clips_section(looked: Looked, count: int) -> Html:
         return tag("p", "Left out: the report was asked for no clips.")
     chosen = choose_clips(looked.predictions.with_row_index("place"), count)
     shown = {
-        title: [_card(clip, looked) for clip in group.iter_rows(named=True)]
+        title: [
+            _card(clip, seen, looked.insight)
+            for clip, seen in zip(group.iter_rows(named=True), _as_seen(group, looked), strict=True)
+        ]
         for title, group in chosen.items()
     }
     return join(
@@ -126,10 +130,12 @@ def clips_section(looked: Looked, count: int) -> Html:
     )
 
 
-def _card(clip: dict[str, Any], looked: Looked) -> Html:
-    (seen,) = clips_as_seen(looked.loader, [clip["number"]], looked.network, looked.kept.config)
-    attention, weights = looked.insight.attention, looked.insight.weights
-    place = clip["place"]
+def _as_seen(clips: pl.DataFrame, looked: Looked) -> list[Seen]:
+    return clips_as_seen(looked.loader, clips["number"].to_list(), looked.network, looked.kept.config)
+
+
+def _card(clip: dict[str, Any], seen: Seen, insight: Insight) -> Html:
+    attention, weights, place = insight.attention, insight.weights, clip["place"]
     return clip_card(
         clip,
         seen,
