@@ -147,7 +147,7 @@ def sweep(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     chosen = load_sweep(name)
-    rows = run_sweep(
+    swept = run_sweep(
         caches,
         out,
         chosen,
@@ -161,9 +161,9 @@ def sweep(
         ),
     )
     if as_json:
-        click.echo(as_table(rows).write_json())
+        click.echo(as_table(swept).write_json())
     else:
-        report.print_sweep(chosen, rows, out)
+        report.print_sweep(chosen, swept, out)
 
 
 @main.command()

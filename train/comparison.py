@@ -1,5 +1,7 @@
 """Whether figures may stand beside published ones: only where the same was done with the same dataset."""
 
+from collections.abc import Collection
+
 from data_manifest.published import results
 
 
@@ -19,3 +21,11 @@ def obstacle(dataset: str, *, trained_on: str, protocol: str, not_covered: int =
     if protocol != published:
         return f"published is the {published}, this is: {protocol}"
     return f"{not_covered} clips have a class that the network lacks" if not_covered else None
+
+
+def ablation_obstacle(dataset: str, protocol: str, published_on: Collection[str]) -> str | None:
+    """Why an ablation's figures on a dataset cannot be compared with the published ones; None where they can, and
+    where none are published. published_on: the datasets that have them."""
+    if published_on and dataset.lower() not in map(str.lower, published_on):
+        return f"published is {' and '.join(published_on)}, this is {dataset}"
+    return obstacle(dataset, trained_on=dataset, protocol=protocol) if published_on else None

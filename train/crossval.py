@@ -43,14 +43,19 @@ class Fold:
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
     """Every fold, and all judged clips pooled, after the last epoch and after each fold's best.
-    incomparable: why they cannot stand beside published figures."""
+    protocol: how they were judged, as published results call it."""
 
     dataset: str
+    protocol: str
     labels: tuple[str, ...]
     folds: tuple[Fold, ...]
     pooled_last: Figures
     pooled_best: Figures
-    incomparable: str | None = None
+
+    @property
+    def incomparable(self) -> str | None:
+        """Why the figures cannot stand beside published ones."""
+        return obstacle(self.dataset, trained_on=self.dataset, protocol=self.protocol)
 
     def mean(self, which: str, figure: str) -> tuple[float, float]:
         """Mean and standard deviation over the folds of a figure, `last` or `best`."""
@@ -110,11 +115,11 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     last, best = pooled.values()
     result = CrossValidation(
         dataset=origin["dataset"],
+        protocol=_protocol(choices),
         labels=labels,
         folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
         pooled_last=evaluate.judge(last, labels),
         pooled_best=evaluate.judge(best, labels),
-        incomparable=obstacle(origin["dataset"], trained_on=origin["dataset"], protocol=_protocol(choices)),
     )
     with loop.writing(out):
         for name, table in pooled.items():

@@ -22,6 +22,7 @@ NEEDED = {
     "training_clips": int,
     "test_clips": int,
     "tested_on": str,
+    "protocol": str,
     "tested_on_training_clips": bool,
 }
 
@@ -75,8 +76,9 @@ def read_origin(run: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
-        if "cache" in content:  # as runs of one cache said it before there could be several
+        if "cache" in content:  # a run from before there could be several
             content["caches"] = [content.pop("cache")]
+            content.setdefault("protocol", content["tested_on"])
         if not all(isinstance(content[name], kind) for name, kind in NEEDED.items()):
             raise TypeError
         return content

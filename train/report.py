@@ -1,7 +1,7 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from train.crossval import CrossValidation
     from train.evaluate import Evaluation
     from train.session import Trained
-    from train.sweep import Row, Sweep
+    from train.sweep import Sweep, Swept
 
 
 def print_run(trained: "Trained", out: Path) -> None:
@@ -78,23 +78,25 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     print_published(result.dataset, ours, result.incomparable)
 
 
-def print_sweep(sweep: "Sweep", rows: Sequence["Row"], out: Path) -> None:
-    """A row for each variant, ours beside the published WAR."""
-    datasets = sorted({dataset for row in rows for dataset in row.published})
+def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
+    """A row for each variant, ours beside the published WAR, and whether they can be compared."""
+    datasets = swept.datasets
     table = Table(title=f"{sweep.title}, %", title_justify="left")
     columns = ["WAR", "UAR", "best WAR", "UAR", *(f"published {dataset}" for dataset in datasets)]
     for column in (sweep.axis, "", *columns):
         table.add_column(_text(column), justify="right" if column in columns else "left")
-    for row in rows:
+    for row in swept.rows:
         figures = (row.war, row.uar, row.best_war, row.best_uar)
         published = (row.published.get(dataset, float("nan")) for dataset in datasets)
         shown = map(_points, (*figures, *published))
         table.add_row(_text(row.variant.name), _text(row.variant.what), *shown)
     console = Console()
     console.print(table)
-    console.print(
-        "best: of the epoch with the highest WAR on the judged clips; published: WAR", soft_wrap=True
-    )
+    console.print("best: of the epoch with the highest WAR on the judged clips", soft_wrap=True)
+    if datasets:
+        reason = f"; not comparable with ours: {swept.incomparable}" if swept.incomparable else ""
+        text = f"published: WAR of {PAPER}{reason}"
+        console.print(printable(text), soft_wrap=True, markup=False)
     console.print(f"in {out}: sweep.csv, sweep.png, a folder for each variant", soft_wrap=True)
 
 

@@ -16,6 +16,7 @@ from data_manifest.published import ablation
 from schemas.errors import UserError
 from schemas.files import write_atomic
 from train import evaluate, loop, plots, session
+from train.comparison import ablation_obstacle
 from train.config import load_config
 from train.crossval import cross_validate
 from train.experiment import Experiment, Means, read_origin
@@ -60,6 +61,15 @@ class Row:
     published: Mapping[str, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """rows: one a variant; datasets: of the published figures; incomparable: why ours cannot stand beside them."""
+
+    rows: tuple[Row, ...]
+    datasets: tuple[str, ...]
+    incomparable: str | None
+
+
 def load_sweep(name: str) -> Sweep:
     """A sweep by name or by its TOML file. Raises UserError where there is none or it is not one."""
     path = Path(name) if name.endswith(".toml") else SWEEPS / f"{name}.toml"
@@ -101,7 +111,7 @@ def run_sweep(
     folds: str | None,
     start: Start = AFRESH,
     on_variant: Callable[[Variant, int, int], None] = lambda variant, place, count: None,
-) -> list[Row]:
+) -> Swept:
     """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png.
 
     overrides: settings of all variants; a variant's own go before them. folds: as for `crossval`, or None for one
@@ -116,40 +126,42 @@ def run_sweep(
         folder = out / variant.name
         if folds:
             result = cross_validate(folders, folder, config, folds, means, start)
+            dataset, protocol = result.dataset, result.protocol
             figures = [
                 result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
             ]
         else:
             experiment = Experiment(config=config, split=split, start=start)
             session.start(folders, folder, experiment, means, resume=True)
-            figures = _figures_of(folder)
+            origin = read_origin(folder)
+            dataset, protocol = origin["dataset"], origin["protocol"]
+            figures = _figures_of(folder, origin["labels"])
         names = ("war", "uar", "best_war", "best_uar")
         published = ablation(sweep.published, variant.name) if sweep.published else {}
         rows.append(Row(variant=variant, published=published, **dict(zip(names, figures, strict=True))))
+    datasets = tuple(sorted({name for row in rows for name in row.published}))
+    incomparable = ablation_obstacle(dataset, protocol, datasets)
+    swept = Swept(rows=tuple(rows), datasets=datasets, incomparable=incomparable)
     with loop.writing(out):
-        write_atomic(out / TABLE, as_table(rows).write_csv().encode())
-        write_atomic(out / PLOT, _plot(rows, sweep))
-    return rows
+        write_atomic(out / TABLE, as_table(swept).write_csv().encode())
+        write_atomic(out / PLOT, _plot(swept, sweep))
+    return swept
 
 
-def _plot(rows: list[Row], sweep: Sweep) -> bytes:
+def _plot(swept: Swept, sweep: Sweep) -> bytes:
+    rows = swept.rows
     return plots.sweep_png(
         [row.variant.name for row in rows],
         [row.war for row in rows],
         [row.best_war for row in rows],
-        {name: [row.published.get(name, math.nan) for row in rows] for name in _datasets(rows)},
+        {name: [row.published.get(name, math.nan) for row in rows] for name in swept.datasets},
         title=sweep.title,
         axis=sweep.axis,
     )
 
 
-def _datasets(rows: list[Row]) -> list[str]:
-    return sorted({dataset for row in rows for dataset in row.published})
-
-
-def as_table(rows: list[Row]) -> pl.DataFrame:
+def as_table(swept: Swept) -> pl.DataFrame:
     """A row for each variant; figures in 0–1, the published ones null where there are none."""
-    datasets = _datasets(rows)
     content = [
         {
             "variant": row.variant.name,
@@ -158,15 +170,14 @@ def as_table(rows: list[Row]) -> pl.DataFrame:
             "last_uar": row.uar,
             "best_war": row.best_war,
             "best_uar": row.best_uar,
-            **{f"published_war_{dataset}": row.published.get(dataset) for dataset in datasets},
+            **{f"published_war_{dataset}": row.published.get(dataset) for dataset in swept.datasets},
         }
-        for row in rows
+        for row in swept.rows
     ]
     return pl.DataFrame(content, infer_schema_length=None)
 
 
-def _figures_of(run: Path) -> list[float]:
-    labels = read_origin(run)["labels"]
+def _figures_of(run: Path, labels: Sequence[str]) -> list[float]:
     names = (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
     judged = [evaluate.judge(read_predictions(run / name, labels), labels) for name in names]
     return [figure for figures in judged for figure in (figures.war, figures.uar)]

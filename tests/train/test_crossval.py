@@ -146,6 +146,7 @@ def test_a_sweep_ends_in_a_table_beside_the_published_figures_and_goes_on_where_
     assert table["published_war_DFEW"].to_list() == pytest.approx([0.6801, 0.6873])
     assert table["published_war_AFEW"].to_list() == pytest.approx([0.5342, 0.55])
     assert "68.73" in outcome.stdout and "Two heads" in outcome.stdout
+    assert "not comparable with ours: published is AFEW and DFEW, this is" in outcome.stdout
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
     shutil.rmtree(out / "8")
     (out / "sweep.csv").unlink()

@@ -7,7 +7,7 @@ from made_up import TINY, cache, clip, done, printed, refused
 
 from schemas.errors import UserError
 from train import checkpoint
-from train.comparison import obstacle
+from train.comparison import ablation_obstacle, obstacle
 from train.coverage import cover
 from train.model.network import build
 from train.weights import start_from_run
@@ -141,3 +141,12 @@ def test_a_single_fold_is_not_the_published_mean_of_five(folder):
     assert "this is: mean of 5 folds of subjects" in obstacle(
         **of_five, protocol="mean of 5 folds of subjects"
     )
+
+
+def test_an_ablation_is_compared_only_on_the_dataset_and_protocol_of_the_published_one():
+    published_on = ("AFEW", "DFEW")
+    assert ablation_obstacle("dfew", "mean of 5 folds", published_on) is None
+    assert ablation_obstacle("afew", "official split", published_on) is None
+    assert "this is: fold 1" in ablation_obstacle("dfew", "fold 1", published_on)
+    assert "this is ferv39k" in ablation_obstacle("ferv39k", "official split", published_on)
+    assert ablation_obstacle("ferv39k", "official split", ()) is None

@@ -102,8 +102,7 @@ def _published(origin: Mapping[str, Any], judged: dict[str, evaluate.Figures]) -
     known = results(dataset)
     if known.is_empty():
         return None
-    protocol = str(origin.get("protocol", origin["tested_on"]))
-    incomparable = obstacle(dataset, trained_on=dataset, protocol=protocol)
+    incomparable = obstacle(dataset, trained_on=dataset, protocol=origin["protocol"])
     if incomparable:
         return tag("p", f"Not comparable with what is published for {dataset}: {incomparable}.")
     ours = [[f"this run, {name}", percent(f.war), percent(f.uar), ""] for name, f in judged.items()]
