@@ -150,15 +150,15 @@ def datasets(as_json: bool) -> None:
 
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The Parquet file to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table to this Parquet file.")
 @DATASET_OPTION
 @COMPOUND_OPTION
 @JSON_OPTION
-def manifest(source: Path, out: Path, dataset: str, compound: bool, as_json: bool) -> None:
-    """Write the table of SOURCE's clips to a file, without decoding any, and print its counts and problems."""
+def manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_json: bool) -> None:
+    """Read the table of SOURCE's clips, without decoding any, and print its counts and problems."""
     from pipeline import session
 
-    session.write_manifest(source, out, dataset, compound, as_json)
+    session.show_manifest(source, out, dataset, compound, as_json)
 
 
 @main.command()
@@ -291,8 +291,7 @@ def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) 
     from schemas.page import write_page
 
     check_target(out, cache)
-    page = report_page(cache, clips_per_group)
-    write_page(out, page, as_json)
+    write_page(out, report_page(cache, clips_per_group), as_json)
 
 
 @main.command()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from data_manifest.datasets import READERS
 from data_manifest.readers import Problem
+from schemas.commands import printable
 
 FIELDS = ("expects", "classes", "counts", "protocol", "licence", "cite")
 
@@ -49,7 +50,9 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     for name in ("all", *parts):
         table.add_column(name, justify="right")
     for label, size in counts["labels"].items():
-        table.add_row(escape(label), f"{size}", *(f"{part.get(label, 0)}" for part in parts.values()))
+        table.add_row(
+            escape(printable(label)), f"{size}", *(f"{part.get(label, 0)}" for part in parts.values())
+        )
     table.add_section()
     table.add_row("all", f"{counts['clips']}", *(f"{sum(part.values())}" for part in parts.values()))
     console.print(table)
@@ -62,4 +65,4 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
             f"imbalance: the largest class has {counts['imbalance']:.1f} times the clips of the smallest"
         )
     for problem in problems:
-        console.print(Text(problem.line), soft_wrap=True)
+        console.print(Text(printable(problem.line)), soft_wrap=True)

@@ -17,6 +17,7 @@ from pipeline.unusable import unusable_list
 from schemas import page
 from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips
 from schemas.errors import UserError
+from schemas.files import target_file
 from schemas.keypoints import DLIB18
 from schemas.markup import Html, join, tag
 from schemas.overlay import legend
@@ -72,7 +73,7 @@ def check_target(out: Path, cache: Path) -> None:
     """Raise UserError where a page cannot be put at `out`; not into the cache, whose bytes must not change."""
     if cache.is_dir() and out.resolve().is_relative_to(cache.resolve()):
         raise UserError(f"--out {out} lies in the cache, which must stay as it is; give a place outside")
-    page.check_target(out)
+    target_file(out)
 
 
 def _overview(clips: pl.DataFrame) -> Html:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.cache import OK, STATUSES
+from schemas.commands import printable
 
 LISTED = 10  # unusable clips named on the screen; all of them are in the clips table
 
@@ -33,14 +34,17 @@ def print_summary(clips: pl.DataFrame, console: Console) -> None:
     labels = clips["label"].unique().sort(nulls_last=True)
     for label in labels:
         of_label = clips.filter(pl.col("label").eq_missing(pl.lit(label, pl.String)))
-        table.add_row(*_cells(escape(label) if label is not None else "(no label)", of_label, shown))
+        table.add_row(
+            *_cells(escape(printable(label)) if label is not None else "(no label)", of_label, shown)
+        )
     if len(labels) > 1:
         table.add_section()
         table.add_row(*_cells("all", clips, shown))
     console.print(table)
     unusable = clips.filter(pl.col("status") != OK)
     for path, status, reason in unusable.select("path", "status", "reason").head(LISTED).iter_rows():
-        console.print(f"{escape(path)}: {status}: {escape(reason or '')}", soft_wrap=True)
+        line = printable(f"{path}: {status}: {reason or ''}")
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if len(unusable) > LISTED:
         console.print(f"… and {len(unusable) - LISTED} more, all in clips.parquet")
 

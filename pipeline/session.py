@@ -20,7 +20,7 @@ from pipeline.workers import Limits
 from schemas.cache import OK, read_cache_info
 from schemas.commands import printable
 from schemas.errors import UserError
-from schemas.files import atomic_file
+from schemas.files import atomic_file, target_file
 from schemas.manifest import MISSING
 
 
@@ -131,20 +131,22 @@ def extract_shard(cache: Path, source: Path, index: int, means: Means) -> None:
     extract.extract_shard(cache, source, index, models, means.limits, reuse)
 
 
-def write_manifest(source: Path, out: Path, dataset: str, compound: bool, as_json: bool) -> None:
-    """Write a dataset's manifest to a Parquet file and print its counts. Raises UserError."""
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file in it")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder: {out.parent}")
+def show_manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_json: bool) -> None:
+    """Print the counts of a dataset's manifest, and write it where a Parquet file is named. Raises UserError."""
+    target = target_file(out, suffixes=(".parquet",)) if out else None
+    if target == source.resolve():
+        raise UserError(f"--out {out} is what is read; name another file")
     manifest = read_manifest(source, dataset, Options(compound=compound))
-    with atomic_file(out) as file:
-        manifest.clips.write_parquet(file)
+    if target:
+        with atomic_file(target) as file:
+            manifest.clips.write_parquet(file)
     counts = count(manifest)
     if as_json:
-        click.echo(json.dumps({"manifest": str(out), **counts}, indent=2, ensure_ascii=False))
-    else:
-        print_counts(counts, manifest.problems, Console())
+        written = {"manifest": str(out)} if out else {}
+        click.echo(json.dumps({**written, **counts}, indent=2, ensure_ascii=False))
+        return
+    print_counts(counts, manifest.problems, Console())
+    if out:
         click.echo(f"{len(manifest.clips)} clips in {out}")
 
 

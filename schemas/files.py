@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from schemas.errors import UserError
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
@@ -26,6 +28,24 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
+    """Where a file that an option names is to be written, with links followed.
+
+    suffixes: how its name may end, in lower case; any where there are none.
+    Raises UserError where no file can be put there: what is there and is no file stays.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UserError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise UserError(f"{option} {path}: no such folder: {path.parent}")
+    if target.is_dir():
+        raise UserError(f"{option} {path} is a folder; name a file in it")
+    if target.exists() and not target.is_file():
+        raise UserError(f"{option} {path} is there and is not a file; name another one")
+    return target
 
 
 def temporary_name(path: Path) -> Path:

@@ -13,8 +13,7 @@ from typing import Any
 
 import click
 
-from schemas.errors import UserError
-from schemas.files import write_atomic
+from schemas.files import target_file, write_atomic
 from schemas.markup import Html, join, tag
 
 STYLE = Path(__file__).with_name("page.css")
@@ -84,19 +83,9 @@ def facts(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
     )
 
 
-def check_target(out: Path) -> None:
-    """Raise UserError where a page cannot be put at `out`."""
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder: {out.parent}")
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file in it")
-    if out.exists() and not out.is_file():
-        raise UserError(f"--out {out} is there and is not a file; name another one")
-
-
 def write_page(out: Path, page: bytes, as_json: bool) -> None:
     """Write a page whole or not at all, and print where it is."""
-    write_atomic(out, page)
+    write_atomic(target_file(out), page)
     if as_json:
         click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
     else:

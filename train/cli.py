@@ -201,10 +201,10 @@ def evaluate(
 
     from train import judging, report
     from train.experiment import Means
-    from train.predictions import check_target, write_predictions
+    from train.predictions import predictions_target, write_predictions
 
     if predictions:
-        check_target(predictions)
+        predictions_target(predictions)
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
@@ -248,13 +248,14 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Show a RUN on one HTML page: curves, figures, and what the network looks at."""
-    from schemas.page import check_target, write_page
+    from schemas.files import target_file
+    from schemas.page import write_page
     from train.experiment import Means
     from train.page.report import report_page
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
-        check_target(target)
+        target_file(target)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )

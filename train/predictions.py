@@ -8,7 +8,7 @@ import polars as pl
 
 from schemas.cache import OK
 from schemas.errors import UserError
-from schemas.files import atomic_file
+from schemas.files import atomic_file, target_file
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
@@ -57,19 +57,14 @@ def read_predictions(path: Path, labels: Sequence[str]) -> pl.DataFrame:
     return table
 
 
-def check_target(path: Path) -> Path:
-    """Where a file is to be written, with links followed. Raises UserError where that is no place for one."""
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise UserError(f"--predictions {path}: its name must end in .parquet or .csv")
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise UserError(f"cannot write {path}: it is there and is not a file")
-    return target
+def predictions_target(path: Path) -> Path:
+    """Where a prediction table is to be written. Raises UserError where that is no place for one."""
+    return target_file(path, "--predictions", (".parquet", ".csv"))
 
 
 def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
     """Write a prediction table, as CSV where the name ends so, else as Parquet. Raises UserError."""
-    path = check_target(path)
+    path = predictions_target(path)
     try:
         with atomic_file(path) as file:
             if path.suffix.lower() == ".csv":

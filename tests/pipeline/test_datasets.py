@@ -1,6 +1,7 @@
 """Datasets through the command line: what is known, a manifest alone, clips that lists name and the disk lacks."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -51,6 +52,39 @@ def test_a_manifest_alone_is_written_and_counted(cli, tmp_path, blank):
         "test": {"clips": 2, "labels": {"happiness": 1, "sadness": 1}},
     }
     assert counts["kinds"]["missing"] == 1 and counts["problems"][0]["kind"] == "missing"
+    without = cli("pipeline", "manifest", tmp_path / "DFEW", "--json")
+    assert json.loads(without.stdout) == {k: v for k, v in counts.items() if k != "manifest"}
+
+
+def test_a_manifest_never_replaces_what_it_reads_nor_what_is_no_file(cli, tmp_path, blank):
+    trees.build_dfew(tmp_path / "DFEW", [blank])
+    table = tmp_path / "t.parquet"
+    clips = [str(path) for path in sorted((tmp_path / "DFEW/Clip/clip_224x224").iterdir())]
+    pl.DataFrame({"path": clips, "label": "happy"}).write_parquet(table)
+    content = table.read_bytes()
+    os.mkfifo(tmp_path / "pipe.parquet")
+    (tmp_path / "link.parquet").symlink_to(table)
+    for out, message in {
+        "t.parquet": "is what is read",
+        "link.parquet": "is what is read",
+        "pipe.parquet": "is not a file",
+        "m.csv": "its name must end in .parquet",
+    }.items():
+        outcome = cli("pipeline", "manifest", table, "--out", tmp_path / out)
+        (line,) = outcome.stderr.splitlines()
+        assert outcome.returncode == 1 and message in line
+    assert table.read_bytes() == content and (tmp_path / "pipe.parquet").is_fifo()
+
+
+def test_names_that_would_steer_a_terminal_are_spelled_out(cli, tmp_path):
+    (tmp_path / "r" / "\x1b[31mred").mkdir(parents=True)
+    (tmp_path / "r" / "\x1b[31mred" / "a.mp4").touch()
+    (tmp_path / "r" / "happy\nsad").mkdir(parents=True)
+    (tmp_path / "r" / "happy\nsad" / "[red]b.mp4").touch()
+    for arguments in (["manifest", tmp_path / "r"], ["extract", tmp_path / "r", "--out", tmp_path / "c"]):
+        shown = cli("pipeline", *arguments).stdout
+        assert "\x1b" not in shown and "\\x1b[31mred" in shown and "happy\\nsad" in shown
+    assert "[red]b.mp4: undecodable" in shown
 
 
 @pytest.mark.parametrize(
