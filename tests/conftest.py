@@ -1,5 +1,6 @@
 """Real faces, real files, real processes: what the tests share."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 BIN = Path(sys.executable).parent
 
@@ -20,6 +22,21 @@ def cli() -> Callable[..., subprocess.CompletedProcess]:
         command = [str(BIN / program), *map(str, arguments)]
         env = {**os.environ, "COLUMNS": "200", **environment}
         return subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def here() -> Callable[..., subprocess.CompletedProcess]:
+    """As `cli`, in this process: to start another one that imports torch takes longer than a small run."""
+
+    def call(program: str, *arguments: object) -> subprocess.CompletedProcess:
+        main = importlib.import_module(f"{program}.cli").main
+        command = [*map(str, arguments)]
+        outcome = CliRunner().invoke(main, command, prog_name=program, env={"COLUMNS": "200"})
+        if outcome.exception and not isinstance(outcome.exception, SystemExit):
+            raise outcome.exception
+        return subprocess.CompletedProcess(command, outcome.exit_code, outcome.stdout, outcome.stderr)
 
     return call
 

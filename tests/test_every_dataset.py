@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import pytest
 import trees
-from click.testing import CliRunner
 
 SEVEN = {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"}
 TWO_FRAMES = ("--frames", 2, "--size", 48, "--workers", 2)
@@ -82,17 +81,13 @@ CASES = {
 }
 
 
-def train(*arguments: object) -> str:
-    """What `train` prints to stdout, called in this process: to start another one takes longer than all its work."""
-    from train.cli import main
-
-    outcome = CliRunner(env={"COLUMNS": "200"}).invoke(main, [*map(str, arguments)])
-    assert outcome.exit_code == 0, outcome.stderr
-    return outcome.stdout
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_a_dataset_is_extracted_trained_on_and_judged(cli, sample_clips, tmp_path, name):
+def test_a_dataset_is_extracted_trained_on_and_judged(cli, here, sample_clips, tmp_path, name):
+    def train(*arguments: object) -> str:
+        outcome = here("train", *arguments)
+        assert outcome.returncode == 0, outcome.stderr
+        return outcome.stdout
+
     case = CASES[name]
     root, cache, run = tmp_path / "as shipped (1)", tmp_path / "cache", tmp_path / "run"
     root.mkdir()

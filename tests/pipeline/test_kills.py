@@ -242,7 +242,19 @@ def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
 ):
     disk, enlarge = small_disk
     cache = disk / "cache"
-    arguments = ("pipeline", "extract", sample_clips, "--shard-clips", 2, "--frames", 4, "--out")
+    # One worker: of two that write at once none may find room.
+    arguments = (
+        "pipeline",
+        "extract",
+        sample_clips,
+        "--shard-clips",
+        2,
+        "--frames",
+        4,
+        "--workers",
+        1,
+        "--out",
+    )
     outcome = cli(*arguments, cache)
     assert outcome.returncode == 1
     assert outcome.stderr == (

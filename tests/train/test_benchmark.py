@@ -51,8 +51,8 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
         (("--batch-sizes", "many"), 2, "not a list of numbers"),
     ],
 )
-def test_a_wrong_flag_is_one_line(cli, flags, code, message):
-    outcome = cli("train", "benchmark", *TINY, *flags)
+def test_a_wrong_flag_is_one_line(here, flags, code, message):
+    outcome = here("train", "benchmark", *TINY, *flags)
     assert outcome.returncode == code
     assert message in outcome.stderr
     assert "Traceback" not in outcome.stderr

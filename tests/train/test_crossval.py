@@ -30,9 +30,9 @@ def cache(sample_cache, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def crossval(cli, cache, tmp_path_factory):
+def crossval(here, cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("crossval") / "out"
-    outcome = cli(
+    outcome = here(
         "train", "crossval", cache, "--out", out, "--folds", "subject:3", "--preset", "quick", *SIZE
     )
     assert outcome.returncode == 0, outcome.stderr
@@ -69,12 +69,12 @@ def test_the_table_holds_sklearns_figures_of_each_fold_their_mean_and_the_pooled
     assert "pooled" in outcome.stdout and "mean ± sd" in outcome.stdout and "usable WAR" in outcome.stdout
 
 
-def test_a_cross_validation_goes_on_with_the_fold_that_is_missing(crossval, cli, cache, tmp_path):
+def test_a_cross_validation_goes_on_with_the_fold_that_is_missing(crossval, here, cache, tmp_path):
     out, _first = crossval
     copy = shutil.copytree(out, tmp_path / "out")
     shutil.rmtree(copy / "fold_2")
     kept = (copy / "fold_1" / "last.pt").stat().st_mtime_ns
-    outcome = cli(
+    outcome = here(
         "train", "crossval", cache, "--out", copy, "--folds", "subject:3", "--preset", "quick", *SIZE
     )
     assert outcome.returncode == 0, outcome.stderr
@@ -83,10 +83,10 @@ def test_a_cross_validation_goes_on_with_the_fold_that_is_missing(crossval, cli,
     assert (copy / "crossval.csv").read_text() == (out / "crossval.csv").read_text()
 
 
-def test_official_folds_are_those_of_the_dataset(cli, cache, tmp_path):
+def test_official_folds_are_those_of_the_dataset(here, cache, tmp_path):
     out = tmp_path / "out"
     call = ("train", "crossval", cache, "--out", out, "--folds", "official", "--preset", "quick", *SIZE)
-    outcome = cli(*call, "--json")
+    outcome = here(*call, "--json")
     assert outcome.returncode == 0, outcome.stderr
     rows = json.loads(outcome.stdout)
     assert [(row["fold"], row["clips"]) for row in rows] == [
@@ -94,7 +94,7 @@ def test_official_folds_are_those_of_the_dataset(cli, cache, tmp_path):
     ]  # fmt: skip
 
 
-def test_folds_that_do_not_exist_are_one_line(cli, cache, sample_cache, tmp_path):
+def test_folds_that_do_not_exist_are_one_line(here, cache, sample_cache, tmp_path):
     for folds, source, message in (
         ("official", sample_cache, "the cache has no folds"),
         ("subject:9", cache, "between 2 and 3 folds"),
@@ -102,14 +102,14 @@ def test_folds_that_do_not_exist_are_one_line(cli, cache, sample_cache, tmp_path
         ("subject:1", cache, "with 2 to 1000 folds"),
         ("subject:99999999999999999999", cache, "with 2 to 1000 folds"),
     ):
-        outcome = cli("train", "crossval", source, "--out", tmp_path / "out", "--folds", folds)
+        outcome = here("train", "crossval", source, "--out", tmp_path / "out", "--folds", folds)
         (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("train:")]
         assert outcome.returncode == 1 and message in line, line
 
 
-def test_evaluate_judges_scenes_and_subjects_on_their_own(cli, crossval, cache):
+def test_evaluate_judges_scenes_and_subjects_on_their_own(here, crossval, cache):
     out, _ = crossval
-    outcome = cli("train", "evaluate", out / "fold_1", cache, "--clips", "all", "--json")
+    outcome = here("train", "evaluate", out / "fold_1", cache, "--clips", "all", "--json")
     result = json.loads(outcome.stdout)
     assert [(g["scene"], g["clips"], g["usable"]) for g in result["groups"]["scene"]] == [
         ("indoors", 3, 3), ("outdoors", 3, 2),
@@ -119,7 +119,7 @@ def test_evaluate_judges_scenes_and_subjects_on_their_own(cli, crossval, cache):
     assert weighted == pytest.approx(result["war"])
     low, high = result["intervals"]["war"]
     assert low <= result["war"] <= high and result["intervals"]["drawn"] == "subjects"
-    shown = cli("train", "evaluate", out / "fold_1", cache, "--clips", "all").stdout
+    shown = here("train", "evaluate", out / "fold_1", cache, "--clips", "all").stdout
     assert "indoors" in shown and "bootstrap over subjects" in shown
 
 
@@ -134,11 +134,11 @@ def sweep_file(tmp_path_factory):
 
 
 def test_a_sweep_ends_in_a_table_beside_the_published_figures_and_goes_on_where_it_stopped(
-    cli, cache, sweep_file, tmp_path
+    here, cache, sweep_file, tmp_path
 ):
     out = tmp_path / "out"
     call = ("train", "sweep", sweep_file, cache, "--out", out, "--fold", 1, *SIZE)
-    outcome = cli(*call)
+    outcome = here(*call)
     assert outcome.returncode == 0, outcome.stderr
     table = pl.read_csv(out / "sweep.csv", schema_overrides={"variant": pl.String})
     assert table["variant"].to_list() == ["6", "8"]
@@ -150,15 +150,15 @@ def test_a_sweep_ends_in_a_table_beside_the_published_figures_and_goes_on_where_
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
     shutil.rmtree(out / "8")
     (out / "sweep.csv").unlink()
-    again = cli(*call, "--json")
+    again = here(*call, "--json")
     assert again.returncode == 0 and again.stderr.count("epoch 1/1") == 1
     assert [row["variant"] for row in json.loads(again.stdout)] == ["6", "8"]
     assert pl.read_csv(out / "sweep.csv", schema_overrides={"variant": pl.String}).equals(table)
 
 
-def test_a_sweep_over_folds_gives_their_mean(cli, cache, sweep_file, tmp_path):
+def test_a_sweep_over_folds_gives_their_mean(here, cache, sweep_file, tmp_path):
     out = tmp_path / "out"
-    outcome = cli("train", "sweep", sweep_file, cache, "--out", out, "--folds", "official", *SIZE)
+    outcome = here("train", "sweep", sweep_file, cache, "--out", out, "--folds", "official", *SIZE)
     assert outcome.returncode == 0, outcome.stderr
     folds = pl.read_csv(out / "8" / "crossval.csv").filter(fold="mean")
     assert pl.read_csv(out / "sweep.csv")["last_war"][1] == pytest.approx(folds["last_war"][0])
@@ -175,11 +175,11 @@ def test_a_sweep_over_folds_gives_their_mean(cli, cache, sweep_file, tmp_path):
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { heads = 0 }', "--heads 0"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_one_line(cli, cache, tmp_path, content, message):
+def test_a_sweep_that_cannot_be_is_one_line(here, cache, tmp_path, content, message):
     path = tmp_path / "wrong.toml" if content else "missing.toml"
     if content:
         path.write_text(content)
-    outcome = cli("train", "sweep", path, cache, "--out", tmp_path / "out")
+    outcome = here("train", "sweep", path, cache, "--out", tmp_path / "out")
     (line,) = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and message in line
 

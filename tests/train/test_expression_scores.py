@@ -69,27 +69,27 @@ def test_gradients_of_unseen_frames_are_numbers(scores):
 SMALL = ("--num-frames", 4, "--image-size", 32, "--stage-strides", "1,2,2,2", "--batch-size", 3)
 
 
-def test_the_strong_preset_uses_scores_where_the_cache_has_them(cli, scored_cache, sample_cache, tmp_path):
+def test_the_strong_preset_uses_scores_where_the_cache_has_them(here, scored_cache, sample_cache, tmp_path):
     run = tmp_path / "run"
     arguments = ("--out", run, "--preset", "strong", *SMALL, "--epochs", 1)
-    outcome = cli("train", "run", scored_cache, *arguments)
+    outcome = here("train", "run", scored_cache, *arguments)
     assert outcome.returncode == 0, outcome.stderr
     assert 'expression_scores = "on"' in (run / "settings.toml").read_text()
-    assert cli("train", "run", scored_cache, *arguments).stdout.startswith("nothing to do")
-    outcome = cli("train", "evaluate", run, scored_cache)
+    assert here("train", "run", scored_cache, *arguments).stdout.startswith("nothing to do")
+    outcome = here("train", "evaluate", run, scored_cache)
     assert outcome.returncode == 0, outcome.stderr
-    outcome = cli("train", "evaluate", run, sample_cache)
+    outcome = here("train", "evaluate", run, sample_cache)
     assert outcome.returncode == 1 and "no expression scores" in outcome.stderr
     assert len(outcome.stderr.strip().splitlines()) == 1
     without = tmp_path / "without"
-    outcome = cli("train", "run", sample_cache, "--out", without, *arguments[2:])
+    outcome = here("train", "run", sample_cache, "--out", without, *arguments[2:])
     assert outcome.returncode == 0, outcome.stderr
     assert 'expression_scores = "off"' in (without / "settings.toml").read_text()
 
 
-def test_asking_for_scores_that_the_cache_lacks_is_one_line_and_leaves_nothing(cli, sample_cache, tmp_path):
+def test_asking_for_scores_that_the_cache_lacks_is_one_line_and_leaves_nothing(here, sample_cache, tmp_path):
     run = tmp_path / "run"
-    outcome = cli(
+    outcome = here(
         "train", "run", sample_cache, "--out", run, "--preset", "quick", "--expression-scores", "on"
     )
     assert outcome.returncode == 1 and not run.exists()

@@ -61,7 +61,7 @@ def test_the_transformer_learns_what_only_motion_tells(moving_spots, tmp_path):
 
 
 def test_ablation_b_without_a_temporal_part_stays_at_chance_there(moving_spots, tmp_path):
-    war, loss = war_after(tmp_path / "c", moving_spots, 4, **MOTION, fusion="mean")
+    war, loss = war_after(tmp_path / "c", moving_spots, 2, **MOTION, fusion="mean")
     assert war == CHANCE and loss > 0.6
 
 
@@ -95,5 +95,5 @@ def test_the_keypoint_branch_learns_what_only_one_keypoints_neighbourhood_tells(
 
 
 def test_the_global_branch_alone_stays_at_chance_there(marked_patches, tmp_path):
-    war, loss = war_after(tmp_path / "c", marked_patches, 4, **PATCHES, graph="layer", fusion="global")
+    war, loss = war_after(tmp_path / "c", marked_patches, 2, **PATCHES, graph="layer", fusion="global")
     assert war == CHANCE and loss > 0.6

@@ -44,13 +44,13 @@ def test_six_clips_are_learnt_by_heart_and_the_reloaded_network_predicts_their_l
     assert result["predictions"] == {f"1001_DFA_{label[:3].upper()}_XX": label for label in LABELS}
 
 
-def test_evaluate_gives_the_predictions_that_training_ended_with(cli, overfitted, sample_cache, tmp_path):
+def test_evaluate_gives_the_predictions_that_training_ended_with(here, overfitted, sample_cache, tmp_path):
     out, _ = overfitted
     again = tmp_path / "predictions.parquet"
-    assert cli("train", "evaluate", out, sample_cache, "--predictions", again).returncode == 0
+    assert here("train", "evaluate", out, sample_cache, "--predictions", again).returncode == 0
     assert pl.read_parquet(again).equals(pl.read_parquet(out / "predictions.parquet"))
     table = tmp_path / "predictions.csv"
-    assert cli("train", "evaluate", out, sample_cache, "--predictions", table).returncode == 0
+    assert here("train", "evaluate", out, sample_cache, "--predictions", table).returncode == 0
     assert pl.read_csv(table)["predicted"].to_list() == LABELS
 
 
@@ -96,12 +96,12 @@ def test_flags_reach_the_settings_that_the_run_keeps(small_run):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_does_not(
-    cli, small, small_run, sample_cache, tmp_path
+    here, small, small_run, sample_cache, tmp_path
 ):
     weights = [checkpoint.load(small_run / "last.pt").model]
     for seed in (0, 1):
         out = tmp_path / str(seed)
-        cli("train", "run", sample_cache, "--out", out, *small, "--epochs", 2, "--seed", seed)
+        here("train", "run", sample_cache, "--out", out, *small, "--epochs", 2, "--seed", seed)
         weights.append(checkpoint.load(out / "last.pt").model)
     first, same, other = weights
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -129,9 +129,9 @@ def cache_with_unusable_clips(sample_cache, tmp_path_factory):
     return cache
 
 
-def test_unusable_clips_stay_in_the_denominator(cli, overfitted, cache_with_unusable_clips):
+def test_unusable_clips_stay_in_the_denominator(here, overfitted, cache_with_unusable_clips):
     out, _ = overfitted
-    outcome = cli("train", "evaluate", out, cache_with_unusable_clips, "--clips", "all", "--json")
+    outcome = here("train", "evaluate", out, cache_with_unusable_clips, "--clips", "all", "--json")
     result = json.loads(outcome.stdout)
     # The six classes are equally frequent, so the first stands for the most frequent one.
     assert result["predictions"]["1001_DFA_FEA_XX"] == result["predictions"]["1001_DFA_SAD_XX"] == "anger"
@@ -165,7 +165,7 @@ def damaged(folder, name, content):
     return folder
 
 
-def test_wrong_input_is_one_clear_line_and_exit_1(cli, small, small_run, sample_cache, tmp_path):
+def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample_cache, tmp_path):
     newer = shutil.copytree(sample_cache, tmp_path / "newer")
     info = json.loads((newer / "cache.json").read_text())
     (newer / "cache.json").write_text(json.dumps({**info, "format_version": 2}))
@@ -195,7 +195,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(cli, small, small_run, sample_
         "a foreign checkpoint": ((judge, foreign, sample_cache), "is not a checkpoint of this program"),
     }
     for name, (arguments, message) in calls.items():
-        outcome = cli("train", *arguments)
+        outcome = here("train", *arguments)
         assert outcome.returncode == 1, (name, outcome)
         (line,) = outcome.stderr.splitlines()
         assert line.startswith("train: ") and message in line, (name, line)
@@ -216,33 +216,33 @@ def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cac
         list(training.steps())
 
 
-def test_training_clips_of_one_class_only_are_nothing_to_learn_from(cli, small, sample_cache, tmp_path):
+def test_training_clips_of_one_class_only_are_nothing_to_learn_from(here, small, sample_cache, tmp_path):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
     clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit("anger"))
     clips.write_parquet(cache / "clips.parquet")
-    outcome = cli("train", "run", cache, "--out", tmp_path / "run", *small)
+    outcome = here("train", "run", cache, "--out", tmp_path / "run", *small)
     (line,) = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and "'anger': there is nothing to tell apart" in line
 
 
-def test_tensorboard_shows_every_epoch_once_also_after_a_resume(cli, small, sample_cache, tmp_path):
+def test_tensorboard_shows_every_epoch_once_also_after_a_resume(here, small, sample_cache, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "run"
     call = ("train", "run", sample_cache, "--out", out, *small, "--epochs", 2, "--tensorboard")
-    assert cli(*call).returncode == 0
+    assert here(*call).returncode == 0
     kept = checkpoint.load(out / "last.pt")
     # As if killed in the second epoch: the event of its end was not yet true.
     early = dataclasses.replace(checkpoint.load(out / "best.pt"), epoch=0, state=kept.state, rows=())
     checkpoint.save(out / "last.pt", early)
-    assert cli(*call, "--resume").returncode == 0
+    assert here(*call, "--resume").returncode == 0
     events = EventAccumulator(str(out / "tensorboard"))
     events.Reload()
     assert {"train/loss", "test/war", "learning/rate"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("test/war")] == [0, 1]
 
 
-def test_damaged_files_of_a_run_are_one_line(cli, small, small_run, sample_cache, tmp_path):
+def test_damaged_files_of_a_run_are_one_line(here, small, small_run, sample_cache, tmp_path):
     kept = torch.load(small_run / "last.pt", weights_only=True)
     origin = json.loads((small_run / "run.json").read_text())
     predictions = pl.read_parquet(small_run / "predictions.parquet")
@@ -271,7 +271,7 @@ def test_damaged_files_of_a_run_are_one_line(cli, small, small_run, sample_cache
     for name, (break_it, message) in breaks.items():
         run = shutil.copytree(small_run, tmp_path / name)
         break_it(run)
-        outcome = cli("train", "report", run)
+        outcome = here("train", "report", run)
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and message in line, (name, line)
 

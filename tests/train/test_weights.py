@@ -142,7 +142,7 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
 
 
 def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
-    cli, small, small_run, sample_cache, tmp_path
+    here, small, small_run, sample_cache, tmp_path
 ):
     from train.shards import open_pool
 
@@ -150,7 +150,7 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     cache.symlink_to(sample_cache)
     out = tmp_path / "run"
     arguments = ("--out", out, *small, "--epochs", 1, "--learning-rate", 0, "--init-from", small_run)
-    outcome = cli("train", "run", cache, *arguments)
+    outcome = here("train", "run", cache, *arguments)
     assert outcome.returncode == 0, outcome.stderr
     assert "weights from best.pt" in outcome.stderr and "missing, start afresh" in outcome.stderr
     record = json.loads((out / "weights.json").read_text())
@@ -164,18 +164,18 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
         if "running" not in name and "batches" not in name
     )
     # The weights are part of what the run is: without them it is another.
-    other = cli("train", "run", cache, *arguments[:-2])
+    other = here("train", "run", cache, *arguments[:-2])
     assert other.returncode == 1 and "holds another run" in other.stderr
     assert len(pl.read_csv(out / "metrics.csv")) == 1
 
 
 def test_a_backbone_and_an_average_of_weights_start_from_the_same(
-    cli, small, sample_cache, resnet18, tmp_path
+    here, small, sample_cache, resnet18, tmp_path
 ):
     torch.save(resnet18, tmp_path / "resnet18.pth")
     out = tmp_path / "run"
     extra = ("--backbone", tmp_path / "resnet18.pth", "--ema-decay", 0.9, "--learning-rate", 0, "--epochs", 1)
-    outcome = cli("train", "run", sample_cache, "--out", out, *small, *extra)
+    outcome = here("train", "run", sample_cache, "--out", out, *small, *extra)
     assert outcome.returncode == 0, outcome.stderr
     assert "fc.weight: the network has no such weight" in outcome.stderr
     kept = checkpoint.load(out / "last.pt")

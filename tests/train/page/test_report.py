@@ -15,9 +15,9 @@ SECTIONS = (
 
 
 @pytest.fixture(scope="module")
-def report(cli, small_run, tmp_path_factory):
+def report(here, small_run, tmp_path_factory):
     run = shutil.copytree(small_run, tmp_path_factory.mktemp("report") / "run")
-    outcome = cli("train", "report", run)
+    outcome = here("train", "report", run)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.startswith(f"{run / 'report.html'}: 0.")
     return (run / "report.html").read_bytes()
@@ -59,16 +59,16 @@ def test_the_figures_are_those_of_the_run(report, small_run):
     assert text[wrong_at:].count(", predicted ") == 6 - right
 
 
-def test_the_same_run_gives_the_same_page_and_none_of_its_files_change(cli, small_run, report, tmp_path):
+def test_the_same_run_gives_the_same_page_and_none_of_its_files_change(here, small_run, report, tmp_path):
     before = {p.name: p.read_bytes() for p in small_run.iterdir() if p.is_file()}
-    outcome = cli("train", "report", small_run, "--out", tmp_path / "again.html", "--json")
+    outcome = here("train", "report", small_run, "--out", tmp_path / "again.html", "--json")
     assert json.loads(outcome.stdout) == {"report": str(tmp_path / "again.html"), "bytes": len(report)}
     assert (tmp_path / "again.html").read_bytes() == report
     assert {p.name: p.read_bytes() for p in small_run.iterdir() if p.is_file()} == before
 
 
-def test_no_faces_are_shown_where_none_are_asked_for(cli, small_run, tmp_path):
-    outcome = cli(
+def test_no_faces_are_shown_where_none_are_asked_for(here, small_run, tmp_path):
+    outcome = here(
         "train", "report", small_run, "--clips", 0, "--checkpoint", "best", "--out", tmp_path / "r.html"
     )
     assert outcome.returncode == 0, outcome.stderr
@@ -78,7 +78,7 @@ def test_no_faces_are_shown_where_none_are_asked_for(cli, small_run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def strange_run(cli, small, tmp_path_factory):
+def strange_run(here, small, tmp_path_factory):
     """A run of a network without graph and transformer, on clips whose labels are markup, some without a face."""
     folder, random = tmp_path_factory.mktemp("strange"), np.random.default_rng(0)
     keypoints = np.full((4, 18, 2), 16.0)
@@ -94,13 +94,13 @@ def strange_run(cli, small, tmp_path_factory):
     clips += [SyntheticClip(label=HOSTILE[n % 3], split="test") for n in range(3)]
     cache = write_cache(folder / "cache", clips)
     plain = ("--graph", "none", "--temporal", "mean", "--epochs", 1)
-    outcome = cli("train", "run", cache, "--out", folder / "run", *small, *plain)
+    outcome = here("train", "run", cache, "--out", folder / "run", *small, *plain)
     assert outcome.returncode == 0, outcome.stderr
     return folder / "run"
 
 
-def test_hostile_labels_absent_parts_and_a_test_part_without_faces_are_said(cli, strange_run):
-    outcome = cli("train", "report", strange_run)
+def test_hostile_labels_absent_parts_and_a_test_part_without_faces_are_said(here, strange_run):
+    outcome = here("train", "report", strange_run)
     assert outcome.returncode == 0, outcome.stderr
     page = Page((strange_run / "report.html").read_bytes())
     check_harmless(page)
@@ -108,11 +108,11 @@ def test_hostile_labels_absent_parts_and_a_test_part_without_faces_are_said(cli,
     assert page.text.count("No test clip is usable, so there is nothing to look at.") == 4
 
 
-def test_a_network_without_graph_and_transformer_says_so(cli, sample_cache, small, tmp_path):
+def test_a_network_without_graph_and_transformer_says_so(here, sample_cache, small, tmp_path):
     run = tmp_path / "run"
     plain = ("--graph", "layer", "--temporal", "lstm", "--epochs", 1)
-    assert cli("train", "run", sample_cache, "--out", run, *small, *plain).returncode == 0
-    assert cli("train", "report", run).returncode == 0
+    assert here("train", "run", sample_cache, "--out", run, *small, *plain).returncode == 0
+    assert here("train", "report", run).returncode == 0
     page = Page((run / "report.html").read_bytes())
     assert "This network has no temporal transformer." in page.text
     assert "This network's key-point graph passes no messages." in page.text
@@ -127,17 +127,17 @@ def test_chromium_opens_the_page_and_runs_nothing_of_it(report, tmp_path):
 
 
 def test_a_moved_cache_is_asked_for_and_another_one_refused(
-    cli, small_run, sample_cache, scored_cache, tmp_path
+    here, small_run, sample_cache, scored_cache, tmp_path
 ):
     run = shutil.copytree(small_run, tmp_path / "run")
     origin = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**origin, "caches": [str(tmp_path / "gone")]}))
-    outcome = cli("train", "report", run)
+    outcome = here("train", "report", run)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
     assert f"the cache of {run} is not at {tmp_path / 'gone'}; say with --cache where it is" in outcome.stderr
-    outcome = cli("train", "report", run, "--cache", scored_cache)
+    outcome = here("train", "report", run, "--cache", scored_cache)
     assert outcome.returncode == 1 and "it was extracted with other settings" in outcome.stderr
-    assert cli("train", "report", run, "--cache", sample_cache).returncode == 0
+    assert here("train", "report", run, "--cache", sample_cache).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_a_moved_cache_is_asked_for_and_another_one_refused(
         (lambda run: (run / "report.html").mkdir(), "is a folder; name a file in it"),
     ],
 )
-def test_what_is_missing_or_damaged_is_one_line(cli, small_run, tmp_path, break_it, message):
+def test_what_is_missing_or_damaged_is_one_line(here, small_run, tmp_path, break_it, message):
     run = shutil.copytree(small_run, tmp_path / "run", ignore=shutil.ignore_patterns("report.html"))
     break_it(run)
-    outcome = cli("train", "report", run)
+    outcome = here("train", "report", run)
     assert outcome.returncode == 1, outcome.stderr
     assert message in outcome.stderr and outcome.stderr.count("\n") == 1
