@@ -193,7 +193,9 @@ def manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_js
 @click.option(
     "--slice", "part", type=SliceType(), help="Do only every N-th shard from the I-th on (I from 0)."
 )
-@click.option("--retry", is_flag=True, help="Make the shards again that hold quarantined clips.")
+@click.option(
+    "--retry", is_flag=True, help="Make the shards again that hold quarantined or undecodable clips."
+)
 @click.option("--dask", "address", help="Address of a Dask scheduler to run the shards on.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if a clip was unusable.")
 @means_options

@@ -42,11 +42,13 @@ class Slice:
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What an extraction did: the clips table (None where it was one slice of several), how many clips this run
-    extracted, and how many of those took their landmarks from an earlier cache (None: not known)."""
+    extracted, how many of those took their landmarks from an earlier cache (None: not known), and whether the tables
+    of a finished cache say something else now, such as other labels."""
 
     clips: pl.DataFrame | None
     extracted: int
     reused: int | None
+    updated: bool = False
 
 
 def extract(
@@ -66,12 +68,13 @@ def extract(
 ) -> Outcome:
     """Extract every clip that the cache does not hold yet, and write its clips table.
 
-    retry: make the shards again that hold quarantined clips.
+    retry: make the shards again that hold quarantined or undecodable clips.
     part: only these shards, and no clips table; `join_slices` makes that when all are done.
     on_start is told how many clips there are to do, on_clip each finished one.
     Raises UserError where the cache was made with other settings, cannot be written, or another extraction is at
     work on it.
     """
+    sealed = seal.read_seal(cache)
     with begun(manifest, cache, config, among_slices=part is not None) as (info, planned):
         mine = planned if part is None else planned[part.number :: part.count]
         to_do = _shards_to_do(cache, mine, info.settings_hash, retry)
@@ -89,7 +92,8 @@ def extract(
             with closing(results):  # which ends the workers, whatever happens
                 write_as_finished(cache, to_do, results, info.settings_hash, count)
         clips = finalize(cache, manifest, planned) if part is None else None
-    return Outcome(clips=clips, extracted=extracted, reused=reused)
+    updated = sealed is not None and seal.read_seal(cache) != sealed
+    return Outcome(clips=clips, extracted=extracted, reused=reused, updated=updated)
 
 
 @contextmanager
@@ -218,15 +222,16 @@ def _tasks(to_do: Sequence[plan.Shard], source: Path) -> Iterator[workers.Task]:
 
 
 def _shards_to_do(cache: Path, mine: list[plan.Shard], settings: str, retry: bool) -> list[plan.Shard]:
-    """Those that are not committed; with `retry` also those that hold quarantined clips."""
+    """Those that are not committed; with `retry` also those that hold clips which could not be read."""
     undone = list(plan.shards_to_do(cache, mine, settings))
     if not retry:
         return undone
     indices = {shard.index for shard in undone}
-    again = _with_quarantined(cache, [shard for shard in mine if shard.index not in indices])
+    again = _with_unread(cache, [shard for shard in mine if shard.index not in indices])
     return sorted([*undone, *again], key=lambda shard: shard.index)
 
 
-def _with_quarantined(cache: Path, committed: Sequence[plan.Shard]) -> list[plan.Shard]:
+def _with_unread(cache: Path, committed: Sequence[plan.Shard]) -> list[plan.Shard]:
     statuses = ((shard, read_results(cache, shard.index)["status"]) for shard in committed)
-    return [shard for shard, status in statuses if layout.QUARANTINED in status]
+    unread = [layout.QUARANTINED, layout.UNDECODABLE]
+    return [shard for shard, status in statuses if status.is_in(unread).any()]

@@ -17,7 +17,7 @@ from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
 from pipeline.reuse import Reuse, open_reuse
 from pipeline.workers import Limits
-from schemas.cache import OK, read_cache_info
+from schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
 from schemas.commands import printable
 from schemas.errors import UserError
 from schemas.files import atomic_file, target_file
@@ -162,14 +162,15 @@ def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
             f"pipeline finalize {cache}"
         )
     elif not outcome.extracted:
-        click.echo(f"nothing to do: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
+        done = "tables updated, no clip extracted" if outcome.updated else "nothing to do"
+        click.echo(f"{done}: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
     else:
         report.print_summary(outcome.clips, Console())
         if outcome.reused:
             click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
         click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
-    if counts.get("quarantined") and not as_json:
-        click.echo(
-            f"{counts['quarantined']} quarantined clips: the same command with --retry tries them again"
-        )
+    unread = {status: counts[status] for status in (QUARANTINED, UNDECODABLE) if counts.get(status)}
+    if unread and not as_json:
+        listed = " and ".join(f"{count} {status}" for status, count in unread.items())
+        click.echo(f"{listed} clips: the same command with --retry tries them again")
     return not counts or counts["ok"] == counts["clips"]

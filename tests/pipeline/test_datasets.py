@@ -125,6 +125,22 @@ def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, t
     assert again.returncode == 0, again.stderr
     assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
     assert cli("pipeline", "verify", cache).returncode == 0
+    assert "1 undecodable clips: the same command with --retry" in again.stdout
+    for image in (clips / "00002").iterdir():
+        shutil.copy(image, clips / "00003")
+    retried = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1, "--retry")
+    assert retried.returncode == 0 and "undecodable" not in retried.stdout
+
+
+def test_a_changed_label_changes_the_tables_alone_and_is_said(here, sample_clips, tmp_path):
+    clips = sorted(sample_clips.glob("*.flv"))[:2]
+    pl.DataFrame({"path": map(str, clips), "label": ["happy", "sad"]}).write_csv(tmp_path / "t.csv")
+    call = ("pipeline", "extract", tmp_path / "t.csv", "--out", tmp_path / "c", "--frames", 1, "--workers", 1)
+    assert here(*call).returncode == 0
+    assert here(*call).stdout.startswith("nothing to do")
+    pl.DataFrame({"path": map(str, clips), "label": ["happy", "fear"]}).write_csv(tmp_path / "t.csv")
+    assert here(*call).stdout.startswith("tables updated, no clip extracted")
+    assert read_clips(tmp_path / "c")["label"].to_list() == ["happy", "fear"]
 
 
 def test_a_dataset_of_which_nothing_is_there_is_refused(cli, tmp_path):
