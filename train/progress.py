@@ -65,7 +65,7 @@ def training_progress(console: Console, training: Training) -> Iterator[Watch]:
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """How caches fit together (`Pool.notes`), a line each."""
+    """What is to be known of caches and split before a run, a line each."""
     for note in notes:
         console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
 

@@ -73,7 +73,7 @@ def _train(
     """Train from a checkpoint, or from the start, to the end, and say on stderr how it goes."""
     training, world = run.training, run.training.world
     console = Console(stderr=True, quiet=not world.first)
-    progress.print_notes(console, pool.notes)
+    progress.print_notes(console, [*pool.notes, *training.split.notes])
     if kept:
         run.restore(kept)
         _say_where_it_goes_on(console, training, kept)

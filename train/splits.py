@@ -1,7 +1,7 @@
 """Which clips are trained on and which are judged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ class Split:
 
     seen: whether the test part is the training part, so that its figures say nothing about new clips.
     official: whether it is a single dataset's own split.
+    notes: what a person should know of it before trusting its figures, a line each.
     """
 
     train: pl.DataFrame
@@ -25,6 +26,7 @@ class Split:
     description: str
     seen: bool = False
     official: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -65,7 +67,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     Raises UserError where no cache has such a fold, or one needs it chosen, or a part is left empty, or a clip of the
     one part is in the other by way of another cache.
     """
-    clips = clips.filter(pl.col("label").is_not_null())
+    unlabelled, clips = clips["label"].null_count(), clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
         raise UserError("no clip of the cache has a label: nothing to train on or to judge")
     _refuse_what_no_cache_has(clips, choice)
@@ -81,8 +83,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
             f"{split.description}: {counts}, and both are needed; mend the dataset's split, or choose another "
             "--fold or --holdout"
         )
-    _refuse_leaks(split)
-    return split
+    return replace(split, notes=(*_unused(clips, unlabelled, split), *_leaks(split)))
 
 
 def official_folds(clips: pl.DataFrame) -> list[int]:
@@ -132,16 +133,31 @@ def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
     )
 
 
-def _refuse_leaks(split: Split) -> None:
-    """A file that one cache trains on and another one tests would make the figures worthless."""
+def _unused(clips: pl.DataFrame, unlabelled: int, split: Split) -> list[str]:
+    """Which clips are neither trained on nor judged. clips: the labelled ones."""
+    kinds = [f"{unlabelled} without a label"] if unlabelled else []
+    used = pl.concat([split.train["clip_id"], split.test["clip_id"]])
+    idle = clips.filter(~pl.col("clip_id").is_in(used.implode()))
+    for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
+        kinds.append(f"{count} of no split or fold" if part is None else f"{count} of the split {part}")
+    return [f"clips neither trained on nor judged: {', '.join(kinds)}"] if kinds else []
+
+
+def _leaks(split: Split) -> list[str]:
+    """Files that are both trained on and tested, which makes figures worthless: within a cache the dataset's owners
+    have it so, and it is said; between caches it is refused."""
     both = fingerprints(split.test).join(fingerprints(split.train), on="fingerprint", suffix="_trained")
-    both = both.filter(pl.col("cache") != pl.col("cache_trained"))
     if both.is_empty():
-        return
-    judged = split.test.filter(pl.col("fingerprint").is_in(both["fingerprint"].to_list()))
+        return []
+    between = both.filter(pl.col("cache") != pl.col("cache_trained"))
+    same = (both if between.is_empty() else between)["fingerprint"].unique()
+    judged = split.test.filter(pl.col("fingerprint").is_in(same.implode()))["clip_id"]
+    named = f"(the same files, such as {judged[0]})"
+    if between.is_empty():
+        return [f"warning: test clips that are training clips too: {len(same)} {named}"]
     raise UserError(
-        f"{both['fingerprint'].n_unique()} test clips are training clips of another cache (the same files, "
-        f"such as {judged['clip_id'][0]}): take one of the caches out, or extract it without them"
+        f"{len(same)} test clips are training clips of another cache {named}: take one of the caches out, or "
+        "extract it without them"
     )
 
 
@@ -186,11 +202,11 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:
-    judged = "test" if (clips["split"] == "test").any() else "val"
+    judged = next((name for name in ("test", "val") if (clips["split"] == name).any()), None)
     return Split(
         train=clips.filter(pl.col("split") == "train"),
-        test=clips.filter(pl.col("split") == judged),
-        description=f"the dataset's own {judged} split",
+        test=clips.filter(pl.col("split") == judged) if judged else clips.clear(),
+        description=f"the dataset's own {judged or 'train'} split",
         official=True,
     )
 

@@ -25,6 +25,21 @@ def test_the_datasets_own_split_is_used():
     assert ids(choose_split(clips.head(3), SplitChoice(), 0)) == (["c00", "c01"], ["c02"])
 
 
+def test_clips_that_are_in_no_part_and_files_in_both_are_said():
+    clips = table(
+        label=["a", "b", "a", "b", "a", None], split=["train", "train", "val", "test", None, "test"]
+    )
+    assert choose_split(clips, SplitChoice(), 0).notes == (
+        "clips neither trained on nor judged: 1 without a label, 1 of no split or fold, 1 of the split val",
+    )
+    clips = table(label=["a", "b", "a"], fold=[1, 2, None], fingerprint=["x", "x", None])
+    assert choose_split(clips, SplitChoice(fold=2), 0).notes == (
+        "clips neither trained on nor judged: 1 of no split or fold",
+        "warning: test clips that are training clips too: 1 (the same files, such as c01)",
+    )
+    assert choose_split(table(label=["a", "b"] * 4), SplitChoice(holdout=0.5), 0).notes == ()
+
+
 def test_a_fold_is_tested_and_the_others_are_trained_on():
     clips = table(label=["a", "b", "a"], fold=[1, 2, 3])
     assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c02"], ["c01"])
