@@ -40,7 +40,7 @@ def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> 
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 file, with or without BOM, lines ended by a line feed. Raises UserError for what is missing or no text."""
+    """A UTF-8 file, with or without BOM, lines ended by a line feed. Raises UserError where there is no such text."""
     try:
         if file.exists() and not file.is_file():  # a pipe would make us wait for ever
             raise UserError(f"{file} is no file; put the list or table itself there")
