@@ -44,7 +44,7 @@ def _read_csv(file: Path) -> Cells:
     header = re.sub(QUOTED, "", lines["text"][0])
     separator = said[1] if said else max(SEPARATORS, key=header.count)
     _refuse_malformed(lines, separator, file)
-    content = io.BytesIO("\n".join(lines["text"]).encode())
+    content = io.BytesIO(lines["text"].str.join("\n")[0].encode())
     try:
         rows = pl.read_csv(content, separator=separator, has_header=False, infer_schema=False)
     except pl.exceptions.PolarsError:

@@ -67,14 +67,15 @@ def _tested_in_each(folded: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFr
     if folded.is_empty():
         return folded, []
     one_row_a_clip(folded.drop("split").with_columns(part=pl.lit(TEST)))  # refuses two labels
-    every = pl.lit(rows["fold"].drop_nulls().unique().sort().implode(), pl.List(pl.Int32))
-    folds = folded.group_by("path").agg(test_folds=pl.col("fold").unique().sort())
-    folds = folds.with_columns(train_folds=every.list.set_difference("test_folds").list.sort())
-    folds = folds.filter(pl.col("test_folds").list.len() > 1)
+    single = folded.unique(["path", "fold"], keep="first", maintain_order=True).sort("fold")
+    folds = single.group_by("path").agg(test_folds="fold").filter(pl.col("test_folds").list.len() > 1)
+    every = rows.select(every=pl.col("fold").drop_nulls().unique().sort().implode())
+    others = pl.col("every").list.set_difference("test_folds").list.sort()
+    folds = folds.join(every, how="cross").select("path", "test_folds", train_folds=others)
     first = folded.unique("path", keep="first", maintain_order=True).drop(LISTS)
     clips = first.join(folds, on="path", how="left", maintain_order="left")
     odd = clips.filter(pl.col("test_folds").is_not_null())["path"]
-    equal = folded.filter(pl.struct("path", "fold").is_duplicated())["path"].unique().sort()
+    equal = folded.join(single, on="line", how="anti")["path"].unique().sort()
     clips = clips.with_columns(fold=pl.when(pl.col("test_folds").is_null()).then("fold"))
     text = f"of {rows['path'].n_unique()} clips are tested in several folds: they are not a partition"
     return clips, [
