@@ -172,7 +172,8 @@ READER = Reader(
     read=read,
     expects=(
         "a CSV (UTF-8) or Parquet file with the columns path and label, and if you like split, fold, subject, scene,",
-        "intensity; paths are absolute or relative to the file's folder",
+        "intensity; paths are absolute or relative to the file's folder; with a row per clip and fold, split is the",
+        "part that the clip has in that fold; a manifest that `pipeline manifest` wrote is such a table",
     ),
     protocol="its split or fold column, if it has one",
 )
