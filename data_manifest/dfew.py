@@ -15,7 +15,7 @@ from schemas.manifest import VIDEO
 FOLDS = range(1, 6)
 LISTS = "EmoLabel_DataSplit"
 PARTS = {TRAIN: "train(single-labeled)", TEST: "test(single-labeled)"}
-FORM = r'^"?(?P<name>\d{1,9})(?:\.\w+)?"?\s*,\s*"?(?P<label>[^,"]+?)"?$'
+FORM = r'^"?(?P<name>[0-9]{1,9})(?:\.\w+)?"?\s*,\s*"?(?P<label>[^,"]+?)"?$'
 LABELS = {
     "1": "happiness",
     "2": "sadness",

@@ -28,6 +28,7 @@ def locate(
     if rows.is_empty():
         raise UserError(f"no clips in {root}: its lists name none")
     entries = list_parents(root, rows["path"])
+    rows = _spelt_as_on_disk(rows, entries["path"])
     located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
     located = located.with_columns(pl.col("kind").fill_null(MISSING))
     missing = located["path"].filter(located["kind"] == MISSING)
@@ -51,14 +52,14 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
     levels = [_parents(paths)]
     while levels[-1].to_list() not in ([], [""]):
         levels.append(_parents(levels[-1]))
-    wanted = pl.concat(levels).unique()
+    wanted = pl.concat(levels).unique().str.normalize("NFC")
     found: list[tuple[str, str, int | None, bool]] = []
     reachable = [""] if len(wanted) else []
     while reachable:
         below = [entry for folder in reachable for entry in _scan(root, folder)]
         found += below
         folders = pl.Series([path for path, kind, _, _ in below if kind == FRAME_FOLDER], dtype=pl.String)
-        reachable = folders.filter(folders.is_in(wanted.implode())).to_list()
+        reachable = folders.filter(folders.str.normalize("NFC").is_in(wanted.implode())).to_list()
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
 
 
@@ -85,6 +86,20 @@ def holds_image(folder: Path) -> bool:
 def first_existing(root: Path, names: Iterable[str]) -> str | None:
     """The first of these folders that is there."""
     return next((name for name in names if (root / name).is_dir()), None)
+
+
+def _spelt_as_on_disk(rows: pl.DataFrame, found: pl.Series) -> pl.DataFrame:
+    """Paths with an é as the disk has it, in one sign or as e with an accent (a Mac's way): they look alike."""
+    plain = rows.select((pl.col("path").str.len_bytes() == pl.col("path").str.len_chars()).all()).item()
+    if plain:
+        return rows
+    others = found.filter(~found.is_in(rows["path"].implode())).to_frame("_disk")
+    others = others.with_columns(_key=pl.col("_disk").str.normalize("NFC"))
+    others = others.unique("_key", keep="first", maintain_order=True)
+    absent = ~pl.col("path").is_in(found.implode())
+    keyed = rows.with_columns(_key=pl.when(absent).then(pl.col("path").str.normalize("NFC")))
+    spelt = keyed.join(others, on="_key", how="left", maintain_order="left")
+    return spelt.with_columns(path=pl.coalesce("_disk", "path")).drop("_key", "_disk")
 
 
 def _parents(paths: pl.Series) -> pl.Series:

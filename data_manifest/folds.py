@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from data_manifest.labels import canonical
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 
@@ -46,26 +47,45 @@ def one_row_a_clip(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
 
 
 def refuse_contradictions(entries: pl.DataFrame) -> None:
-    """Raise UserError where entries put a clip into two parts of one fold, or give it two labels."""
-    for of, column in ((["clip_id", "fold"], "part"), (["clip_id"], "label")):
-        differ = entries.filter(pl.col(column).n_unique().over(of) > 1)
-        if differ.is_empty():
-            continue
-        first = differ.head(1)
-        pair = (
-            differ.filter(pl.col(name).eq_missing(first[name][0]) for name in of)
-            .unique(column, maintain_order=True)
-            .head(2)
-        )
-        clip, fold = first["clip_id"][0], first["fold"][0]
-        where = [f"{file}, line {line}" for file, line in pair.select("file", "line").iter_rows()]
-        one, other = (str(value) for value in pair[column])
-        if column == "part":
-            of_fold = "" if fold is None else f" of fold {fold}"
-            said, advice = f"is in both {one} and {other}{of_fold}", "take it out of one"
-        else:
-            said, advice = f"has the labels {one} and {other}", "keep the right one"
-        raise UserError(f"{where[0]}: clip {clip} {said} (also {where[1]}); {advice}")
+    """Raise UserError where entries put a clip into two parts of one fold, or give it two labels.
+
+    Labels that differ only in how they are written (happy, Happiness) are one.
+    """
+    in_two = "is in both {} and {}"
+    refuse_two(entries, "part", said=in_two, advice="take it out of one", of=("clip_id", "fold"))
+    refuse_two(entries, "label", meaning=canonical(pl.col("label")).str.to_lowercase())
+
+
+def refuse_two(
+    entries: pl.DataFrame,
+    column: str,
+    *,
+    meaning: pl.Expr | None = None,
+    said: str = "",
+    advice: str = "keep the right one",
+    of: Sequence[str] = ("clip_id",),
+) -> None:
+    """Raise UserError, with both lines, where entries of a clip (`of`) have two values in a column, or one and none.
+
+    meaning: what is compared, where that is not the column as it is written.
+    """
+    meant = entries.with_columns(_meaning=pl.col(column) if meaning is None else meaning)
+    differ = meant.filter(pl.col("_meaning").n_unique().over(of) > 1)
+    if differ.is_empty():
+        return
+    first = differ.head(1)
+    same = differ.filter(pl.col(name).eq_missing(first[name][0]) for name in of)
+    pair = same.unique("_meaning", keep="first", maintain_order=True).head(2).rows(named=True)
+    one, other = sorted((row[column] for row in pair), key=lambda value: value is None)
+    if other is None:
+        said = f"has the {column} {{}} and no {column}"
+    many = f"{column.removesuffix('y')}ies" if column.endswith("y") else f"{column}s"
+    said = (said or f"has the {many} {{}} and {{}}").format(one, other)
+    fold = first["fold"][0]
+    of_fold = f" of fold {fold}" if "fold" in of and fold is not None else ""
+    where = [f"{row['file']}, line {row['line']}" for row in pair]
+    clip = first["clip_id"][0]
+    raise UserError(f"{where[0]}: clip {clip} {said}{of_fold} (also {where[1]}); {advice}")
 
 
 def _folds(single: pl.DataFrame, numbers: Sequence[int]) -> tuple[pl.DataFrame, list[Problem]]:

@@ -14,7 +14,8 @@ class Problem:
     """Something about the dataset's files that a user should know of; the clips are read all the same.
 
     kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "empty", "folds",
-    "compound", "left out"); count: of clips; text: a sentence that begins with that count; examples: a few of them.
+    "compound", "left out", "no label", "no split", "no fold"); count: of clips; text: a sentence that begins with
+    that count; examples: a few of them.
     """
 
     kind: str

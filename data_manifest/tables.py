@@ -1,25 +1,29 @@
 """Any table: CSV (UTF-8) or Parquet with `path` and `label`, and `split`, `fold`, `subject`, `scene`, `intensity`.
 
 Paths are absolute or relative to the table's folder. `fold` is the fold that tests a clip; the others train on it.
+Or, in a row per clip and fold, `split` is the part that the clip has in that fold. A manifest is such a table too.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import polars as pl
 
 from data_manifest import disk
-from data_manifest.folds import PARTS, TEST, one_row_a_clip
+from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
 from data_manifest.paths import below_one_root
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
-from data_manifest.text_lists import read_text
+from data_manifest.table_files import Cells, is_parquet, read_cells
+from data_manifest.table_folds import LISTS, one_row_a_path
 from schemas.errors import UserError
+from schemas.manifest import MISSING
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
-SEPARATORS = ",;\t"
+# What programs write into an empty cell of these columns.
+EMPTY = r"^(?i:nan|none|null|na|n/a)$"
+MAY_BE_EMPTY = ("label", "split", "fold", "subject")
+LIST = pl.List(pl.Int32)
 
 
 def fits(root: Path) -> bool:
@@ -30,147 +34,135 @@ def read(file: Path, _: Options) -> Rows:
     """One row a clip. Raises UserError, with the file and the line, for what is no such table."""
     if not fits(file):
         raise UserError(f"{file} is no table; give a .csv or .parquet file with the columns path and label")
-    written = _columns(_read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file), file)
-    if written.is_empty():
+    cells = _columns(read_cells(file), file)
+    if cells.is_empty():
         raise UserError(f"no clips in {file}: it has no row")
+    written, emptied = _without_words_for_empty(cells)
     _require(written, pl.col("path").is_not_null(), "it has no path", "path", file)
-    split = pl.col("split").str.to_lowercase().replace_strict(PARTS, default=None, return_dtype=pl.String)
-    _require(
-        written,
-        pl.col("split").is_null() | split.is_not_null(),
-        "a split is train, val or test",
-        "split",
-        file,
-    )
-    fold = pl.col("fold").str.replace(r"\.0$", "").cast(pl.Int32, strict=False)
-    _require(written, pl.col("fold").is_null() | fold.is_not_null(), "a fold is a whole number", "fold", file)
+    written = _with_parts(written, file)
     root, paths = below_one_root(written["path"], file.parent)
-    rows = written.with_columns(split=split, fold=fold, path=paths, clip_id=paths)
+    paths = paths.str.normalize(
+        "NFC"
+    )  # of letters that Unicode writes in two ways, one; the disk may have the other
+    rows = written.with_columns(path=paths, clip_id=paths)
     nowhere = pl.col("path").is_in(["", ".", ".."]) | pl.col("path").str.ends_with("/..")
     _require(rows, ~nowhere, "its path leads to no clip", "path", file)
-    rows, doubled = _one_row_a_clip(rows, file)
+    rows, doubled = one_row_a_path(rows, file)
     rows, merged = merge_spellings(rows)
     rows, unlocated = disk.locate(rows.drop("line"), root)
-    return Rows(table=rows, problems=(*doubled, *merged, *unlocated), root=root)
+    _refuse_nothing_there(rows, root, file)
+    problems = (*emptied, *doubled, *merged, *_partly_empty(rows), *unlocated)
+    return Rows(table=rows, problems=problems, root=root)
 
 
-def _read_csv(file: Path) -> pl.DataFrame:
-    """All cells as text. The separator is the one that the header has."""
-    text = read_text(file)
-    header = text.split("\n", 1)[0]
-    separator = max(SEPARATORS, key=header.count)
-    try:
-        return pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
-    except pl.exceptions.NoDataError:
-        raise UserError(f"{file} is empty; it needs the columns path and label") from None
-    except pl.exceptions.PolarsError as error:
-        place = _malformed_line(text, separator)
-        said = place or str(error).splitlines()[0]
-        raise UserError(f"{file}, {said}; quote cells that hold a {separator!r}") from None
-
-
-def _malformed_line(text: str, separator: str) -> str:
-    """Which line has more cells than the header; "" where none has."""
-    lines = csv.reader(io.StringIO(text), delimiter=separator)
-    try:
-        cells = len(next(lines))
-        return next(
-            (
-                f"line {lines.line_num}: {len(row)} cells, the header has {cells}"
-                for row in lines
-                if len(row) > cells
-            ),
-            "",
-        )
-    except csv.Error as error:
-        return f"line {lines.line_num}: {error}"
-
-
-def _read_parquet(file: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(file, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{file} is no Parquet file that can be read: {str(error).splitlines()[0]}") from None
-
-
-def _columns(table: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """The known columns as stripped text, empty cells as null, and `line`, the row's in the file."""
-    by_name = {name.strip().lower(): name for name in table.columns}
+def _columns(cells: Cells, file: Path) -> pl.DataFrame:
+    """The known columns, text but for the lists of folds, empty cells as null; and `line`, the row's in the file."""
+    known = (*REQUIRED, *OPTIONAL, *LISTS)
+    by_name: dict[str, str] = {}
+    for written, column in zip(cells.names, cells.table.columns, strict=True):
+        name = written.strip().lower()
+        if name in by_name and name in known:
+            raise UserError(f"{file} has two columns {name}; rename or remove one")
+        by_name[name] = column
     absent = [name for name in REQUIRED if name not in by_name]
     if absent:
-        has = ", ".join(table.columns[:10])
+        has = ", ".join(cells.names[:10])
         raise UserError(f"{file} has no column {' and none '.join(absent)}, only {has}; rename or add it")
-    first = 1 if file.suffix.lower() == ".parquet" else 2  # a CSV file's first line is its header
-    texts = [
-        pl.col(by_name[name]).cast(pl.String, strict=False).str.strip_chars().replace("", None).alias(name)
+    rows = pl.DataFrame(cells.lines.alias("line")).with_columns(
+        _column(cells.table[by_name[name]], name, file)
         if name in by_name
-        else pl.lit(None, pl.String).alias(name)
-        for name in (*REQUIRED, *OPTIONAL)
-    ]
+        else pl.lit(None, LIST if name in LISTS else pl.String).alias(name)
+        for name in known
+    )
+    if not rows["path"].null_count():
+        return rows
+    return rows.filter(~pl.all_horizontal(pl.exclude("line").is_null()))  # commas alone are no row
+
+
+def _column(values: pl.Series, name: str, file: Path) -> pl.Series:
+    """One column as stripped text (all but paths in Unicode's composed form), or the lists of folds that it is."""
+    listed = isinstance(values.dtype, pl.List)
     try:
-        rows = table.select(texts).with_row_index("line", first).with_columns(pl.col("line").cast(pl.Int64))
-        if not rows["path"].null_count():
-            return rows
-        return rows.filter(~pl.all_horizontal(pl.exclude("line").is_null()))  # an empty line is no row
+        if name in LISTS and (listed or not values.len() - values.null_count()):
+            return values.cast(LIST).list.drop_nulls().list.sort().alias(name)
+        if name in LISTS or values.dtype.is_nested():
+            raise pl.exceptions.InvalidOperationError(name)
+        if values.dtype.is_float():  # numbers that a table with empty cells makes of 1, 2 and 3
+            values = values.fill_nan(None)
+            whole = values.cast(pl.Int64, strict=False)
+            values = whole.cast(pl.String).zip_with(
+                (whole == values).fill_null(False), values.cast(pl.String)
+            )
+        text = values.cast(pl.String).str.strip_chars().replace("", None).alias(name)
     except pl.exceptions.PolarsError:
-        raise UserError(f"{file}: its columns {', '.join(by_name)} must hold text or numbers") from None
+        must = "lists of whole numbers" if name in LISTS else "text or numbers"
+        raise UserError(f"{file}: its column {name} must hold {must}; mend or rename it") from None
+    return text if name == "path" else text.str.normalize("NFC")
+
+
+def _without_words_for_empty(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+    """`nan`, `None` and the like are no class, and no fold; where they stood for a label, that is said."""
+    empty = pl.col("label").str.contains(EMPTY)
+    words = rows.filter(empty)["label"].unique().sort().to_list()
+    count = rows.select(empty.sum()).item()
+    text = f"{count} labels are read as none: {', '.join(words)}"
+    named = [pl.when(~pl.col(name).str.contains(EMPTY)).then(name).alias(name) for name in MAY_BE_EMPTY]
+    return rows.with_columns(named), [Problem(kind="labels", count=count, text=text)] if words else []
+
+
+def _with_parts(rows: pl.DataFrame, file: Path) -> pl.DataFrame:
+    """`split` and `fold` as a manifest has them. Raises UserError, with the line, for what is none."""
+    split = pl.col("split").str.to_lowercase().replace_strict(PARTS, default=None, return_dtype=pl.String)
+    fold = pl.col("fold").str.replace(r"\.0$", "").cast(pl.Int32, strict=False)
+    is_split = pl.col("split").is_null() | split.is_not_null()
+    _require(rows, is_split, "a split is train, val or test", "split", file)
+    is_fold = pl.col("fold").is_null() | (fold >= 0).fill_null(False)
+    _require(rows, is_fold, "a fold is a whole number from 0", "fold", file)
+    tested, trained = (pl.col(name).fill_null(pl.lit([], LIST)) for name in LISTS)
+    twice = tested.list.set_intersection(trained).list.len() > 0
+    _require(rows, ~twice, "a fold is in test_folds and in train_folds", "path", file)
+    both = pl.col("fold").is_not_null() & pl.any_horizontal(pl.col(LISTS).is_not_null())
+    _require(rows, ~both, "it has both a fold and lists of folds", "fold", file)
+    return rows.with_columns(split=split, fold=fold)
 
 
 def _require(rows: pl.DataFrame, holds: pl.Expr, wrong: str, column: str, file: Path) -> None:
     """Raise UserError with the first row's line for which something does not hold."""
     bad = rows.filter(~holds)
     if len(bad):
-        of = "row" if file.suffix.lower() == ".parquet" else "line"
+        of = "row" if is_parquet(file) else "line"
         cell = bad[column][0]
         said = "" if cell is None else f", not {cell!r}"
         raise UserError(f"{file}, {of} {bad['line'][0]}: {wrong}{said}; mend or remove it")
 
 
-def _one_row_a_clip(rows: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, list[Problem]]:
-    """Only paths that occur twice need a closer look: equal rows are one, several folds become lists."""
-    if rows["path"].n_unique() == len(rows):
-        return rows, []
-    twice = pl.col("path").is_duplicated()
-    doubled = rows.filter(twice)
-    entries = doubled.with_columns(file=pl.lit(str(file)))
-    if doubled["fold"].null_count():
-        single, problems = one_row_a_clip(entries.with_columns(part=pl.col("split")).drop("split"))
-        lone = rows.filter(~twice)
-        return pl.concat([lone, _like(single, lone)]).sort("path"), problems
-    return _with_several_folds(rows, entries)
+def _refuse_nothing_there(rows: pl.DataFrame, root: Path, file: Path) -> None:
+    """A table of which nothing is on disk was moved away from its clips, as the manifest in a cache is."""
+    if (rows["kind"] == MISSING).all():
+        raise UserError(
+            f"{file}: none of its {len(rows)} clips is on disk; they were looked for in {root}, the first as "
+            f"{root / rows['path'][0]}; put the table into the folder where its paths start"
+        )
 
 
-def _with_several_folds(rows: pl.DataFrame, entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """A path with several folds is tested in each of them, and trained on in the rest of the table's folds."""
-    again = entries.with_columns(part=pl.lit(TEST))
-    one_row_a_clip(again)  # refuses two labels
-    numbers = rows["fold"].drop_nulls().unique().sort()
-    folds = again.group_by("path").agg(test_folds=pl.col("fold").unique().sort(), rows=pl.len())
-    several = pl.col("test_folds").list.len() > 1
-    every = pl.lit(numbers.implode(), pl.List(pl.Int32))
-    folds = folds.with_columns(
-        test_folds=pl.when(several).then("test_folds"),
-        train_folds=pl.when(several).then(every.list.set_difference("test_folds").list.sort()),
-    )
-    first = rows.unique("path", keep="first", maintain_order=True)
-    clips = first.join(folds, on="path", how="left", maintain_order="left")
-    clips = clips.with_columns(fold=pl.when(pl.col("test_folds").is_null()).then("fold"))
-    odd = clips.filter(pl.col("test_folds").is_not_null())["path"]
-    equal = entries.filter(pl.struct("path", "fold").is_duplicated())["path"].unique().sort()
-    return clips.drop("rows"), [
-        *problem("duplicate", "clips are listed again with the same fold; the rows are left out", equal),
-        *problem(
-            "folds", f"of {len(clips)} clips are tested in several folds: they are not a partition", odd
-        ),
+def _partly_empty(rows: pl.DataFrame) -> list[Problem]:
+    """Clips without a label, split or fold, where others have one: nothing else would say that they do not count."""
+    known = {
+        "label": pl.col("label").is_not_null(),
+        "split": pl.col("split").is_not_null(),
+        "fold": pl.any_horizontal(pl.col("fold", *LISTS).is_not_null()),
+    }
+    without = {name: rows.filter(~has)["path"] for name, has in known.items()}
+    return [
+        found
+        for name, paths in without.items()
+        if len(paths) < len(rows)
+        for found in problem(
+            f"no {name}",
+            f"of {len(rows)} clips have no {name}: by {name}, they are never trained on or judged",
+            paths,
+        )
     ]
-
-
-def _like(rows: pl.DataFrame, model: pl.DataFrame) -> pl.DataFrame:
-    """Rows with another table's columns, in its order."""
-    absent = [
-        pl.lit(None, kind).alias(name) for name, kind in model.schema.items() if name not in rows.columns
-    ]
-    return rows.with_columns(absent).select(model.columns)
 
 
 READER = Reader(
@@ -180,7 +172,8 @@ READER = Reader(
     read=read,
     expects=(
         "a CSV (UTF-8) or Parquet file with the columns path and label, and if you like split, fold, subject, scene,",
-        "intensity; paths are absolute or relative to the file's folder",
+        "intensity; paths are absolute or relative to the file's folder; with a row per clip and fold, split is the",
+        "part that the clip has in that fold; a manifest that `pipeline manifest` wrote is such a table",
     ),
     protocol="its split or fold column, if it has one",
 )

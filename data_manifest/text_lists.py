@@ -7,6 +7,7 @@ import polars as pl
 from schemas.errors import UserError
 
 TAIL = 60  # characters of a malformed line that are quoted
+NO_TEXT = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "compressed (gzip)", b"PAR1": "a Parquet file"}
 
 
 def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> pl.DataFrame:
@@ -39,12 +40,22 @@ def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> 
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 file, with or without BOM. Raises UserError where it is missing, unreadable or of another encoding."""
+    """A UTF-8 file, with or without BOM, lines ended by a line feed. Raises UserError where there is no such text."""
     try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+        if file.exists() and not file.is_file():  # a pipe would make us wait for ever
+            raise UserError(f"{file} is no file; put the list or table itself there")
+        content = file.read_bytes()
     except FileNotFoundError:
         raise UserError(f"no such file: {file}; the dataset is not complete without it") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
+    for start, what in NO_TEXT.items():
+        if content.startswith(start):
+            raise UserError(f"{file} is not text but {what}; save it as text (a table as CSV), in UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{file}: byte {content.index(0)} is 0, which no text has; save it again, in UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -152,7 +152,11 @@ def _refuse_other_clips(cache: Path, clips: pl.DataFrame) -> None:
     """A cache whose clips are all others than those asked for now is somebody's, not an older state of this one."""
     _, manifest = read_plan(cache)
     if len(manifest.clips) and not manifest.clips["clip_id"].is_in(clips["clip_id"].implode()).any():
-        raise UserError(f"{cache} was made from other clips; give another --out")
+        before, now = manifest.clips["clip_id"].first(), clips["clip_id"].first()
+        # A clip from elsewhere in a table moves the folder where all ids begin: the ids show it.
+        raise UserError(
+            f"{cache} was made from other clips; give another --out (its first is {before}, that of now {now})"
+        )
 
 
 def _is_empty(cache: Path) -> bool:

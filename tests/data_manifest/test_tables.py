@@ -1,4 +1,5 @@
 import time
+import unicodedata
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,12 @@ import trees
 from data_manifest.datasets import read_manifest
 from schemas.errors import UserError
 from schemas.manifest import MISSING, VIDEO, fold_numbers
+
+NO_CSV = (
+    (b"PK\x03\x04\x14\x00", "is not text but an Excel or zip file; save it as text"),
+    (b"\x1f\x8b\x08\x00", "is not text but compressed"),
+    (b"path,label\na.mp4,x\n\0\0", "byte 19 is 0"),
+)
 
 
 def problems(manifest):
@@ -48,9 +55,13 @@ def test_paths_outside_the_tables_folder_move_the_root(root, video, tmp_path):
 
 
 def test_absolute_paths_that_lead_nowhere_are_missing_clips(root):
-    trees.write_text(root / "t.csv", ["path,label", "/elsewhere/a/b.mp4,x", "/elsewhere/c/../d.mp4,x"])
+    (root / "c.mp4").touch()
+    trees.write_text(
+        root / "t.csv", ["path,label", "/elsewhere/a/b.mp4,x", "/elsewhere/c/../d.mp4,x", "c.mp4,x"]
+    )
     clips = read_manifest(root / "t.csv").clips
-    assert clips.select("path", "kind").rows() == [("a/b.mp4", MISSING), ("d.mp4", MISSING)]
+    assert clips["path"].to_list()[:2] == ["elsewhere/a/b.mp4", "elsewhere/d.mp4"]
+    assert clips["kind"].to_list() == [MISSING, MISSING, VIDEO]
 
 
 def test_missing_extra_duplicate_and_synonyms(root, video):
@@ -68,6 +79,7 @@ def test_missing_extra_duplicate_and_synonyms(root, video):
 def test_a_clip_with_several_folds_is_tested_in_each(root):
     lines = ["path,label,fold", "a.mp4,x,1", "b.mp4,y,2", "c.mp4,x,3", "a.mp4,x,2"]
     trees.write_text(root / "t.csv", lines)
+    (root / "a.mp4").touch()
     manifest = read_manifest(root / "t.csv")
     assert fold_numbers(manifest.clips) == [1, 2, 3]
     assert manifest.clips.select("path", "fold", "test_folds", "train_folds").rows() == [
@@ -85,15 +97,40 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
         (["a.mp4"], "has no column path and none label"),
         ([], "is empty"),
         (["path,label", "a.mp4,x", "b.mp4,x,3"], "line 3: 3 cells, the header has 2"),
+        (["path,label", "a.mp4,x", "", "b.mp4"], "line 4: 1 cells, the header has 2"),
+        (["path,label", '"a,a.mp4",x', '"b,b.mp4"'], "line 3: 1 cells, the header has 2"),
+        (["path,label", '"a.mp4,x', 'b.mp4",y'], "line 2: a quote is not around a whole cell of one line"),
+        (["path,label", "a.mp4,x", 'b".mp4,x'], "line 3: a quote is not around a whole cell of one line"),
+        (["path,label", 'a"b".mp4,x'], "line 2: a quote is not around a whole cell of one line"),
+        (["sep=;", "path;label", "a.mp4"], "line 3: 1 cells, the header has 2"),
+        (["path,label,Label", "a.mp4,x,y"], "has two columns label; rename or remove one"),
+        (["path,label,label", "a.mp4,x,y"], "has two columns label; rename or remove one"),
+        (["path,label,test_folds", "a.mp4,x,1"], "its column test_folds must hold lists of whole numbers"),
         (["path,label", "a.mp4,x", "", ",x"], "line 4: it has no path"),
         (["path,label", "a/..,x"], "line 2: its path leads to no clip"),
         (["path,label", ".,x"], "line 2: its path leads to no clip"),
         (["path,label", ""], "no clips in"),
         (["path,label,split", "a.mp4,x,trian"], "line 2: a split is train, val or test, not 'trian'"),
-        (["path,label,fold", "a.mp4,x,one"], "line 2: a fold is a whole number, not 'one'"),
+        (["path,label,fold", "a.mp4,x,one"], "line 2: a fold is a whole number from 0, not 'one'"),
         (["path,label,split", "a,x,train", "a,x,test"], "line 2: clip a is in both train and test"),
         (["path,label", "a,x", "a,y"], "line 2: clip a has the labels x and y"),
         (["path,label,fold", "a,x,1", "a,y,2"], "line 2: clip a has the labels x and y"),
+        (["path,label", "a,x", "b,x", "a,"], "line 2: clip a has the label x and no label"),
+        (["path,label,subject", "a,x,1", "a,x,2"], "line 2: clip a has the subjects 1 and 2"),
+        (["path,label,intensity", "a,x,1", "a,x,2"], "line 2: clip a has the intensities 1 and 2"),
+        (["path,label,scene", "a,x,1", "a,x,"], "line 2: clip a has the scene 1 and no scene"),
+        (["path,label,fold", "a,x,1", "a,x,", "b,x,2"], "line 2: clip a has the fold 1 and no fold"),
+        (["path,label,fold", "a,x,1", "b,x,2", "a,x,2", "a,x,"], "clip a has the fold 1 and no fold"),
+        (["path,label,fold", "a,x,-1"], "line 2: a fold is a whole number from 0, not '-1'"),
+        (
+            ["path,label,fold,split", "a,x,1,train", "a,x,2,test", "b,x,1,"],
+            "line 4: clip b has no split in fold 1, and others do",
+        ),
+        (
+            ["path,label,fold,split", "a,x,1,train", "a,x,1,test"],
+            "line 2: clip a is in both train and test of fold 1",
+        ),
+        (["path,label", "v/a.mp4,x"], "none of its 1 clips is on disk; they were looked for in"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_line(root, lines, message):
@@ -107,9 +144,166 @@ def test_other_encodings_and_other_files_are_refused(root):
     (root / "t.csv").write_bytes(b"path,label\ncaf\xe9.mp4,x\n")
     with pytest.raises(UserError, match="byte 14 is not UTF-8"):
         read_manifest(root / "t.csv")
-    (root / "t.parquet").write_bytes(b"path,label\n")
-    with pytest.raises(UserError, match="is no Parquet file"):
-        read_manifest(root / "t.parquet")
+    for content, message in NO_CSV:
+        (root / "t.csv").write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            read_manifest(root / "t.csv")
+    for content in (b"path,label\n", b"PAR1xxxx", b""):
+        (root / "t.parquet").write_bytes(content)
+        with pytest.raises(UserError, match=r"is no Parquet file that can be read: it is cut off"):
+            read_manifest(root / "t.parquet")
+
+
+def write_table(path, columns, present=("a.mp4",)):
+    """A Parquet file, or CSV lines, and empty files for some of its clips."""
+    if path.suffix == ".parquet":
+        pl.DataFrame(columns, strict=False).write_parquet(path)
+    else:
+        trees.write_text(path, columns)
+    for name in present:
+        (path.parent / name).parent.mkdir(exist_ok=True)
+        (path.parent / name).touch()
+    return path
+
+
+def test_in_the_long_form_split_is_the_part_in_that_fold(root):
+    parts = {"a": "test train", "b": "train val", "c": "train train"}
+    rows = [f"{k}.mp4,x,{f},{part}" for k, of in parts.items() for f, part in enumerate(of.split(), 1)]
+    manifest = read_manifest(write_table(root / "t.csv", ["path,label,fold,split", *rows, "d.mp4,x,,"]))
+    assert manifest.clips.select("path", "split", "fold", "test_folds", "train_folds").rows() == [
+        ("a.mp4", None, 1, None, None),
+        ("b.mp4", None, 2, None, None),
+        ("c.mp4", None, None, [], [1, 2]),
+        ("d.mp4", None, None, None, None),
+    ]
+    assert problems(manifest) == {"folds": 1, "no fold": 1, "missing": 3}
+
+
+def test_rows_again_without_a_fold_leave_the_folds_of_others_alone(root):
+    rows = ["a.mp4,x,1", "a.mp4,x,2", "b.mp4,x,", "b.mp4,x,", "c.mp4,y,3", "c.mp4,y,3"]
+    manifest = read_manifest(write_table(root / "t.csv", ["path,label,fold", *rows]))
+    assert manifest.clips.select("path", "fold", "test_folds", "train_folds").rows() == [
+        ("a.mp4", None, [1, 2], [3]),
+        ("b.mp4", None, None, None),
+        ("c.mp4", 3, None, None),
+    ]
+
+
+@pytest.mark.parametrize("column", ["label", "split", "fold"])
+def test_clips_that_lack_what_others_have_are_counted(root, column):
+    filled = {"label": "x", "split": "train", "fold": "1"}[column]
+    lines = [f"path,{column},{'label' if column != 'label' else 'notes'}"]
+    lines += [f"a.mp4,{filled},x", "b.mp4,,x", "c.mp4,,x"]
+    manifest = read_manifest(write_table(root / "t.csv", lines, ("a.mp4", "b.mp4", "c.mp4")))
+    (found,) = manifest.problems
+    assert found.line == (
+        f"2 of 3 clips have no {column}: by {column}, they are never trained on or judged (b.mp4, c.mp4)"
+    )
+
+
+def test_words_for_an_empty_cell_are_no_class_and_that_is_said(root):
+    words = ["nan", "None", "NA", "n/a", "NULL"]
+    lines = ["path,label,split,fold,subject", "a.mp4,happy,train,1,s1"]
+    lines += [f"{k}.mp4,{word},{word},{word},{word}" for k, word in enumerate(words)]
+    manifest = read_manifest(write_table(root / "t.csv", lines))
+    assert manifest.labels == ("happy",)
+    assert manifest.clips.select("label", "split", "fold", "subject").null_count().row(0) == (5, 5, 5, 5)
+    assert "5 labels are read as none: NA, NULL, None, n/a, nan" in [p.line for p in manifest.problems]
+
+
+def test_numbers_that_a_table_holds_as_floats_are_whole_and_nan_is_none(root):
+    numbers = [1.0, 2.5, float("nan"), None]
+    columns = {"path": [f"{k}.mp4" for k in "abcd"], "label": numbers, "subject": numbers}
+    columns["fold"] = [1.0, 2.0, float("nan"), None]
+    clips = read_manifest(write_table(root / "t.parquet", columns)).clips
+    assert clips["label"].to_list() == clips["subject"].to_list() == ["1", "2.5", None, None]
+    assert clips["fold"].to_list() == [1, 2, None, None]
+
+
+@pytest.mark.parametrize("label", [["x"], {"emotion": "x"}, b"\xff"])
+def test_a_column_that_holds_no_text_is_refused(root, label):
+    table = write_table(root / "t.parquet", {"path": ["a.mp4"], "label": [label]})
+    with pytest.raises(UserError, match="its column label must hold text or numbers"):
+        read_manifest(table)
+
+
+def test_a_manifest_read_again_keeps_all_it_says(root):
+    rows = ["a.mp4,x,1,s,war,low", "a.mp4,x,2,s,war,low", "b.mp4,y,2,t,,", "c.mp4,x,3,t,,"]
+    first = read_manifest(
+        write_table(root / "t.csv", ["path,label,fold,subject,scene,intensity", *rows])
+    ).clips
+    first.write_parquet(root / "manifest.parquet")
+    assert read_manifest(root / "manifest.parquet").clips.equals(first)
+
+
+@pytest.mark.parametrize(
+    ("fold", "tested", "trained", "message"),
+    [
+        (1, [2], None, "row 1: it has both a fold and lists of folds"),
+        (None, [1, 2], [2, 3], "row 1: a fold is in test_folds and in train_folds"),
+        (None, ["one"], None, "its column test_folds must hold lists of whole numbers"),
+    ],
+)
+def test_lists_of_folds_that_contradict_are_refused(root, fold, tested, trained, message):
+    columns = {"path": ["a.mp4"], "label": ["x"], "fold": [fold]}
+    columns |= {"test_folds": [tested], "train_folds": [trained]}
+    with pytest.raises(UserError, match=message):
+        read_manifest(write_table(root / "t.parquet", columns))
+
+
+def test_a_clip_with_lists_of_folds_and_a_second_row_is_refused(root):
+    columns = {"path": ["a.mp4"] * 2, "label": ["x"] * 2, "test_folds": [[1, 2], [1]]}
+    with pytest.raises(UserError, match=r"line 1: clip a.mp4 has lists of folds and a second row; keep one"):
+        read_manifest(write_table(root / "t.parquet", columns))
+
+
+def test_a_manifest_away_from_its_clips_says_where_it_looked(root, tmp_path):
+    table = write_table(root / "t.csv", ["path,label", "v/a.mp4,x"], ["v/a.mp4"])
+    (tmp_path / "cache").mkdir()
+    read_manifest(table).clips.write_parquet(tmp_path / "cache" / "manifest.parquet")
+    with pytest.raises(UserError) as error:
+        read_manifest(tmp_path / "cache" / "manifest.parquet")
+    assert f"looked for in {tmp_path / 'cache'}, the first as {tmp_path / 'cache' / 'v/a.mp4'}" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_letters_that_unicode_writes_in_two_ways_are_one(root, form):
+    name = unicodedata.normalize(form, "é/ü.mp4")
+    other = unicodedata.normalize("NFD" if form == "NFC" else "NFC", "é/ü.mp4")
+    lines = [
+        "path,label,split",
+        f"{other},gêné,train",
+        "a.mp4," + unicodedata.normalize("NFD", "gêné") + ",test",
+    ]
+    manifest = read_manifest(write_table(root / "t.csv", lines, ("a.mp4", name)))
+    assert manifest.labels == ("gêné",) and not manifest.problems
+    assert manifest.clips["path"].to_list() == ["a.mp4", name] and set(manifest.clips["kind"]) == {VIDEO}
+    trees.write_text(root / "t.csv", [*lines, f"{name},gêné,test"])
+    with pytest.raises(UserError, match="is in both train and test"):
+        read_manifest(root / "t.csv")
+
+
+def test_rows_whose_labels_differ_in_spelling_alone_are_one(root):
+    lines = ["path,label", "a.mp4,happy", "a.mp4,Happiness", "b.mp4,Foo", "b.mp4,foo"]
+    manifest = read_manifest(write_table(root / "t.csv", lines, ("a.mp4", "b.mp4")))
+    assert manifest.clips["label"].to_list() == ["happy", "Foo"] and problems(manifest) == {"duplicate": 2}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["sep=;", "path;label", "a.mp4;x"],
+        ['"sep=|"', "path|label", "a.mp4|x"],
+        ['path;label;"a,b,c"', "a.mp4;x;"],
+        ["", "  ", "path,label", "", "a.mp4,x", ",", " "],
+        ["path\tlabel", 'a.mp4\t"x"'],
+    ],
+)
+def test_the_separator_is_the_one_that_is_said_or_the_headers(root, lines):
+    manifest = read_manifest(write_table(root / "t.csv", lines))
+    assert manifest.clips.select("path", "label").rows() == [("a.mp4", "x")] and not manifest.problems
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
@@ -124,6 +318,8 @@ def test_a_million_rows_are_read_in_seconds(root, name):
             "subject": numbers % 1000,
         }
     )
+    (root / "scene 0").mkdir()
+    (root / "scene 0" / "clip0000000.mp4").touch()
     table.write_csv(root / name) if name == "t.csv" else table.write_parquet(root / name)
     began = time.process_time()  # of all threads together, whatever else the machine is doing
     manifest = read_manifest(root / name)
