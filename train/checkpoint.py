@@ -28,6 +28,7 @@ class Checkpoint:
     a function of these alone.
     model: the weights that predict; state: what the training keeps beside them, empty in one only to predict with.
     rows: the figures of the epochs done; origin: cache, split and versions, as run.json has them.
+    trained_on: the fingerprints of the files that the weights were trained on, those of their start included.
     """
 
     config: TrainConfig
@@ -39,6 +40,7 @@ class Checkpoint:
     state: Mapping[str, Any]
     rows: Sequence[EpochRow] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: Sequence[str] = ()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -50,6 +52,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "labels": list(checkpoint.labels),
         "model": dict(checkpoint.model),
         "rows": [asdict(row) for row in checkpoint.rows],
+        "trained_on": list(checkpoint.trained_on),
     }
     with atomic_file(path) as file:
         try:
@@ -79,10 +82,12 @@ def load(path: Path) -> Checkpoint:
         found = f"it is {kind!r}" if isinstance(kind, str) else "it is something else"
         raise UserError(f"{path} is not a checkpoint of this program (wanted: {KIND}; {found})")
     try:
+        content.setdefault("trained_on", [])  # one from before it was kept
         fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
         fields["config"] = config_from(content["config"], {}, origin=str(path))
         fields["labels"] = tuple(content["labels"])
         fields["rows"] = tuple(map(row_from, content["rows"]))
+        fields["trained_on"] = tuple(content["trained_on"])
         _check_kinds(fields)
         return Checkpoint(**fields)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -112,8 +117,9 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
     for name, kind in kinds.items():
         if not isinstance(fields[name], kind):
             raise TypeError(f"{name} is of another kind")
-    if not all(isinstance(label, str) for label in fields["labels"]):
-        raise TypeError("labels are of another kind")
+    for name in ("labels", "trained_on"):
+        if not all(isinstance(text, str) for text in fields[name]):
+            raise TypeError(f"{name} are of another kind")
     if fields["majority"] not in fields["labels"]:
         raise ValueError("the most frequent class is none of its classes")
 

@@ -55,7 +55,8 @@ class CrossValidation:
     @property
     def incomparable(self) -> str | None:
         """Why the figures cannot stand beside published ones."""
-        return obstacle(self.dataset, trained_on=self.dataset, protocol=self.protocol)
+        clips = self.pooled_last.clips
+        return obstacle(self.dataset, trained_on=self.dataset, protocol=self.protocol, clips=clips)
 
     def mean(self, which: str, figure: str) -> tuple[float, float]:
         """Mean and standard deviation over the folds of a figure, `last` or `best`."""

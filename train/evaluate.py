@@ -45,7 +45,8 @@ class Evaluation:
 
     groups: for each of GROUPED, and `dataset`, where the clips name more than one, their figures (`by_group`).
     renamed, not_covered: as in `coverage.Coverage`; incomparable: why the figures cannot stand beside published ones;
-    notes: how the caches fit together."""
+    notes: how the caches fit together; judged_on: how the clips were chosen; trained_on: ids of those whose files the
+    network was trained on."""
 
     labels: tuple[str, ...]
     epochs: int
@@ -59,6 +60,8 @@ class Evaluation:
     not_covered: Mapping[str, int] = field(default_factory=dict)
     incomparable: str | None = None
     notes: tuple[str, ...] = ()
+    judged_on: str = ""
+    trained_on: tuple[str, ...] = ()
 
 
 def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:

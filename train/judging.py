@@ -11,6 +11,7 @@ from train.comparison import obstacle
 from train.coverage import cover
 from train.device import choose_device
 from train.experiment import Means, read_origin
+from train.leaks import trained_before
 from train.loader import Loader
 from train.predictions import prediction_table
 from train.shards import Pool, open_pool, usable
@@ -32,7 +33,7 @@ def evaluate_run(
     try:
         split = chosen_split(pool, run, kept.config.recipe.seed, clips)
     except UserError as error:
-        raise UserError(f"{error} (as the run was split; --clips all judges every clip)") from None
+        raise UserError(f"not split as the run was: {error}; or judge every clip with --clips all") from None
     coverage = cover(split.test, kept.labels)
     table = coverage.clips
     good = usable(table)
@@ -50,6 +51,7 @@ def evaluate_run(
         pool.dataset,
         trained_on=str(kept.origin.get("dataset")),
         protocol=split.protocol,
+        clips=len(table),
         not_covered=sum(coverage.not_covered.values()),
     )
     return evaluate.evaluation(
@@ -60,6 +62,8 @@ def evaluate_run(
         renamed=coverage.renamed,
         not_covered=coverage.not_covered,
         incomparable=incomparable,
+        judged_on=split.description,
+        trained_on=tuple(trained_before(table, kept.trained_on)),
         notes=pool.notes,
     )
 

@@ -178,7 +178,8 @@ def start_folder(
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / SETTINGS, training.config.to_toml().encode())
         if loaded:
-            write_atomic(out / WEIGHTS, _json(dataclasses.asdict(loaded)))
+            said = {name: value for name, value in vars(loaded).items() if name != "trained_on"}
+            write_atomic(out / WEIGHTS, _json(said))
         write_atomic(out / RUN, _json(content))
 
 

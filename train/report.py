@@ -118,7 +118,7 @@ def print_evaluation(result: "Evaluation") -> None:
     table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
-    for note in _about_labels(result):
+    for note in (*_about_clips(result), *_about_labels(result)):
         console.print(printable(note), soft_wrap=True, markup=False)
     print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.incomparable)
     for column, groups in result.groups.items():
@@ -130,6 +130,15 @@ def print_evaluation(result: "Evaluation") -> None:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
             console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
+
+
+def _about_clips(result: "Evaluation") -> list[str]:
+    """How the judged clips were chosen, and which of them say nothing about new ones."""
+    notes = [f"judged on: {result.judged_on}"]
+    if result.trained_on:
+        count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
+        notes.append(f"warning: judged clips that the network was trained on: {count}, such as {first}")
+    return notes
 
 
 def _about_labels(result: "Evaluation") -> list[str]:
@@ -202,6 +211,8 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "renamed": dict(result.renamed),
         "not_covered": dict(result.not_covered),
         "incomparable": result.incomparable,
+        "judged_on": result.judged_on,
+        "trained_on": list(result.trained_on),
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from schemas.commands import printable
 from schemas.errors import UserError
 from schemas.files import temporary_name
 from schemas.folder_lock import FolderLock
@@ -16,6 +17,7 @@ from train import checkpoint, distributed, loop, progress
 from train.device import choose_device
 from train.distributed import World
 from train.experiment import Experiment, Means, difference, origin_of
+from train.leaks import trained_before
 from train.logs import EpochRow
 from train.model.network import build
 from train.precision import check_precision
@@ -59,7 +61,16 @@ def start(
         labels = pool.labels
         network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
         loaded = None if kept else experiment.start.load_into(network, labels)
-        training = Training(config, pool, split, device, network, world=world, loader_workers=workers)
+        training = Training(
+            config,
+            pool,
+            split,
+            device,
+            network,
+            world=world,
+            loader_workers=workers,
+            trained_before=loaded.trained_on if loaded else (),
+        )
         origin["versions"] = loop.library_versions()
         run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
         with _alone_in(out, world):
@@ -80,6 +91,8 @@ def _train(
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
         progress.print_loaded(console, loaded)
+        if loaded:
+            _say_what_was_seen_before(console, training, loaded)
     console.print(
         f"{len(training.clips)} training clips, {len(training.labels)} classes, on {training.device}"
         f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {training.split.description}",
@@ -143,6 +156,17 @@ def _say_where_it_goes_on(console: Console, training: Training, kept: checkpoint
             f"warning: {torch.get_num_threads()} threads now, {threads} before: weights will differ in rounding "
             f"from those of a run never stopped (OMP_NUM_THREADS={threads} gives the same)",
             soft_wrap=True,
+        )
+
+
+def _say_what_was_seen_before(console: Console, training: Training, loaded: Loaded) -> None:
+    known = trained_before(training.split.test, loaded.trained_on)
+    if known and not training.split.seen:
+        of = f"{len(known)} of {len(training.split.test)}"
+        console.print(
+            printable(f"warning: test clips that {loaded.source} was trained on: {of}, such as {known[0]}"),
+            soft_wrap=True,
+            markup=False,
         )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from schemas.errors import UserError
 from schemas.manifest import fold_numbers, is_tested, is_trained
-from train.shards import fingerprints
+from train.leaks import between_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
             f"{split.description}: {counts}, and both are needed; mend the dataset's split, or choose another "
             "--fold or --holdout"
         )
-    return replace(split, notes=(*_unused(clips, unlabelled, split), *_leaks(split)))
+    return replace(split, notes=(*_unused(clips, unlabelled, split), *between_parts(split.train, split.test)))
 
 
 def official_folds(clips: pl.DataFrame) -> list[int]:
@@ -141,24 +141,6 @@ def _unused(clips: pl.DataFrame, unlabelled: int, split: Split) -> list[str]:
     for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
         kinds.append(f"{count} of no split or fold" if part is None else f"{count} of the split {part}")
     return [f"clips neither trained on nor judged: {', '.join(kinds)}"] if kinds else []
-
-
-def _leaks(split: Split) -> list[str]:
-    """Files that are both trained on and tested, which makes figures worthless: within a cache the dataset's owners
-    have it so, and it is said; between caches it is refused."""
-    both = fingerprints(split.test).join(fingerprints(split.train), on="fingerprint", suffix="_trained")
-    if both.is_empty():
-        return []
-    between = both.filter(pl.col("cache") != pl.col("cache_trained"))
-    same = (both if between.is_empty() else between)["fingerprint"].unique()
-    judged = split.test.filter(pl.col("fingerprint").is_in(same.implode()))["clip_id"]
-    named = f"(the same files, such as {judged[0]})"
-    if between.is_empty():
-        return [f"warning: test clips that are training clips too: {len(same)} {named}"]
-    raise UserError(
-        f"{len(same)} test clips are training clips of another cache {named}: take one of the caches out, or "
-        "extract it without them"
-    )
 
 
 def _name(clips: pl.DataFrame) -> str:

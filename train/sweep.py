@@ -126,7 +126,7 @@ def run_sweep(
         folder = out / variant.name
         if folds:
             result = cross_validate(folders, folder, config, folds, means, start)
-            dataset, protocol = result.dataset, result.protocol
+            dataset, protocol, clips = result.dataset, result.protocol, result.pooled_last.clips
             figures = [
                 result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
             ]
@@ -134,13 +134,13 @@ def run_sweep(
             experiment = Experiment(config=config, split=split, start=start)
             session.start(folders, folder, experiment, means, resume=True)
             origin = read_origin(folder)
-            dataset, protocol = origin["dataset"], origin["protocol"]
+            dataset, protocol, clips = (origin[name] for name in ("dataset", "protocol", "test_clips"))
             figures = _figures_of(folder, origin["labels"])
         names = ("war", "uar", "best_war", "best_uar")
         published = ablation(sweep.published, variant.name) if sweep.published else {}
         rows.append(Row(variant=variant, published=published, **dict(zip(names, figures, strict=True))))
     datasets = tuple(sorted({name for row in rows for name in row.published}))
-    incomparable = ablation_obstacle(dataset, protocol, datasets)
+    incomparable = ablation_obstacle(dataset, protocol, clips, datasets)
     swept = Swept(rows=tuple(rows), datasets=datasets, incomparable=incomparable)
     with loop.writing(out):
         write_atomic(out / TABLE, as_table(swept).write_csv().encode())

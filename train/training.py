@@ -7,7 +7,7 @@ weights alone, so that a training restored from a checkpoint goes on to the same
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ from train.optimise import clip_gradients, learning_rate, make_optimiser, set_le
 from train.precision import autocast, gradient_scaler
 from train.predictions import prediction_table
 from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, shares, steps
-from train.shards import Pool, usable
+from train.shards import Pool, fingerprints, usable
 from train.splits import Split
 
 
@@ -65,7 +65,8 @@ class Totals:
 class Training:
     """A network, its optimiser and its data. `loop.run` is what most callers want.
 
-    epoch, consumed: how far it is; totals: what the epoch's steps added up to so far.
+    epoch, consumed: how far it is; totals: what the epoch's steps added up to so far; trained_on: fingerprints of the
+    files that the weights were trained on, those of their start included.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class Training:
         *,
         world: World | None = None,
         loader_workers: int = 0,
+        trained_before: Collection[str] = (),
     ) -> None:
-        """network: as it starts. Raises UserError where no training clip is usable."""
+        """network: as it starts, trained on these files before. Raises UserError where no training clip is usable."""
         self.config, self.device, self.split, self.world = config, device, split, world or World()
         self.labels = pool.labels
         self.clips, self.test_clips = usable(split.train), usable(split.test)
@@ -93,6 +95,7 @@ class Training:
         self.majority = (
             self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
         )
+        self.trained_on = {*trained_before, *fingerprints(self.clips)["fingerprint"]}
         recipe, data = config.recipe, config.data
         torch.manual_seed(recipe.seed)
         augmentation = Augmentation(
@@ -266,6 +269,7 @@ class Training:
             consumed=self.consumed,
             model=self.predicting().state_dict(),
             state=state,
+            trained_on=sorted(self.trained_on),
         )
 
     def restore(self, kept: Checkpoint) -> None:
@@ -286,3 +290,4 @@ class Training:
         if not 0 <= kept.consumed <= len(self.clips):
             raise UserError("the checkpoint is damaged: it stands outside its epoch")
         self.epoch, self.consumed = kept.epoch, kept.consumed
+        self.trained_on |= {*kept.trained_on}

@@ -7,7 +7,7 @@ that a run on other classes, or on the same in another order, starts from what i
 import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Loaded:
     """What became of a file's weights and of the network's. numbers: how many were taken.
 
     skipped: name in the file → why; missing: the network's own that start fresh; classes: whose rows of the
-    classifiers were taken.
+    classifiers were taken; trained_on: as in a checkpoint.
     """
 
     source: str
@@ -71,6 +71,7 @@ class Loaded:
     skipped: Mapping[str, str]
     missing: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 def file_of(path: Path) -> Path:
@@ -96,7 +97,8 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
             rows = [kept.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
     reasons = dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
-    return _take(network, taken, path, classes=tuple(shared), reasons=reasons)
+    loaded = _take(network, taken, path, classes=tuple(shared), reasons=reasons)
+    return replace(loaded, trained_on=tuple(kept.trained_on))
 
 
 def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
 
+from data_manifest.published import TESTED
 from schemas.errors import UserError
 from train import checkpoint
 from train.comparison import ablation_obstacle, obstacle
@@ -112,8 +113,9 @@ def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
     ],
 )
 def test_published_results_stand_only_beside_the_protocol_that_was_run(
-    run, tmp_path, name, clips, third, reason
+    run, tmp_path, monkeypatch, name, clips, third, reason
 ):
+    monkeypatch.setitem(TESTED, "afew", 3)  # as if AFEW were that small
     rows = [
         clip(label, seed, split="test" if seed > 2 else "train")
         for seed, label in enumerate(("Happy", "Sad", third) * 2)
@@ -136,17 +138,20 @@ def test_a_single_fold_is_not_the_published_mean_of_five(folder):
     done("report", folder / "fold", "--clips", 0)
     page = (folder / "fold" / "report.html").read_text()
     assert "published is the mean of 5 folds, this is: fold 2" in page and "68.73" not in page
-    of_five = {"dataset": "dfew", "trained_on": "dfew"}
+    of_five = {"dataset": "dfew", "trained_on": "dfew", "clips": 11_600}
     assert obstacle(**of_five, protocol="mean of 5 folds") is None
     assert "this is: mean of 5 folds of subjects" in obstacle(
         **of_five, protocol="mean of 5 folds of subjects"
     )
+    few = obstacle("dfew", trained_on="dfew", protocol="mean of 5 folds", clips=8)
+    assert few == "published is for all 11697 test clips, this is for 8"
 
 
 def test_an_ablation_is_compared_only_on_the_dataset_and_protocol_of_the_published_one():
     published_on = ("AFEW", "DFEW")
-    assert ablation_obstacle("dfew", "mean of 5 folds", published_on) is None
-    assert ablation_obstacle("afew", "official split", published_on) is None
-    assert "this is: fold 1" in ablation_obstacle("dfew", "fold 1", published_on)
-    assert "this is ferv39k" in ablation_obstacle("ferv39k", "official split", published_on)
-    assert ablation_obstacle("ferv39k", "official split", ()) is None
+    assert ablation_obstacle("dfew", "mean of 5 folds", 11_697, published_on) is None
+    assert ablation_obstacle("afew", "official split", 371, published_on) is None
+    assert "this is: fold 1" in ablation_obstacle("dfew", "fold 1", 2341, published_on)
+    assert "this is ferv39k" in ablation_obstacle("ferv39k", "official split", 7847, published_on)
+    assert "this is for 12" in ablation_obstacle("afew", "official split", 12, published_on)
+    assert ablation_obstacle("ferv39k", "official split", 7847, ()) is None

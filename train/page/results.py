@@ -102,7 +102,9 @@ def _published(origin: Mapping[str, Any], judged: dict[str, evaluate.Figures]) -
     known = results(dataset)
     if known.is_empty():
         return None
-    incomparable = obstacle(dataset, trained_on=dataset, protocol=origin["protocol"])
+    incomparable = obstacle(
+        dataset, trained_on=dataset, protocol=origin["protocol"], clips=judged["last"].clips
+    )
     if incomparable:
         return tag("p", f"Not comparable with what is published for {dataset}: {incomparable}.")
     ours = [[f"this run, {name}", percent(f.war), percent(f.uar), ""] for name, f in judged.items()]
