@@ -5,8 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import folders
-from data_manifest.files import find_clips
+from data_manifest.files import find_clips, subfolders
 from data_manifest.folds import PARTS
 from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
 from data_manifest.readers import Options, Reader, Rows, problem
@@ -17,17 +16,17 @@ SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)
 
 def fits(root: Path) -> bool:
     """Whether there are a training and a validation folder that both have exactly AFEW's seven folders."""
-    splits = {name.lower()[:3]: root / name for name in folders.subfolders(root) if SPLIT.fullmatch(name)}
+    splits = {name.lower()[:3]: root / name for name in subfolders(root) if SPLIT.fullmatch(name)}
     return all(
-        part in splits and set(SEVEN_FOLDERS) == set(folders.subfolders(splits[part]))
-        for part in ("tra", "val")
+        part in splits and set(SEVEN_FOLDERS) == set(subfolders(splits[part])) for part in ("tra", "val")
     )
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips in the split folders. Raises UserError where there are none."""
     top = pl.col("path").str.split("/").list
-    found = find_clips(root).with_columns(
+    found, problems = find_clips(root)
+    found = found.with_columns(
         split=top.get(0).str.to_lowercase().str.replace(r"_afew$", "").replace_strict(PARTS, default=None),
         label=pl.when(top.len() > 2).then(top.get(1, null_on_oob=True)),
         clip_id="path",
@@ -37,8 +36,7 @@ def read(root: Path, _: Options) -> Rows:
         raise UserError(f"{root}: no videos in Train/<Emotion>/ and Val/<Emotion>/; unpack AFEW there")
     rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
     extra = problem("extra", "clips are in no split folder; they are left out", strays["path"])
-    empty = problem("empty", "frame folders hold no image", rows.filter("empty")["path"])
-    return Rows(table=rows, problems=(*strange, *extra, *empty))
+    return Rows(table=rows, problems=(*strange, *extra, *problems))
 
 
 READER = Reader(

@@ -6,7 +6,15 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.files import FOUND_SCHEMA, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_name, size_of
+from data_manifest.files import (
+    FOUND_SCHEMA,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Found,
+    check_name,
+    size_of,
+    suffix_of,
+)
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
@@ -52,7 +60,7 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
     while levels[-1].to_list() not in ([], [""]):
         levels.append(_parents(levels[-1]))
     wanted = pl.concat(levels).unique()
-    found: list[tuple[str, str, int | None, bool]] = []
+    found: list[Found] = []
     reachable = [""] if len(wanted) else []
     while reachable:
         below = [entry for folder in reachable for entry in _scan(root, folder)]
@@ -64,7 +72,7 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
 
 def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
     """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep."""
-    found: list[tuple[str, str, int | None, bool]] = []
+    found: list[Found] = []
     level = [folder]
     for _ in range(depth):
         below = [entry for path in level for entry in _scan(root, path)]
@@ -77,7 +85,7 @@ def holds_image(folder: Path) -> bool:
     """Whether there is an image in a folder (or it cannot be read, which its own extraction will say)."""
     try:
         with os.scandir(folder) as entries:
-            return any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            return any(suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
     except OSError:
         return True
 
@@ -92,7 +100,7 @@ def _parents(paths: pl.Series) -> pl.Series:
     return paths.to_frame("path").select(PARENT.unique())["path"]
 
 
-def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]]:
+def _scan(root: Path, folder: str) -> Iterator[Found]:
     """The videos and folders in one folder; hidden ones and other files are passed over."""
     try:
         with os.scandir(root / folder) as entries:
@@ -102,18 +110,14 @@ def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]
                     continue
                 if entry.is_dir():
                     check_name(PurePosixPath(path))
-                    yield path, FRAME_FOLDER, None, False
-                elif _suffix(entry.name) in VIDEO_SUFFIXES:
+                    yield path, FRAME_FOLDER, None, 0
+                elif suffix_of(entry.name) in VIDEO_SUFFIXES:
                     check_name(PurePosixPath(path))
-                    yield path, VIDEO, size_of(entry), False
+                    yield path, VIDEO, size_of(entry), 0
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
         raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (many names; a Path each would take seconds)
 
 
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
