@@ -11,15 +11,20 @@ from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
 from data_manifest.readers import Options, Reader, Rows, problem
 from schemas.errors import UserError
 
+FOLDERS = frozenset(folder.lower() for folder in SEVEN_FOLDERS)
 SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)
 
 
 def fits(root: Path) -> bool:
-    """Whether there are a training and a validation folder that both have exactly AFEW's seven folders."""
+    """Whether there are a training and a validation folder that both have AFEW's seven folders, in any case.
+
+    One folder too many or too few, in one of them, is an accident; in both, or another name, is another dataset.
+    """
     splits = {name.lower()[:3]: root / name for name in subfolders(root) if SPLIT.fullmatch(name)}
-    return all(
-        part in splits and set(SEVEN_FOLDERS) == set(subfolders(splits[part])) for part in ("tra", "val")
-    )
+    if not {"tra", "val"} <= set(splits):
+        return False
+    within = [{name.lower() for name in subfolders(splits[part])} for part in ("tra", "val")]
+    return sum(len(names ^ FOLDERS) for names in within) <= 1
 
 
 def read(root: Path, _: Options) -> Rows:
@@ -45,6 +50,7 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=("{Train,Val}/<Emotion>/*.avi (or Train_AFEW, Val_AFEW)",),
+    traces="(train|val|test)_afew",
     protocol="trained on Train, judged on Val",
     classes=SEVEN,
     counts="773 train, 383 val (the 653 of the test part are not public)",

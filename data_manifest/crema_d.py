@@ -48,6 +48,7 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=("VideoFlash/<actor>_<sentence>_<emotion>_<level>.flv, e.g. 1001_DFA_ANG_XX.flv",),
+    traces="videoflash",
     protocol="no official split; 91 actors: train crossval --folds subject:5",
     classes=tuple(EMOTIONS.values()),
     counts="7442 clips",

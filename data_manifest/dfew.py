@@ -33,30 +33,29 @@ PLACES = (*FRAME_FOLDERS, *VIDEO_FOLDERS, "Clip/clip_224x224_16f")
 
 
 def fits(root: Path) -> bool:
-    return (root / LISTS).is_dir()
+    return disk.first_existing(root, [LISTS]) is not None
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips that a fold names. Raises UserError where lists are missing, malformed or contradict each other."""
-    folds = [number for number in FOLDS if any(_list(root, part, number).exists() for part in PARTS)]
+    lists = root / (disk.first_existing(root, [LISTS]) or LISTS)
+    folds = [number for number in FOLDS if any(_list(lists, part, number).exists() for part in PARTS)]
     if not folds:
-        raise UserError(
-            f"{root / LISTS}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there"
-        )
-    entries = pl.concat(_entries(root, part, number) for number in folds for part in PARTS)
+        raise UserError(f"{lists}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there")
+    entries = pl.concat(_entries(lists, part, number) for number in folds for part in PARTS)
     rows, problems = one_row_a_clip(entries)
     rows, strange = read_labels(rows, SEVEN, LABELS)
     rows, unlocated = disk.locate(_with_paths(rows, root), root)
     return Rows(table=rows, problems=(*problems, *strange, *unlocated))
 
 
-def _list(root: Path, part: str, fold: int) -> Path:
-    return root / LISTS / PARTS[part] / f"set_{fold}.csv"
+def _list(lists: Path, part: str, fold: int) -> Path:
+    return lists / PARTS[part] / f"set_{fold}.csv"
 
 
-def _entries(root: Path, part: str, fold: int) -> pl.DataFrame:
+def _entries(lists: Path, part: str, fold: int) -> pl.DataFrame:
     """One list: clip_id (five digits), label as written, part, fold, file, line."""
-    lines = read_lines(_list(root, part, fold), FORM, "00001,3", header="video_name,label")
+    lines = read_lines(_list(lists, part, fold), FORM, "00001,3", header="video_name,label")
     names = pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5)
     return lines.with_columns(clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop("name")
 
@@ -85,6 +84,7 @@ READER = Reader(
         "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv",
         "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
     ),
+    traces=r"emolabel_datasplit|clip|clip_224x224\w*",
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=SEVEN,
     counts="16 372 clips; fold 1: 9356 train, 2341 test",

@@ -1,7 +1,8 @@
 """Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
 
+import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -13,6 +14,7 @@ from data_manifest.files import (
     Found,
     check_name,
     size_of,
+    subfolders,
     suffix_of,
 )
 from data_manifest.readers import Problem, problem
@@ -91,8 +93,21 @@ def holds_image(folder: Path) -> bool:
 
 
 def first_existing(root: Path, names: Iterable[str]) -> str | None:
-    """The first of these folders that is there."""
-    return next((name for name in names if (root / name).is_dir()), None)
+    """The first of these folders that is there, written as on disk: some unpackers change capitals."""
+    listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
+    return next(filter(None, (_as_written(name, listed) for name in names)), None)
+
+
+def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:
+    """A folder's path as it is on disk. listed: what the folders in a folder are called, by lower-case name."""
+    found = ""
+    for part in PurePosixPath(name).parts:
+        below = listed(found)
+        if part.lower() not in below:
+            return None
+        exact = part if part in below.values() else below[part.lower()]
+        found = f"{found}/{exact}" if found else exact
+    return found
 
 
 def _parents(paths: pl.Series) -> pl.Series:

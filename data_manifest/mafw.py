@@ -57,9 +57,10 @@ def read(root: Path, options: Options) -> Rows:
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:
-    """The folder that holds set_1 … set_5 of single or compound labels."""
-    folders = (root / tree / kind / "no_caption" for tree in TREES for kind in kinds)
-    return next((folder for folder in folders if (folder / "set_1").is_dir()), None)
+    """The folder that holds set_1 … set_5, or some of them, of single or compound labels."""
+    folders = (f"{tree}/{kind}/no_caption/set_{k}" for tree in TREES for kind in kinds for k in FOLDS)
+    found = disk.first_existing(root, folders)
+    return (root / found).parent if found else None
 
 
 def _entries(lists: Path) -> pl.DataFrame:
@@ -101,6 +102,8 @@ READER = Reader(
         "Train & Test Set/single/no_caption/set_{1..5}/{train,test}.txt (compound/… beside it for --compound)",
         "data/clips/*.mp4, or else data/frames/<number>/*.png",
     ),
+    traces="train ?[&_] ?test[ _]set",
+    compound=True,
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=CLASSES,
     counts="10 045 clips, of which 9172 with a single label",

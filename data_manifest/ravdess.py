@@ -66,6 +66,7 @@ READER = Reader(
     expects=(
         "Actor_<NN>/01-01-06-01-02-01-12.mp4, in any folders; modality 01 (with sound) or 02 (without)",
     ),
+    traces=r"actor_\d\d",
     protocol="no official split; 24 actors: train crossval --folds subject:6",
     classes=tuple(EMOTIONS.values()),
     counts="2452 videos with sound: 1440 of speech, 1012 of song",

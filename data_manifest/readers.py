@@ -63,6 +63,8 @@ class Reader:
 
     fits: whether a folder or file looks like this dataset, from a few names.
     read: its clips. Raises UserError, one line, where its files cannot be used.
+    traces: a regular expression of folder names, in any case, that only this dataset has: a tree with one of them
+    that does not fit is this dataset, but not whole. compound: whether it heeds `Options.compound`.
     expects: what lies where, a line each; classes: canonical names, none where the data decide;
     counts: as published; licence: what its page or agreement is called; cite: authors, year, venue.
     """
@@ -73,6 +75,8 @@ class Reader:
     read: Callable[[Path, Options], Rows]
     expects: tuple[str, ...]
     protocol: str
+    traces: str = ""
+    compound: bool = False
     classes: tuple[str, ...] = ()
     counts: str = ""
     licence: str = ""
