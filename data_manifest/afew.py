@@ -10,6 +10,7 @@ from data_manifest.folds import PARTS
 from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
 from data_manifest.readers import Options, Reader, Rows, problem
 from schemas.errors import UserError
+from schemas.manifest import VIDEO
 
 FOLDERS = frozenset(folder.lower() for folder in SEVEN_FOLDERS)
 SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)
@@ -36,12 +37,20 @@ def read(root: Path, _: Options) -> Rows:
         label=pl.when(top.len() > 2).then(top.get(1, null_on_oob=True)),
         clip_id="path",
     )
-    rows, strays = found.filter(pl.col("split").is_not_null()), found.filter(pl.col("split").is_null())
+    placed = pl.col("split").is_not_null() & pl.col("label").is_not_null()
+    rows, strays = found.filter(placed), found.filter(~placed)
     if rows.is_empty():
         raise UserError(f"{root}: no videos in Train/<Emotion>/ and Val/<Emotion>/; unpack AFEW there")
     rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
-    extra = problem("extra", "clips are in no split folder; they are left out", strays["path"])
-    return Rows(table=rows, problems=(*strange, *extra, *problems))
+    extra = problem("extra", "clips are in no <split>/<emotion> folder; they are left out", strays["path"])
+    name = pl.col("path").str.extract(r"([^/]+)$", 1)
+    copies = rows.filter(name.is_duplicated() & (pl.col("kind") == VIDEO)).sort(name, maintain_order=True)[
+        "path"
+    ]
+    again = problem(
+        "duplicate", "clips have the name of another in another folder: are they the same?", copies
+    )
+    return Rows(table=rows, problems=(*strange, *extra, *again, *problems))
 
 
 READER = Reader(

@@ -13,6 +13,7 @@ from data_manifest.files import (
     VIDEO_SUFFIXES,
     Found,
     check_name,
+    is_text,
     size_of,
     subfolders,
     suffix_of,
@@ -21,9 +22,11 @@ from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 
+OTHER = "other"  # the kind of a file that is neither video nor folder
 PARENT = (
-    pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")
+    pl.col("path").str.extract(r"(?s)^(.*)/", 1).fill_null("")
 )  # the folder that holds a path; "" is the root
+HIDDEN = pl.col("path").str.contains(r"(?:^|/)\.[^/]*$")
 
 
 def locate(
@@ -39,8 +42,9 @@ def locate(
         raise UserError(f"no clips in {root}: its lists name none")
     entries = list_parents(root, rows["path"])
     located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
-    located = located.with_columns(pl.col("kind").fill_null(MISSING))
-    missing = located["path"].filter(located["kind"] == MISSING)
+    missing = located["path"].filter(located["kind"].is_null())
+    unread = located["path"].filter(located["kind"] == OTHER)
+    located = located.with_columns(pl.col("kind").replace(OTHER, MISSING).fill_null(MISSING))
     folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
     empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
     extra = _extras(entries, located)
@@ -48,13 +52,16 @@ def locate(
         extra = extra.filter(~extra.is_in(left_out.implode()))
     return located, [
         *problem("missing", f"of {len(rows)} clips are listed but not on disk", missing),
+        *problem(
+            "missing", f"of {len(rows)} clips are on disk, but not as a kind of file that is read", unread
+        ),
         *problem("empty", "frame folders hold no image", empty),
         *problem("extra", "clips on disk are in no list; they are left out", extra),
     ]
 
 
 def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
-    """What the parent folders of these paths hold (FOUND_SCHEMA): videos and folders, in order of their paths.
+    """What the parent folders of these paths hold (FOUND_SCHEMA), in order of their paths; other files as OTHER.
 
     Every folder on the way is read once, from the top, so that those below a missing one cost nothing.
     """
@@ -73,11 +80,12 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
 
 
 def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
-    """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep."""
+    """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep; hidden ones
+    are passed over."""
     found: list[Found] = []
     level = [folder]
     for _ in range(depth):
-        below = [entry for path in level for entry in _scan(root, path)]
+        below = [entry for path in level for entry in _scan(root, path) if "/." not in entry[0][len(path) :]]
         found += below
         level = [path for path, kind, _, _ in below if kind == FRAME_FOLDER]
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
@@ -116,19 +124,19 @@ def _parents(paths: pl.Series) -> pl.Series:
 
 
 def _scan(root: Path, folder: str) -> Iterator[Found]:
-    """The videos and folders in one folder; hidden ones and other files are passed over."""
+    """The videos, folders and OTHER files in one folder, hidden ones too: a list may name them."""
     try:
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.name.startswith("."):
-                    continue
                 if entry.is_dir():
                     check_name(PurePosixPath(path))
                     yield path, FRAME_FOLDER, None, 0
                 elif suffix_of(entry.name) in VIDEO_SUFFIXES:
                     check_name(PurePosixPath(path))
                     yield path, VIDEO, size_of(entry), 0
+                elif is_text(path):
+                    yield path, OTHER, None, 0
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
@@ -136,11 +144,14 @@ def _scan(root: Path, folder: str) -> Iterator[Found]:
 
 
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
-    """Videos, and folders beside listed frame folders, that are no clip of a list and hold none."""
-    if entries.is_empty():
-        return entries["path"]
-    beside = located.select(parent=PARENT, kind="kind").unique()
-    holders = pl.concat([beside["parent"], _parents(beside["parent"])]).unique()
-    others = entries.join(located, on="path", how="anti").with_columns(parent=PARENT)
-    others = others.join(beside, on=["parent", "kind"], how="semi")
-    return others.filter(~pl.col("path").is_in(holders.implode()))["path"]
+    """Videos beside listed clips, and folders beside listed frame folders, that are no listed clip and hold none."""
+    found = located.filter(pl.col("kind") != MISSING)
+    parents = located.select(PARENT.alias("path").unique())["path"]
+    holders = pl.concat([parents, _parents(parents)]).unique()
+    others = entries.filter(~HIDDEN).join(located, on="path", how="anti").with_columns(parent=PARENT)
+    beside = {VIDEO: found, FRAME_FOLDER: found.filter(kind=FRAME_FOLDER)}
+    parts = [
+        others.filter(kind=kind).join(clips.select(parent=PARENT).unique(), on="parent", how="semi")
+        for kind, clips in beside.items()
+    ]
+    return pl.concat(parts).filter(~pl.col("path").is_in(holders.implode()))["path"].sort()

@@ -6,7 +6,7 @@ import polars as pl
 
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
+from data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
@@ -32,6 +32,7 @@ def read(root: Path, _: Options) -> Rows:
     groups, in_several = _scene_groups((root / lists).parent)
     rows = rows.join(groups, on="clip_id", how="left", maintain_order="left")
     rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
+    strange += _contradictions(rows)
     rows, unlocated = disk.locate(
         rows.with_columns(
             path=pl.format("{}/{}", pl.lit(disk.first_existing(root, PLACES) or PLACES[-1]), "clip_id")
@@ -42,11 +43,19 @@ def read(root: Path, _: Options) -> Rows:
 
 
 def _entries(file: Path, part: str) -> pl.DataFrame:
-    """One list: clip_id (as `Action/Happy/0267`), scene, label as written, part, file, line."""
+    """One list: clip_id (as `Action/Happy/0267`), scene, emotion, label as written, part, file, line."""
     lines = read_lines(file, FORM, "Action/Happy/0267 Happy")
     clip_id = pl.format("{}/{}/{}", "scene", "emotion", "number")
     lines = lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(None, pl.Int32))
-    return lines.drop("emotion", "number")
+    return lines.drop("number")
+
+
+def _contradictions(rows: pl.DataFrame) -> list[Problem]:
+    """Clips whose label is another emotion than the one whose folder they are in; the label counts."""
+    folder = canonical(pl.col("emotion"))
+    differ = rows.filter(folder.is_in(list(SEVEN)) & (folder != pl.col("label")))
+    named = differ.select(pl.format("{}: {}", "clip_id", "label")).to_series()
+    return problem("labels", "labels contradict their folder; the label counts", named)
 
 
 def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:

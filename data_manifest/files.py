@@ -134,11 +134,18 @@ def suffix_of(name: str) -> str:
 
 def check_name(path: PurePosixPath) -> None:
     """Tables and JSON hold text. Raises UserError for a name that is none."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
+    if not is_text(str(path)):
         shown = str(path).encode("utf-8", "backslashreplace").decode()
-        raise UserError(f"{shown}: its name is not UTF-8; rename it") from None
+        raise UserError(f"{shown}: its name is not UTF-8; rename it")
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is UTF-8; bytes of a name that are not come as lone surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def size_of(path: Path | os.DirEntry) -> int | None:
