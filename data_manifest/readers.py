@@ -13,8 +13,9 @@ EXAMPLES = 3  # named in a problem
 class Problem:
     """Something about the dataset's files that a user should know of; the clips are read all the same.
 
-    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "empty", "folds",
-    "compound", "left out"); count: of clips; text: a sentence that begins with that count; examples: a few of them.
+    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "unknown name", "empty",
+    "images", "folds", "folders", "table", "compound", "left out"); count: of clips (or images, or
+    tables); text: a sentence that begins with that count; examples: a few of them.
     """
 
     kind: str
