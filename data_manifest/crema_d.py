@@ -11,6 +11,7 @@ from data_manifest.file_names import clips_by_name, mostly_named
 from data_manifest.readers import Options, Reader, Rows
 
 FORM = r"^(?P<actor>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)$"
+EXAMPLE = "1001_DFA_ANG_XX"
 EMOTIONS = {
     "ANG": "anger",
     "DIS": "disgust",
@@ -22,20 +23,23 @@ EMOTIONS = {
 
 
 def fits(root: Path) -> bool:
-    """Whether most of the first videos have a CREMA-D name."""
+    """Whether most of the first clips have a CREMA-D name."""
     return mostly_named(root, FORM)
 
 
 def read(root: Path, _: Options) -> Rows:
-    """All clips; one whose name is of another form has no label and keeps its path as id."""
-    fields = clips_by_name(root, FORM)
+    """All clips; one whose name is of another form has no label and keeps its path as id.
+
+    Raises UserError where all are.
+    """
+    fields, problems = clips_by_name(root, FORM, EXAMPLE)
     rows = fields.with_columns(
-        clip_id=pl.when(pl.col("actor").is_null()).then("path").otherwise("stem"),
+        clip_id=pl.when("known").then("stem").otherwise("path"),
         label=pl.col("emotion").replace_strict(EMOTIONS, default=None, return_dtype=pl.String),
         subject="actor",
         intensity=pl.col("level").replace({"X": "XX"}),  # one file of the release lacks an X
     )
-    return Rows(table=rows)
+    return Rows(table=rows, problems=tuple(problems))
 
 
 READER = Reader(
@@ -44,6 +48,7 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=("VideoFlash/<actor>_<sentence>_<emotion>_<level>.flv, e.g. 1001_DFA_ANG_XX.flv",),
+    traces="videoflash",
     protocol="no official split; 91 actors: train crossval --folds subject:5",
     classes=tuple(EMOTIONS.values()),
     counts="7442 clips",

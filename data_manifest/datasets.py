@@ -3,12 +3,14 @@
 A new dataset is a module with a READER beside this one, and its line in READERS.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
+from data_manifest.files import subfolders
 from data_manifest.readers import Options, Problem, Reader, Rows
 from schemas.errors import UserError
 from schemas.manifest import MANIFEST_SCHEMA
@@ -53,6 +55,8 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     if not root.exists():
         raise UserError(f"no such folder: {root}")
     reader = choose_reader(root, dataset)
+    if options and options.compound and not reader.compound:
+        raise UserError(f"{root}: {reader.name} has no compound labels; leave out --compound")
     rows = reader.read(root, options or Options())
     if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
@@ -87,7 +91,29 @@ def choose_reader(root: Path, dataset: str) -> Reader:
             f"{root} is a file; give the folder that holds the clips, a .csv or .parquet table, "
             "or a list of frame folders"
         )
+    if fitting is folders.READER:
+        _refuse_what_is_not_whole(root)
     return fitting
+
+
+def _refuse_what_is_not_whole(root: Path) -> None:
+    """Raise UserError for what only `folders` fits, but is a part of a known dataset, or the folder above it."""
+    known = [reader for reader in READERS if reader.traces]
+    anyway = f"--dataset {folders.READER.name} reads it as any tree"
+    names = subfolders(root)
+    for reader in known:
+        trace = next((name for name in names if re.fullmatch(reader.traces, name, re.IGNORECASE)), None)
+        if trace and reader.fits(root.absolute().parent):
+            raise UserError(f"{root.absolute().parent} looks like {reader.name}; give that folder ({anyway})")
+        if trace:
+            lacking = [line for line in reader.expects if not (root / line.split("/")[0]).exists()]
+            raise UserError(
+                f"{root}: its folder {trace} looks like {reader.name}, but the rest does not, which expects "
+                f"{'; '.join(lacking or reader.expects)}. Mend that, or say --dataset {reader.name} ({anyway})"
+            )
+    for name, reader in ((name, reader) for name in names for reader in known):
+        if reader.fits(root / name):
+            raise UserError(f"{root / name} looks like {reader.name}; give that folder ({anyway})")
 
 
 def _whole(rows: Rows) -> pl.DataFrame:

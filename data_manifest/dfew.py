@@ -7,7 +7,7 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, read_labels
-from data_manifest.readers import Options, Reader, Rows
+from data_manifest.readers import Options, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
 from schemas.manifest import VIDEO
@@ -33,47 +33,62 @@ PLACES = (*FRAME_FOLDERS, *VIDEO_FOLDERS, "Clip/clip_224x224_16f")
 
 
 def fits(root: Path) -> bool:
-    return (root / LISTS).is_dir()
+    return disk.first_existing(root, [LISTS]) is not None
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips that a fold names. Raises UserError where lists are missing, malformed or contradict each other."""
-    folds = [number for number in FOLDS if any(_list(root, part, number).exists() for part in PARTS)]
+    lists = root / (disk.first_existing(root, [LISTS]) or LISTS)
+    folds = [number for number in FOLDS if any(_list(lists, part, number).exists() for part in PARTS)]
     if not folds:
-        raise UserError(
-            f"{root / LISTS}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there"
-        )
-    entries = pl.concat(_entries(root, part, number) for number in folds for part in PARTS)
+        raise UserError(f"{lists}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there")
+    entries = pl.concat(_entries(lists, part, number) for number in folds for part in PARTS)
+    _refuse_zero(entries)
     rows, problems = one_row_a_clip(entries)
     rows, strange = read_labels(rows, SEVEN, LABELS)
-    rows, unlocated = disk.locate(_with_paths(rows, root), root)
-    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
+    rows, again = _with_paths(rows, root)
+    rows, unlocated = disk.locate(rows, root, left_out=again)
+    doubled = problem("duplicate", "videos have the number of another; they are left out", again)
+    return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated))
 
 
-def _list(root: Path, part: str, fold: int) -> Path:
-    return root / LISTS / PARTS[part] / f"set_{fold}.csv"
+def _list(lists: Path, part: str, fold: int) -> Path:
+    return lists / PARTS[part] / f"set_{fold}.csv"
 
 
-def _entries(root: Path, part: str, fold: int) -> pl.DataFrame:
+def _entries(lists: Path, part: str, fold: int) -> pl.DataFrame:
     """One list: clip_id (five digits), label as written, part, fold, file, line."""
-    lines = read_lines(_list(root, part, fold), FORM, "00001,3", header="video_name,label")
+    lines = read_lines(_list(lists, part, fold), FORM, "00001,3", header="video_name,label")
     names = pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5)
     return lines.with_columns(clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop("name")
 
 
-def _with_paths(rows: pl.DataFrame, root: Path) -> pl.DataFrame:
-    """Add `path`: frame folders are named as the clip, videos are looked for by their number."""
+def _refuse_zero(entries: pl.DataFrame) -> None:
+    """Raise UserError where labels are counted from 0, as some code does: each would be read as the one before."""
+    zeros = entries.filter(pl.col("label").str.contains(r"^\s*0(\.0)?\s*$"))
+    if len(zeros):
+        raise UserError(
+            f"{zeros['file'][0]}, line {zeros['line'][0]}: labels run from 0; DFEW's are 1–7; take its own lists"
+        )
+
+
+def _with_paths(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, pl.Series]:
+    """Add `path`: frame folders are named as the clip, videos are looked for by their number.
+
+    Also the paths of videos whose number another has.
+    """
     place = disk.first_existing(root, PLACES) or FRAME_FOLDERS[0]
     expected = pl.format("{}/{}", pl.lit(place), "clip_id")
     if place not in VIDEO_FOLDERS:
-        return rows.with_columns(path=expected)
-    stem = pl.col("path").str.extract(r"([0-9]+)\.[^./]+$", 1)
+        return rows.with_columns(path=expected), pl.Series(dtype=pl.String)
+    number = pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})\.[^./]+$", 1)
     # The archive of original videos unpacks into part folders, and numbers them without zeros.
     videos = disk.list_tree(root, place, depth=2).filter(kind=VIDEO)
-    videos = videos.select("path", clip_id=stem.cast(pl.Int64).cast(pl.String).str.zfill(5))
-    videos = videos.unique("clip_id", keep="first", maintain_order=True)
-    found = rows.join(videos, on="clip_id", how="left", maintain_order="left")
-    return found.with_columns(path=pl.coalesce("path", expected))
+    videos = videos.select("path", clip_id=number.str.zfill(5)).drop_nulls()
+    first = videos.unique("clip_id", keep="first", maintain_order=True)
+    again = videos.join(first, on="path", how="anti").join(rows, on="clip_id", how="semi")["path"]
+    found = rows.join(first, on="clip_id", how="left", maintain_order="left")
+    return found.with_columns(path=pl.coalesce("path", expected)), again
 
 
 READER = Reader(
@@ -85,6 +100,7 @@ READER = Reader(
         "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv",
         "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
     ),
+    traces=r"emolabel_datasplit|clip|clip_224x224\w*",
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=SEVEN,
     counts="16 372 clips; fold 1: 9356 train, 2341 test",

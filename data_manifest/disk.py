@@ -1,19 +1,32 @@
 """Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
 
+import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.files import FOUND_SCHEMA, IMAGE_SUFFIXES, VIDEO_SUFFIXES, check_name, size_of
+from data_manifest.files import (
+    FOUND_SCHEMA,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Found,
+    check_name,
+    is_text,
+    size_of,
+    subfolders,
+    suffix_of,
+)
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 
+OTHER = "other"  # the kind of a file that is neither video nor folder
 PARENT = (
-    pl.col("path").str.extract(r"^(.*)/", 1).fill_null("")
+    pl.col("path").str.extract(r"(?s)^(.*)/", 1).fill_null("")
 )  # the folder that holds a path; "" is the root
+HIDDEN = pl.col("path").str.contains(r"(?:^|/)\.[^/]*$")
 
 
 def locate(
@@ -30,8 +43,9 @@ def locate(
     entries = list_parents(root, rows["path"])
     rows = _spelt_as_on_disk(rows, entries["path"])
     located = rows.join(entries.select("path", "kind", "bytes"), on="path", how="left", maintain_order="left")
-    located = located.with_columns(pl.col("kind").fill_null(MISSING))
-    missing = located["path"].filter(located["kind"] == MISSING)
+    missing = located["path"].filter(located["kind"].is_null())
+    unread = located["path"].filter(located["kind"] == OTHER)
+    located = located.with_columns(pl.col("kind").replace(OTHER, MISSING).fill_null(MISSING))
     folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
     empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
     extra = _extras(entries, located)
@@ -39,13 +53,16 @@ def locate(
         extra = extra.filter(~extra.is_in(left_out.implode()))
     return located, [
         *problem("missing", f"of {len(rows)} clips are listed but not on disk", missing),
+        *problem(
+            "missing", f"of {len(rows)} clips are on disk, but not as a kind of file that is read", unread
+        ),
         *problem("empty", "frame folders hold no image", empty),
         *problem("extra", "clips on disk are in no list; they are left out", extra),
     ]
 
 
 def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
-    """What the parent folders of these paths hold (FOUND_SCHEMA): videos and folders, in order of their paths.
+    """What the parent folders of these paths hold (FOUND_SCHEMA), in order of their paths; other files as OTHER.
 
     Every folder on the way is read once, from the top, so that those below a missing one cost nothing.
     """
@@ -53,7 +70,7 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
     while levels[-1].to_list() not in ([], [""]):
         levels.append(_parents(levels[-1]))
     wanted = pl.concat(levels).unique().str.normalize("NFC")
-    found: list[tuple[str, str, int | None, bool]] = []
+    found: list[Found] = []
     reachable = [""] if len(wanted) else []
     while reachable:
         below = [entry for folder in reachable for entry in _scan(root, folder)]
@@ -64,11 +81,12 @@ def list_parents(root: Path, paths: pl.Series) -> pl.DataFrame:
 
 
 def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
-    """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep."""
-    found: list[tuple[str, str, int | None, bool]] = []
+    """What a folder below `root` holds (FOUND_SCHEMA), and its folders in turn, so many levels deep; hidden ones
+    are passed over."""
+    found: list[Found] = []
     level = [folder]
     for _ in range(depth):
-        below = [entry for path in level for entry in _scan(root, path)]
+        below = [entry for path in level for entry in _scan(root, path) if "/." not in entry[0][len(path) :]]
         found += below
         level = [path for path, kind, _, _ in below if kind == FRAME_FOLDER]
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
@@ -78,14 +96,27 @@ def holds_image(folder: Path) -> bool:
     """Whether there is an image in a folder (or it cannot be read, which its own extraction will say)."""
     try:
         with os.scandir(folder) as entries:
-            return any(_suffix(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            return any(suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
     except OSError:
         return True
 
 
 def first_existing(root: Path, names: Iterable[str]) -> str | None:
-    """The first of these folders that is there."""
-    return next((name for name in names if (root / name).is_dir()), None)
+    """The first of these folders that is there, written as on disk: some unpackers change capitals."""
+    listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
+    return next(filter(None, (_as_written(name, listed) for name in names)), None)
+
+
+def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:
+    """A folder's path as it is on disk. listed: what the folders in a folder are called, by lower-case name."""
+    found = ""
+    for part in PurePosixPath(name).parts:
+        below = listed(found)
+        if part.lower() not in below:
+            return None
+        exact = part if part in below.values() else below[part.lower()]
+        found = f"{found}/{exact}" if found else exact
+    return found
 
 
 def _spelt_as_on_disk(rows: pl.DataFrame, found: pl.Series) -> pl.DataFrame:
@@ -107,36 +138,35 @@ def _parents(paths: pl.Series) -> pl.Series:
     return paths.to_frame("path").select(PARENT.unique())["path"]
 
 
-def _scan(root: Path, folder: str) -> Iterator[tuple[str, str, int | None, bool]]:
-    """The videos and folders in one folder; hidden ones and other files are passed over."""
+def _scan(root: Path, folder: str) -> Iterator[Found]:
+    """The videos, folders and OTHER files in one folder, hidden ones too: a list may name them."""
     try:
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.name.startswith("."):
-                    continue
                 if entry.is_dir():
                     check_name(PurePosixPath(path))
-                    yield path, FRAME_FOLDER, None, False
-                elif _suffix(entry.name) in VIDEO_SUFFIXES:
+                    yield path, FRAME_FOLDER, None, 0
+                elif suffix_of(entry.name) in VIDEO_SUFFIXES:
                     check_name(PurePosixPath(path))
-                    yield path, VIDEO, size_of(entry), False
+                    yield path, VIDEO, size_of(entry), 0
+                elif is_text(path):
+                    yield path, OTHER, None, 0
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
         raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
 
 
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (many names; a Path each would take seconds)
-
-
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
-    """Videos, and folders beside listed frame folders, that are no clip of a list and hold none."""
-    if entries.is_empty():
-        return entries["path"]
-    beside = located.select(parent=PARENT, kind="kind").unique()
-    holders = pl.concat([beside["parent"], _parents(beside["parent"])]).unique()
-    others = entries.join(located, on="path", how="anti").with_columns(parent=PARENT)
-    others = others.join(beside, on=["parent", "kind"], how="semi")
-    return others.filter(~pl.col("path").is_in(holders.implode()))["path"]
+    """Videos beside listed clips, and folders beside listed frame folders, that are no listed clip and hold none."""
+    found = located.filter(pl.col("kind") != MISSING)
+    parents = located.select(PARENT.alias("path").unique())["path"]
+    holders = pl.concat([parents, _parents(parents)]).unique()
+    others = entries.filter(~HIDDEN).join(located, on="path", how="anti").with_columns(parent=PARENT)
+    beside = {VIDEO: found, FRAME_FOLDER: found.filter(kind=FRAME_FOLDER)}
+    parts = [
+        others.filter(kind=kind).join(clips.select(parent=PARENT).unique(), on="parent", how="semi")
+        for kind, clips in beside.items()
+    ]
+    return pl.concat(parts).filter(~pl.col("path").is_in(holders.implode()))["path"].sort()

@@ -6,13 +6,13 @@ import polars as pl
 
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from data_manifest.labels import SEVEN, SEVEN_FOLDERS, read_labels
+from data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
 
 LISTS = ("4_setups/All_scenes", "All_scenes", "4_setups/4_setups/All_scenes")
-PLACES = ("2_ClipsforFaceCrop", "2_ClipsforFaceCrop/2_ClipsforFaceCrop")
+PLACES = ("2_ClipsforFaceCrop/2_ClipsforFaceCrop", "2_ClipsforFaceCrop")  # some unpackers nest it
 FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s+(?P<label>\S+)$"
 
 
@@ -32,18 +32,30 @@ def read(root: Path, _: Options) -> Rows:
     groups, in_several = _scene_groups((root / lists).parent)
     rows = rows.join(groups, on="clip_id", how="left", maintain_order="left")
     rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
+    strange += _contradictions(rows)
     rows, unlocated = disk.locate(
-        rows.with_columns(path=pl.format("{}/{}", pl.lit(_place(root)), "clip_id")), root
+        rows.with_columns(
+            path=pl.format("{}/{}", pl.lit(disk.first_existing(root, PLACES) or PLACES[-1]), "clip_id")
+        ),
+        root,
     )
     return Rows(table=rows, problems=(*problems, *in_several, *strange, *unlocated))
 
 
 def _entries(file: Path, part: str) -> pl.DataFrame:
-    """One list: clip_id (as `Action/Happy/0267`), scene, label as written, part, file, line."""
+    """One list: clip_id (as `Action/Happy/0267`), scene, emotion, label as written, part, file, line."""
     lines = read_lines(file, FORM, "Action/Happy/0267 Happy")
     clip_id = pl.format("{}/{}/{}", "scene", "emotion", "number")
     lines = lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(None, pl.Int32))
-    return lines.drop("emotion", "number")
+    return lines.drop("number")
+
+
+def _contradictions(rows: pl.DataFrame) -> list[Problem]:
+    """Clips whose label is another emotion than the one whose folder they are in; the label counts."""
+    folder = canonical(pl.col("emotion"))
+    differ = rows.filter(folder.is_in(list(SEVEN)) & (folder != pl.col("label")))
+    named = differ.select(pl.format("{}: {}", "clip_id", "label")).to_series()
+    return problem("labels", "labels contradict their folder; the label counts", named)
 
 
 def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:
@@ -56,7 +68,7 @@ def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:
         _entries(file, part).with_columns(scene_group=pl.lit(file.stem.removeprefix(f"{part}_")))
         for part in (TRAIN, TEST)
         for file in sorted(setups.glob(f"*/{part}_*.csv"))
-        if setups.name == "4_setups" and file.parent.name != "All_scenes"
+        if setups.name.lower() == "4_setups" and file.parent.name.lower() != "all_scenes"
     ]
     if not lists:
         return pl.DataFrame(schema={"clip_id": pl.String, "scene_group": pl.String}), []
@@ -65,12 +77,6 @@ def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:
     groups = named.unique("clip_id", keep="first", maintain_order=True)
     again = named.join(groups, on=["clip_id", "scene_group"], how="anti")["clip_id"]
     return groups, problem("scene groups", "clips are in several groups of scenes; the first counts", again)
-
-
-def _place(root: Path) -> str:
-    """Where the scenes' folders are: some unpackers put the archive's folder into one of the same name."""
-    nested = (root / PLACES[1]).is_dir()
-    return PLACES[1] if nested else PLACES[0]
 
 
 READER = Reader(
@@ -82,6 +88,7 @@ READER = Reader(
         "4_setups/All_scenes/{train,test}_All.csv (and the lists of scene groups beside it, for figures by group)",
         "2_ClipsforFaceCrop/<scene>/<emotion>/<number>/*.jpg (face crops: give --input face)",
     ),
+    traces="2_clipsforfacecrop|4_setups|all_scenes",
     protocol="one split; figures by scene and scene group come with train evaluate",
     classes=SEVEN,
     counts="38 935 clips: 31 088 train, 7847 test",

@@ -5,20 +5,46 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips, first_videos
+from data_manifest.files import find_clips, first_clips
+from data_manifest.folders import SPLITS
+from data_manifest.readers import Problem, problem
+from schemas.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset
 
 
 def mostly_named(root: Path, form: str) -> bool:
-    """Whether most of the first videos have names (without suffix) of this form."""
-    stems = [Path(path).stem for path in first_videos(root, LOOKED_AT)]
+    """Whether most of the first clips have names (without suffix) of this form."""
+    stems = [Path(path).stem for path in first_clips(root, LOOKED_AT)]
     return 2 * sum(re.fullmatch(form, stem) is not None for stem in stems) > len(stems)
 
 
-def clips_by_name(root: Path, form: str) -> pl.DataFrame:
-    """All clips below a folder, with `stem` and the form's named groups as columns, null where a name is of another
-    form."""
+def clips_by_name(root: Path, form: str, example: str) -> tuple[pl.DataFrame, list[Problem]]:
+    """All clips below a folder, with `stem`, `known` (whether its name is of the form), and the form's named groups
+    as columns, null where it is not.
+
+    Raises UserError where there are clips and none is named so. example: such a name.
+    """
+    found, problems = find_clips(root)
     stem = pl.col("path").str.extract(r"([^/]+?)(?:\.[^./]+)?$", 1)
-    found = find_clips(root).with_columns(stem=stem)
-    return found.with_columns(pl.col("stem").str.extract_groups(form).alias("fields")).unnest("fields")
+    clips = found.with_columns(stem=stem, known=stem.str.contains(form))
+    strange = clips.filter(~pl.col("known"))["path"]
+    if len(strange) and len(strange) == len(clips):
+        raise UserError(
+            f"{root}: no clip has a name like {example} ({strange[0]} has not); give another folder"
+        )
+    text = f"clips have no name like {example}, and so no label"
+    problems += [*problem("unknown name", text, strange), *_sorted_otherwise(clips["path"])]
+    return clips.with_columns(stem.str.extract_groups(form).alias("fields")).unnest("fields"), problems
+
+
+def _sorted_otherwise(paths: pl.Series) -> list[Problem]:
+    """Clips in folders with names of different splits: somebody has sorted them, and this reader does not look."""
+    folder = pl.col("path").str.split("/").list.slice(0, pl.col("path").str.count_matches("/"))
+    names = paths.to_frame("path").with_columns(folder=folder).explode("folder")
+    named = names.filter(pl.col("folder").str.to_lowercase().is_in(list(SPLITS)))
+    splits = named["folder"].unique().sort()
+    if len(splits) < 2:
+        return []
+    text = f"clips are in folders named {', '.join(splits)}, which are not read; --dataset folders reads them"
+    return problem("folders", text, named["path"].unique(maintain_order=True))

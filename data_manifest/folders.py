@@ -8,36 +8,51 @@ from pathlib import Path
 import polars as pl
 
 from data_manifest.files import find_clips
-from data_manifest.folds import PARTS
+from data_manifest.folds import PARTS, VAL
 from data_manifest.labels import merge_spellings
-from data_manifest.readers import Options, Reader, Rows, problem
+from data_manifest.readers import Options, Problem, Reader, Rows, problem
+
+SPLITS = {**PARTS, "dev": VAL}
+TABLES = (".csv", ".tsv", ".parquet")
 
 
 def read(root: Path, _: Options) -> Rows:
-    """One row for every clip; split folders are recognised when all top folders are such names."""
+    """One row for every clip. Two top folders named as splits are splits, and so is one that holds everything."""
+    found, problems = find_clips(root)
     parts = pl.col("path").str.split("/").list
-    found = find_clips(root).with_columns(
-        clip_id="path",
-        _depth=parts.len(),
-        _top=parts.get(0).str.to_lowercase(),
-        _second=parts.get(1, null_on_oob=True),
-    )
-    is_split = (pl.col("_depth") > 2) & pl.col("_top").is_in(list(PARTS))
-    if len(found) and found.select(is_split.all()).item():
-        label, split = pl.col("_second"), pl.col("_top").replace_strict(PARTS, default=None)
+    top, second = parts.get(0), parts.get(1, null_on_oob=True)
+    split = pl.when(parts.len() > 2).then(top.str.to_lowercase().replace_strict(SPLITS, default=None))
+    rows = found.with_columns(clip_id="path", split=split.cast(pl.String))
+    if (
+        rows["split"].null_count() == 0
+        or rows.filter(pl.col("split").is_not_null()).select(top.n_unique()).item() > 1
+    ):
+        strays = rows.filter(pl.col("split").is_null())["path"]
+        rows = rows.filter(pl.col("split").is_not_null()).with_columns(label=second)
+        problems += problem("extra", "clips are in no <split>/<label> folder; they are left out", strays)
     else:
-        label = pl.when(pl.col("_depth") > 1).then(parts.get(0))
-        split = pl.lit(None, pl.String)
-    rows, merged = merge_spellings(found.with_columns(label=label, split=split))
-    empty = problem("empty", "frame folders hold no image", rows.filter("empty")["path"])
-    return Rows(table=rows, problems=(*merged, *empty))
+        rows = rows.with_columns(label=pl.when(parts.len() > 1).then(top), split=pl.lit(None, pl.String))
+    problems += _doubtful(rows)
+    rows, merged = merge_spellings(rows)
+    return Rows(table=rows, problems=(*merged, *problems, *_tables(root)))
 
 
-def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted; none where it is not there."""
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _doubtful(rows: pl.DataFrame) -> list[Problem]:
+    """Labels that look as if the root were one folder too high or too low."""
+    labels = rows["label"].drop_nulls()
+    splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(SPLITS)))["path"]
+    problems = problem("labels", "clips have a label that is the name of a split", splits)
+    if labels.n_unique() == 1:
+        text = f"{len(labels)} clips all have the one label {labels[0]}; is this the folder that holds the labels?"
+        problems.append(Problem(kind="labels", count=len(labels), text=text))
+    return problems
+
+
+def _tables(root: Path) -> list[Problem]:
+    """Tables in the root, which may say more of the clips than their folders do."""
+    names = sorted(file.name for file in root.iterdir() if file.suffix.lower() in TABLES and file.is_file())
+    text = "tables beside the clips are not read; if one lists them, give the file itself"
+    return problem("table", text, pl.Series(names, dtype=pl.String))
 
 
 READER = Reader(

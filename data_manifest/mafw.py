@@ -11,6 +11,7 @@ from data_manifest.labels import SEVEN, canonical_name, read_labels
 from data_manifest.readers import Options, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
+from schemas.manifest import VIDEO
 
 CLASSES = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
 FOLDS = range(1, 6)
@@ -57,9 +58,10 @@ def read(root: Path, options: Options) -> Rows:
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:
-    """The folder that holds set_1 … set_5 of single or compound labels."""
-    folders = (root / tree / kind / "no_caption" for tree in TREES for kind in kinds)
-    return next((folder for folder in folders if (folder / "set_1").is_dir()), None)
+    """The folder that holds set_1 … set_5, or some of them, of single or compound labels."""
+    folders = (f"{tree}/{kind}/no_caption/set_{k}" for tree in TREES for kind in kinds for k in FOLDS)
+    found = disk.first_existing(root, folders)
+    return (root / found).parent if found else None
 
 
 def _entries(lists: Path) -> pl.DataFrame:
@@ -89,7 +91,17 @@ def _with_paths(rows: pl.DataFrame, root: Path) -> pl.DataFrame:
     frames = disk.first_existing(root, FRAME_FOLDERS)
     if videos is None and frames is not None:
         return rows.with_columns(path=pl.format("{}/{}", pl.lit(frames), "clip_id"))
-    return rows.with_columns(path=pl.format("{}/{}.mp4", pl.lit(videos or VIDEO_FOLDERS[0]), "clip_id"))
+    expected = rows.with_columns(
+        _expected=pl.format("{}/{}.mp4", pl.lit(videos or VIDEO_FOLDERS[0]), "clip_id")
+    )
+    if videos is None:
+        return expected.rename({"_expected": "path"})
+    # Some have converted the clips: another suffix, or capitals.
+    stem = pl.col("path").str.extract(r"([^/]+)\.[^./]+$", 1)
+    there = disk.list_tree(root, videos, depth=1).filter(kind=VIDEO).select("path", clip_id=stem)
+    named = there.unique("clip_id", keep="first", maintain_order=True)
+    found = expected.join(named, on="clip_id", how="left", maintain_order="left")
+    return found.with_columns(path=pl.coalesce("path", "_expected")).drop("_expected")
 
 
 READER = Reader(
@@ -99,8 +111,10 @@ READER = Reader(
     read=read,
     expects=(
         "Train & Test Set/single/no_caption/set_{1..5}/{train,test}.txt (compound/… beside it for --compound)",
-        "data/clips/*.mp4, or else data/frames/<number>/*.png",
+        "data/clips/*.mp4 (or another video format), or else data/frames/<number>/*.png",
     ),
+    traces="train ?[&_] ?test[ _]set",
+    compound=True,
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=CLASSES,
     counts="10 045 clips, of which 9172 with a single label",

@@ -14,6 +14,7 @@ FORM = (
     r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
     r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>\d\d)$"
 )
+EXAMPLE = "01-01-06-01-02-01-12"
 EMOTIONS = {
     "01": "neutral",
     "02": "calm",
@@ -30,25 +31,27 @@ FOOTAGE = ("channel", "emotion", "intensity", "statement", "repetition", "actor"
 
 
 def fits(root: Path) -> bool:
-    """Whether most of the first videos have a RAVDESS name."""
+    """Whether most of the first clips have a RAVDESS name."""
     return mostly_named(root, FORM)
 
 
 def read(root: Path, _: Options) -> Rows:
-    """All footage once, with sound where there are both; a clip with another name has no label."""
-    fields = clips_by_name(root, FORM)
-    named = pl.col("actor").is_not_null()
-    twins = named & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
+    """All footage once, with sound where there are both; a clip with another name has no label.
+
+    Raises UserError where all have.
+    """
+    fields, problems = clips_by_name(root, FORM, EXAMPLE)
+    twins = pl.col("known") & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
     silent = fields.filter(twins)["path"]
     rows = fields.filter(~twins.fill_null(False)).with_columns(
-        clip_id=pl.when(named).then("stem").otherwise("path"),
+        clip_id=pl.when("known").then("stem").otherwise("path"),
         label=_named("emotion", EMOTIONS),
         subject="actor",
         scene=_named("channel", CHANNELS),
         intensity=_named("intensity", INTENSITIES),
     )
     text = "silent videos show the same footage as one with sound; they are left out"
-    return Rows(table=rows, problems=tuple(problem("left out", text, silent)))
+    return Rows(table=rows, problems=(*problems, *problem("left out", text, silent)))
 
 
 def _named(column: str, names: dict[str, str]) -> pl.Expr:
@@ -63,6 +66,7 @@ READER = Reader(
     expects=(
         "Actor_<NN>/01-01-06-01-02-01-12.mp4, in any folders; modality 01 (with sound) or 02 (without)",
     ),
+    traces=r"actor_\d\d",
     protocol="no official split; 24 actors: train crossval --folds subject:6",
     classes=tuple(EMOTIONS.values()),
     counts="2452 videos with sound: 1440 of speech, 1012 of song",

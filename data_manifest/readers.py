@@ -13,9 +13,9 @@ EXAMPLES = 3  # named in a problem
 class Problem:
     """Something about the dataset's files that a user should know of; the clips are read all the same.
 
-    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "empty", "folds",
-    "compound", "left out", "no label", "no split", "no fold"); count: of clips; text: a sentence that begins with
-    that count; examples: a few of them.
+    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "unknown name", "empty",
+    "images", "folds", "folders", "table", "compound", "left out", "no label", "no split", "no fold"); count: of clips
+    (or images, or tables); text: a sentence that begins with that count; examples: a few of them.
     """
 
     kind: str
@@ -64,6 +64,8 @@ class Reader:
 
     fits: whether a folder or file looks like this dataset, from a few names.
     read: its clips. Raises UserError, one line, where its files cannot be used.
+    traces: a regular expression of folder names, in any case, that only this dataset has: a tree with one of them
+    that does not fit is this dataset, but not whole. compound: whether it heeds `Options.compound`.
     expects: what lies where, a line each; classes: canonical names, none where the data decide;
     counts: as published; licence: what its page or agreement is called; cite: authors, year, venue.
     """
@@ -74,6 +76,8 @@ class Reader:
     read: Callable[[Path, Options], Rows]
     expects: tuple[str, ...]
     protocol: str
+    traces: str = ""
+    compound: bool = False
     classes: tuple[str, ...] = ()
     counts: str = ""
     licence: str = ""

@@ -52,6 +52,18 @@ def means_options(command: Callable) -> Callable:
     return gathered
 
 
+class SourceType(click.Path):
+    """A path; an empty one, of a variable that is not set, say, would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; give a folder or a table (. for this folder)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class DatasetType(click.ParamType):
     """The name of a dataset's reader; the registry is only loaded to check one that was given."""
 
@@ -149,7 +161,7 @@ def datasets(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=SourceType())
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table to this Parquet file.")
 @DATASET_OPTION
 @COMPOUND_OPTION
@@ -162,7 +174,7 @@ def manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_js
 
 
 @main.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=SourceType())
 @DATASET_OPTION
 @COMPOUND_OPTION
 @click.option("--out", "cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")

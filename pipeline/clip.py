@@ -64,8 +64,9 @@ def extract_clip(
     """
     try:
         fingerprint = decode.fingerprint(path)
-    except FileNotFoundError:
-        return ExtractedClip(status=cache.UNDECODABLE, reason="the file is missing")
+    except FileNotFoundError as error:
+        reason = f"its image {_shown(error)} is a link to nothing" if path.is_dir() else "the file is missing"
+        return ExtractedClip(status=cache.UNDECODABLE, reason=reason)
     except OSError as error:
         return ExtractedClip(status=cache.UNDECODABLE, reason=f"the file cannot be read: {error.strerror}")
     stored = reuse.find(fingerprint) if reuse else None
@@ -83,6 +84,11 @@ def extract_clip(
     except DecodeError as error:
         refused = error
     return ExtractedClip(status=cache.UNDECODABLE, reason=str(refused), facts=facts, fingerprint=fingerprint)
+
+
+def _shown(error: OSError) -> str:
+    """The name of the file that an error is about."""
+    return Path(error.filename).name.encode("utf-8", "backslashreplace").decode()
 
 
 def warm_up(config: ExtractConfig, models: ModelPaths) -> None:

@@ -203,7 +203,9 @@ def _results(
     """Every clip of these shards: those that are not on disk at once, the others as the workers finish them."""
     for shard in to_do:
         for place in shard.missing:
-            reason = f"listed but not on disk: {shard.paths[place]}"
+            path = shard.paths[place]
+            there = (source / path).exists()
+            reason = f"no kind of file that is read: {path}" if there else f"listed but not on disk: {path}"
             yield (shard.index, place), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
     there = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
     if there:

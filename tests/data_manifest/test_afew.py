@@ -18,10 +18,24 @@ def test_folders_named_with_the_dataset_and_clips_elsewhere(root, video):
     trees.build_afew(root, [video])
     for split in ("Train", "Val"):
         (root / split).rename(root / f"{split}_AFEW")
-    trees.write_video(root / "demo" / "x.avi", video)
+    trees.write_files(root, "demo/x.avi", "Val_AFEW/y.avi")
     manifest = read_manifest(root)
     assert manifest.dataset == "afew" and len(manifest.clips) == 14
-    assert [(p.kind, p.examples) for p in manifest.problems] == [("extra", ("demo/x.avi",))]
+    assert [(p.kind, p.examples) for p in manifest.problems] == [("extra", ("Val_AFEW/y.avi", "demo/x.avi"))]
+
+
+def test_one_name_in_several_places_is_told(root, video):
+    first = trees.build_afew(root, [video])[0]
+    copies = [first.replace(*change) for change in (("Angry", "Happy"), ("Train/Angry", "Val/Happy"))]
+    (told,) = read_manifest(trees.write_files(root, *copies)).problems
+    assert (told.kind, told.examples) == ("duplicate", (first, *copies))
+
+
+def test_expressions_behind_links_are_counted(root, video):
+    trees.build_afew(root, [video])
+    angry = (root / "Train/Angry").rename(root.parent / "angry")
+    (root / "Train/Angry").symlink_to(angry)
+    assert read_manifest(root).clips.filter(split="train", label="anger").height == 1
 
 
 def test_the_published_counts_come_out_of_the_whole_tree_in_seconds(root):

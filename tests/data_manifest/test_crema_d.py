@@ -1,6 +1,8 @@
+import pytest
 import trees
 
 from data_manifest.datasets import read_manifest
+from schemas.errors import UserError
 from schemas.manifest import MANIFEST_SCHEMA
 
 
@@ -17,9 +19,29 @@ def test_names_give_label_subject_and_intensity(root, video):
     assert rows["1040_ITH_SAD_X"]["intensity"] == rows["1001_DFA_ANG_XX"]["intensity"] == "XX"
 
 
-def test_a_stray_video_has_no_label_and_takes_none_away(root, video):
+def test_a_stray_video_has_no_label_and_takes_none_away_and_is_told(root, video):
     trees.build_crema_d(root, [video], actors=[1001])
     trees.write_video(root / "holiday.mp4", video)
-    clips = read_manifest(root).clips
+    manifest = read_manifest(root)
+    clips = manifest.clips
     assert clips.filter(label="anger")["clip_id"].to_list() == ["1001_DFA_ANG_XX"]
     assert clips["label"].null_count() == 1 and len(clips) == 7
+    (told,) = manifest.problems
+    assert told.line == "1 clips have no name like 1001_DFA_ANG_XX, and so no label (holiday.mp4)"
+
+
+def test_a_tree_without_one_such_name_is_refused(root, video):
+    trees.build_ravdess(root, [video])
+    with pytest.raises(UserError, match=r"no clip has a name like 1001_DFA_ANG_XX \(Actor_01/01-01-01-"):
+        read_manifest(root, "crema-d")
+
+
+def test_one_name_among_frame_folders_does_not_make_it_crema_d(root):
+    trees.write_files(root, "1001_DFA_ANG_XX.flv", "happy/1/1.jpg", "happy/2/1.jpg", "sad/1/1.jpg")
+    assert read_manifest(root).dataset == "folders"
+
+
+def test_clips_that_somebody_has_sorted_into_splits_are_told(root):
+    trees.write_files(root, "train/relaxed/1001_DFA_ANG_XX.flv", "test/stressed/1001_DFA_SAD_XX.flv")
+    (told,) = read_manifest(root).problems
+    assert told.kind == "folders" and "named test, train, which are not read; --dataset folders" in told.text

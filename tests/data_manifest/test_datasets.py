@@ -1,20 +1,13 @@
 import pytest
+from trees import write_files
 
 from data_manifest.datasets import read_manifest
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA, VIDEO
 
 
-def make(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return root
-
-
 def test_crema_d_names_give_label_and_subject(tmp_path):
-    make(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "VideoFlash/1091_IEO_SAD_HI.flv", "README.txt")
+    write_files(tmp_path, "VideoFlash/1001_DFA_ANG_XX.flv", "VideoFlash/1091_IEO_SAD_HI.flv", "README.txt")
     manifest = read_manifest(tmp_path)
     assert manifest.dataset == "crema-d"
     assert manifest.clips.schema == MANIFEST_SCHEMA
@@ -25,8 +18,10 @@ def test_crema_d_names_give_label_and_subject(tmp_path):
 
 
 def test_a_folder_tree_gives_the_first_folder_as_label_and_finds_frame_folders(tmp_path):
-    make(tmp_path, "happy/a.mp4", "happy/deep/b.GIF", "sad/c/001.jpg", "sad/c/002.jpg", "sad/notes.txt")
-    make(tmp_path, ".hidden/d.mp4")
+    write_files(
+        tmp_path, "happy/a.mp4", "happy/deep/b.GIF", "sad/c/001.jpg", "sad/c/002.jpg", "sad/notes.txt"
+    )
+    write_files(tmp_path, ".hidden/d.mp4")
     manifest = read_manifest(tmp_path)
     assert manifest.dataset == "folders"
     assert manifest.labels == ("happy", "sad")
@@ -38,25 +33,45 @@ def test_a_folder_tree_gives_the_first_folder_as_label_and_finds_frame_folders(t
 
 
 def test_split_folders_are_splits_and_the_next_folder_is_the_label(tmp_path):
-    make(tmp_path, "Train/happy/a.mp4", "Val/happy/a.mp4", "Val/sad/b.mp4")
+    write_files(tmp_path, "Train/happy/a.mp4", "Val/happy/a.mp4", "Val/sad/b.mp4")
     clips = read_manifest(tmp_path).clips
     assert clips.select("label", "split").rows() == [("happy", "train"), ("happy", "val"), ("sad", "val")]
 
 
 def test_clips_without_a_folder_have_no_label(tmp_path):
-    manifest = read_manifest(make(tmp_path, "a.mp4", "b.mp4"))
+    manifest = read_manifest(write_files(tmp_path, "a.mp4", "b.mp4"))
     assert manifest.labels == ()
     assert manifest.clips["label"].to_list() == [None, None]
 
 
 def test_a_link_that_leads_back_up_does_not_trap_the_search(tmp_path):
-    make(tmp_path, "happy/a.mp4")
+    write_files(tmp_path, "happy/a.mp4")
     (tmp_path / "happy" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "happy" / "itself").symlink_to("itself")
     assert read_manifest(tmp_path).clips["path"].to_list() == ["happy/a.mp4"]
 
 
+def test_links_that_lead_to_each_other_do_not_trap_the_search(tmp_path):
+    write_files(tmp_path, "set/happy/a.mp4", "elsewhere/b.mp4")
+    (tmp_path / "set" / "sad").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set")
+    assert read_manifest(tmp_path / "set").clips["path"].to_list() == ["happy/a.mp4", "sad/b.mp4"]
+
+
+def test_folders_and_frames_behind_links_are_read(tmp_path):
+    write_files(tmp_path, "set/happy/a.mp4", "elsewhere/sad/b.mp4", "elsewhere/c/1.jpg")
+    (tmp_path / "set" / "sad").symlink_to(tmp_path / "elsewhere" / "sad")
+    (tmp_path / "set" / "happy" / "c").symlink_to(tmp_path / "elsewhere" / "c")
+    clips = read_manifest(tmp_path / "set").clips
+    assert clips.select("path", "label").rows() == [
+        ("happy/a.mp4", "happy"),
+        ("happy/c", "happy"),
+        ("sad/b.mp4", "sad"),
+    ]
+
+
 def test_two_clips_with_one_id_are_refused(tmp_path):
-    make(tmp_path, "a/1001_DFA_ANG_XX.flv", "b/1001_DFA_ANG_XX.mp4")
+    write_files(tmp_path, "a/1001_DFA_ANG_XX.flv", "b/1001_DFA_ANG_XX.mp4")
     with pytest.raises(UserError, match="2 clips share an id"):
         read_manifest(tmp_path)
 
@@ -73,7 +88,7 @@ def test_a_root_that_holds_no_clips_is_one_line(tmp_path, name, message):
 
 
 def test_a_stray_video_among_crema_d_has_no_label_and_takes_none_away(tmp_path):
-    make(tmp_path, "1001_DFA_ANG_XX.flv", "1002_DFA_SAD_XX.flv", "holiday.mp4")
+    write_files(tmp_path, "1001_DFA_ANG_XX.flv", "1002_DFA_SAD_XX.flv", "holiday.mp4")
     manifest = read_manifest(tmp_path)
     assert manifest.dataset == "crema-d"
     assert dict(manifest.clips.select("clip_id", "label").rows()) == {
@@ -84,6 +99,6 @@ def test_a_stray_video_among_crema_d_has_no_label_and_takes_none_away(tmp_path):
 
 
 def test_a_videos_size_is_part_of_the_manifest_and_a_broken_link_has_none(tmp_path):
-    make(tmp_path, "happy/a.mp4")
+    write_files(tmp_path, "happy/a.mp4")
     (tmp_path / "happy" / "b.mp4").symlink_to(tmp_path / "nowhere")
     assert read_manifest(tmp_path).clips["bytes"].to_list() == [1, None]

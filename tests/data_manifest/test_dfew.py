@@ -36,6 +36,34 @@ def test_original_videos_are_found_by_their_number(root, video):
     assert set(clips["kind"]) == {VIDEO} and set(clips["bytes"]) == {3}
 
 
+def test_original_videos_are_told_apart_by_the_whole_of_their_name(root, video):
+    trees.build_dfew(root, [video], originals=True)
+    original = root / "Clip/original"
+    trees.write_files(original, "part_1/2.avi", "part_1/12_copy3.mp4", "part_1/0.5.mp4", f"{'9' * 23}.mp4")
+    (original / "part_2/3.mp4").unlink()
+    (original / "part_2/5.mp4").unlink()
+    manifest = read_manifest(root)
+    assert manifest.clips["path"][1] == "Clip/original/part_1/2.avi"
+    assert manifest.clips.filter(kind=MISSING)["clip_id"].to_list() == ["00003", "00005"]
+    found = problems(manifest)
+    assert found["duplicate"].examples == ("Clip/original/part_1/2.mp4",)
+    assert found["missing"].count == 2 and found["extra"].count == 2
+
+
+def test_labels_counted_from_0_are_refused(root, frames):
+    trees.build_dfew(root, [frames], clips=5)
+    for file in (root / "EmoLabel_DataSplit").rglob("*.csv"):
+        file.write_text(file.read_text().replace(",1\n", ",0\n"))
+    with pytest.raises(UserError, match=r"set_1.csv, line 2: labels run from 0; DFEW's are 1–7"):
+        read_manifest(root)
+
+
+def test_a_video_among_the_frame_folders_is_told(root, frames):
+    trees.build_dfew(root, [frames])
+    trees.write_files(root, "Clip/clip_224x224/00003.mp4", "Clip/clip_224x224/notes.txt")
+    assert problems(read_manifest(root))["extra"].examples == ("Clip/clip_224x224/00003.mp4",)
+
+
 def test_clips_that_are_missing_extra_or_empty_are_reported_and_stay(root, frames):
     trees.build_dfew(root, [frames])
     folder = root / "Clip" / "clip_224x224"

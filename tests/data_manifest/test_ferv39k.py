@@ -39,6 +39,16 @@ def test_a_clip_in_two_groups_of_scenes_is_told(root, frames):
     assert row["Action/Angry/0000"] == "AI" and row["Talkshow/Neutral/0004"] == "XY"
 
 
+def test_a_label_that_contradicts_its_folder_is_told_and_counts(root, frames):
+    trees.build_ferv39k(root, [frames])
+    file = root / "4_setups/All_scenes/train_All.csv"
+    file.write_text(file.read_text().replace("Interview/Happy/0003 Happy", "Interview/Happy/0003 Sad"))
+    manifest = read_manifest(root)
+    (told,) = manifest.problems
+    assert told.line == "1 labels contradict their folder; the label counts (Interview/Happy/0003: sadness)"
+    assert manifest.clips.filter(clip_id="Interview/Happy/0003")["label"].item() == "sadness"
+
+
 def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, frames):
     trees.build_ferv39k(root, [frames])
     clips = root / "2_ClipsforFaceCrop"

@@ -1,6 +1,10 @@
+import re
+
+import pytest
 import trees
 
 from data_manifest.datasets import read_manifest
+from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO
 
 
@@ -30,15 +34,86 @@ def test_an_empty_folder_among_frame_folders_is_a_clip_without_frames(root, fram
     trees.write_frame_folder(root / "happy" / "a", frames)
     trees.write_frame_folder(root / "happy" / "b", [])
     (root / "sad").mkdir()
+    trees.write_files(root, "happy/c/Thumbs.db", "happy/d/.DS_Store", "surprise/e.mp4")
     manifest = read_manifest(root)
     assert manifest.clips.select("path", "kind").rows() == [
         ("happy/a", FRAME_FOLDER),
         ("happy/b", FRAME_FOLDER),
+        ("happy/c", FRAME_FOLDER),
+        ("happy/d", FRAME_FOLDER),
+        ("surprise/e.mp4", VIDEO),
     ]
-    assert [(p.kind, p.examples) for p in manifest.problems] == [("empty", ("happy/b",))]
+    assert [(p.kind, p.examples) for p in manifest.problems] == [("empty", ("happy/b", "happy/c", "happy/d"))]
 
 
 def test_an_empty_folder_beside_videos_is_none(root, video):
     trees.write_video(root / "happy" / "a.mp4", video)
     (root / "happy" / "thumbnails").mkdir()
     assert len(read_manifest(root).clips) == 1
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("Train", "dev", "test")])
+def test_clips_outside_the_split_folders_are_told_and_take_no_split_away(root, parts):
+    trees.write_files(root, *(f"{part}/{label}/a.mp4" for part in parts for label in ("happy", "sad")))
+    trees.write_files(
+        root, "intro.mp4", f"{parts[0]}/x.mp4", "__MACOSX/train/happy/._c1", "__MACOSX/happy/c/1.jpg"
+    )
+    manifest = read_manifest(root)
+    assert manifest.labels == ("happy", "sad") and len(manifest.clips) == 2 * len(parts)
+    assert set(manifest.clips["split"]) == {"train", "test"} | ({"val"} if "dev" in parts else set())
+    assert [(p.kind, p.examples) for p in manifest.problems] == [
+        ("extra", ("intro.mp4", f"{parts[0]}/x.mp4"))
+    ]
+
+
+def test_one_split_alone_is_a_split(root):
+    trees.write_files(root, "train/happy/a.mp4", "train/sad/a.mp4")
+    manifest = read_manifest(root)
+    assert set(manifest.clips["split"]) == {"train"} and not manifest.problems
+
+
+def test_what_an_archive_of_macos_adds_is_no_class(root):
+    trees.write_files(root, "happy/c/1.jpg", "sad/c/1.jpg", "__MACOSX/happy/._c", "__MACOSX/sad/c/x.txt")
+    manifest = read_manifest(root)
+    assert manifest.labels == ("happy", "sad") and not manifest.problems
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("data/happy/a.mp4", "data/sad/a.mp4"), "2 clips all have the one label data; is this the folder"),
+        (("train/a.mp4", "test/a.mp4"), "2 clips have a label that is the name of a split"),
+        (
+            ("happy/a.mp4", "sad/a.mp4", "clips.csv"),
+            "tables beside the clips are not read; if one lists them",
+        ),
+    ],
+)
+def test_what_looks_like_the_wrong_folder_is_told(root, names, text):
+    (told,) = read_manifest(trees.write_files(root, *names)).problems
+    assert text in told.line
+
+
+@pytest.mark.parametrize(
+    ("names", "clips", "told"),
+    [
+        (("happy/s/a.mp4", "happy/s/poster.jpg"), ["happy/s/a.mp4"], "1 images .* in happy/s"),
+        (
+            ("happy/a.mp4", "happy/b/c.mp4", "happy/cover.jpg"),
+            ["happy/a.mp4", "happy/b/c.mp4"],
+            "1 .* in happy",
+        ),
+        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], "2 .* in . and 1 more folders"),
+    ],
+)
+def test_images_beside_or_above_clips_are_no_clips(root, names, clips, told):
+    manifest = read_manifest(trees.write_files(root, "sad/a.mp4", *names))
+    assert manifest.clips["path"].to_list() == [*clips, "sad/a.mp4"]
+    assert [p.kind for p in manifest.problems] == ["images"]
+    assert re.match(told, manifest.problems[0].line)
+
+
+def test_a_folder_whose_name_is_not_utf8_is_named_once(root):
+    trees.write_files(root, "happy\udcff/a.mp4")
+    with pytest.raises(UserError, match=r"^happy\\udcff: its name is not UTF-8"):
+        read_manifest(root)

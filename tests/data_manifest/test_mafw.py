@@ -1,3 +1,4 @@
+import pytest
 import trees
 
 from data_manifest.datasets import read_manifest
@@ -34,6 +35,16 @@ def test_frame_folders_in_place_of_videos(root, frames):
     trees.build_mafw(root, [frames], frames=True)
     clips = read_manifest(root).clips
     assert clips["path"][0] == "data/frames/00001" and set(clips["kind"]) == {FRAME_FOLDER}
+
+
+@pytest.mark.parametrize("suffix", [".MP4", ".avi"])
+def test_videos_of_another_format_are_found(root, video, suffix):
+    trees.build_mafw(root, [video], compound=0)
+    clips = root / "data" / "clips"
+    for clip in list(clips.iterdir()):
+        clip.rename(clip.with_suffix(suffix))
+    manifest = read_manifest(root)
+    assert not manifest.problems and manifest.clips["path"][0] == f"data/clips/00001{suffix}"
 
 
 def test_lists_in_the_root_itself(root, video):

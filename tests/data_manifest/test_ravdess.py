@@ -1,6 +1,8 @@
+import pytest
 import trees
 
 from data_manifest.datasets import read_manifest
+from schemas.errors import UserError
 
 
 def test_names_give_everything_and_silent_twins_are_left_out(root, video):
@@ -18,6 +20,15 @@ def test_names_give_everything_and_silent_twins_are_left_out(root, video):
     assert [(p.kind, p.examples) for p in manifest.problems] == [
         ("left out", ("Actor_01/02-01-01-01-01-01-01.mp4",))
     ]
+
+
+def test_names_of_another_form_are_told_and_a_tree_of_them_is_refused(root, video):
+    trees.build_ravdess(root, [video], silent=False)
+    trees.write_files(root, "Actor_01/01-01-09-01-01-01-01.mp4", "other/x.mp4")
+    (told,) = read_manifest(root).problems
+    assert (told.kind, told.count) == ("unknown name", 2)
+    with pytest.raises(UserError, match="no clip has a name like 01-01-06-01-02-01-12"):
+        read_manifest(root / "other", "ravdess")
 
 
 def test_silent_videos_alone_are_the_dataset(root, video):

@@ -89,6 +89,15 @@ def write_text(path: Path, lines: Sequence[str], end: str = "\n", bom: bool = Fa
     path.write_bytes("".join(f"{line}{end}" for line in lines).encode("utf-8-sig" if bom else "utf-8"))
 
 
+def write_files(root: Path, *names: str) -> Path:
+    """Files of one byte below a folder, which is given back: enough where no clip is decoded."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
 # The datasets
 
 

@@ -98,6 +98,10 @@ def test_a_clip_without_a_face_is_no_face_and_keeps_its_facts(write_video, tmp_p
 def test_a_missing_file_and_a_broken_one_are_statuses(tmp_path, model_paths):
     missing = extract_clip(tmp_path / "missing.mp4", ExtractConfig(), model_paths)
     assert (missing.status, missing.reason) == ("undecodable", "the file is missing")
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "2.jpg").symlink_to("nowhere")
+    dangling = extract_clip(tmp_path / "frames", ExtractConfig(), model_paths)
+    assert (dangling.status, dangling.reason) == ("undecodable", "its image 2.jpg is a link to nothing")
     (tmp_path / "text.mp4").write_text("not a video")
     broken = extract_clip(tmp_path / "text.mp4", ExtractConfig(), model_paths)
     assert broken.status == "undecodable" and "not a video" in broken.reason

@@ -102,6 +102,12 @@ def test_what_cannot_be_read_is_one_line(cli, tmp_path, blank, arguments, code, 
     assert "Traceback" not in outcome.stderr and not (tmp_path / "m.parquet").exists()
 
 
+@pytest.mark.parametrize("command", ["manifest", "extract"])
+def test_an_empty_source_is_not_the_current_folder(cli, tmp_path, command):
+    outcome = cli("pipeline", command, "", "--out", tmp_path / "out")
+    assert outcome.returncode == 2 and "it is empty; give a folder or a table" in outcome.stderr
+
+
 def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, tmp_path, blank, model_paths):
     source, cache = tmp_path / "DFEW", tmp_path / "cache"
     trees.build_dfew(source, [blank], clips=6, folds=2)
@@ -152,11 +158,15 @@ def test_a_dataset_of_which_nothing_is_there_is_refused(cli, tmp_path):
 
 def test_a_table_is_a_source(cli, tmp_path, blank):
     trees.build_table(tmp_path / "data", [blank], clips=3)
+    with (trees.write_files(tmp_path / "data", "x.m2v") / "clips.csv").open("a") as table:
+        table.write("x.m2v,happy,train,s0\r\n")
     outcome = cli(
         "pipeline", "extract", tmp_path / "data/clips.csv", "--out", tmp_path / "cache", "--workers", 1
     )
     assert outcome.returncode == 0, outcome.stderr
-    assert read_clips(tmp_path / "cache")["path"].to_list() == [f"videos/clip {k}.mp4" for k in range(3)]
+    clips = read_clips(tmp_path / "cache")
+    assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.m2v"]
+    assert clips["reason"][3] == "no kind of file that is read: x.m2v"
 
 
 def test_a_cache_of_an_earlier_version_opens(cli, sample_cache, tmp_path):
