@@ -13,7 +13,7 @@ from data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ra
 from data_manifest.files import subfolders
 from data_manifest.readers import Options, Problem, Reader, Rows
 from schemas.errors import UserError
-from schemas.manifest import MANIFEST_SCHEMA
+from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
 
 AUTO = "auto"
 
@@ -36,7 +36,7 @@ class Manifest:
     """A dataset's clips: its name, its label names in order, and a table with MANIFEST_SCHEMA.
 
     root: the folder that the paths are relative to; None where only the table is known, as in a cache.
-    problems: what was wrong with the dataset's files.
+    problems: what was wrong with the dataset's files. face_crops: whether its frame folders hold face crops.
     """
 
     dataset: str
@@ -44,6 +44,7 @@ class Manifest:
     clips: pl.DataFrame
     root: Path | None = None
     problems: tuple[Problem, ...] = ()
+    face_crops: bool = False
 
 
 def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = None) -> Manifest:
@@ -71,7 +72,12 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         )
     labels = tuple(clips["label"].drop_nulls().unique().sort())
     return Manifest(
-        dataset=reader.name, labels=labels, clips=clips, root=rows.root or root, problems=rows.problems
+        dataset=reader.name,
+        labels=labels,
+        clips=clips,
+        root=rows.root or root,
+        problems=rows.problems,
+        face_crops=reader.face_crops and (clips["kind"] == FRAME_FOLDER).any(),
     )
 
 

@@ -97,10 +97,12 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv",
+        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv (video_name,label: 00001,3; 1 happiness, 2",
+        "sadness, 3 neutral, 4 anger, 5 surprise, 6 disgust, 7 fear)",
         "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
     ),
     traces=r"emolabel_datasplit|clip|clip_224x224\w*",
+    face_crops=True,
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=SEVEN,
     counts="16 372 clips; fold 1: 9356 train, 2341 test",

@@ -85,10 +85,11 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "4_setups/All_scenes/{train,test}_All.csv (and the lists of scene groups beside it, for figures by group)",
+        "4_setups/All_scenes/{train,test}_All.csv (Action/Happy/0267 Happy; and the lists of scene groups beside it)",
         "2_ClipsforFaceCrop/<scene>/<emotion>/<number>/*.jpg (face crops: give --input face)",
     ),
     traces="2_clipsforfacecrop|4_setups|all_scenes",
+    face_crops=True,
     protocol="one split; figures by scene and scene group come with train evaluate",
     classes=SEVEN,
     counts="38 935 clips: 31 088 train, 7847 test",

@@ -40,7 +40,13 @@ def one_row_a_clip(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     clips = single.unique("clip_id", keep="first", maintain_order=True)
     numbers = single["fold"].drop_nulls().unique().sort().to_list()
     if len(numbers) < 2:  # one fold alone is a split like any other
-        return clips.rename({"part": "split"}).drop("fold", "file", "line"), doubled
+        text = "all {} clips are from the lists of fold {}, and no other fold has any: read as a split"
+        alone = (
+            [Problem(kind="folds", count=len(clips), text=text.format(len(clips), *numbers))]
+            if numbers
+            else []
+        )
+        return clips.rename({"part": "split"}).drop("fold", "file", "line"), [*doubled, *alone]
     folds, irregular = _folds(single, numbers)
     rows = clips.drop("part", "fold", "file", "line").join(folds, on="clip_id", maintain_order="left")
     return rows, [*doubled, *irregular]

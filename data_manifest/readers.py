@@ -65,7 +65,8 @@ class Reader:
     fits: whether a folder or file looks like this dataset, from a few names.
     read: its clips. Raises UserError, one line, where its files cannot be used.
     traces: a regular expression of folder names, in any case, that only this dataset has: a tree with one of them
-    that does not fit is this dataset, but not whole. compound: whether it heeds `Options.compound`.
+    that does not fit is this dataset, but not whole. compound: whether it heeds `Options.compound`; face_crops:
+    whether its frame folders hold face crops.
     expects: what lies where, a line each; classes: canonical names, none where the data decide;
     counts: as published; licence: what its page or agreement is called; cite: authors, year, venue.
     """
@@ -78,6 +79,7 @@ class Reader:
     protocol: str
     traces: str = ""
     compound: bool = False
+    face_crops: bool = False
     classes: tuple[str, ...] = ()
     counts: str = ""
     licence: str = ""

@@ -20,7 +20,7 @@ def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> 
     text = read_text(file)
     lines = pl.DataFrame({"text": text.split("\n")}).with_row_index("line", 1)
     lines = lines.with_columns(pl.col("text").str.strip_chars()).filter(pl.col("text") != "")
-    if header and len(lines) and lines["text"][0].lower().replace(" ", "") == header:
+    if header and len(lines) and lines["text"][0].lower().replace(" ", "").replace('"', "") == header:
         lines = lines.slice(1)
     fields = lines.select(
         "text",

@@ -11,7 +11,7 @@ from data_manifest.counts import count
 from data_manifest.datasets import AUTO, Manifest, read_manifest
 from data_manifest.readers import Options
 from pipeline import cache_folder, cluster, extract, plan, report
-from pipeline.config import ExtractConfig
+from pipeline.config import SCENE, ExtractConfig
 from pipeline.datasets_text import print_counts
 from pipeline.models import ModelPaths, obtain_all
 from pipeline.progress import clip_progress
@@ -31,6 +31,14 @@ class Source:
     path: Path
     dataset: str = AUTO
     compound: bool = False
+
+    def read_for(self, config: ExtractConfig) -> Manifest:
+        """The same as `read`, and a word where the settings are not those that the dataset is shipped for."""
+        manifest = self.read()
+        if manifest.face_crops and config.input == SCENE:
+            text = "its frame folders are face crops; --input face is meant for them"
+            click.echo(f"{manifest.dataset}: {text}", err=True)
+        return manifest
 
     def read(self) -> Manifest:
         """Its manifest; what is wrong with its files is said on stderr. Raises UserError.
@@ -87,7 +95,7 @@ def extract_here(
     retry: bool,
 ) -> extract.Outcome:
     """Extract a dataset, or one slice of it, with worker processes of this machine. Raises UserError."""
-    manifest = source.read()
+    manifest = source.read_for(config)
     models, reuse = means.open(extract.landmark_hash(config))
     with clip_progress() as (on_start, on_clip):
         return extract.extract(
@@ -110,7 +118,7 @@ def extract_on_cluster(
     source: Source, cache: Path, config: ExtractConfig, means: Means, address: str
 ) -> extract.Outcome:
     """Extract a dataset on the Dask cluster at an address. Raises UserError."""
-    manifest = source.read()
+    manifest = source.read_for(config)
     with extract.begun(manifest, cache, config) as (info, planned):
         to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
         shards = [(shard.index, len(shard.clip_ids)) for shard in to_do]
@@ -168,7 +176,8 @@ def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
         report.print_summary(outcome.clips, Console())
         if outcome.reused:
             click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
-        click.echo(f"{counts['ok']} of {counts['clips']} clips usable, in {cache}")
+        dataset = read_cache_info(cache).dataset
+        click.echo(f"{counts['ok']} of {counts['clips']} clips usable, of the dataset {dataset}, in {cache}")
     unread = {status: counts[status] for status in (QUARANTINED, UNDECODABLE) if counts.get(status)}
     if unread and not as_json:
         listed = " and ".join(f"{count} {status}" for status, count in unread.items())

@@ -201,10 +201,13 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
         apart = random.permutation(subjects)[:count].tolist()
         test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects kept apart"
     else:
-        ids = []
+        ids, passed = [], 0
         for label in clips["label"].unique().sort():
             of_label = clips.filter(pl.col("label") == label)["clip_id"].sort().to_numpy()
-            ids += random.permutation(of_label)[: round(holdout * len(of_label))].tolist()
+            passed += len(of_label)
+            # Its share of the clips so far: of labels with few clips each, rounded one by one, none would be apart.
+            count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
+            ids += random.permutation(of_label)[:count].tolist()
         test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips kept apart"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
 

@@ -87,6 +87,12 @@ def test_holdout_without_subjects_takes_its_share_of_every_label():
     assert split.test["label"].to_list().count("b") == 4
 
 
+def test_holdout_keeps_its_share_apart_where_labels_have_a_clip_each():
+    clips = table(label=list("abcdef"))
+    for holdout, count in ((0.2, 1), (0.5, 3), (0.6, 4)):
+        assert len(choose_split(clips, SplitChoice(holdout=holdout), 0).test) == count
+
+
 def test_with_no_split_at_all_the_training_clips_are_judged_and_that_is_said():
     split = choose_split(table(label=["a", "b", None]), SplitChoice(), 0)
     assert split.seen and ids(split) == (["c00", "c01"],) * 2
