@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from schemas.commands import Program, printable, resumable
+from schemas.counted import counted
 
 MODELS_OPTION = click.option(
     "--models",
@@ -304,7 +305,7 @@ def share(cache: Path, out: Path) -> None:
     from pipeline.share import share as copy_tables
 
     clips = copy_tables(cache, out)
-    click.echo(f"landmarks of {clips} clips in {out}, for `pipeline extract SOURCE --reuse {out}`")
+    click.echo(f"landmarks of {counted(clips, 'clip')} in {out}, for `pipeline extract SOURCE --reuse {out}`")
 
 
 @main.command()
@@ -325,9 +326,8 @@ def verify(cache: Path, as_json: bool) -> None:
             json.dumps({"cache": str(cache), "holds": not findings, "counts": counts, "findings": found})
         )
     elif counts:
-        click.echo(
-            f"{cache} holds: {counts['clips']} clips, {counts['shards']} shards, {counts['files']} files"
-        )
+        held = ", ".join(counted(number, name.removesuffix("s")) for name, number in counts.items())
+        click.echo(f"{cache} holds: {held}")
     else:
         for finding in findings:
             click.echo(printable(f"{finding.file}: {finding.wrong}"))
