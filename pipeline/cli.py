@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from schemas.commands import Program, printable, resumable
+from schemas.counted import counted
 
 MODELS_OPTION = click.option(
     "--models",
@@ -113,12 +114,18 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def sample(folder: Path) -> None:
+@JSON_OPTION
+def sample(folder: Path, as_json: bool) -> None:
     """Bring six real clips (CREMA-D, ODbL) into FOLDER, to try things on."""
+    import json
+
     from pipeline.sample import CLIPS, fetch_sample
 
     fetched = fetch_sample(folder)
-    click.echo(f"{len(CLIPS)} clips in {folder}" + ("" if fetched else " (already there)"))
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "clips": CLIPS, "fetched": fetched}))
+    else:
+        click.echo(f"{len(CLIPS)} clips in {folder}" + ("" if fetched else " (already there)"))
 
 
 @main.command()
@@ -311,12 +318,18 @@ def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) 
 @main.command()
 @click.argument("cache", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-def share(cache: Path, out: Path) -> None:
+@JSON_OPTION
+def share(cache: Path, out: Path, as_json: bool) -> None:
     """Write CACHE's landmark tables to OUT, without a picture, for others who hold the same videos."""
+    import json
+
     from pipeline.share import share as copy_tables
 
     clips = copy_tables(cache, out)
-    click.echo(f"landmarks of {clips} clips in {out}, for `pipeline extract SOURCE --reuse {out}`")
+    if as_json:
+        click.echo(json.dumps({"shared": str(out), "clips": clips}))
+        return
+    click.echo(f"landmarks of {counted(clips, 'clip')} in {out}, for `pipeline extract SOURCE --reuse {out}`")
 
 
 @main.command()
@@ -337,9 +350,8 @@ def verify(cache: Path, as_json: bool) -> None:
             json.dumps({"cache": str(cache), "holds": not findings, "counts": counts, "findings": found})
         )
     elif counts:
-        click.echo(
-            f"{cache} holds: {counts['clips']} clips, {counts['shards']} shards, {counts['files']} files"
-        )
+        held = ", ".join(counted(number, name.removesuffix("s")) for name, number in counts.items())
+        click.echo(f"{cache} holds: {held}")
     else:
         for finding in findings:
             click.echo(printable(f"{finding.file}: {finding.wrong}"))
@@ -349,16 +361,25 @@ def verify(cache: Path, as_json: bool) -> None:
 
 @main.command()
 @MODELS_OPTION
-def doctor(models_folder: Path | None) -> None:
+@JSON_OPTION
+def doctor(models_folder: Path | None, as_json: bool) -> None:
     """Say what this machine has and lacks, and how to mend each."""
+    import json
+    from dataclasses import asdict
+
     from pipeline.doctor import examine
 
-    lacking = 0
+    findings = []
     for finding in examine(models_folder):
+        findings.append(finding)
+        if as_json:
+            continue
         mark = click.style("ok  ", fg="green") if finding.ok else click.style("LACK", fg="red")
         click.echo(f"{mark}  {finding.name}: {finding.seen}")
         if finding.mend:
             click.echo(f"      mend: {finding.mend}")
-        lacking += not finding.ok
+    lacking = sum(not finding.ok for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"lacking": lacking, "findings": [asdict(f) for f in findings]}, indent=2))
     if lacking:
         raise SystemExit(1)

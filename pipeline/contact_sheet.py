@@ -14,6 +14,7 @@ import polars as pl
 
 from pipeline.statistics import SEED, random_sample, ranking
 from pipeline.svg import number
+from schemas.counted import counted
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
 from schemas.markup import Html, join, tag
@@ -49,7 +50,7 @@ def choose_groups(figures: pl.DataFrame, count: int) -> list[Group]:
         ),
         Group(
             title="Random sample",
-            choice=f"{count} of all {len(ranked)} usable clips, drawn with the fixed seed {SEED} "
+            choice=f"{count} of {counted(len(ranked), 'usable clip')}, drawn with the fixed seed {SEED} "
             "(smallest sha256 of seed and clip id).",
             figures=random_sample(figures, count),
         ),
@@ -68,7 +69,7 @@ def contact_sheet(group: Group, cache: Path, size: int) -> Html:
 
 def _card(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int) -> Html:
     share = 100 * clip["frames_with_face"] / clip["frames"]
-    facts = [f"face in {share:.0f} % of {clip['frames']} frames"]
+    facts = [f"face in {share:.0f} % of {counted(clip['frames'], 'frame')}"]
     if clip["score"] is not None:
         facts.append(f"score {clip['score']:.2f}")
     if clip["side"] is not None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from data_manifest.datasets import READERS
 from data_manifest.readers import Problem
 from schemas.commands import printable
+from schemas.counted import counted
 
 FIELDS = ("expects", "classes", "counts", "protocol", "licence", "cite")
 
@@ -45,7 +46,7 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     """A manifest's clips per label and split or fold, how unequal the classes are, and its problems."""
     parts = {name: part["labels"] for name, part in counts["splits"].items()}
     parts |= {f"fold {name} test": fold["test"]["labels"] for name, fold in counts["folds"].items()}
-    table = Table(title=f"{counts['clips']} clips of {counts['dataset']}", title_justify="left")
+    table = Table(title=f"{counted(counts['clips'], 'clip')} of {counts['dataset']}", title_justify="left")
     table.add_column("label", no_wrap=True)
     for name in ("all", *parts):
         table.add_column(name, justify="right")

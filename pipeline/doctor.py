@@ -3,6 +3,8 @@
 import importlib.metadata
 import importlib.util
 import platform
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,10 @@ def examine(folder: Path | None = None) -> Iterator[Finding]:
     """Look at everything an extraction needs. Nothing is fetched or changed."""
     yield Finding(name="Python", ok=True, seen=f"{platform.python_version()} on {platform.machine()}")
     yield Finding(name="cores", ok=True, seen=f"{available_cores()} usable")
+    yield from _examine_room()
+    yield Finding(
+        name="GPU", ok=True, seen=_gpus() or "no GPU found (extraction needs none, training is slow)"
+    )
     for module, distribution in LIBRARIES:
         yield _examine_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()
@@ -66,6 +72,29 @@ def examine_model(model: models.ModelFile, folder: Path | None) -> Finding:
             name=model.name, ok=False, seen=str(error), mend=f"remove {path}, then: pipeline models"
         )
     return Finding(name=model.name, ok=True, seen=f"{path} (sha256 holds)")
+
+
+def _examine_room() -> Iterator[Finding]:
+    """Memory, and the disk on which the caches of this folder would lie."""
+    import psutil
+
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
+    yield Finding(name="memory", ok=True, seen=_free(memory.available, memory.total))
+    yield Finding(name="disk", ok=True, seen=f"{_free(disk.free, disk.total)}, at {Path.cwd()}")
+
+
+def _free(free: int, total: int) -> str:
+    return f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB"
+
+
+def _gpus() -> str:
+    """The GPUs that NVIDIA's driver knows, with their memory; empty where there is no driver."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "; ".join(found.stdout.splitlines())
 
 
 def _examine_library(module: str, distribution: str) -> Finding:

@@ -21,6 +21,7 @@ from pipeline.models import ModelPaths, model_hashes
 from pipeline.reuse import Reuse
 from schemas import cache as layout
 from schemas.cache import CacheInfo
+from schemas.counted import counted
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
 
@@ -161,7 +162,7 @@ def join_slices(cache: Path) -> pl.DataFrame:
         missing = sum(1 for _ in plan.shards_to_do(cache, planned, info.settings_hash))
         if missing:
             raise UserError(
-                f"{cache}: {missing} of {len(planned)} shards are not done; run their slices first"
+                f"{cache}: {missing} of {counted(len(planned), 'shard')} not done; run their slices first"
             )
         return finalize(cache, manifest, planned)
 

@@ -15,7 +15,7 @@ from pipeline.statistics import bins, clip_figures
 from pipeline.svg import bar_chart, describe
 from pipeline.unusable import unusable_list
 from schemas import page
-from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips
+from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips, require_faces
 from schemas.errors import UserError
 from schemas.files import target_file
 from schemas.keypoints import DLIB18
@@ -52,9 +52,10 @@ POSE = (
 def report_page(cache: Path, clips_per_group: int) -> bytes:
     """The page of a cache, UTF-8. clips_per_group: clips on each contact sheet; 0 shows no faces.
 
-    Raises UserError where the cache is unfinished, damaged, or made for other key-points.
+    Raises UserError where the cache is unfinished, damaged, without faces, or made for other key-points.
     """
     info, clips = read_cache_info(cache), read_clips(cache)
+    require_faces(cache)
     size = _crop_size(cache, info)
     figures = clip_figures(cache, clips)
     sheets = [contact_sheet(group, cache, size) for group in choose_groups(figures, clips_per_group)]

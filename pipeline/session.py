@@ -19,6 +19,7 @@ from pipeline.reuse import Reuse, open_reuse
 from pipeline.workers import Limits
 from schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
 from schemas.commands import printable
+from schemas.counted import counted
 from schemas.errors import UserError
 from schemas.files import atomic_file, target_file
 from schemas.manifest import MISSING
@@ -50,7 +51,7 @@ class Source:
             click.echo(printable(f"{manifest.dataset}: {problem.line}"), err=True)
         if (manifest.clips["kind"] == MISSING).all():
             raise UserError(
-                f"{self.path}: none of the {len(manifest.clips)} clips that its lists name is on disk; "
+                f"{self.path}: none of the {counted(len(manifest.clips), 'clip')} that its lists name is on disk; "
                 f"the first would be {manifest.root / manifest.clips['path'][0]}"
             )
         return manifest
@@ -155,7 +156,7 @@ def show_manifest(source: Path, out: Path | None, dataset: str, compound: bool, 
         return
     print_counts(counts, manifest.problems, Console())
     if out:
-        click.echo(f"{len(manifest.clips)} clips in {out}")
+        click.echo(f"{counted(len(manifest.clips), 'clip')} in {out}")
 
 
 def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
@@ -166,20 +167,21 @@ def show(outcome: extract.Outcome, cache: Path, as_json: bool) -> bool:
         click.echo(json.dumps({**done, **counts}, indent=2))
     elif outcome.clips is None:
         click.echo(
-            f"this slice is done ({outcome.extracted} clips extracted now); after the last one: "
+            f"this slice is done ({counted(outcome.extracted, 'clip')} extracted now); after the last one: "
             f"pipeline finalize {cache}"
         )
     elif not outcome.extracted:
         done = "tables updated, no clip extracted" if outcome.updated else "nothing to do"
-        click.echo(f"{done}: {cache} holds all {counts['clips']} clips ({counts['ok']} usable)")
+        click.echo(f"{done}: {cache} holds {counted(counts['clips'], 'clip')} ({counts['ok']} usable)")
     else:
         report.print_summary(outcome.clips, Console())
         if outcome.reused:
-            click.echo(f"landmarks of {outcome.reused} of {outcome.extracted} extracted clips were reused")
-        dataset = read_cache_info(cache).dataset
-        click.echo(f"{counts['ok']} of {counts['clips']} clips usable, of the dataset {dataset}, in {cache}")
+            extracted = counted(outcome.extracted, "extracted clip")
+            click.echo(f"landmarks of {outcome.reused} of {extracted} were reused")
+        dataset, clips = read_cache_info(cache).dataset, counted(counts["clips"], "clip")
+        click.echo(f"{counts['ok']} of {clips} usable, of the dataset {dataset}, in {cache}")
     unread = {status: counts[status] for status in (QUARANTINED, UNDECODABLE) if counts.get(status)}
     if unread and not as_json:
-        listed = " and ".join(f"{count} {status}" for status, count in unread.items())
-        click.echo(f"{listed} clips: the same command with --retry tries them again")
+        listed = " and ".join(counted(number, f"{status} clip") for status, number in unread.items())
+        click.echo(f"{listed}: the same command with --retry tries again")
     return not counts or counts["ok"] == counts["clips"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.cache import OK
+from schemas.counted import counted
 from schemas.markup import Html, join, tag
 
 GROUPS_SHOWN = 20  # warnings that are rarer share a group: a stranger's may all differ
@@ -65,7 +66,7 @@ def _details(group: WarningGroup) -> Html:
     if group.count > len(items):
         items.append(tag("li", f"and {group.count - len(items)} more"))
     heading = group.said if group.said is not None else "rarer warnings"
-    clips = f"({group.count} clip{'s' * (group.count != 1)})"
+    clips = f"({counted(group.count, 'clip')})"
     return tag("details", tag("summary", heading, " ", tag("small", clips)), tag("ul", *items))
 
 

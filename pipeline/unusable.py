@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.cache import OK, STATUSES
+from schemas.counted import counted
 from schemas.markup import Html, join, tag
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
@@ -47,7 +48,7 @@ def unusable_list(clips: pl.DataFrame) -> Html:
     for status in dict.fromkeys(group.status for group in groups):
         members = [group for group in groups if group.status == status]
         count = sum(len(group.clips) for group in members)
-        parts.append(tag("h3", f"{status}: {_clips(count)}"))
+        parts.append(tag("h3", f"{status}: {counted(count, 'clip')}"))
         parts.append(tag("p", MEANINGS[status]))
         parts += [_details(group) for group in members]
     return join(*parts)
@@ -66,7 +67,7 @@ def _groups_of_status(status: str, clips: pl.DataFrame) -> Iterator[ReasonGroup]
 
 def _details(group: ReasonGroup) -> Html:
     reasons = group.clips["reason"].n_unique()
-    heading = group.reason if group.reason is not None else f"{reasons} rarer reason{'s' * (reasons != 1)}"
+    heading = group.reason if group.reason is not None else counted(reasons, "rarer reason")
     items = [
         tag(
             "li",
@@ -76,9 +77,5 @@ def _details(group: ReasonGroup) -> Html:
         )
         for path, label, reason in group.clips.iter_rows()
     ]
-    summary = tag("summary", heading, " ", tag("small", f"({_clips(len(items))})"))
+    summary = tag("summary", heading, " ", tag("small", f"({counted(len(items), 'clip')})"))
     return tag("details", summary, tag("ul", *items))
-
-
-def _clips(count: int) -> str:
-    return f"{count} clip{'s' * (count != 1)}"

@@ -50,9 +50,11 @@ class Counts:
 def verify(cache: Path) -> Iterator[Finding]:
     """Check a whole cache: at most one finding a file, so that no fault hides another file's.
 
-    Raises UserError where the folder is no cache, or its `cache.json` cannot be used at all.
+    Raises UserError where the folder is no cache or holds its tables only, or its `cache.json` cannot be used at
+    all.
     """
     layout.require_cache(cache)
+    layout.require_faces(cache)
     present = _list_files(cache)
     checks = _Checks(cache, present)
     sealed = checks.run(SEAL_FILE, _read_seal, cache, SEAL_FILE in present) or {}

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.sources import DecodeError, Source, SourceFacts
 
 TIME_TOLERANCE_S = 0.002
+SHORTAGE_TOLERANCE_S = 0.1  # beside the last frame's own time, which no packet may tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,15 @@ class Packets:
     """What a container says without being decoded.
 
     times: (n,) seconds, when its shown frames are due, ascending from the first; stated: the frame count in its
-    header, 0 where there is none; discarded: packets that are decoded and not shown.
+    header, 0 where there is none (FLV, Matroska); discarded: packets that are decoded and not shown.
+    missing_s: seconds that its header says beyond the last packet of any stream (sound may outlast the pictures),
+    0 where frames are stated.
     """
 
     times: np.ndarray
     stated: int
     discarded: int
+    missing_s: float
 
 
 def ways_to_read(path: Path) -> Iterator[Callable[[], Source]]:
@@ -37,38 +41,45 @@ def ways_to_read(path: Path) -> Iterator[Callable[[], Source]]:
     if path.stat().st_size == 0:
         raise DecodeError("the file is empty (0 bytes)")
     packets = read_packets(path)
+    shortage = _shortage(packets)
     reason = "decord cannot decode it"
 
     def jump() -> Source:
         nonlocal reason
-        video = Video(path, _shortage(packets))
+        video = Video(path, shortage)
         if contradiction := packets and video.contradiction(packets):
             reason = contradiction
             raise DecodeError(f"jumping would give wrong frames: {contradiction}")
         return video
 
     yield jump
-    yield lambda: SequentialVideo(path, f"{reason}; every frame was decoded in order")
+    warning = "; ".join(filter(None, (shortage, reason, "every frame was decoded in order")))
+    yield lambda: SequentialVideo(path, warning)
 
 
 def read_packets(path: Path) -> Packets | None:
     """The packets of a file's video stream; None where they cannot be read."""
     import av
 
-    shown, discarded = [], 0
+    shown, discarded, end = [], 0, 0.0
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
-            for packet in container.demux(stream):
+            for packet in container.demux(stream) if stream.frames else container.demux():
+                if packet.pts is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream_index != stream.index:
+                    continue
                 if packet.size and packet.is_discard:
                     discarded += 1
                 elif packet.size:
                     shown.append(np.nan if packet.pts is None else float(packet.pts * packet.time_base))
-            stated = stream.frames
+            stated, due = stream.frames, (container.duration or 0) / av.time_base
     except (av.FFmpegError, IndexError, TypeError, OSError):
         return None
     times = np.sort(np.array(shown, float))
-    return Packets(times=times - times[:1], stated=stated, discarded=discarded)
+    missing = 0 if stated else max(due - end, 0)
+    return Packets(times=times - times[:1], stated=stated, discarded=discarded, missing_s=missing)
 
 
 class Video:
@@ -174,6 +185,9 @@ def _shortage(packets: Packets | None) -> str:
     there = len(packets.times) + packets.discarded
     if packets.stated > there:
         return f"the header says {packets.stated} frames, {there} are there: the file is cut off"
+    longest_frame = np.diff(packets.times).max(initial=0)
+    if packets.missing_s > longest_frame + SHORTAGE_TOLERANCE_S:
+        return f"the last {packets.missing_s:.2f} s that the header says are not there: the file is cut off"
     return ""
 
 

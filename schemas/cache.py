@@ -174,6 +174,22 @@ def require_cache(cache: Path) -> None:
         raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}")
 
 
+def require_faces(cache: Path) -> None:
+    """Raises UserError where a folder is what `pipeline share` wrote, which looks like a cache that lost its faces.
+
+    An extraction makes all its folders before anything else, so that an unfinished one is not mistaken for it.
+    """
+    tables = (CLIPS_FILE, Path(SHARD_FILES["landmarks"]).parent)
+    vouched = (Path(SHARD_FILES["faces"]).parent, Path(COMMIT_FILE).parent)
+    if all((cache / name).exists() for name in tables) and not any(
+        (cache / name).exists() for name in vouched
+    ):
+        raise UserError(
+            f"{cache} holds tables only, without faces (pipeline share); "
+            f"make crops with `pipeline extract SOURCE --out CACHE --reuse {cache}`"
+        )
+
+
 def read_cache_info(cache: Path) -> CacheInfo:
     """Read and check `cache.json`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from data_manifest.labels import canonical_name
-from schemas.cache import OK, CacheInfo, read_cache_info, read_clips
+from schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
 
@@ -22,6 +22,7 @@ class Cache:
         """Raises UserError where the folder is no finished cache that this program can read."""
         self.folder = folder
         self.info: CacheInfo = read_cache_info(folder)
+        require_faces(folder)
         if self.info.keypoint_set != DLIB18.name:
             raise UserError(f"{folder} holds the key-points {self.info.keypoint_set!r}, not {DLIB18.name!r}")
         size = self.info.settings.get("size")

@@ -131,7 +131,7 @@ def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, t
     assert again.returncode == 0, again.stderr
     assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
     assert cli("pipeline", "verify", cache).returncode == 0
-    assert "1 undecodable clips: the same command with --retry" in again.stdout
+    assert "1 undecodable clip: the same command with --retry" in again.stdout
     for image in (clips / "00002").iterdir():
         shutil.copy(image, clips / "00003")
     retried = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1, "--retry")

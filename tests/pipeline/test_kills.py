@@ -1,9 +1,11 @@
 """Real kills of real processes: what is committed stays, and the finished bytes are always the same."""
 
+import contextlib
 import json
 import os
 import pickle
 import random
+import re
 import runpy
 import shutil
 import signal
@@ -220,6 +222,25 @@ def test_an_interrupted_run_says_in_one_line_how_to_go_on_and_leaves_no_process(
     assert finish_extract(cache)["extracted"] <= 4
     finish_extract(tmp_path / "whole")
     assert contents(cache) == contents(tmp_path / "whole")
+
+
+def test_the_first_moment_of_every_process_that_an_extraction_starts_is_deaf_to_ctrl_c(
+    start_extract, tmp_path
+):
+    process = start_extract(tmp_path / "cache")
+    deaf = {}
+    while process.poll() is None:
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(OSError):  # it has just ended
+                status = Path(f"/proc/{child.pid}/status").read_text()
+                masks = dict(re.findall(r"^(Sig(?:Blk|Ign)):\s+([0-9a-f]+)$", status, re.MULTILINE))
+                deaf.setdefault(child.pid, set()).add(
+                    any(int(mask, 16) >> (signal.SIGINT - 1) & 1 for mask in masks.values())
+                )
+        time.sleep(0.001)
+    process.communicate()
+    assert len(deaf) >= 3  # two resource trackers and the worker
+    assert set.union(*deaf.values()) == {True}
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_an_extraction_names_no_address_outside_the_machine(strace_works, sample
     command = [program, "extract", source, "--out", tmp_path / "cache", "--workers", "1"]
     addresses, outcome = traced(command, tmp_path / "log")
     assert outcome.returncode == 0, outcome.stderr
-    assert "1 of 1 clips usable" in outcome.stdout
+    assert "1 of 1 clip usable" in outcome.stdout
     assert {a for a in addresses if not a.startswith("127.") and a != "::1"} == set()
 
 

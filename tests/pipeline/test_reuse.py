@@ -83,6 +83,25 @@ def test_shared_tables_hold_no_picture_and_give_the_same_crops_from_renamed_vide
         assert mine.equals(other)
 
 
+def test_shared_tables_are_said_to_be_such_wherever_faces_are_needed(here, sample_cache, tmp_path):
+    shared, run = tmp_path / "shared", tmp_path / "run"
+    assert here("pipeline", "share", sample_cache, shared).returncode == 0
+    for command in (
+        ("pipeline", "verify", shared),
+        ("pipeline", "report", shared, "--out", tmp_path / "report.html"),
+        ("train", "run", shared, "--out", run),
+        ("train", "crossval", shared, "--out", run, "--folds", "subject:2"),
+        ("train", "sweep", "lambda", shared, "--out", run),
+    ):
+        outcome = here(*command)
+        assert (outcome.returncode, outcome.stdout) == (1, "")
+        assert outcome.stderr == (
+            f"{command[0]}: {shared} holds tables only, without faces (pipeline share); "
+            f"make crops with `pipeline extract SOURCE --out CACHE --reuse {shared}`\n"
+        )
+    assert list(tmp_path.iterdir()) == [shared]
+
+
 def test_expression_scores_are_added_and_change_nothing_else(first, fresh, cli, mixed, tmp_path):
     extract(cli, mixed, tmp_path / "with", "--blendshapes", "--reuse", first)
     extract(cli, mixed, tmp_path / "alone", "--blendshapes")

@@ -1,3 +1,4 @@
+import re
 import struct
 
 import numpy as np
@@ -142,6 +143,33 @@ def test_a_file_that_is_cut_off_says_how_much_is_missing(make, tmp_path):
     source, positions, frames = read(tmp_path / "cut.avi")
     assert source.facts.warning.startswith("the header says 50 frames, ")
     assert source.facts.frames < 50 and len(frames) == len(positions)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_off_flv_whose_header_counts_no_frames_says_so_too(sample_clips, tmp_path, share):
+    content = (sample_clips / "1001_DFA_HAP_XX.flv").read_bytes()
+    (tmp_path / "cut.flv").write_bytes(content[: int(share * len(content))])
+    source, _, _ = read(tmp_path / "cut.flv")
+    assert "s that the header says are not there: the file is cut off" in source.facts.warning
+    assert source.facts.frames < 56
+
+
+@pytest.mark.parametrize("name", ["slow.flv", "slow.mkv", "slow.wmv", "held.mkv"])
+def test_a_whole_file_whose_last_frame_stands_long_is_not_called_cut_off(make, name):
+    due = {"slow": lambda n: 1000 * n, "held": lambda n: 40 * n + 900 * (n > 10)}[name.split(".")[0]]
+    codec = {"flv": "flv1", "mkv": "mpeg4", "wmv": "wmv2"}[name.split(".")[1]]
+    source, _, _ = read(make(name, codec, due=due))
+    assert source.facts.warning is None
+
+
+def test_a_cut_off_file_that_is_decoded_in_order_still_says_so(make, tmp_path):
+    content = make("mpeg4_reordered.avi", "mpeg4", "yuv420p", 2).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 2 // 3])
+    source, _, _ = read(tmp_path / "cut.avi")
+    assert isinstance(source, video.SequentialVideo)
+    assert re.match(
+        r"the header says 50 frames, \d+ are there: the file is cut off; .*in order$", source.facts.warning
+    )
 
 
 @pytest.mark.parametrize("kept", [100, 3000])

@@ -49,3 +49,10 @@ def test_a_clips_table_without_its_columns_is_refused(copied_cache):
     table.write_parquet(copied_cache / cache.CLIPS_FILE)
     with pytest.raises(UserError, match="wrong columns: fingerprint"):
         cache.read_clips(copied_cache)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "seal.json", "faces", "clips.parquet"])
+def test_a_cache_that_lost_something_is_not_taken_for_shared_tables(copied_cache, lost):
+    path = copied_cache / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    cache.require_faces(copied_cache)
