@@ -49,9 +49,11 @@ def sweep_png(
     *,
     title: str,
     axis: str,
+    comparable: bool,
 ) -> bytes:
-    """The WAR (0–1) of a sweep's variants by their names, after the last and the best epoch, filled, and what is
-    published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in."""
+    """The WAR (0–1) of a sweep's variants by their names, after the last epoch, filled, and the best one, as rings,
+    and what is published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in;
+    comparable: whether the published figures may stand beside them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(names)), 4.2), layout="constrained")
@@ -59,17 +61,22 @@ def sweep_png(
     places = list(range(len(names)))
     numeric = all(name.replace(".", "", 1).isdecimal() for name in names)
     line, dashes = ("-", "--") if numeric else ("", "")  # only numbers have something between them
-    axes.plot(places, _percents(best), "o" + line, color="#9ecae1", label="this sweep, best epoch")
-    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch")
+    whole = {"clip_on": False}  # a marker at 0 % lies on the frame
+    # Often the best epoch is the last: a ring and dashes on top leave both to be seen.
+    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch", **whole)
+    ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
+    axes.plot(places, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **whole)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
-        label = f"published, {dataset}"
-        axes.plot(places, _percents(shares), marker + dashes, color="#b35806", mfc="none", label=label)
+        label = f"published, {dataset}{'' if comparable else ' (not comparable)'}"
+        style = {"color": "#b35806", "mfc": "none", "label": label}
+        axes.plot(places, _percents(shares), marker + dashes, **style, **whole)
     axes.set_xticks(places, list(map(_plain, names)))
     axes.set_xlabel(_plain(axis))
     axes.set_ylabel("WAR, %")
     axes.set_title(_plain(title), fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
+    axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return _png(figure)
 

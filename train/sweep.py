@@ -157,6 +157,7 @@ def _plot(swept: Swept, sweep: Sweep) -> bytes:
         {name: [row.published.get(name, math.nan) for row in rows] for name in swept.datasets},
         title=sweep.title,
         axis=sweep.axis,
+        comparable=swept.incomparable is None,
     )
 
 
