@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from schemas.commands import Program
+from schemas.text import counted
 from train.options import (
     CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
@@ -324,7 +325,9 @@ def benchmark(
     config = load_config(preset, given(settings))
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
-        click.echo(f"{row.task}, {row.batch_size} clips at once: {row.failure or 'done'}", err=True)
+        click.echo(
+            f"{row.task}, {counted(row.batch_size, 'clip')} at once: {row.failure or 'done'}", err=True
+        )
         measured.append(row)
     whole = parts_of(config, classes)[-1]
     if as_json:
