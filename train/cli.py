@@ -103,12 +103,15 @@ def crossval(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
-    tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
-    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, tell)
+    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, _tell_fold)
     if as_json:
         click.echo(as_table(result).write_json())
     else:
         report.print_crossval(result, out)
+
+
+def _tell_fold(place: int, count: int) -> None:
+    click.echo(f"fold {place + 1} of {count}", err=True)
 
 
 @main.command()
@@ -158,8 +161,9 @@ def sweep(
         folds=folds,
         start=Start(init_from=init_from, backbone=backbone),
         on_variant=lambda variant, place, count: click.echo(
-            f"{variant.name} ({place + 1} of {count})", err=True
+            f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True
         ),
+        on_fold=_tell_fold,
     )
     if as_json:
         click.echo(as_table(swept).write_json())
