@@ -52,6 +52,7 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
         (("--device", "cuda:9"), 1, "--device cuda:9"),
         (("--batch-sizes", "0"), 2, "--batch-sizes 0: between 1 and"),
         (("--batch-sizes", "many"), 2, "not a list of numbers"),
+        (("--epochs", "3"), 2, "No such option"),
     ],
 )
 def test_a_wrong_flag_is_one_line(here, flags, code, message):
