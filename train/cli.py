@@ -87,9 +87,7 @@ def run(
 @main.command()
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
-@click.option(
-    "--folds", required=True, help="official: the dataset's own folds; subject:K: K folds of whole subjects."
-)
+@click.option("--folds", required=True, help=f"{FOLDS_HELP}.")
 @PRESET_OPTION
 @start_options
 @means_options
@@ -134,7 +132,7 @@ def _tell_fold(place: int, count: int) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
 @click.option(
     "--folds",
-    help="Cross-validate each variant; official: the dataset's own folds; subject:K: K folds of whole subjects.",
+    help=f"Cross-validate each variant; {FOLDS_HELP}.",
 )
 @FOLD_OPTION
 @HOLDOUT_OPTION
