@@ -148,5 +148,5 @@ def _card(clip: dict[str, Any], seen: Seen, insight: Insight) -> Html:
 def _drawn(looked: Looked) -> str:
     shown, there = len(looked.predictions), len(looked.loader.dataset)
     if shown == there:
-        return f"all {there} usable test clips"
+        return f"the {counted(there, 'usable test clip')}"
     return f"{shown} of {there} usable test clips, drawn with a fixed seed"
