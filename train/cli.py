@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from schemas.commands import Program
+from schemas.text import counted
 from train.options import (
     CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
     CLASSES_OPTION,
     DEVICE_OPTION,
     FOLD_OPTION,
+    FOLDS_HELP,
     HOLDOUT_OPTION,
     JSON_OPTION,
     PRESET_OPTION,
@@ -23,6 +25,12 @@ from train.options import (
     means_options,
     setting_options,
     start_options,
+)
+
+# The settings that decide what a step costs.
+BENCHMARKED = (
+    *("network", "num_frames", "image_size", "crop_fraction", "colour", "optimiser"),
+    *("precision", "channels_last", "compile"),
 )
 
 
@@ -41,7 +49,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
 @start_options
 @means_options
-@setting_options
+@setting_options()
 def run(
     caches: tuple[Path, ...],
     out: Path,
@@ -53,7 +61,9 @@ def run(
     backbone: Path | None,
     **options: Any,
 ) -> None:
-    """Train a network on CACHE, the folder that `pipeline extract` made, or on several as one.
+    """Train a network on a CACHE, or on several as one.
+
+    CACHE is a folder that `pipeline extract` made.
 
     On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
     """
@@ -77,12 +87,12 @@ def run(
 @main.command()
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
-@click.option("--folds", required=True, help="official, or subject:K for K folds of whole subjects.")
+@click.option("--folds", required=True, help=f"{FOLDS_HELP}.")
 @PRESET_OPTION
 @start_options
 @means_options
 @JSON_OPTION
-@setting_options
+@setting_options()
 def crossval(
     caches: tuple[Path, ...],
     out: Path,
@@ -93,7 +103,10 @@ def crossval(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train on all folds of CACHE (or several) but one, judge on that, fold after fold. Run it again to go on."""
+    """Cross-validate: train on all folds but one, judge on that.
+
+    Fold after fold of a CACHE, or of several as one. Run it again to go on.
+    """
     from train import report
     from train.config import load_config
     from train.crossval import as_table, cross_validate
@@ -102,25 +115,31 @@ def crossval(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
-    tell = lambda place, count: click.echo(f"fold {place + 1} of {count}", err=True)  # noqa: E731
-    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, tell)
+    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, _tell_fold)
     if as_json:
         click.echo(as_table(result).write_json())
     else:
         report.print_crossval(result, out)
 
 
+def _tell_fold(place: int, count: int) -> None:
+    click.echo(f"fold {place + 1} of {count}", err=True)
+
+
 @main.command()
 @click.argument("name")
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
-@click.option("--folds", help="Cross-validate each variant: official, or subject:K.")
+@click.option(
+    "--folds",
+    help=f"Cross-validate each variant; {FOLDS_HELP}.",
+)
 @FOLD_OPTION
 @HOLDOUT_OPTION
 @start_options
 @means_options
 @JSON_OPTION
-@setting_options
+@setting_options()
 def sweep(
     name: str,
     caches: tuple[Path, ...],
@@ -133,9 +152,10 @@ def sweep(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train the variants of sweep NAME on CACHE: parts, fusion, heads, depth, lambda, or a .toml file.
+    """Train the variants of a sweep, and compare them.
 
-    Settings given as flags go to all variants. Run it again to go on.
+    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags (--stage-strides and below)
+    go to all variants; the others are those of the sweep's preset. Run it again to go on.
     """
     from train import report
     from train.splits import SplitChoice
@@ -157,8 +177,9 @@ def sweep(
         folds=folds,
         start=Start(init_from=init_from, backbone=backbone),
         on_variant=lambda variant, place, count: click.echo(
-            f"{variant.name} ({place + 1} of {count})", err=True
+            f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True
         ),
+        on_fold=_tell_fold,
     )
     if as_json:
         click.echo(as_table(swept).write_json())
@@ -193,9 +214,9 @@ def evaluate(
     loader_workers: int | None,
     as_json: bool,
 ) -> None:
-    """Judge the network of a RUN on a CACHE, or several: WAR, UAR, recall of each class.
+    """Judge the network of a RUN on a CACHE, or several.
 
-    CACHE may be of another dataset: its labels are matched by what they mean.
+    WAR, UAR, recall of each class. CACHE may be of another dataset: its labels are matched by what they mean.
     """
     import json
 
@@ -247,7 +268,10 @@ def report_command(
     loader_workers: int | None,
     as_json: bool,
 ) -> None:
-    """Show a RUN on one HTML page: curves, figures, and what the network looks at."""
+    """Show a RUN on one HTML page.
+
+    Curves, figures, and what the network looks at.
+    """
     from schemas.files import target_file
     from schemas.page import write_page
     from train.experiment import Means
@@ -266,9 +290,12 @@ def report_command(
 @PRESET_OPTION
 @CLASSES_OPTION
 @JSON_OPTION
-@setting_options
+@setting_options("network", "num_frames", "image_size")
 def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
-    """Print the network of a preset part by part: output shapes, parameters, multiply-adds."""
+    """Print the network of a preset part by part.
+
+    Output shapes, parameters, multiply-adds.
+    """
     import json
 
     from train import cost_report
@@ -288,8 +315,8 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
 @click.option(
     "--batch-sizes",
     type=NumberList(int),
-    default=(1, 16),
-    show_default="1,16",
+    default="1,16",
+    show_default=True,
     help="Clips at once, one figure for each.",
 )
 @click.option(
@@ -301,7 +328,7 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
 )
 @DEVICE_OPTION
 @JSON_OPTION
-@setting_options
+@setting_options(*BENCHMARKED)
 def benchmark(
     preset: str,
     classes: int,
@@ -311,7 +338,10 @@ def benchmark(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Time the network of a preset on this machine, in training and inference, beside the published Table 8."""
+    """Time the network of a preset on this machine.
+
+    In training and inference, beside the published Table 8.
+    """
     import json
 
     from train import benchmark, cost_report
@@ -324,7 +354,9 @@ def benchmark(
     config = load_config(preset, given(settings))
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
-        click.echo(f"{row.task}, {row.batch_size} clips at once: {row.failure or 'done'}", err=True)
+        click.echo(
+            f"{row.task}, {counted(row.batch_size, 'clip')} at once: {row.failure or 'done'}", err=True
+        )
         measured.append(row)
     whole = parts_of(config, classes)[-1]
     if as_json:

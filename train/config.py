@@ -167,6 +167,11 @@ SECTIONS: dict[str, type[_Section]] = {
 }
 
 
+def preset_names() -> list[str]:
+    """The presets that come with the program."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
 def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """A preset by name or by its TOML file, with single fields overridden.
 
@@ -176,7 +181,7 @@ def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> Trai
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
+        known = ", ".join(preset_names())
         raise UserError(f"no preset {preset}: give one of {known}, or a .toml file") from None
     except (ValueError, RecursionError) as error:  # what is no TOML, no UTF-8, or no number that Python reads
         raise UserError(f"{path} is not TOML: {error}") from None

@@ -14,6 +14,7 @@ import polars as pl
 
 from schemas.errors import UserError
 from schemas.files import write_atomic
+from schemas.text import counted
 from train import evaluate, loop, plots, session
 from train.comparison import obstacle
 from train.config import TrainConfig
@@ -130,7 +131,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         write_atomic(out / TABLE, as_table(result).write_csv().encode())
         figures = result.pooled_last
         title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, {len(choices)} folds pooled"
-        title = f"{title}\nlast epoch, {figures.clips} clips"
+        title = f"{title}\nlast epoch, {counted(figures.clips, 'clip')}"
         write_atomic(out / loop.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
     return result
 

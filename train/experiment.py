@@ -73,6 +73,8 @@ def origin_of(experiment: Experiment, pool: Pool, split: Split) -> dict[str, Any
 def read_origin(run: Path) -> dict[str, Any]:
     """What run.json says. Raises UserError where there is none or it is damaged."""
     path = run / loop.RUN
+    if not path.exists():
+        _refuse_several(run)
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
@@ -84,6 +86,13 @@ def read_origin(run: Path) -> dict[str, Any]:
         return content
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
+
+
+def _refuse_several(folder: Path) -> None:
+    """Raise UserError where a folder is no run but holds some: a cross-validation's, or a sweep's."""
+    runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{loop.RUN}"))
+    if runs:
+        raise UserError(f"{folder} holds several runs; give one of them, such as {runs[0]}")
 
 
 def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str | None:

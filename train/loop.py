@@ -24,6 +24,7 @@ import polars as pl
 
 from schemas.errors import Interrupted, UserError
 from schemas.files import write_atomic
+from schemas.text import counted
 from train import checkpoint, distributed, evaluate, metrics, plots
 from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
@@ -145,7 +146,7 @@ class Run:
         title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch"
         with writing(self.out):
             write_rows(self.out, self.rows)
-            title = f"{title}\n{figures.clips} clips{seen}"
+            title = f"{title}\n{counted(figures.clips, 'clip')}{seen}"
             write_atomic(self.out / CONFUSION, plots.confusion_png(figures.confusion, labels, title))
 
     def _write_table(self, name: str, predictions: pl.DataFrame) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 
-from train.config import SECTIONS, flag
+from train.config import SECTIONS, flag, preset_names
 
 if TYPE_CHECKING:
     from train.experiment import Means
@@ -28,7 +28,10 @@ CLASSES_OPTION = click.option(
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
 PRESET_OPTION = click.option(
-    "--preset", default="paper", show_default=True, help="Settings by name, or a .toml file."
+    "--preset",
+    default="paper",
+    show_default=True,
+    help=f"{', '.join(preset_names())}, or a .toml file: the defaults of the settings, --stage-strides and below.",
 )
 
 MEANS_OPTIONS = (
@@ -65,6 +68,7 @@ CHECKPOINT_OPTION = click.option(
     show_default=True,
     help="Which network of the run.",
 )
+FOLDS_HELP = "official: the dataset's own folds; subject:K: K folds of whole subjects"
 FOLD_OPTION = click.option("--fold", type=int, help="The fold to test on, where the dataset has folds.")
 HOLDOUT_OPTION = click.option(
     "--holdout",
@@ -92,13 +96,19 @@ class NumberList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
-def setting_options(command: Callable) -> Callable:
-    """A flag for every field of the settings; one that is not given leaves the preset's value."""
-    for section in reversed(SECTIONS.values()):
-        kinds = get_type_hints(section)
-        for field in reversed(dataclasses.fields(section)):
-            command = _setting_option(field, kinds[field.name])(command)
-    return command
+def setting_options(*only: str) -> Callable:
+    """A flag for every field of the settings, or for those of `only` (sections and fields) where it says some; a flag
+    that is not given leaves the preset's value."""
+
+    def add_flags(command: Callable) -> Callable:
+        for name, section in reversed(SECTIONS.items()):
+            kinds = get_type_hints(section)
+            for field in reversed(dataclasses.fields(section)):
+                if not only or {name, field.name} & set(only):
+                    command = _setting_option(field, kinds[field.name])(command)
+        return command
+
+    return add_flags
 
 
 def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from train.logs import EpochRow
 
 LONGEST = 40  # characters of a name
+# Of the learning curves. UAR is WAR where all classes have as many clips: dashes and a ring leave both to be seen.
+LINES = {
+    "train_loss": {"color": "#7a8794", "ls": "--"},
+    "test_loss": {"color": "#08519c", "ls": "-"},
+    "train_war": {"color": "#7a8794", "ls": "--"},
+    "test_war": {"color": "#08519c", "ls": "-"},
+    "test_uar": {"color": "#e08214", "ls": (0, (3, 3)), "ms": 11},
+}
 
 
 def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
@@ -23,7 +31,9 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
 
     counts = matrix.sum(1, keepdims=True)
     shares = np.divide(matrix, counts, out=np.zeros(matrix.shape), where=counts > 0)
-    side = 2.2 + 0.75 * len(labels)
+    names = list(map(_plain, labels))
+    # Inches. No wider than needed: in a page it is scaled down, and its letters with it; the title needs four.
+    side = max(4.0, 0.9 + 0.08 * max(map(len, names)) + 0.52 * len(names))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -31,13 +41,12 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
         if matrix[row, column]:
             text = f"{100 * share:.0f} %\n{matrix[row, column]}"
             colour = "white" if share > 0.6 else "black"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    names = list(map(_plain, labels))
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(labels)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(title, fontsize=10)
+    figure.suptitle(title, fontsize=10)
     return _png(figure)
 
 
@@ -49,9 +58,11 @@ def sweep_png(
     *,
     title: str,
     axis: str,
+    comparable: bool,
 ) -> bytes:
-    """The WAR (0–1) of a sweep's variants by their names, after the last and the best epoch, filled, and what is
-    published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in."""
+    """The WAR (0–1) of a sweep's variants by their names, after the last epoch, filled, and the best one, as rings,
+    and what is published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in;
+    comparable: whether the published figures may stand beside them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(names)), 4.2), layout="constrained")
@@ -59,17 +70,22 @@ def sweep_png(
     places = list(range(len(names)))
     numeric = all(name.replace(".", "", 1).isdecimal() for name in names)
     line, dashes = ("-", "--") if numeric else ("", "")  # only numbers have something between them
-    axes.plot(places, _percents(best), "o" + line, color="#9ecae1", label="this sweep, best epoch")
-    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch")
+    whole = {"clip_on": False}  # a marker at 0 % lies on the frame
+    # Often the best epoch is the last: a ring and dashes on top leave both to be seen.
+    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch", **whole)
+    ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
+    axes.plot(places, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **whole)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
-        label = f"published, {dataset}"
-        axes.plot(places, _percents(shares), marker + dashes, color="#b35806", mfc="none", label=label)
+        label = f"published, {dataset}{'' if comparable else ' (not comparable)'}"
+        style = {"color": "#b35806", "mfc": "none", "label": label}
+        axes.plot(places, _percents(shares), marker + dashes, **style, **whole)
     axes.set_xticks(places, list(map(_plain, names)))
     axes.set_xlabel(_plain(axis))
     axes.set_ylabel("WAR, %")
     axes.set_title(_plain(title), fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
+    axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return _png(figure)
 
@@ -83,7 +99,7 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
 
     epochs, best = [row.epoch + 1 for row in rows], best_row(rows)
     mark = "o" if len(rows) < 3 else ""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(8.8, 3.4), layout="constrained")
     losses, shares = figure.subplots(1, 2)
     for axes, names, scale in (
         (losses, ("train_loss", "test_loss"), 1),
@@ -93,14 +109,12 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
             kind, figure_name = name.split("_")
             label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
             values = [scale * getattr(row, name) for row in rows]
-            line = "--" if kind == "train" else "-"
-            colour = "#b35806" if figure_name == "uar" else ("#7a8794" if kind == "train" else "#08519c")
-            axes.plot(epochs, values, line, marker=mark, color=colour, label=label)
+            axes.plot(epochs, values, **LINES[name], marker=mark, mfc="none", clip_on=False, label=label)
         axes.axvline(
             best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
         )
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
     losses.set_ylabel("loss")
@@ -146,10 +160,10 @@ def attention_png(attention: np.ndarray) -> bytes:
         depth = 0.25 + 0.75 * (block + 1) / blocks
         axes.plot(numbers, 100 * shares, "o-", ms=4, color="#08519c", alpha=depth, label=f"block {block + 1}")
     axes.axhline(100 / frames, color="#7a8794", lw=1, ls="--", label="all frames alike")
-    axes.set_ylim(0)
+    axes.set_ylim(0, 110 * max(attention.max(), 1 / frames))
     axes.set_xlabel("frame")
     axes.set_ylabel("% of the attention to frames")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False, ncols=2)
     return _png(figure)

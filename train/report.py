@@ -12,6 +12,7 @@ from rich.table import Table
 
 from data_manifest.published import PAPER, by_scene
 from schemas.commands import printable
+from schemas.text import counted
 from train import metrics
 from train.metrics import percent
 
@@ -31,10 +32,12 @@ def print_run(trained: "Trained", out: Path) -> None:
 
     console, rows = Console(), trained.rows
     if trained.already:
-        console.print(f"nothing to do: {out} holds all {len(rows)} epochs of this run", soft_wrap=True)
+        console.print(
+            f"nothing to do: {out} holds all of this run ({counted(len(rows), 'epoch')})", soft_wrap=True
+        )
         return
     table = Table(title="network, judged on the test clips", title_justify="left")
-    for column in ("", "epoch", "WAR", "UAR", "usable: WAR", "UAR"):
+    for column in ("", "epoch", "WAR", "UAR", "usable WAR", "usable UAR"):
         table.add_column(column, justify="right" if column else "left")
     for name, row in (("last", rows[-1]), ("best test WAR", best_row(rows))):
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
@@ -46,27 +49,29 @@ def print_run(trained: "Trained", out: Path) -> None:
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
-    """A row for each fold, the mean over folds, and all clips pooled: the last epoch and each fold's best."""
+    """A row for each fold, their mean and deviation, and all clips pooled: the last epoch and each fold's best."""
     unusable = result.pooled_last.usable < result.pooled_last.clips
     figures = ("war", "uar", "war_usable", "uar_usable") if unusable else ("war", "uar")
     names = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usable": "usable UAR"}
-    table = Table(title=f"{len(result.folds)} folds, %", title_justify="left")
-    for column in ("fold", "clips", *(f"last {names[f]}" for f in figures), "best WAR", "UAR", "at epoch"):
-        table.add_column(column, justify="left" if column == "fold" else "right")
+    table = Table(title=f"{counted(len(result.folds), 'fold')}, %", title_justify="left")
     asked = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
+    for column in ("fold", "clips", *(f"{which} {names[figure]}" for which, figure in asked), "at epoch"):
+        table.add_column(column, justify="left" if column == "fold" else "right")
     for fold in result.folds:
         values = [_points(getattr(getattr(fold, which), figure)) for which, figure in asked]
         table.add_row(str(fold.number), str(fold.last.clips), *values, str(fold.best_epoch + 1))
     table.add_section()
-    spread = ["{} ± {}".format(*map(_points, result.mean(which, figure))) for which, figure in asked]
-    table.add_row("mean ± sd", "", *spread)
+    spread = [result.mean(which, figure) for which, figure in asked]
+    for name, values in zip(("mean", "sd"), zip(*spread, strict=True), strict=True):
+        table.add_row(name, "", *map(_points, values))
     pooled = {"last": result.pooled_last, "best": result.pooled_best}
     values = [_points(getattr(pooled[which], figure)) for which, figure in asked]
     table.add_row("pooled", str(result.pooled_last.clips), *values)
     console = Console()
     console.print(table)
     console.print(
-        "best: of the epoch with the highest WAR on the judged clips, as most papers report", soft_wrap=True
+        "best: of the epoch with the highest WAR on the judged clips, as most papers report; sd: standard deviation",
+        soft_wrap=True,
     )
     files = "crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
     console.print(f"in {out}: {files}", soft_wrap=True)
@@ -82,14 +87,17 @@ def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
     """A row for each variant, ours beside the published WAR, and whether they can be compared."""
     datasets = swept.datasets
     table = Table(title=f"{sweep.title}, %", title_justify="left")
-    columns = ["WAR", "UAR", "best WAR", "UAR", *(f"published {dataset}" for dataset in datasets)]
-    for column in (sweep.axis, "", *columns):
-        table.add_column(_text(column), justify="right" if column in columns else "left")
+    explained = any(row.variant.what for row in swept.rows)
+    for column in (sweep.axis, "") if explained else (sweep.axis,):
+        table.add_column(_text(column))
+    ours = ("last WAR", "last UAR", "best WAR", "best UAR")
+    for column in (*ours, *(f"published {dataset}" for dataset in datasets)):
+        table.add_column(_text(column).replace(" ", "\n", 1), justify="right")
     for row in swept.rows:
+        named = (row.variant.name, row.variant.what) if explained else (row.variant.name,)
         figures = (row.war, row.uar, row.best_war, row.best_uar)
         published = (row.published.get(dataset, float("nan")) for dataset in datasets)
-        shown = map(_points, (*figures, *published))
-        table.add_row(_text(row.variant.name), _text(row.variant.what), *shown)
+        table.add_row(*map(_text, named), *map(_points, (*figures, *published)))
     console = Console()
     console.print(table)
     console.print("best: of the epoch with the highest WAR on the judged clips", soft_wrap=True)

@@ -11,6 +11,7 @@ from data_manifest.labels import canonical_name
 from schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
+from schemas.text import counted
 
 LARGEST_CROP = 4096  # pixels; a stranger's number must not fill the memory
 
@@ -184,4 +185,5 @@ def _repeated(clips: pl.DataFrame) -> list[str]:
     """Clips that several caches hold would count twice."""
     holders = fingerprints(clips).group_by("fingerprint").len()
     count = len(holders.filter(pl.col("len") > 1))
-    return [f"warning: {count} clips lie in more than one of the caches (the same files)"] if count else []
+    lie = f"{counted(count, 'clip')} {'lies' if count == 1 else 'lie'}"
+    return [f"warning: {lie} in more than one of the caches (the same files)"] if count else []

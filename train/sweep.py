@@ -111,11 +111,13 @@ def run_sweep(
     folds: str | None,
     start: Start = AFRESH,
     on_variant: Callable[[Variant, int, int], None] = lambda variant, place, count: None,
+    on_fold: Callable[[int, int], None] = lambda place, count: None,
 ) -> Swept:
     """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png.
 
     overrides: settings of all variants; a variant's own go before them. folds: as for `crossval`, or None for one
-    run on `split`. on_variant: told before each variant its place from 0 and how many there are.
+    run on `split`. on_variant: told before each variant its place from 0 and how many there are; on_fold: as for
+    `cross_validate`.
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
     configs = [load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants]
@@ -125,7 +127,7 @@ def run_sweep(
         on_variant(variant, place, len(configs))
         folder = out / variant.name
         if folds:
-            result = cross_validate(folders, folder, config, folds, means, start)
+            result = cross_validate(folders, folder, config, folds, means, start, on_fold)
             dataset, protocol, clips = result.dataset, result.protocol, result.pooled_last.clips
             figures = [
                 result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
@@ -157,6 +159,7 @@ def _plot(swept: Swept, sweep: Sweep) -> bytes:
         {name: [row.published.get(name, math.nan) for row in rows] for name in swept.datasets},
         title=sweep.title,
         axis=sweep.axis,
+        comparable=swept.incomparable is None,
     )
 
 

@@ -18,6 +18,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from schemas.errors import UserError
+from schemas.text import counted
 from train import distributed, evaluate
 from train.averaging import averaged_copy
 from train.checkpoint import Checkpoint
@@ -86,7 +87,9 @@ class Training:
         self.labels = pool.labels
         self.clips, self.test_clips = usable(split.train), usable(split.test)
         if self.clips.is_empty():
-            raise UserError(f"{pool.where}: none of the {len(split.train)} training clips is usable")
+            raise UserError(
+                f"{pool.where}: none of the {counted(len(split.train), 'training clip')} is usable"
+            )
         if self.clips["label"].n_unique() < 2:
             raise UserError(
                 f"{pool.where}: all {len(self.clips)} usable training clips are {self.clips['label'][0]!r}: "

@@ -39,6 +39,9 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
     outcome = cli("train", "benchmark", *TINY, "--batch-sizes", "1000000000,1")
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.count("out of memory") == 2
+    assert (
+        "published: 16" in outcome.stdout and "other parts" in outcome.stdout
+    )  # quick's work is another one
     for method, params, *_ in costs().iter_rows():  # the published table stands beside it
         assert any(method in line and f"{params:g} M" in line for line in outcome.stdout.splitlines())
 
@@ -49,6 +52,7 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
         (("--device", "cuda:9"), 1, "--device cuda:9"),
         (("--batch-sizes", "0"), 2, "--batch-sizes 0: between 1 and"),
         (("--batch-sizes", "many"), 2, "not a list of numbers"),
+        (("--epochs", "3"), 2, "No such option"),
     ],
 )
 def test_a_wrong_flag_is_one_line(here, flags, code, message):

@@ -66,7 +66,8 @@ def test_the_table_holds_sklearns_figures_of_each_fold_their_mean_and_the_pooled
     expected = accuracy_score(usable["label"], usable["predicted"])
     assert table["last_war_usable"][5] == pytest.approx(expected) and len(usable) == 5
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    assert "pooled" in outcome.stdout and "mean ± sd" in outcome.stdout and "usable WAR" in outcome.stdout
+    rows = {line.split("│")[1].strip() for line in outcome.stdout.splitlines() if line.startswith("│")}
+    assert {"1", "2", "3", "mean", "sd", "pooled"} <= rows and "best" in outcome.stdout
 
 
 def test_a_cross_validation_goes_on_with_the_fold_that_is_missing(crossval, here, cache, tmp_path):
@@ -146,6 +147,9 @@ def test_a_sweep_ends_in_a_table_beside_the_published_figures_and_goes_on_where_
     assert table["published_war_DFEW"].to_list() == pytest.approx([0.6801, 0.6873])
     assert table["published_war_AFEW"].to_list() == pytest.approx([0.5342, 0.55])
     assert "68.73" in outcome.stdout and "Two heads" in outcome.stdout
+    assert "two 6 (variant 1 of 2)" in outcome.stderr and "fold 1" not in outcome.stderr.replace(
+        "on fold 1", ""
+    )
     assert "not comparable with ours: published is AFEW and DFEW, this is" in outcome.stdout
     assert (out / "sweep.png").read_bytes().startswith(b"\x89PNG")
     shutil.rmtree(out / "8")
@@ -160,6 +164,7 @@ def test_a_sweep_over_folds_gives_their_mean(here, cache, sweep_file, tmp_path):
     out = tmp_path / "out"
     outcome = here("train", "sweep", sweep_file, cache, "--out", out, "--folds", "official", *SIZE)
     assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr.count("fold 1 of 2\n") == outcome.stderr.count("fold 2 of 2\n") == 2
     folds = pl.read_csv(out / "8" / "crossval.csv").filter(fold="mean")
     assert pl.read_csv(out / "sweep.csv")["last_war"][1] == pytest.approx(folds["last_war"][0])
 

@@ -10,6 +10,7 @@ from schemas import page
 from schemas.keypoints import DLIB18
 from schemas.markup import Html, join, tag
 from schemas.overlay import legend
+from schemas.text import counted
 from train import evaluate, plots
 from train.checkpoint import Checkpoint
 from train.loader import Loader
@@ -36,7 +37,7 @@ def features_section(looked: Looked) -> Html:
     """The clips on a plane."""
     features = looked.insight.features
     if len(features) < 4:
-        return tag("p", f"Left out: t-SNE needs more than {len(features)} clips.")
+        return tag("p", f"Left out: t-SNE needs more than {counted(len(features), 'clip')}.")
     if not np.isfinite(features).all():
         return tag("p", "Left out: the network's features are not all numbers.")
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
@@ -147,5 +148,5 @@ def _card(clip: dict[str, Any], seen: Seen, insight: Insight) -> Html:
 def _drawn(looked: Looked) -> str:
     shown, there = len(looked.predictions), len(looked.loader.dataset)
     if shown == there:
-        return f"all {there} usable test clips"
+        return f"the {counted(there, 'usable test clip')}"
     return f"{shown} of {there} usable test clips, drawn with a fixed seed"

@@ -14,6 +14,7 @@ import polars as pl
 from schemas import page
 from schemas.errors import UserError
 from schemas.markup import Html, tag
+from schemas.text import counted
 from train import checkpoint, evaluate, judging, loop
 from train.checkpoint import Checkpoint
 from train.device import choose_device
@@ -77,7 +78,7 @@ def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool
     pool = open_pool(*where)
     if len(where) != len(origin.get("caches", where)):
         raise UserError(
-            f"{run} was trained on {len(origin['caches'])} caches: give --cache for each, in that order"
+            f"{run} was trained on {counted(len(origin['caches']), 'cache')}: give --cache for each, in that order"
         )
     if pool.settings_hash != origin.get("cache_settings_hash"):
         raise UserError(f"{pool.where} is not the cache of {run}: it was extracted with other settings")

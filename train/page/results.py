@@ -8,6 +8,7 @@ import polars as pl
 from data_manifest.published import results
 from schemas import page
 from schemas.markup import Html, join, tag
+from schemas.text import counted
 from train import evaluate, metrics, plots
 from train.checkpoint import Checkpoint
 from train.comparison import obstacle
@@ -78,7 +79,7 @@ def figures(
             "figure",
             tag("h3", f"Confusion, {name} (epoch {epochs[name]})"),
             page.picture(
-                plots.confusion_png(figures.confusion, labels, f"{figures.clips} clips"),
+                plots.confusion_png(figures.confusion, labels, counted(figures.clips, "clip")),
                 f"confusion matrix of the {name} network; the recalls stand in the table",
             ),
         )
@@ -92,7 +93,7 @@ def figures(
             "frequent training class.",
         ),
         _table(head, body, foot),
-        tag("div", *pictures, class_="charts"),
+        tag("div", *pictures, class_="matrices"),
         _published(origin, judged),
     )
 

@@ -159,3 +159,11 @@ def test_what_is_missing_or_damaged_is_one_line(here, small_run, tmp_path, break
     outcome = here("train", "report", run)
     assert outcome.returncode == 1, outcome.stderr
     assert message in outcome.stderr and outcome.stderr.count("\n") == 1
+
+
+def test_a_folder_of_several_runs_asks_for_one_of_them(here, small_run, tmp_path):
+    for number in (1, 2):
+        shutil.copytree(small_run, tmp_path / f"fold_{number}")
+    outcome = here("train", "report", tmp_path)
+    assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
+    assert f"holds several runs; give one of them, such as {tmp_path / 'fold_1'}" in outcome.stderr
