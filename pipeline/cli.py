@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from schemas.commands import Program, printable, resumable
-from schemas.counted import counted
+from schemas.text import counted
 
 MODELS_OPTION = click.option(
     "--models",

@@ -13,7 +13,7 @@ from rich.text import Text
 from data_manifest.datasets import READERS
 from data_manifest.readers import Problem
 from schemas.commands import printable
-from schemas.counted import counted
+from schemas.text import counted
 
 FIELDS = ("expects", "classes", "counts", "protocol", "licence", "cite")
 

@@ -21,9 +21,9 @@ from pipeline.models import ModelPaths, model_hashes
 from pipeline.reuse import Reuse
 from schemas import cache as layout
 from schemas.cache import CacheInfo
-from schemas.counted import counted
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
+from schemas.text import counted
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 

@@ -19,10 +19,10 @@ from pipeline.reuse import Reuse, open_reuse
 from pipeline.workers import Limits
 from schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
 from schemas.commands import printable
-from schemas.counted import counted
 from schemas.errors import UserError
 from schemas.files import atomic_file, target_file
 from schemas.manifest import MISSING
+from schemas.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.cache import OK, STATUSES
-from schemas.counted import counted
 from schemas.markup import Html, join, tag
+from schemas.text import counted
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
 MEANINGS = {

@@ -111,7 +111,9 @@ def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
 def print_evaluation(result: "Evaluation") -> None:
     """Recall of each class, WAR and UAR with their intervals, over all clips and the usable ones, and by group."""
     console, figures, sure = Console(), result.figures, result.intervals
-    table = Table(title=f"{result.clips} clips, network after {result.epochs} epochs", title_justify="left")
+    table = Table(
+        title=f"{result.clips} clips, network after {counted(result.epochs, 'epoch')}", title_justify="left"
+    )
     for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)

@@ -13,6 +13,7 @@ from schemas.errors import UserError
 from schemas.files import temporary_name
 from schemas.folder_lock import FolderLock
 from schemas.machine import available_cores
+from schemas.text import counted
 from train import checkpoint, distributed, loop, progress
 from train.device import choose_device
 from train.distributed import World
@@ -93,9 +94,10 @@ def _train(
         progress.print_loaded(console, loaded)
         if loaded:
             _say_what_was_seen_before(console, training, loaded)
+    where = f"{world.size} processes ({training.device.type})" if world.size > 1 else training.device
     console.print(
-        f"{len(training.clips)} training clips, {len(training.labels)} classes, on {training.device}"
-        f"{f' and {world.size - 1} more' if world.size > 1 else ''}; tested on {training.split.description}",
+        f"{counted(len(training.clips), 'training clip')}, {len(training.labels)} classes, on {where}; "
+        f"tested on {training.split.description}",
         soft_wrap=True,
         markup=False,
     )
@@ -135,7 +137,9 @@ def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> c
             f"{out / loop.LAST} is damaged: it has the figures of {len(kept.rows)} epochs, not {kept.epoch}"
         )
     if kept.epoch < experiment.config.recipe.epochs and not resume:
-        raise UserError(f"{out} holds this run after {kept.epoch} epochs; --resume goes on with it")
+        raise UserError(
+            f"{out} holds this run after {counted(kept.epoch, 'epoch')}; --resume goes on with it"
+        )
     return kept
 
 
@@ -148,8 +152,8 @@ def _is_empty(out: Path) -> bool:
 
 
 def _say_where_it_goes_on(console: Console, training: Training, kept: checkpoint.Checkpoint) -> None:
-    within = f" and {training.consumed} clips" if training.consumed else ""
-    console.print(f"going on after {training.epoch} epochs{within}", soft_wrap=True)
+    within = f" and {counted(training.consumed, 'clip')}" if training.consumed else ""
+    console.print(f"going on after {counted(training.epoch, 'epoch')}{within}", soft_wrap=True)
     threads = kept.state["threads"]
     if training.device.type == "cpu" and threads != torch.get_num_threads():
         console.print(
