@@ -30,6 +30,8 @@ READERS: tuple[Reader, ...] = (
     folders.READER,
 )
 
+NEIGHBOURS = 20  # folders in which a known dataset is looked for; one of clips may hold thousands
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -117,7 +119,7 @@ def _refuse_what_is_not_whole(root: Path) -> None:
                 f"{root}: its folder {trace} looks like {reader.name}, but the rest does not, which expects "
                 f"{'; '.join(lacking or reader.expects)}. Mend that, or say --dataset {reader.name} ({anyway})"
             )
-    for name, reader in ((name, reader) for name in names for reader in known):
+    for name, reader in ((name, reader) for name in names[:NEIGHBOURS] for reader in known):
         if reader.fits(root / name):
             raise UserError(f"{root / name} looks like {reader.name}; give that folder ({anyway})")
 
