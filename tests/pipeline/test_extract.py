@@ -106,7 +106,7 @@ def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_t
     lines = outcome.stdout.splitlines()
     for path, (status, reason) in found.items():
         assert (f"{path}: {status}: {reason}" in lines) == (status != "ok")
-    assert "2 of 5 clips usable" in lines[-1]
+    assert "2 of 5 clips usable" in lines[-2] and "--retry" in lines[-1]
 
 
 def test_strict_exits_with_3_when_a_clip_was_unusable(cli, mixed_tree, sample_clips, sample_cache, tmp_path):

@@ -43,8 +43,9 @@ def tiny_clips(moving_astronaut, write_video, tmp_path_factory):
     """Five videos of two frames, and one that is none."""
     root = tmp_path_factory.mktemp("tiny") / "clips"
     for number in range(5):
-        write_video(root / "happy" / f"{number}.mp4", moving_astronaut(2 + number)[-2:])
-    (root / "happy" / "5.mp4").write_text("not a video")
+        label = "happy" if number < 3 else "sad"
+        write_video(root / label / f"{number}.mp4", moving_astronaut(2 + number)[-2:])
+    (root / "sad" / "5.mp4").write_text("not a video")
     return root
 
 
@@ -79,7 +80,7 @@ def test_a_kill_at_any_step_of_the_protocol_loses_nothing_that_was_committed(
     clips = {path: extract_clip(tiny_clips / path, config, model_paths) for path in whole.clips["path"]}
     assert [clip.status for clip in clips.values()] == ["ok"] * 5 + ["undecodable"]
     rows = whole.clips[:3] if start == "nothing" else whole.clips[[0, 1, 3]]
-    job = {"manifest": type(whole)(dataset="x", labels=("happy",), clips=rows), "config": config}
+    job = {"manifest": type(whole)(dataset="x", labels=whole.labels, clips=rows), "config": config}
     job["clips"] = clips
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     build(tmp_path / "fresh", **job)
