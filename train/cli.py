@@ -201,6 +201,9 @@ def sweep(
 @click.option(
     "--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (.csv or .parquet)."
 )
+@click.option(
+    "--confusion", type=click.Path(path_type=Path), help="Write the confusion matrix as a picture (.png)."
+)
 @DEVICE_OPTION
 @WORKERS_OPTION
 @JSON_OPTION
@@ -210,6 +213,7 @@ def evaluate(
     which: str,
     clips: str,
     predictions: Path | None,
+    confusion: Path | None,
     device: str,
     loader_workers: int | None,
     as_json: bool,
@@ -220,16 +224,20 @@ def evaluate(
     """
     import json
 
+    from schemas.files import target_file, write_atomic
     from train import judging, report
     from train.experiment import Means
     from train.predictions import predictions_target, write_predictions
 
     if predictions:
         predictions_target(predictions)
+    picture = target_file(confusion, "--confusion", (".png",)) if confusion else None
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
         write_predictions(predictions, result.predictions)
+    if picture:
+        write_atomic(picture, judging.confusion_picture(result))
     if as_json:
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:

@@ -130,8 +130,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
             write_atomic(out / name, content.getvalue())
         write_atomic(out / TABLE, as_table(result).write_csv().encode())
         figures = result.pooled_last
-        title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, {len(choices)} folds pooled"
-        title = f"{title}\nlast epoch, {counted(figures.clips, 'clip')}"
+        title = f"{figures.words}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"
         write_atomic(out / loop.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
     return result
 

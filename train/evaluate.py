@@ -38,6 +38,11 @@ class Figures:
     loss: float
     confusion: np.ndarray
 
+    @property
+    def words(self) -> str:
+        """WAR and UAR over all clips, for a picture's title."""
+        return f"WAR {100 * self.war:.1f} %, UAR {100 * self.uar:.1f} %"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
+from schemas.commands import printable
 from schemas.errors import UserError
+from schemas.text import counted
 from train import checkpoint, evaluate
 from train.comparison import obstacle
 from train.coverage import cover
@@ -13,6 +15,7 @@ from train.device import choose_device
 from train.experiment import Means, read_origin
 from train.leaks import trained_before
 from train.loader import Loader
+from train.plots import confusion_png
 from train.predictions import prediction_table
 from train.shards import Pool, open_pool, usable
 from train.splits import Split, SplitChoice, choose_split
@@ -66,6 +69,13 @@ def evaluate_run(
         trained_on=tuple(trained_before(table, kept.trained_on)),
         notes=pool.notes,
     )
+
+
+def confusion_picture(result: evaluate.Evaluation) -> bytes:
+    """The confusion matrix of all clips, as PNG."""
+    figures = result.figures
+    title = f"{figures.words}\n{counted(figures.clips, 'clip')} of {printable(result.dataset)}"
+    return confusion_png(figures.confusion, result.labels, title)
 
 
 def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:

@@ -143,10 +143,9 @@ class Run:
         predictions = read_predictions(self.out / PREDICTIONS, labels)
         figures = evaluate.judge(predictions, labels)
         seen = " that the network was trained on" if self.training.split.seen else ""
-        title = f"WAR {100 * figures.war:.1f} %, UAR {100 * figures.uar:.1f} %, last epoch"
+        title = f"{figures.words}, last epoch\n{counted(figures.clips, 'clip')}{seen}"
         with writing(self.out):
             write_rows(self.out, self.rows)
-            title = f"{title}\n{counted(figures.clips, 'clip')}{seen}"
             write_atomic(self.out / CONFUSION, plots.confusion_png(figures.confusion, labels, title))
 
     def _write_table(self, name: str, predictions: pl.DataFrame) -> None:

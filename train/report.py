@@ -1,10 +1,11 @@
 """What a person sees of a training or an evaluation on the terminal."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +18,7 @@ from train import metrics
 from train.metrics import percent
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
-SKIPPED_SHOWN = 8  # weights; weights.json has all
+CLASSES_SHOWN = 20  # of a confusion matrix on the terminal
 
 if TYPE_CHECKING:
     from train.crossval import CrossValidation
@@ -128,6 +129,7 @@ def print_evaluation(result: "Evaluation") -> None:
     table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
     console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
+    _print_confusion(console, figures.confusion, result.labels)
     for note in (*_about_clips(result), *_about_labels(result)):
         console.print(printable(note), soft_wrap=True, markup=False)
     print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.incomparable)
@@ -140,6 +142,20 @@ def print_evaluation(result: "Evaluation") -> None:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
             console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
+
+
+def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]) -> None:
+    """Counts (classes, classes) of all clips. Columns are numbered as the rows are: names would not fit."""
+    if len(labels) > CLASSES_SHOWN:
+        console.print(f"confusion of {len(labels)} classes: with --confusion FILE.png, or --json")
+        return
+    console.print("confusion, rows the truth and columns the prediction:", soft_wrap=True)
+    table = Table()
+    for column in ("", *map(str, range(1, len(labels) + 1))):
+        table.add_column(column, justify="right" if column else "left")
+    for number, (label, row) in enumerate(zip(labels, matrix, strict=True), 1):
+        table.add_row(f"{number} {_text(label)}", *(str(count) if count else "·" for count in row))
+    console.print(table)
 
 
 def _about_clips(result: "Evaluation") -> list[str]:

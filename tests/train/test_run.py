@@ -54,6 +54,26 @@ def test_evaluate_gives_the_predictions_that_training_ended_with(here, overfitte
     assert pl.read_csv(table)["predicted"].to_list() == LABELS
 
 
+def test_evaluate_shows_who_is_taken_for_whom_and_writes_it_as_a_picture(
+    here, overfitted, cache_with_unusable_clips, tmp_path
+):
+    out, _ = overfitted
+    picture = tmp_path / "confusion.png"
+    call = ("train", "evaluate", out, cache_with_unusable_clips, "--clips", "all")
+    outcome = here(*call, "--confusion", picture)
+    assert outcome.returncode == 0, outcome.stderr
+    after = outcome.stdout.split("rows the truth and columns the prediction")[1]
+    rows = [line.strip("│ ").split("│") for line in after.splitlines() if line.startswith("│")]
+    found = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
+    # Fear and sadness have no face here: they count as predicted as the most frequent class, the first of equals.
+    assert found["1 anger"] == found["3 fear"] == found["6 sadness"] == ["1", *5 * ["·"]]
+    assert found["4 happiness"] == [*3 * ["·"], "1", *2 * ["·"]]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused = here(*call, "--confusion", tmp_path / "confusion.pdf")
+    (line,) = refused.stderr.splitlines()
+    assert refused.returncode == 1 and line.endswith("confusion.pdf: its name must end in .png")
+
+
 def test_the_run_says_that_it_was_judged_on_its_training_clips(overfitted):
     _, outcome = overfitted
     assert "the training clips themselves" in outcome.stdout
