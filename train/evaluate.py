@@ -163,11 +163,13 @@ def judge(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures:
 
 def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> pl.DataFrame:
     """A row for each value of a column of the prediction table: its clips, usable ones, WAR and UAR over all."""
-    rows = []
-    for (value,), part in only_covered(predictions, labels).group_by(column):
-        figures = judge(part, labels)
-        rows.append((value, figures.clips, figures.usable, figures.war, figures.uar))
-    return pl.DataFrame(rows, [column, "clips", "usable", "war", "uar"], orient="row").sort(column)
+    judged = only_covered(predictions, labels).with_columns(hit=pl.col("label") == pl.col("predicted"))
+    recalls = judged.group_by(column, "label").agg(recall=pl.col("hit").mean())
+    uar = recalls.group_by(column).agg(uar=pl.col("recall").mean())
+    counted = judged.group_by(column).agg(
+        clips=pl.len().cast(pl.Int64), usable=pl.col("usable").sum().cast(pl.Int64), war=pl.col("hit").mean()
+    )
+    return counted.join(uar, on=column, nulls_equal=True).sort(column)
 
 
 def evaluation(
