@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 
 from schemas.errors import Interrupted
 
@@ -35,18 +34,3 @@ def deferred() -> Iterator[Callable[[], None]]:
         for number, handler in before.items():
             signal.signal(number, handler)
     check()
-
-
-@contextmanager
-def children_spared() -> Iterator[None]:
-    """Processes started within the block never see Ctrl-C, which a terminal sends to them as well.
-
-    multiprocessing starts its resource tracker with the first of them and unblocks SIGINT after that: so it is
-    started before.
-    """
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -24,7 +24,7 @@ from pipeline.config import ExtractConfig
 from pipeline.mediapipe_tasks import NO_NETWORK
 from pipeline.models import ModelPaths
 from pipeline.reuse import Reuse
-from schemas import cache
+from schemas import cache, children
 from schemas.errors import UserError
 
 POLL_SECONDS = 0.1
@@ -164,7 +164,7 @@ class _Worker:
         self._executor = ProcessPoolExecutor(
             1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
         )
-        with interrupt.children_spared():
+        with children.spared(signal.SIGINT):
             self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
         self._loading, self._started = True, time.monotonic()
 

@@ -17,20 +17,20 @@ GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
 def flip(frames: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror all frames (..., H, W) and their key-points (..., 18, 2): x → W − 1 − x, sides swapped."""
+    """Mirror all frames (..., H, W) and their key-points (..., 18, 2)."""
+    return frames.flip(-1), flip_keypoints(keypoints, frames.shape[-1])
+
+
+def flip_keypoints(keypoints: Tensor, width: int) -> Tensor:
+    """Mirror key-points (..., 18, 2) of pictures of a width: x → W − 1 − x, sides swapped."""
     mirrored = keypoints[..., list(DLIB18.flip), :].clone()
-    mirrored[..., 0] = frames.shape[-1] - 1 - mirrored[..., 0]
-    return frames.flip(-1), mirrored
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    return mirrored
 
 
 def flip_expressions(expressions: Tensor, flips: Tensor) -> Tensor:
     """The scores (B, N, 52) of clips that are mirrored where flips (B,) says so: sides swapped."""
     return torch.where(flips.to(expressions.device).view(-1, 1, 1), expressions[..., list(FLIP)], expressions)
-
-
-def crop(frames: Tensor, keypoints: Tensor, x: int, y: int, side: int) -> tuple[Tensor, Tensor]:
-    """The window of `side` pixels whose corner is (x, y)."""
-    return frames[..., y : y + side, x : x + side], keypoints - keypoints.new_tensor([x, y])
 
 
 def resize(frames: Tensor, keypoints: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -57,9 +57,10 @@ def recolour(frames: Tensor, colours: Tensor) -> Tensor:
 
 
 def normalise(frames: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels to the network's scale; key-points to shares of the crop, (pixel + 0.5) / size."""
+    """Pixels to the network's scale, contiguous; key-points to shares of the crop, (pixel + 0.5) / size."""
     mean, std = (frames.new_tensor(v, dtype=torch.float32).view(3, 1, 1) * 255 for v in (MEAN, STD))
-    scaled = frames.to(torch.float32, copy=True).sub_(mean).div_(std)
+    # Decoded pixels lie with the channels last; how the network computes is not to hang on that.
+    scaled = frames.to(torch.float32, copy=True, memory_format=torch.contiguous_format).sub_(mean).div_(std)
     return scaled, (keypoints + 0.5) / frames.shape[-1]
 
 
@@ -81,12 +82,14 @@ def prepare(
     Returns (B, N, 3, image_size, image_size) float and (B, N, 18, 2) normalised.
     """
     side = max(1, round(crop_fraction * frames.shape[-1]))
-    corners = (windows * (frames.shape[-1] - side)).round().int().tolist()
+    corners = (windows * (frames.shape[-1] - side)).round()
     seen = []
-    # Slices and one stack: measured 20 times faster than one gather over the batch.
-    for b, ((x, y), mirrored) in enumerate(zip(corners, flips.tolist(), strict=True)):
-        one = crop(frames[b], keypoints[b], x, y, side)
-        seen.append(flip(*one) if mirrored else one)
-    frames, keypoints = (torch.stack(parts) for parts in zip(*seen, strict=True))
-    frames, keypoints = resize(frames, keypoints, image_size)
+    # Slices and one stack: on a CPU measured 20 times faster than one gather over the batch.
+    for clip, (x, y), mirrored in zip(frames, corners.int().tolist(), flips.tolist(), strict=True):
+        window = clip[..., y : y + side, x : x + side]
+        seen.append(window.flip(-1) if mirrored else window)
+    keypoints = keypoints - corners.to(keypoints).view(-1, 1, 1, 2)
+    mirror = flips.to(keypoints.device).view(-1, 1, 1, 1)
+    keypoints = torch.where(mirror, flip_keypoints(keypoints, side), keypoints)
+    frames, keypoints = resize(torch.stack(seen), keypoints, image_size)
     return normalise(frames if colours is None else recolour(frames, colours), keypoints)

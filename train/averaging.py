@@ -6,7 +6,7 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
-    """A copy whose weights follow the network's at every `update_parameters`; batch-norm statistics are copied.
+    """A copy whose weights and batch-norm statistics follow the network's at every `update_parameters`.
 
     After t updates the older weights keep min(decay, (1 + t) / (10 + t)): the start is forgotten soon.
     """
@@ -15,6 +15,9 @@ def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
     def follow(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
         kept = min(decay, (1 + int(updates)) / (10 + int(updates)))
         for average, weight in zip(averages, weights, strict=True):
-            average.lerp_(weight, 1 - kept)
+            if average.is_floating_point():
+                average.lerp_(weight, 1 - kept)
+            else:  # how many batches were seen
+                average.copy_(weight)
 
-    return AveragedModel(network, multi_avg_fn=follow)
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)

@@ -116,6 +116,8 @@ def crossval(
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, _tell_fold)
+    if result is None:  # not the first of several processes
+        return
     if as_json:
         click.echo(as_table(result).write_json())
     else:
@@ -181,6 +183,8 @@ def sweep(
         ),
         on_fold=_tell_fold,
     )
+    if swept is None:  # not the first of several processes
+        return
     if as_json:
         click.echo(as_table(swept).write_json())
     else:

@@ -15,9 +15,10 @@ import polars as pl
 from schemas.errors import UserError
 from schemas.files import write_atomic
 from schemas.text import counted
-from train import evaluate, loop, plots, session
+from train import distributed, evaluate, loop, plots, session
 from train.comparison import obstacle
 from train.config import TrainConfig
+from train.device import choose_device
 from train.evaluate import Figures
 from train.experiment import Experiment, Means, read_origin
 from train.logs import best_row, read_rows
@@ -89,18 +90,22 @@ def cross_validate(
     means: Means,
     start: Start = AFRESH,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
-) -> CrossValidation:
-    """Train the folds that are not done yet, each into its own folder; what all come to.
+) -> CrossValidation | None:
+    """Train the folds that are not done yet, each into its own folder; what all come to, None in all but the first
+    of several processes.
 
-    on_fold: told before each fold its place from 0, and how many there are.
+    on_fold: told in the first process before each fold its place from 0, and how many there are.
     Raises UserError for folds, a cache or a folder that cannot be used.
     """
-    choices = fold_choices(open_pool(*folders).clips, folds)
-    for place, choice in enumerate(choices):
-        on_fold(place, len(choices))
-        experiment = Experiment(config=config, split=choice, start=start)
-        session.start(folders, _folder(out, choice), experiment, means, resume=True)
-    return summarise(out, choices)
+    with distributed.join(choose_device(means.device)) as world:
+        with distributed.agreed(world):
+            choices = fold_choices(open_pool(*folders).clips, folds)
+        for place, choice in enumerate(choices):
+            if world.first:
+                on_fold(place, len(choices))
+            experiment = Experiment(config=config, split=choice, start=start)
+            session.start(folders, _folder(out, choice), experiment, means, resume=True)
+        return summarise(out, choices) if world.first else None
 
 
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:

@@ -4,21 +4,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
 
 from schemas.errors import UserError
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """rank: 0…size−1, the first one writes; local_rank: among the processes of this machine."""
+    """rank: 0…size−1, the first one writes; local_size: how many of the processes are on this machine."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
+    local_size: int = 1
 
     @property
     def first(self) -> bool:
@@ -27,32 +30,58 @@ class World:
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """Meet the other processes that torchrun's variables name; NCCL on CUDA, gloo elsewhere."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    """Meet the other processes that torchrun's variables name; NCCL on CUDA, gloo elsewhere. Within such a block it
+    is the same meeting: torchrun's store does not bear a second one."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World()
         return
     try:
-        rank, size, local = (int(os.environ[name]) for name in names)
+        rank, size, _ = (int(os.environ[name]) for name in VARIABLES)
+        world = World(rank=rank, size=size, local_size=int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     except (KeyError, ValueError):
         raise UserError(
-            f"the variables {', '.join(names)} are not those of torchrun; start with it"
+            f"the variables {', '.join(VARIABLES)} are not those of torchrun; start with it"
         ) from None
+    if distributed.is_initialized():
+        yield world
+        return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # Gloo carries what lies on the CPU in either case: sums of figures, predictions.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(rank=rank, size=size, local_rank=local)
+        yield world
     finally:
         distributed.destroy_process_group()
 
 
-def own_device(device: torch.device) -> torch.device:
-    """The device of this process: with several processes, each takes the GPU of its local rank."""
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
+@contextmanager
+def agreed(world: World) -> Iterator[None]:
+    """A block that all processes pass, or none: where a UserError is raised in any, the first process raises it, so
+    that it is said once, and the others end in silence. In the block no process may wait for another."""
+    failure = None
+    try:
+        yield
+    except UserError as error:
+        if world.size == 1:
+            raise
+        failure = error
+    failures = gathered(failure and str(failure), world)
+    rank, reason = next(((rank, text) for rank, text in enumerate(failures) if text), (0, None))
+    if reason is None:
+        return
+    if not world.first:
+        raise SystemExit(1)
+    raise failure or UserError(f"process {rank}: {reason}")
+
+
+def from_first(value: T, world: World) -> T:
+    """What the first process holds, on each."""
+    if world.size == 1:
+        return value
+    values = [value if world.first else None]
+    distributed.broadcast_object_list(values)
+    return values[0]
 
 
 def summed(tensor: torch.Tensor, world: World) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """A network's predictions for the clips of a cache, and what they are worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from train.bootstrap import Intervals, intervals
 from train.checkpoint import Checkpoint
 from train.config import DataConfig, TrainConfig
 from train.coverage import only_covered
-from train.loader import Batch, ClipDataset, Loader, Sight, in_batches
+from train.loader import Batch, ClipDataset, Loader, Request, Sight
 from train.precision import autocast
 from train.predictions import GROUPED
 from train.sampling import Augmentation
@@ -105,17 +105,28 @@ def clip_dataset(pool: Pool, clips: pl.DataFrame, labels: Sequence[str], sight: 
     return ClipDataset(pool.folders, clips, label_ids(clips, labels), pool.crop_size, sight)
 
 
+def batch_size(config: TrainConfig, processes: int = 1) -> int:
+    """How many clips a process judges at once: as many as it computes at once in training, which fit its memory."""
+    return -(-config.recipe.batch_size // (processes * config.execution.accumulate))
+
+
 @torch.inference_mode()
 def predict(
-    network: nn.Module, loader: Loader, clips: Sequence[int], config: TrainConfig, device: torch.device
+    network: nn.Module,
+    loader: Loader,
+    plan: Iterable[Sequence[Request]],
+    config: TrainConfig,
+    device: torch.device,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Class probabilities (clips, classes) float32 for clips of the loader's dataset by their numbers."""
+    """Class probabilities (clips, classes) float32 for the clips of a plan (`in_batches`), in its order."""
     network.eval()
     parts = [np.zeros((0, network.classes), np.float32)]
-    for batch in loader.batches(in_batches(clips, config.recipe.batch_size)):
+    for batch in loader.batches(plan):
         with autocast(config.execution.precision, device):
             scores = network(*network_input(batch.to(device), config.data))
         parts.append(scores.clip.float().softmax(1).cpu().numpy())
+        on_batch()
     return np.concatenate(parts)
 
 

@@ -59,15 +59,32 @@ class Means:
     tensorboard: bool = False
 
 
-def origin_of(experiment: Experiment, pool: Pool, split: Split) -> dict[str, Any]:
-    """What a run is made of beside its settings: what another run must share to be the same run."""
+def origin_of(
+    experiment: Experiment, pool: Pool, split: Split, started: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What a run is made of beside its settings: what another run must share to be the same run.
+
+    started: hashes that stand in for weights' files which are gone (`started_from`).
+    Raises UserError where such a file is needed.
+    """
     return {
         "dataset": pool.dataset,
+        "labels": list(pool.labels),
         "cache_settings_hash": pool.settings_hash,
         "clips_hash": _clips_hash(split),
         "split": experiment.split.as_dict(),
-        **experiment.start.hashes(),
+        **experiment.start.hashes(started or {}),
     }
+
+
+def started_from(run: Path) -> dict[str, str]:
+    """The hashes of the files that the run in a folder started from; none where there is no run. It needs the files
+    no more: it goes on without them."""
+    try:
+        found = json.loads((run / loop.RUN).read_bytes())
+        return {name: found[name] for name in AFRESH.hashes() if isinstance(found.get(name), str)}
+    except (OSError, ValueError, AttributeError):
+        return {}  # whoever reads the run says what is wrong with it
 
 
 def read_origin(run: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from train.coverage import cover
 from train.device import choose_device
 from train.experiment import Means, read_origin
 from train.leaks import trained_before
-from train.loader import Loader
+from train.loader import Loader, in_batches
 from train.plots import confusion_png
 from train.predictions import prediction_table
 from train.shards import Pool, open_pool, usable
@@ -48,7 +48,8 @@ def evaluate_run(
     unlabelled = good.with_columns(label=pl.lit(None, pl.String))
     dataset = evaluate.clip_dataset(pool, unlabelled, kept.labels, evaluate.sight_of(kept.config))
     loader = Loader(dataset, means.loader_workers or 0, device)
-    probabilities = evaluate.predict(network, loader, range(len(good)), kept.config, device)
+    plan = in_batches(range(len(good)), evaluate.batch_size(kept.config))
+    probabilities = evaluate.predict(network, loader, plan, kept.config, device)
     predictions = prediction_table(table, probabilities, kept.labels, kept.majority)
     incomparable = obstacle(
         pool.dataset,

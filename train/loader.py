@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from schemas import children
 from schemas.blendshapes import BLENDSHAPES
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader, StoredClip
@@ -20,11 +21,13 @@ from schemas.keypoints import DLIB18
 from train.sampling import Augmentation, View, evaluation_view, frame_positions
 
 READ_AHEAD = 2  # batches that each worker process has ready
-LAST_SECONDS = 20  # that a worker lives on after SIGTERM
+LAST_SECONDS = 300  # that a worker lives on after SIGTERM
 
 
 class Batch(NamedTuple):
-    """frames (B, N, 3, s, s) uint8, keypoints (B, N, 18, 2) crop pixels, labels (B,) int64 (−1: does not count),
+    """Tensors; on the way from a worker all but the frames are arrays (`ClipDataset._batch`).
+
+    frames (B, N, 3, s, s) uint8, keypoints (B, N, 18, 2) crop pixels, labels (B,) int64 (−1: does not count),
     windows (B, 2), flips (B,) bool, colours (B, 3), clips (B,) their numbers in the dataset,
     expressions (B, N, 52), NaN where none were found, or None where they are not asked for."""
 
@@ -227,6 +230,7 @@ class Loader:
             pin_memory=device.type == "cuda",
             worker_init_fn=_outlive_termination,
         )
+        self._pins = device.type == "cuda"
 
     def batches(self, plan: Iterable[Sequence[Request]]) -> Iterator[Batch]:
         """The batches that the plan names, read ahead in the workers; each is valid until the next is asked for.
@@ -234,11 +238,13 @@ class Loader:
         Raises UserError for a damaged clip.
         """
         self._plan.batches = plan
-        for batch in self._loader:
+        with children.spared(signal.SIGINT, signal.SIGTERM):
+            batches = iter(self._loader)
+        for batch in batches:
             if isinstance(batch, UserError):
                 self.close()
                 raise batch
-            yield Batch(*map(_tensor, batch))
+            yield Batch(*(_tensor(part, self._pins) for part in batch))
 
     def close(self) -> None:
         """End the worker processes now. Whoever drops a loader need not: they end with it."""
@@ -249,9 +255,11 @@ class Loader:
 
 
 def _outlive_termination(_worker: int) -> None:
-    """Job managers send SIGTERM to all processes of a job: the run then ends its step and saves it, for which it
-    needs its workers. They end with it (`Loader.close`), or after LAST_SECONDS."""
+    """A terminal sends Ctrl-C, a job manager SIGTERM, to all processes of a job: the run then ends its step and saves
+    it, for which it needs its workers. They end with it (`Loader.close`), or LAST_SECONDS after SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_SECONDS))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:
@@ -260,8 +268,11 @@ def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]
         yield [Request(int(clip)) for clip in clips[start : start + batch_size]]
 
 
-def _tensor(part: Tensor | np.ndarray | None) -> Tensor | None:
-    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+def _tensor(part: Tensor | np.ndarray | None, pin: bool) -> Tensor | None:
+    if not isinstance(part, np.ndarray):
+        return part  # torch's loader pins tensors
+    tensor = torch.from_numpy(part)
+    return tensor.pin_memory() if pin else tensor
 
 
 def _as_it_is(batch: Batch | UserError) -> Batch | UserError:

@@ -80,16 +80,17 @@ class Run:
                 watch.on_step(training.totals)
                 self._save_or_stop(stop)
             started = time.monotonic()
-            predictions, figures = training.test()
+            predictions, figures = training.test(on_batch=lambda: self._save_or_stop(stop))
             self.rows.append(self._row(figures, time.monotonic() - started))
             training.next_epoch()
+            if board:  # before it is saved: what an epoch that is done again adds hides this
+                board.add(self.rows[-1])
             if first:
                 self._keep_epoch(predictions)
-            if board:
-                board.add(self.rows[-1])
             watch.on_epoch(self.rows[-1])
         if board:
             board.close()
+        self._judge_again()
         if first:
             self._write_results()
         return self.rows
@@ -119,6 +120,20 @@ class Run:
             self._write_table(PREDICTIONS, predictions)
             self._save()
             write_rows(self.out, self.rows)
+
+    def _judge_again(self) -> None:
+        """Make the predictions that a finished run has lost, by the networks that it has kept."""
+        training = self.training
+        for name, kept in ((PREDICTIONS, LAST), (BEST_PREDICTIONS, BEST)):
+            path = self.out / kept
+            lost = training.world.first and not (self.out / name).exists()
+            found = distributed.from_first(checkpoint.load(path) if lost else None, training.world)
+            if found:
+                training.predicting().load_state_dict(found.model)
+                predictions, _ = training.test()
+                if training.world.first:
+                    with writing(self.out):
+                        self._write_table(name, predictions)
 
     def _row(self, figures: evaluate.Figures, test_seconds: float) -> EpochRow:
         training, totals = self.training, self.training.totals

@@ -38,6 +38,7 @@ def learning_rate(recipe: RecipeConfig, progress: float) -> float:
     `cosine` lets it fall to zero at the last epoch's end. It has no state: the position of the training is all.
     """
     if progress < recipe.warmup_epochs:
+        # A little ahead, so that the first step of all is not of size zero.
         return recipe.learning_rate * (progress + 1e-3) / (recipe.warmup_epochs + 1e-3)
     if recipe.schedule == "steps":
         return recipe.learning_rate * recipe.decay ** sum(progress >= m for m in recipe.milestones)

@@ -85,8 +85,10 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def mixing_weight(alpha: float, seed: int, epoch: int, first_sample: int) -> float:
-    """Mixup's share of the first of two clips, Beta(α, α), for the step that begins at a sample of an epoch."""
-    return float(np.random.default_rng((seed, STEP, epoch, first_sample)).beta(alpha, alpha))
+    """Mixup's share of the first of two clips, for the step that begins at a sample of an epoch: the larger part of
+    Beta(α, α), so that a clip's own label is the one that it is mostly of, as figures of training take it."""
+    share = float(np.random.default_rng((seed, STEP, epoch, first_sample)).beta(alpha, alpha))
+    return max(share, 1 - share)
 
 
 def steps(samples: int, batch_size: int, start: int = 0) -> Iterator[range]:
@@ -95,11 +97,18 @@ def steps(samples: int, batch_size: int, start: int = 0) -> Iterator[range]:
         yield range(first, min(first + batch_size, samples))
 
 
-def shares(step: range, parts: int) -> list[range]:
-    """A step's samples in `parts` runs whose lengths differ by one at most, the longest first.
+def parts_of(step: range, rank: int, processes: int, accumulate: int) -> list[range]:
+    """A process's parts of a step: as many for each process, at most `accumulate`; all of all processes, in order of
+    their ranks, are the step.
 
-    In a short last step some are empty, but never the first: rank 0's batch-norm statistics are kept.
+    In a short last step some are empty, but none of the first process's: its batch-norm statistics are kept.
     """
+    count = min(accumulate, -(-len(step) // processes))
+    return shares(step, processes * count)[rank * count :][:count]
+
+
+def shares(step: range, parts: int) -> list[range]:
+    """A step's samples in `parts` runs whose lengths differ by one at most, the longest first."""
     base, longer = divmod(len(step), parts)
     lengths = [base + 1] * longer + [base] * (parts - longer)
     ends = list(itertools.accumulate(lengths, initial=step.start))

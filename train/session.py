@@ -1,7 +1,7 @@
 """What `train run` does: open a cache, choose the split, train from the start or from where a run stopped."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from schemas.text import counted
 from train import checkpoint, distributed, loop, progress
 from train.device import choose_device
 from train.distributed import World
-from train.experiment import Experiment, Means, difference, origin_of
+from train.experiment import Experiment, Means, difference, origin_of, started_from
 from train.leaks import trained_before
 from train.logs import EpochRow
 from train.model.network import build
@@ -47,36 +47,60 @@ def start(
     None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
-    device = distributed.own_device(choose_device(means.device))
+    device = choose_device(means.device)
     check_precision(experiment.config.execution.precision, device)
-    with distributed.join(device) as world:
-        pool = open_pool(*folders)
-        experiment = experiment.settled(pool)
-        config = experiment.config
-        split = experiment.choose(pool)
-        origin = origin_of(experiment, pool, split)
-        kept = _kept(out, experiment, origin, resume=resume)
-        if kept and kept.epoch == config.recipe.epochs and all((out / n).exists() for n in loop.RESULTS):
+    with distributed.join(device) as world, ExitStack() as held:
+        with distributed.agreed(world):
+            pool = open_pool(*folders)
+            experiment = experiment.settled(pool)
+            split = experiment.choose(pool)
+            origin = origin_of(experiment, pool, split, started_from(out))
+            kept = _kept(out, experiment, origin, resume=resume) if world.first else None
+        # Other machines need not see the folder.
+        kept = distributed.from_first(kept, world)
+        if distributed.from_first(kept is not None and _is_finished(out, kept), world):
             return Trained(rows=[*kept.rows], split=split, already=True) if world.first else None
-        workers = means.loader_workers if means.loader_workers is not None else _workers(device, world)
-        labels = pool.labels
-        network = build(config.network, len(labels), config.data.num_frames, config.recipe.seed)
-        loaded = None if kept else experiment.start.load_into(network, labels)
-        training = Training(
-            config,
-            pool,
-            split,
-            device,
-            network,
-            world=world,
-            loader_workers=workers,
-            trained_before=loaded.trained_on if loaded else (),
-        )
         origin["versions"] = loop.library_versions()
-        run = loop.Run(training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard)
-        with _alone_in(out, world):
-            rows = _train(run, kept, loaded, pool)
+        with distributed.agreed(world):
+            training, loaded = _prepare(experiment, pool, split, device, world, means, kept)
+            run = loop.Run(
+                training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard
+            )
+            if kept:
+                run.restore(kept)
+            held.enter_context(_alone_in(out, world))
+        rows = _train(run, kept, loaded, pool)
         return Trained(rows=rows, split=split) if world.first else None
+
+
+def _is_finished(out: Path, kept: checkpoint.Checkpoint) -> bool:
+    return kept.epoch == kept.config.recipe.epochs and all((out / name).exists() for name in loop.RESULTS)
+
+
+def _prepare(
+    experiment: Experiment,
+    pool: Pool,
+    split: Split,
+    device: torch.device,
+    world: World,
+    means: Means,
+    kept: checkpoint.Checkpoint | None,
+) -> tuple[Training, Loaded | None]:
+    """A training at its start, and what became of the weights that it starts from. Raises UserError."""
+    config = experiment.config
+    network = build(config.network, len(pool.labels), config.data.num_frames, config.recipe.seed)
+    loaded = None if kept else experiment.start.load_into(network, pool.labels)
+    training = Training(
+        config,
+        pool,
+        split,
+        device,
+        network,
+        world=world,
+        loader_workers=_workers(device, world) if means.loader_workers is None else means.loader_workers,
+        trained_before=loaded.trained_on if loaded else (),
+    )
+    return training, loaded
 
 
 def _train(
@@ -87,7 +111,6 @@ def _train(
     console = Console(stderr=True, quiet=not world.first)
     progress.print_notes(console, [*pool.notes, *training.split.notes])
     if kept:
-        run.restore(kept)
         _say_where_it_goes_on(console, training, kept)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
@@ -154,8 +177,14 @@ def _is_empty(out: Path) -> bool:
 def _say_where_it_goes_on(console: Console, training: Training, kept: checkpoint.Checkpoint) -> None:
     within = f" and {counted(training.consumed, 'clip')}" if training.consumed else ""
     console.print(f"going on after {counted(training.epoch, 'epoch')}{within}", soft_wrap=True)
-    threads = kept.state["threads"]
-    if training.device.type == "cpu" and threads != torch.get_num_threads():
+    threads, processes = kept.state["threads"], kept.state.get("processes", 1)
+    if processes != training.world.size:
+        console.print(
+            f"warning: processes: {training.world.size} now, {processes} before; the samples come in the same order, "
+            "but batch norm sees other parts of a step: weights will differ from those of a run never stopped",
+            soft_wrap=True,
+        )
+    elif training.device.type == "cpu" and threads != torch.get_num_threads():
         console.print(
             f"warning: {torch.get_num_threads()} threads now, {threads} before: weights will differ in rounding "
             f"from those of a run never stopped (OMP_NUM_THREADS={threads} gives the same)",
@@ -178,4 +207,4 @@ def _workers(device: torch.device, world: World) -> int:
     """JPEG-decoding processes where none are asked for: none on a CPU, where they would take the step's cores."""
     if device.type == "cpu":
         return 0
-    return max(1, min(8, available_cores() // world.size - 1))
+    return max(1, min(8, available_cores() // world.local_size - 1))

@@ -1,13 +1,18 @@
-"""Ctrl-C and SIGTERM wait for the end of the step, so that nothing of it is lost; a second one acts at once."""
+"""Ctrl-C and SIGTERM wait for the end of the step, or of the batch that is judged, so that nothing of it is lost; a
+second one acts at once."""
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from schemas.errors import Interrupted
+
+# A signal to a whole group comes twice to what torchrun has started: it passes its own on.
+SAME_SECONDS = 2.0
 
 
 @dataclass
@@ -19,13 +24,17 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """While it is open, the first SIGINT or SIGTERM is only noted; at the second Interrupted is raised."""
-    request = StopRequest()
+    """While it is open, the first SIGINT or SIGTERM is only noted; at a second one, SAME_SECONDS later or more,
+    Interrupted is raised."""
+    request, first = StopRequest(), 0.0
 
     def note(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
         if request.number:
+            if time.monotonic() - first < SAME_SECONDS:
+                return
             raise Interrupted(number)
-        request.number = number
+        request.number, first = number, time.monotonic()
         print("stopping after this step; again: at once", file=sys.stderr)
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -15,10 +15,11 @@ import polars as pl
 from data_manifest.published import ablation
 from schemas.errors import UserError
 from schemas.files import write_atomic
-from train import evaluate, loop, plots, session
+from train import distributed, evaluate, loop, plots, session
 from train.comparison import ablation_obstacle
 from train.config import load_config
-from train.crossval import cross_validate
+from train.crossval import CrossValidation, cross_validate
+from train.device import choose_device
 from train.experiment import Experiment, Means, read_origin
 from train.predictions import read_predictions
 from train.shards import open_pool
@@ -112,42 +113,93 @@ def run_sweep(
     start: Start = AFRESH,
     on_variant: Callable[[Variant, int, int], None] = lambda variant, place, count: None,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
-) -> Swept:
-    """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png.
+) -> Swept | None:
+    """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png. None in all but
+    the first of several processes.
 
     overrides: settings of all variants; a variant's own go before them. folds: as for `crossval`, or None for one
     run on `split`. on_variant: told before each variant its place from 0 and how many there are; on_fold: as for
-    `cross_validate`.
+    `cross_validate`; both in the first process.
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
-    configs = [load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants]
-    open_pool(*folders)  # before anything is made
-    rows = []
-    for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):
-        on_variant(variant, place, len(configs))
-        folder = out / variant.name
-        if folds:
-            result = cross_validate(folders, folder, config, folds, means, start, on_fold)
-            dataset, protocol, clips = result.dataset, result.protocol, result.pooled_last.clips
-            figures = [
-                result.mean(which, figure)[0] for which in ("last", "best") for figure in ("war", "uar")
+    with distributed.join(choose_device(means.device)) as world:
+        with distributed.agreed(world):
+            configs = [
+                load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants
             ]
-        else:
-            experiment = Experiment(config=config, split=split, start=start)
-            session.start(folders, folder, experiment, means, resume=True)
-            origin = read_origin(folder)
-            dataset, protocol, clips = (origin[name] for name in ("dataset", "protocol", "test_clips"))
-            figures = _figures_of(folder, origin["labels"])
-        names = ("war", "uar", "best_war", "best_uar")
+            open_pool(*folders)  # before anything is made
+        done = []
+        for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):
+            if world.first:
+                on_variant(variant, place, len(configs))
+            folder = out / variant.name
+            if folds:
+                result = cross_validate(folders, folder, config, folds, means, start, on_fold)
+            else:
+                experiment = Experiment(config=config, split=split, start=start)
+                session.start(folders, folder, experiment, means, resume=True)
+                result = folder
+            done.append(result)
+        return _compared(sweep, done, out) if world.first else None
+
+
+def _compared(sweep: Sweep, done: Sequence[Path | CrossValidation], out: Path) -> Swept:
+    """The variants' runs, or cross-validations, as a table and a plot."""
+    outcomes = [_of_folds(each) if isinstance(each, CrossValidation) else _of_run(each) for each in done]
+    rows = []
+    for variant, outcome in zip(sweep.variants, outcomes, strict=True):
         published = ablation(sweep.published, variant.name) if sweep.published else {}
-        rows.append(Row(variant=variant, published=published, **dict(zip(names, figures, strict=True))))
+        rows.append(Row(variant=variant, published=published, **outcome.figures))
     datasets = tuple(sorted({name for row in rows for name in row.published}))
-    incomparable = ablation_obstacle(dataset, protocol, clips, datasets)
+    last = outcomes[-1]
+    incomparable = ablation_obstacle(last.dataset, last.protocol, last.clips, datasets)
     swept = Swept(rows=tuple(rows), datasets=datasets, incomparable=incomparable)
     with loop.writing(out):
         write_atomic(out / TABLE, as_table(swept).write_csv().encode())
         write_atomic(out / PLOT, _plot(swept, sweep))
     return swept
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What a variant was judged on, and its figures by the names that a Row has for them."""
+
+    dataset: str
+    protocol: str
+    clips: int
+    figures: Mapping[str, float]
+
+
+def _of_folds(result: CrossValidation) -> _Outcome:
+    return _Outcome(
+        dataset=result.dataset,
+        protocol=result.protocol,
+        clips=result.pooled_last.clips,
+        figures={
+            name: result.mean(which, figure)[0]
+            for name, which, figure in (
+                ("war", "last", "war"),
+                ("uar", "last", "uar"),
+                ("best_war", "best", "war"),
+                ("best_uar", "best", "uar"),
+            )
+        },
+    )
+
+
+def _of_run(run: Path) -> _Outcome:
+    origin = read_origin(run)
+    labels = origin["labels"]
+    last, best = (
+        evaluate.judge(read_predictions(run / name, labels), labels)
+        for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
+    )
+    return _Outcome(
+        dataset=origin["dataset"],
+        protocol=origin["protocol"],
+        clips=origin["test_clips"],
+        figures={"war": last.war, "uar": last.uar, "best_war": best.war, "best_uar": best.uar},
+    )
 
 
 def _plot(swept: Swept, sweep: Sweep) -> bytes:
@@ -178,9 +230,3 @@ def as_table(swept: Swept) -> pl.DataFrame:
         for row in swept.rows
     ]
     return pl.DataFrame(content, infer_schema_length=None)
-
-
-def _figures_of(run: Path, labels: Sequence[str]) -> list[float]:
-    names = (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
-    judged = [evaluate.judge(read_predictions(run / name, labels), labels) for name in names]
-    return [figure for figures in judged for figure in (figures.war, figures.uar)]

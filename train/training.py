@@ -5,9 +5,11 @@ weights alone, so that a training restored from a checkpoint goes on to the same
 """
 
 import dataclasses
+import functools
 import itertools
+import math
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +26,13 @@ from train.averaging import averaged_copy
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
 from train.distributed import World
-from train.loader import Batch, Loader, Request
+from train.loader import Batch, Loader, Request, in_batches
 from train.model.network import DferNetwork
 from train.objective import objective
 from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from train.precision import autocast, gradient_scaler
 from train.predictions import prediction_table
-from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, shares, steps
+from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
 from train.shards import Pool, fingerprints, usable
 from train.splits import Split
 
@@ -118,7 +120,6 @@ class Training:
         self.averaged = averaged_copy(network, recipe.ema_decay) if recipe.ema_decay else None
         self.optimiser = make_optimiser(network, recipe)
         self.scaler = gradient_scaler(config.execution.precision, device)
-        self.model = self._prepared_to_run()
         self.epoch = self.consumed = 0
         self.totals = self._nothing()
 
@@ -129,8 +130,10 @@ class Training:
         dataset = evaluate.clip_dataset(pool, clips, self.labels, sight)
         return Loader(dataset, workers, self.device)
 
-    def _prepared_to_run(self) -> torch.nn.Module:
-        """The network as the steps call it: compiled, and with its gradients averaged over the processes."""
+    @functools.cached_property
+    def model(self) -> torch.nn.Module:
+        """The network as the steps call it: compiled, and with its gradients averaged over the processes, which meet
+        here for the first time: the first one's weights are all others' from now on."""
         if self.config.execution.compile:
             self.network.compile()
         if self.world.size == 1:
@@ -172,30 +175,32 @@ class Training:
 
     def _requests(self, order: np.ndarray, todo: list[range]) -> Iterator[list[Request]]:
         """This process's parts of each step. Where a short step leaves none, a clip that does not count."""
-        parts = self.config.execution.accumulate
         for step in todo:
-            mine = shares(step, self.world.size * parts)[self.world.rank * parts :][:parts]
-            for samples in mine:
+            for samples in self._parts(step):
                 asked = [Request(int(order[s]), self.epoch, s) for s in samples]
                 yield asked or [Request(int(order[step.start]), self.epoch, step.start, counts=False)]
 
+    def _parts(self, step: range) -> list[range]:
+        return parts_of(step, self.world.rank, self.world.size, self.config.execution.accumulate)
+
     def _step(self, step: range, labels: np.ndarray, batches: Iterator[Batch]) -> Totals:
         """One step over all processes' parts of it. labels: (samples,) of the whole step."""
-        execution, recipe = self.config.execution, self.config.recipe
+        recipe = self.config.recipe
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
         weight, waiting = self.objective.weight(labels), 0.0
         mix = mixing_weight(recipe.mixup, recipe.seed, self.epoch, step.start) if recipe.mixup else 1.0
-        sums = torch.zeros(1 + len(self.labels) ** 2, dtype=torch.float64)  # loss, then the confusion matrix
+        sums = torch.zeros(1 + len(self.labels) ** 2, device=self.device)  # loss, then the confusion matrix
         clips: list[int] = []
-        for part in range(execution.accumulate):
+        parts = len(self._parts(step))
+        for part in range(parts):
             asked = time.perf_counter()
             batch = next(batches)
             waiting += time.perf_counter() - asked
-            with self._gradients_exchanged(last=part == execution.accumulate - 1):
+            with self._gradients_exchanged(last=part == parts - 1):
                 sums += self._backward(batch.to(self.device), weight, mix)
             clips += batch.clips[batch.labels >= 0].tolist()
-        distributed.summed(sums, self.world)
+        sums = distributed.summed(sums.cpu().double(), self.world)  # the step's one wait for the device
         if not torch.isfinite(sums[0]):
             self._stop_for_the_loss(sums[0].item(), clips)
         self.scaler.unscale_(self.optimiser)
@@ -213,7 +218,7 @@ class Training:
         return self.model.no_sync() if waits else nullcontext()
 
     def _backward(self, batch: Batch, weight: float, mix: float) -> torch.Tensor:
-        """Add a part's gradients; its loss and its confusion matrix, (1 + classes²,) on the CPU."""
+        """Add a part's gradients; its loss and its confusion matrix, (1 + classes²,) on the device."""
         with autocast(self.config.execution.precision, self.device):
             scores = self.model(*evaluate.network_input(batch, self.config.data), mix=mix)
         loss = self.objective.total(scores, batch.labels, mix)
@@ -222,7 +227,7 @@ class Training:
         counted = batch.labels >= 0
         cells = batch.labels[counted] * len(self.labels) + scores.clip.argmax(1)[counted]
         matrix = torch.bincount(cells, minlength=len(self.labels) ** 2)
-        return torch.cat([loss.detach().view(1), matrix.to(loss.dtype)]).cpu().double()
+        return torch.cat([loss.detach().view(1), matrix.to(loss.dtype)])
 
     def _stop_for_the_loss(self, loss: float, clips: list[int]) -> None:
         everywhere = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
@@ -236,11 +241,20 @@ class Training:
         """The network that is judged: the average of the weights, where one is kept."""
         return self.averaged.module if self.averaged else self.network
 
-    def test(self) -> tuple[pl.DataFrame, evaluate.Figures]:
-        """The predictions for the split's test part as the network is now, and their figures."""
-        distributed.share_buffers(self.predicting(), self.world)
-        mine = range(self.world.rank, len(self.test_clips), self.world.size)
-        part = evaluate.predict(self.predicting(), self.test_loader, mine, self.config, self.device)
+    def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, evaluate.Figures]:
+        """The predictions for the split's test part as the network is now, and their figures.
+
+        on_batch: called after each batch, as often in every process.
+        """
+        network, size = self.predicting(), self.world.size
+        distributed.share_buffers(network, self.world)
+        mine = range(self.world.rank, len(self.test_clips), size)
+        batch_size = evaluate.batch_size(self.config, size)
+        plan = in_batches(mine, batch_size)
+        part = evaluate.predict(network, self.test_loader, plan, self.config, self.device, on_batch)
+        most = math.ceil(len(self.test_clips) / size)
+        for _ in range(math.ceil(most / batch_size) - math.ceil(len(mine) / batch_size)):
+            on_batch()
         probabilities = np.zeros((len(self.test_clips), len(self.labels)), np.float32)
         for rank, found in enumerate(distributed.gathered(part, self.world)):
             probabilities[rank :: self.world.size] = found
@@ -260,6 +274,7 @@ class Training:
             "totals": {**dataclasses.asdict(self.totals), "matrix": self.totals.matrix.tolist()},
             "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),
+            "processes": self.world.size,
         }
         if self.averaged:
             state["weights"] = self.network.state_dict()
@@ -288,9 +303,11 @@ class Training:
             totals = {**state["totals"], "matrix": np.array(state["totals"]["matrix"], np.int64)}
             self.totals = Totals(**totals)
             torch.set_rng_state(state["random"])
+            int(state["threads"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise UserError("the checkpoint is damaged: it does not hold what its settings need") from None
-        if not 0 <= kept.consumed <= len(self.clips):
-            raise UserError("the checkpoint is damaged: it stands outside its epoch")
+        starts = range(0, len(self.clips), self.config.recipe.batch_size)
+        if kept.consumed not in (*starts, len(self.clips)):
+            raise UserError("the checkpoint is damaged: it does not stand between two steps of its epoch")
         self.epoch, self.consumed = kept.epoch, kept.consumed
         self.trained_on |= {*kept.trained_on}

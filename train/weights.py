@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from data_manifest.labels import match_labels
 from schemas.errors import UserError
 from train import checkpoint
+from train.config import flag
 from train.model.network import DferNetwork
 
 BEST = "best.pt"  # of a run's folder
@@ -37,11 +39,15 @@ class Start:
         if self.init_from and self.backbone:
             raise UserError("--init-from brings its own backbone: give it or --backbone, not both")
 
-    def hashes(self) -> dict[str, str | None]:
-        """Of the files' bytes, None for what is not given. Raises UserError for a file that is not there."""
+    def hashes(self, gone: Mapping[str, str] = MappingProxyType({})) -> dict[str, str | None]:
+        """Of the files' bytes, None for what is not given. gone: what to take for files that are not there.
+
+        Raises UserError for a file that is not there and not in `gone`.
+        """
+        files = {"init_from": self.init_from and file_of(self.init_from), "backbone": self.backbone}
         return {
-            "init_from": _hash(self.init_from and file_of(self.init_from), "--init-from"),
-            "backbone": _hash(self.backbone, "--backbone"),
+            name: gone[name] if path and name in gone and not path.exists() else _hash(path, flag(name))
+            for name, path in files.items()
         }
 
     def load_into(self, network: DferNetwork, labels: Sequence[str]) -> "Loaded | None":
@@ -90,13 +96,13 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
     shared = [label for label in labels if there[label]]
     taken = {}
     for name, value in kept.model.items():
-        if not name.startswith(HEADS):
+        if not name.startswith(HEADS) or (shared and name not in own):
             taken[name] = value
-        elif shared and name in own and value.shape[1:] == own[name].shape[1:]:
+        elif shared and value.shape[1:] == own[name].shape[1:]:
             taken[name] = own[name].clone()
             rows = [kept.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
-    reasons = dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
+    reasons = {} if shared else dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
     loaded = _take(network, taken, path, classes=tuple(shared), reasons=reasons)
     return replace(loaded, trained_on=tuple(kept.trained_on))
 
@@ -197,14 +203,14 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     raise UserError(f"--backbone {path}: it holds no weights by name; save the network's state_dict()")
 
 
-def _hash(path: Path | None, flag: str) -> str | None:
+def _hash(path: Path | None, option: str) -> str | None:
     if path is None:
         return None
     try:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{flag} {path}: {error.strerror or error}") from None
+        raise UserError(f"{option} {path}: {error.strerror or error}") from None
 
 
 def _shape(value: Tensor) -> str:

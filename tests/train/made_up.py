@@ -5,8 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from click.testing import CliRunner, Result
 from synthetic_cache import SyntheticClip, write_cache
+
+from train.config import load_config
+from train.model.network import build
+from train.shards import open_pool
+from train.splits import SplitChoice, choose_split
+from train.training import Training
 
 TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),
@@ -52,3 +59,10 @@ def refused(*arguments: object) -> str:
     (line,) = outcome.stderr.splitlines()
     assert line.startswith("train: ")
     return line
+
+
+def training(cache: Path, preset: str, overrides: dict) -> Training:
+    """A training on a cache's own split, on the CPU, at its start."""
+    pool, config = open_pool(cache), load_config(preset, overrides)
+    network = build(config.network, len(pool.labels), config.data.num_frames, config.recipe.seed)
+    return Training(config, pool, choose_split(pool.clips, SplitChoice(), 0), torch.device("cpu"), network)

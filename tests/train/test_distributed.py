@@ -1,13 +1,20 @@
 """Two gloo processes and one that accumulates the same two parts are the same training."""
 
+import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
+import made_up
 import polars as pl
 import pytest
 import torch
 
 from train import checkpoint
+from train.loader import Request
 
 # SGD: Adam's first steps have the size of the learning rate whatever the gradient, rounding included.
 SETTINGS = (
@@ -29,10 +36,21 @@ SETTINGS = (
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
-def torchrun(processes, *arguments):
+def started(processes, *arguments):
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
     command = [*start, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "train", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(list(map(str, command)), **pipes, start_new_session=True)
+
+
+def torchrun(processes, *arguments):
+    process = started(processes, *arguments)
+    try:
+        stdout, stderr = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +94,8 @@ def test_a_finished_run_is_nothing_to_do_for_two_processes_too(two_processes, sa
     assert outcome.returncode == 0 and outcome.stdout.count("nothing to do") == 1
 
 
-def test_a_run_of_two_processes_goes_on_in_one_with_the_same_samples(
-    two_processes, cli, sample_cache, tmp_path
-):
-    """The third process's share of a short step is a clip that does not count; the sequence is the same."""
+def test_more_processes_than_clips_in_a_step_take_equal_steps(two_processes, sample_cache, tmp_path):
+    """The second step has two clips for three processes: the third's part is a clip that does not count."""
     out = tmp_path / "run"
     three = torchrun(3, "run", sample_cache, "--out", out, *SETTINGS)
     assert three.returncode == 0, three.stderr
@@ -90,20 +106,119 @@ def test_a_run_of_two_processes_goes_on_in_one_with_the_same_samples(
     assert all(torch.isfinite(value).all() for value in kept.model.values() if value.is_floating_point())
 
 
-def test_a_part_that_does_not_count_changes_no_gradient(sample_cache):
-    from train.config import load_config
-    from train.model.network import build
-    from train.shards import open_pool
-    from train.splits import SplitChoice, choose_split
-    from train.training import Training
+EXTRAS = ("--ema-decay", 0.9, "--clip-norm", 1, "--class-weights", "inverse", "--precision", "float16")
+EXTRAS = (*SETTINGS, *EXTRAS, "--accumulate", 2, "--save-minutes", 0)
 
-    cache = open_pool(sample_cache)
+
+@pytest.fixture(scope="module")
+def never_stopped(sample_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("never") / "run"
+    outcome = torchrun(2, "run", sample_cache, "--out", out, *EXTRAS)
+    assert outcome.returncode == 0, outcome.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def terminated(sample_cache, tmp_path_factory):
+    """A run of two processes that SIGTERM has stopped after its first step."""
+    out = tmp_path_factory.mktemp("terminated") / "run"
+    process = started(2, "run", sample_cache, "--out", out, *EXTRAS)
+    while not (out / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    # torchrun passes on what the group has heard already: that is no second wish.
+    assert process.returncode != 0 and said.count("stopping after this step") == 2, said
+    kept = checkpoint.load(out / "last.pt")
+    assert 0 < kept.epoch * 6 + kept.consumed < 12
+    return out
+
+
+def test_two_processes_go_on_to_the_weights_of_two_that_never_stopped(
+    terminated, never_stopped, sample_cache, tmp_path
+):
+    out = shutil.copytree(terminated, tmp_path / "run")
+    again = torchrun(2, "run", sample_cache, "--out", out, *EXTRAS, "--resume")
+    assert again.returncode == 0 and "going on after" in again.stderr, again.stderr
+    one, other = (checkpoint.load(folder / "last.pt") for folder in (out, never_stopped))
+    assert_same(one.model, other.model)
+    assert_same(one.state["weights"], other.state["weights"])
+    assert one.state["scaler"] == other.state["scaler"]
+    for mine, theirs in zip(
+        *(kept.state["optimiser"]["state"].values() for kept in (one, other)), strict=True
+    ):
+        assert_same(mine, theirs)
+
+
+def test_one_process_goes_on_where_two_stopped_and_says_what_differs(terminated, cli, sample_cache, tmp_path):
+    out = shutil.copytree(terminated, tmp_path / "run")
+    outcome = cli("train", "run", sample_cache, "--out", out, *EXTRAS, "--resume", **ONE_THREAD)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "warning: processes: 1 now, 2 before" in outcome.stderr
+    kept = checkpoint.load(out / "last.pt")
+    assert (kept.epoch, kept.consumed) == (2, 0)
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_all_processes_refuse_is_said_once(sample_cache, tmp_path):
+    outcome = torchrun(2, "run", sample_cache, "--out", tmp_path / "run", *SETTINGS, "--fold", 3)
+    assert outcome.returncode == 1
+    assert outcome.stderr.count("train: --fold 3: the cache has no folds") == 1
+
+
+def test_a_loss_that_is_no_number_names_the_clips_of_all_processes(sample_cache, tmp_path):
+    call = ("run", sample_cache, "--out", tmp_path / "run", *SETTINGS, "--learning-rate", 10)
+    outcome = torchrun(2, *call, "--precision", "bfloat16", "--epochs", 60)
+    lines = [line for line in outcome.stderr.splitlines() if line.startswith("train: the loss is")]
+    assert outcome.returncode == 1 and lines, outcome.stderr
+    assert lines[0].count("1001_DFA_") in (2, 4)  # the clips of a whole step, each process's half
+
+
+def test_folds_are_cross_validated_by_two_processes_and_summed_up_by_the_first(tmp_path):
+    clips = [made_up.clip("ab"[n % 2], n, subject=f"s{n // 2}") for n in range(8)]
+    cache = made_up.cache(tmp_path, "made-up", clips)
+    for number in range(2):  # the second time it is finished
+        outcome = torchrun(
+            2, "crossval", cache, "--out", tmp_path / "cv", "--folds", "subject:2", *made_up.TINY, "--json"
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        rows = {row["fold"]: row for row in json.loads(outcome.stdout)}
+        assert list(rows) == ["1", "2", "mean", "sd", "pooled"] and rows["pooled"]["clips"] == 8
+        assert outcome.stderr.splitlines().count("fold 2 of 2") == 1, number
+
+
+def test_variants_are_swept_by_two_processes_and_compared_by_the_first(tmp_path):
+    cache = made_up.cache(tmp_path, "made-up", [made_up.clip("ab"[n % 2], n) for n in range(4)])
+    sweep = tmp_path / "two.toml"
+    sweep.write_text(
+        'title = "t"\nbase = "quick"\naxis = "heads"\n'
+        '[[variant]]\nname = "1"\nset = { heads = 1 }\n[[variant]]\nname = "2"\nset = { heads = 2 }\n'
+    )
+    outcome = torchrun(2, "sweep", sweep, cache, "--out", tmp_path / "out", *made_up.TINY[2:], "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    assert [row["variant"] for row in json.loads(outcome.stdout)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_a_short_step_is_not_accumulated_in_parts_without_clips(sample_cache, parts):
+    """Two clips in at most so many parts: batch norm sees two."""
     size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2), "batch_size": 2, "epochs": 1}
-    losses = []
-    for parts in (2, 5):  # five parts of two clips: three are filled up
-        config = load_config("quick", {**size, "accumulate": parts})
-        split = choose_split(cache.clips, SplitChoice(), 0)
-        network = build(config.network, 6, 2, seed=0)
-        training = Training(config, cache, split, torch.device("cpu"), network)
-        losses.append(next((step.loss, step.weight, step.matrix.sum()) for step in training.steps()))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    training = made_up.training(sample_cache, "quick", {**size, "accumulate": parts})
+    next(training.steps())
+    assert training.network.backbone.bn1.num_batches_tracked == 2
+
+
+def test_a_clip_that_only_fills_a_place_changes_no_gradient(sample_cache):
+    size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
+    training = made_up.training(sample_cache, "quick", size)
+    (batch,) = training.loader.batches([[Request(2, 0, 0, counts=False)]])
+    training.network.train()
+    matrix = training._backward(batch, weight=1.0, mix=0.7)[1:]
+    gradients = [weight.grad for weight in training.network.parameters()]
+    assert matrix.sum() == 0 and all(gradient is not None for gradient in gradients)  # as DDP needs
+    assert all((gradient == 0).all() for gradient in gradients)

@@ -2,14 +2,8 @@
 
 import shutil
 
+import made_up
 import pytest
-import torch
-
-from train.config import load_config
-from train.model.network import build
-from train.shards import open_pool
-from train.splits import SplitChoice, choose_split
-from train.training import Training
 
 SMALL = {"image_size": 32, "num_frames": 2, "batch_size": 3, "stage_strides": (1, 2, 2, 2), "depth": 1}
 SMALL["learning_rate"] = 1e-5  # at 1e-3 three clips and Adam make of the last digit another loss
@@ -21,11 +15,7 @@ needs_compiler = pytest.mark.skipif(
 
 def losses(folder, **execution):
     """Of the two steps of an epoch on the six clips."""
-    config = load_config("paper", {**SMALL, **execution})
-    cache = open_pool(folder)
-    split = choose_split(cache.clips, SplitChoice(), 0)
-    network = build(config.network, len(cache.labels), config.data.num_frames, config.recipe.seed)
-    training = Training(config, cache, split, torch.device("cpu"), network)
+    training = made_up.training(folder, "paper", {**SMALL, **execution})
     return [totals.mean_loss for totals in training.steps()]
 
 

@@ -4,28 +4,18 @@ Both tasks come in pairs of test clips that are the same to the network that lac
 labels: it is at chance by what it is, whatever it has learnt.
 """
 
+import made_up
 import numpy as np
 import pytest
-import torch
 from synthetic_cache import SyntheticClip, write_cache
-
-from train.config import load_config
-from train.model.network import build
-from train.shards import open_pool
-from train.splits import SplitChoice, choose_split
-from train.training import Training
 
 CHANCE = 0.5
 
 
 def war_after(folder, clips, epochs, enough=1.1, **overrides):
     """WAR on the test clips and the mean training loss after some epochs, or as soon as the WAR is enough."""
-    cache = open_pool(write_cache(folder, clips))
     everywhere = {"flip": False, "crop_fraction": 1.0, "batch_size": 16, "temporal": "mean", "depth": 1}
-    config = load_config("paper", {**everywhere, **overrides})
-    network = build(config.network, len(cache.labels), config.data.num_frames, seed=0)
-    split = choose_split(cache.clips, SplitChoice(), seed=0)
-    training = Training(config, cache, split, torch.device("cpu"), network)
+    training = made_up.training(write_cache(folder, clips), "paper", {**everywhere, **overrides})
     for _ in range(epochs):
         *_, _last = training.steps()
         loss, (_, figures) = training.totals.mean_loss, training.test()

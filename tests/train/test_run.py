@@ -5,17 +5,14 @@ import shutil
 import subprocess
 import sys
 
+import made_up
 import polars as pl
 import pytest
 import torch
 
 from schemas.errors import UserError
 from train import checkpoint
-from train.config import load_config
-from train.model.network import build
 from train.shards import open_pool
-from train.splits import SplitChoice, choose_split
-from train.training import Training
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
@@ -223,12 +220,8 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
 
 
 def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cache):
-    cache = open_pool(sample_cache)
     overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
-    split = choose_split(cache.clips, SplitChoice(), 0)
-    config = load_config("quick", overrides)
-    network = build(config.network, 6, 2, seed=0)
-    training = Training(config, cache, split, torch.device("cpu"), network)
+    training = made_up.training(sample_cache, "quick", overrides)
     training.network.clip_head.bias.data.fill_(float("nan"))
     with pytest.raises(
         UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"

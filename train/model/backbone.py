@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 CHANNELS = 512
@@ -59,9 +58,3 @@ class ResNet18(nn.Module):
         x = self.layer2(x)
         x = self.layer3(x)
         return self.layer4(x)  # (B, 512, h, w)
-
-
-def parameter_names() -> list[str]:
-    """The names a state dict must have, as torchvision's `resnet18` without `fc`."""
-    with torch.device("meta"):
-        return list(ResNet18().state_dict())

@@ -39,8 +39,9 @@ class KeypointGraph(nn.Module):
 
     def weights(self, local: Tensor, whole: Tensor) -> Tensor:
         """W_a: local (B, K, C), whole (B, C) → (B, K, 1), non-negative."""
-        related = local @ (self.relation @ whole.unsqueeze(2))  # (B, K, 1)
-        return torch.relu(related / local.shape[2])
+        # Divided before the products, which in float16 could leave its range.
+        related = local @ (self.relation @ (whole / local.shape[2]).unsqueeze(2))  # (B, K, 1)
+        return torch.relu(related)
 
     def forward(self, local: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
         """local (B, K, C), whole (B, C) → (B, K, outputs), (B, outputs)."""

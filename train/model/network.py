@@ -1,4 +1,4 @@
-"""The whole network: frames and key-points in, class scores out, and its loss (Eqs. 1–13)."""
+"""The whole network: frames and key-points in, class scores out (Eqs. 1–12)."""
 
 from typing import NamedTuple
 

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from train.augment import MEAN, STD
 from train.config import TrainConfig
-from train.evaluate import network_input
+from train.evaluate import batch_size, network_input
 from train.loader import Loader, in_batches
 from train.model.heatmaps import gaussian_maps
 from train.model.network import DferNetwork
@@ -63,7 +63,7 @@ def look_into(
             hooks.enter_context(
                 _before(network.graph, lambda v, g: weights.append(_array(network.graph.weights(v, g))))
             )
-        for batch in loader.batches(in_batches(clips, config.recipe.batch_size)):
+        for batch in loader.batches(in_batches(clips, batch_size(config))):
             with autocast(config.execution.precision, device):
                 network(*network_input(batch.to(device), config.data))
             if blocks:
