@@ -113,11 +113,12 @@ def _landmark_rows(clip_id: str, clip: ExtractedClip) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=LANDMARKS_SCHEMA)
 
 
-def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[np.ndarray | None]:
+def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[list[float] | None]:
     """Blendshapes (m, 52) as rows of a table: null where they were not asked for or no face was seen."""
     if scores is None:
         return [None] * frames
-    return [None if np.isnan(row).any() else row for row in scores]
+    # Lists: polars takes no arrays among nulls.
+    return [None if np.isnan(row).any() else row.tolist() for row in scores]
 
 
 def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:

@@ -51,6 +51,7 @@ def join(device: torch.device) -> Iterator[World]:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
+        distributed.barrier()  # whoever leaves first takes the connections of the others along
     finally:
         distributed.destroy_process_group()
 
