@@ -1,10 +1,12 @@
 import json
 import shutil
 
+import numpy as np
 import polars as pl
 import pytest
 
 from schemas import cache as layout
+from schemas.face_shards import ShardReader
 
 
 def contents(folder):
@@ -20,8 +22,6 @@ def extract(cli, source, out, *options):
 @pytest.fixture(scope="module")
 def mixed(sample_clips, moving_astronaut, write_video, two_gaps, tmp_path_factory):
     """Two good clips, one with frames that show no face, and one without any."""
-    import numpy as np
-
     source = tmp_path_factory.mktemp("mixed") / "clips"
     source.mkdir()
     shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "actor.flv")
@@ -149,3 +149,18 @@ def test_a_reused_clip_is_decoded_and_not_detected(cli, mixed, first, tmp_path):
     made = pl.read_parquet(tmp_path / "out" / "landmarks" / "00000.parquet")
     assert made["score"].unique().to_list() == [0.125]
     assert layout.read_clips(tmp_path / "out")["status"].to_list() == ["ok", "ok", "no_face"]
+
+
+def test_frames_that_show_nobody_have_no_scores_beside_those_that_have(
+    cli, moving_astronaut, write_video, tmp_path
+):
+    nobody = [np.full((240, 320, 3), 90, np.uint8)] * 4
+    write_video(tmp_path / "clips" / "leaves.mp4", [*moving_astronaut(4), *nobody])
+    extract(cli, tmp_path / "clips", tmp_path / "cache", "--blendshapes")
+    landmarks = pl.read_parquet(tmp_path / "cache" / "landmarks" / "00000.parquet")
+    scored = landmarks["blendshapes"].is_not_null()
+    assert scored.to_list() == landmarks["detector"].is_not_null().to_list() == [*4 * [True], *4 * [False]]
+    assert landmarks["blendshapes"].dtype == pl.Array(pl.Float32, 52)
+    stored = ShardReader(tmp_path / "cache").read(0, 0, "leaves.mp4").blendshapes
+    assert np.isnan(stored[4:]).all() and np.array_equal(stored[:4], np.stack(landmarks["blendshapes"][:4]))
+    assert cli("pipeline", "verify", tmp_path / "cache").returncode == 0
