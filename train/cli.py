@@ -1,6 +1,7 @@
 """`train`: a landmark cache to a trained network. Commands parse, call and print; torch waits until it is needed."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from train.options import (
     PRESET_OPTION,
     WORKERS_OPTION,
     NumberList,
+    SettingsCommand,
     given,
     means_and_settings,
     means_options,
@@ -40,7 +42,7 @@ def main() -> None:
     """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
 @PRESET_OPTION
@@ -79,12 +81,13 @@ def run(
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
+    _tell_note(preset)
     trained = start(caches, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
 @click.option("--folds", required=True, help=f"{FOLDS_HELP}.")
@@ -115,7 +118,9 @@ def crossval(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
-    result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, _tell_fold)
+    config = load_config(preset, settings)
+    _tell_note(preset)
+    result = cross_validate(caches, out, config, folds, means, weights, _tell_fold)
     if result is None:  # not the first of several processes
         return
     if as_json:
@@ -124,11 +129,19 @@ def crossval(
         report.print_crossval(result, out)
 
 
+def _tell_note(preset: str) -> None:
+    from train.config import preset_note
+
+    note = preset_note(preset)
+    if note and os.environ.get("RANK", "0") == "0":  # once, however many processes
+        click.echo(f"preset {preset}: {note}", err=True)
+
+
 def _tell_fold(place: int, count: int) -> None:
     click.echo(f"fold {place + 1} of {count}", err=True)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @click.argument("name")
 @CACHES_ARGUMENT
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
@@ -156,8 +169,8 @@ def sweep(
 ) -> None:
     """Train the variants of a sweep, and compare them.
 
-    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags (--stage-strides and below)
-    go to all variants; the others are those of the sweep's preset. Run it again to go on.
+    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags go to all variants; the
+    others are those of the sweep's preset. Run it again to go on.
     """
     from train import report
     from train.splits import SplitChoice
@@ -239,7 +252,7 @@ def evaluate(
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
-        write_predictions(predictions, result.predictions)
+        write_predictions(predictions, result.predictions, result.origin)
     if picture:
         write_atomic(picture, judging.confusion_picture(result))
     if as_json:
@@ -298,7 +311,7 @@ def report_command(
     write_page(target, page, as_json)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @PRESET_OPTION
 @CLASSES_OPTION
 @JSON_OPTION
@@ -314,14 +327,14 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     from train.config import load_config
     from train.describe import describe as parts_of
 
-    parts = parts_of(load_config(preset, given(settings)), classes)
+    parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
     else:
         cost_report.print_parts(parts)
 
 
-@main.command()
+@main.command(cls=SettingsCommand)
 @PRESET_OPTION
 @CLASSES_OPTION
 @click.option(
@@ -363,7 +376,7 @@ def benchmark(
     for size in batch_sizes:
         if not 1 <= size <= 10**9:
             raise click.UsageError(f"--batch-sizes {size}: between 1 and 1000000000")
-    config = load_config(preset, given(settings))
+    config = load_config(preset, given(settings)).settled(scores=False)
     measured = []
     for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
         click.echo(

@@ -100,8 +100,8 @@ class RecipeConfig(_Section):
     optimiser: str = setting("adam", "optimiser", choices=("adam", "adamw", "sgd"))
     learning_rate: float = setting(1e-3, "step size at the start", low=0, high=10)
     betas: tuple[float, ...] = setting((0.9, 0.99), "Adam's beta 1 and 2", low=0, high=0.999999)
-    momentum: float = setting(0.9, "of SGD", low=0, high=0.999999)
-    weight_decay: float = setting(0.0, "of matrices and convolutions", low=0, high=10)
+    momentum: float = setting(0.9, "momentum of SGD", low=0, high=0.999999)
+    weight_decay: float = setting(0.0, "weight decay of matrices and convolutions", low=0, high=10)
     schedule: str = setting("steps", "how the step size falls", choices=("steps", "cosine"))
     milestones: tuple[int, ...] = setting((40, 60), "epochs after which `steps` shrinks the step size", low=1)
     decay: float = setting(0.1, "factor of the step size at each milestone", low=0, high=1)
@@ -113,9 +113,9 @@ class RecipeConfig(_Section):
     mixup: float = setting(0.0, "alpha of mixup between the clips' frame vectors; 0: none", low=0, high=10)
     clip_norm: float = setting(0.0, "largest norm of the gradients; 0: any", low=0, high=1e6)
     ema_decay: float = setting(
-        0.0, "of the average of the weights that predicts; 0: none", low=0, high=0.999999
+        0.0, "decay of the moving average of the weights, which then predicts; 0: none", low=0, high=0.999999
     )
-    seed: int = setting(0, "of weights, order and augmentation", low=0, high=2**31 - 1)
+    seed: int = setting(0, "seed of weights, order and augmentation", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,7 +129,9 @@ class ExecutionConfig(_Section):
 
     accumulate: int = setting(1, "parts in which a process computes its share of a step", low=1, high=65536)
     precision: str = setting(
-        "float32", "of the network's products (autocast)", choices=("float32", "bfloat16", "float16")
+        "float32",
+        "number format of the network's products (autocast)",
+        choices=("float32", "bfloat16", "float16"),
     )
     channels_last: bool = setting(False, "store pictures with the channels last")
     compile: bool = setting(False, "compile the network (torch.compile)")
@@ -154,6 +156,13 @@ class TrainConfig:
             lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
             lines.append("")
         return "\n".join(lines)
+
+    def settled(self, scores: bool) -> "TrainConfig":
+        """The same with `expression_scores = "auto"` decided: on where there are scores."""
+        if self.network.expression_scores != "auto":
+            return self
+        network = dataclasses.replace(self.network, expression_scores="on" if scores else "off")
+        return dataclasses.replace(self, network=network)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return dataclasses.asdict(self)
@@ -188,9 +197,15 @@ def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> Trai
     return config_from(content, overrides or {}, origin=str(path))
 
 
+def preset_note(preset: str) -> str | None:
+    """What a preset that comes with the program says of itself to whoever trains with it."""
+    path = PRESETS / f"{preset}.toml"
+    return tomllib.loads(path.read_text()).get("note") if path.is_file() else None
+
+
 def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, origin: str) -> TrainConfig:
     """Settings from nested mappings. Raises UserError naming `origin` for unknown sections or fields."""
-    unknown = [name for name in content if name not in SECTIONS]
+    unknown = [name for name in content if name not in (*SECTIONS, "note")]
     if unknown:
         raise UserError(f"{origin}: unknown section {unknown[0]}; there are {', '.join(SECTIONS)}")
     known = {field.name for kind in SECTIONS.values() for field in dataclasses.fields(kind)}

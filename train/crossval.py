@@ -4,7 +4,6 @@ A cross-validation's folder: a run for each fold (fold_1, …), and of all toget
 predictions_best.parquet (every judged clip once, with its fold) and confusion.png. Started again, it goes on.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from train.device import choose_device
 from train.evaluate import Figures
 from train.experiment import Experiment, Means, read_origin
 from train.logs import best_row, read_rows
-from train.predictions import read_predictions
+from train.predictions import as_parquet, read_predictions
 from train.shards import open_pool
 from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start
@@ -111,7 +110,7 @@ def cross_validate(
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     """Judge the folds' predictions one by one and pooled, and write the tables and the confusion matrix."""
     folders = [(choice.fold, _folder(out, choice)) for choice in choices]
-    origin = read_origin(folders[0][1])
+    origin = {**read_origin(folders[0][1]), "folds": [vars(choice) for choice in choices]}
     labels = tuple(origin["labels"])
     pooled = {}
     for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS):
@@ -130,9 +129,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     )
     with loop.writing(out):
         for name, table in pooled.items():
-            content = io.BytesIO()
-            table.write_parquet(content)
-            write_atomic(out / name, content.getvalue())
+            write_atomic(out / name, as_parquet(table, origin))
         write_atomic(out / TABLE, as_table(result).write_csv().encode())
         figures = result.pooled_last
         title = f"{figures.words}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"

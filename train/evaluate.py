@@ -50,8 +50,8 @@ class Evaluation:
 
     groups: for each of GROUPED, and `dataset`, where the clips name more than one, their figures (`by_group`).
     renamed, not_covered: as in `coverage.Coverage`; incomparable: why the figures cannot stand beside published ones;
-    notes: how the caches fit together; judged_on: how the clips were chosen; trained_on: ids of those whose files the
-    network was trained on."""
+    notes: how the caches fit together; judged_on: how the clips were chosen; origin: what made network and caches;
+    trained_on: ids of those clips whose files the network was trained on."""
 
     labels: tuple[str, ...]
     epochs: int
@@ -66,6 +66,7 @@ class Evaluation:
     incomparable: str | None = None
     notes: tuple[str, ...] = ()
     judged_on: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
 
 

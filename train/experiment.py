@@ -37,11 +37,7 @@ class Experiment:
 
     def settled(self, pool: Pool) -> "Experiment":
         """The same with what its settings leave to the caches decided."""
-        if self.config.network.expression_scores != "auto":
-            return self
-        answer = "off" if pool.without_expressions else "on"
-        network = dataclasses.replace(self.config.network, expression_scores=answer)
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, network=network))
+        return dataclasses.replace(self, config=self.config.settled(not pool.without_expressions))
 
     def choose(self, pool: Pool) -> Split:
         """The clips to train on and to judge. Raises UserError."""

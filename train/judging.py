@@ -7,6 +7,7 @@ import polars as pl
 
 from schemas.commands import printable
 from schemas.errors import UserError
+from schemas.manifest import fold_numbers
 from schemas.text import counted
 from train import checkpoint, evaluate
 from train.comparison import obstacle
@@ -36,7 +37,9 @@ def evaluate_run(
     try:
         split = chosen_split(pool, run, kept.config.recipe.seed, clips)
     except UserError as error:
-        raise UserError(f"not split as the run was: {error}; or judge every clip with --clips all") from None
+        raise UserError(
+            f"{pool.where} cannot be split as the run was ({error}): judge every clip with --clips all"
+        ) from None
     coverage = cover(split.test, kept.labels)
     table = coverage.clips
     good = usable(table)
@@ -67,6 +70,12 @@ def evaluate_run(
         not_covered=coverage.not_covered,
         incomparable=incomparable,
         judged_on=split.description,
+        origin={
+            "network": {**kept.origin, "checkpoint": which, "settings": kept.config.to_dict()},
+            "dataset": pool.dataset,
+            "cache_settings_hash": pool.settings_hash,
+            "judged_on": split.description,
+        },
         trained_on=tuple(trained_before(table, kept.trained_on)),
         notes=pool.notes,
     )
@@ -86,7 +95,10 @@ def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     if clips == "all":
         labelled = pool.clips.filter(pl.col("label").is_not_null())
         return Split(train=labelled.clear(), test=labelled, description="all clips")
-    split = choose_split(pool.clips, SplitChoice.from_dict(read_origin(run)["split"]), seed)
+    choice = SplitChoice.from_dict(read_origin(run)["split"])
+    if choice.fold is not None and not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any():
+        choice = SplitChoice()  # another dataset, which is split in its own way
+    split = choose_split(pool.clips, choice, seed)
     if clips == "test":
         return split
     return Split(train=split.test, test=split.train, description="the training clips")

@@ -1,4 +1,5 @@
-"""The same file among the clips that are judged and those that weights were trained on, told by its content."""
+"""What is among the clips that are judged and those that weights were trained on: the same file, told by its content,
+or the same person."""
 
 from collections.abc import Collection
 
@@ -24,6 +25,14 @@ def between_parts(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:
         f"{len(same)} test clips are training clips of another cache {named}: take one of the caches out, or "
         "extract it without them"
     )
+
+
+def shared_subjects(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:
+    """Who is shown in both parts: a network may then tell people instead of expressions."""
+    both = sorted({*train["subject"].drop_nulls()} & {*test["subject"].drop_nulls()})
+    if not both:
+        return []
+    return [f"warning: subjects of test clips that training clips show too: {len(both)} (such as {both[0]})"]
 
 
 def trained_before(clips: pl.DataFrame, trained_on: Collection[str]) -> list[str]:

@@ -10,7 +10,6 @@ other files follow from it and are written before it, or again after it.
 
 import dataclasses
 import errno
-import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from schemas.text import counted
 from train import checkpoint, distributed, evaluate, metrics, plots
 from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
-from train.predictions import read_predictions
+from train.predictions import as_parquet, read_predictions
 from train.stopping import StopRequest
 from train.training import Totals, Training
 from train.weights import BEST, Loaded
@@ -164,9 +163,7 @@ class Run:
             write_atomic(self.out / CONFUSION, plots.confusion_png(figures.confusion, labels, title))
 
     def _write_table(self, name: str, predictions: pl.DataFrame) -> None:
-        content = io.BytesIO()
-        predictions.write_parquet(content, metadata={"origin": json.dumps(self.origin, sort_keys=True)})
-        write_atomic(self.out / name, content.getvalue())
+        write_atomic(self.out / name, as_parquet(predictions, self.origin))
 
 
 def start_folder(
@@ -187,6 +184,7 @@ def start_folder(
         "tested_on": training.split.description,
         "tested_on_training_clips": training.split.seen,
         "protocol": training.split.protocol,
+        "notes": list(training.split.notes),
         **origin,
     }
     with writing(out):

@@ -31,7 +31,7 @@ PRESET_OPTION = click.option(
     "--preset",
     default="paper",
     show_default=True,
-    help=f"{', '.join(preset_names())}, or a .toml file: the defaults of the settings, --stage-strides and below.",
+    help=f"{', '.join(preset_names())}, or a .toml file: where settings that are not given come from.",
 )
 
 MEANS_OPTIONS = (
@@ -105,23 +105,53 @@ def setting_options(*only: str) -> Callable:
             kinds = get_type_hints(section)
             for field in reversed(dataclasses.fields(section)):
                 if not only or {name, field.name} & set(only):
-                    command = _setting_option(field, kinds[field.name])(command)
+                    command = _setting_option(field, kinds[field.name], name)(command)
         return command
 
     return add_flags
 
 
-def _setting_option(field: dataclasses.Field, kind: Any) -> Callable:
+class SettingOption(click.Option):
+    """A flag for a field of the settings, shown in the help under its section."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class SettingsCommand(click.Command):
+    """A command whose help shows the settings apart, section by section."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                title = f"Settings: {param.section}" if isinstance(param, SettingOption) else "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _setting_option(field: dataclasses.Field, kind: Any, section: str) -> Callable:
     text = field.metadata["help"]
-    text = text[0].upper() + text[1:] + "."
+    text = f"{text[0].upper()}{text[1:]}.  [paper: {_as_given(field.default)}]"
+    names = [flag(field.name)]
     if kind is bool:
-        name = flag(field.name)
-        return click.option(f"{name}/--no-{name[2:]}", default=None, help=text)
-    if field.metadata["choices"]:
+        names, kind = [f"{names[0]}/--no-{names[0][2:]}"], None
+    elif field.metadata["choices"]:
         kind = click.Choice(field.metadata["choices"])
     elif kind in (tuple[int, ...], tuple[float, ...]):
         kind = NumberList(int if kind == tuple[int, ...] else float)
-    return click.option(flag(field.name), type=kind, default=None, help=text)
+    return click.option(*names, type=kind, default=None, help=text, cls=SettingOption, section=section)
+
+
+def _as_given(value: Any) -> str:
+    """A setting as its flag takes it. The fields' defaults are the preset `paper`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def means_options(command: Callable) -> Callable:

@@ -1,7 +1,10 @@
 """The table of a network's predictions: one row a clip; made, written and read."""
 
-from collections.abc import Sequence
+import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,19 +60,29 @@ def read_predictions(path: Path, labels: Sequence[str]) -> pl.DataFrame:
     return table
 
 
+def as_parquet(predictions: pl.DataFrame, origin: Mapping[str, Any]) -> bytes:
+    """A prediction table as a file that says what made it, as JSON in its metadata `origin`."""
+    content = io.BytesIO()
+    predictions.write_parquet(content, metadata={"origin": json.dumps(origin, sort_keys=True)})
+    return content.getvalue()
+
+
 def predictions_target(path: Path) -> Path:
     """Where a prediction table is to be written. Raises UserError where that is no place for one."""
     return target_file(path, "--predictions", (".parquet", ".csv"))
 
 
-def write_predictions(path: Path, predictions: pl.DataFrame) -> None:
-    """Write a prediction table, as CSV where the name ends so, else as Parquet. Raises UserError."""
+def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any]) -> None:
+    """Write a prediction table, as CSV where the name ends so, else as Parquet, which says what made it (`origin`).
+
+    Raises UserError.
+    """
     path = predictions_target(path)
     try:
         with atomic_file(path) as file:
             if path.suffix.lower() == ".csv":
                 predictions.write_csv(file)
             else:
-                predictions.write_parquet(file)
+                file.write(as_parquet(predictions, origin))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None

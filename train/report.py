@@ -37,7 +37,8 @@ def print_run(trained: "Trained", out: Path) -> None:
             f"nothing to do: {out} holds all of this run ({counted(len(rows), 'epoch')})", soft_wrap=True
         )
         return
-    table = Table(title="network, judged on the test clips", title_justify="left")
+    which = "the clips it was trained on" if trained.split.seen else "the test clips"
+    table = Table(title=f"network, judged on {which}", title_justify="left")
     for column in ("", "epoch", "WAR", "UAR", "usable WAR", "usable UAR"):
         table.add_column(column, justify="right" if column else "left")
     for name, row in (("last", rows[-1]), ("best test WAR", best_row(rows))):
@@ -45,6 +46,8 @@ def print_run(trained: "Trained", out: Path) -> None:
         table.add_row(name, str(row.epoch + 1), *map(percent, figures))
     console.print(table)
     console.print(f"test clips: {_text(trained.split.description)}", soft_wrap=True)
+    for note in trained.split.notes:
+        console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
     files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
     console.print(f"in {out}: {files}", soft_wrap=True)
 

@@ -119,13 +119,20 @@ def _train(
             _say_what_was_seen_before(console, training, loaded)
     where = f"{world.size} processes ({training.device.type})" if world.size > 1 else training.device
     console.print(
-        f"{counted(len(training.clips), 'training clip')}, {len(training.labels)} classes, on {where}; "
+        f"{_usable_of(training)}, {len(training.labels)} classes, on {where}; "
         f"tested on {training.split.description}",
         soft_wrap=True,
         markup=False,
     )
     with closing(training), stop_request() as stop, progress.training_progress(console, training) as watch:
         return run.finish(watch, stop)
+
+
+def _usable_of(training: Training) -> str:
+    """How many clips are trained on, and how many had to be left."""
+    unusable = len(training.split.train) - len(training.clips)
+    left = f" ({unusable} more without a usable face)" if unusable else ""
+    return f"{counted(len(training.clips), 'training clip')}{left}"
 
 
 @contextmanager

@@ -9,7 +9,9 @@ import polars as pl
 
 from schemas.errors import UserError
 from schemas.manifest import fold_numbers, is_tested, is_trained
-from train.leaks import between_parts
+from schemas.text import counted
+from train.leaks import between_parts, shared_subjects
+from train.shards import usable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,13 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
             f"{split.description}: {counts}, and both are needed; mend the dataset's split, or choose another "
             "--fold or --holdout"
         )
-    return replace(split, notes=(*_unused(clips, unlabelled, split), *between_parts(split.train, split.test)))
+    notes = (
+        *_unused(clips, unlabelled, split),
+        *_never_shown(split),
+        *shared_subjects(split.train, split.test),
+        *between_parts(split.train, split.test),
+    )
+    return replace(split, notes=notes)
 
 
 def official_folds(clips: pl.DataFrame) -> list[int]:
@@ -141,6 +149,17 @@ def _unused(clips: pl.DataFrame, unlabelled: int, split: Split) -> list[str]:
     for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
         kinds.append(f"{count} of no split or fold" if part is None else f"{count} of the split {part}")
     return [f"clips neither trained on nor judged: {', '.join(kinds)}"] if kinds else []
+
+
+def _never_shown(split: Split) -> list[str]:
+    """Classes that are judged and that no usable training clip shows."""
+    shown = usable(split.train)["label"]
+    strange = split.test.filter(~pl.col("label").is_in(shown.implode()))["label"]
+    counts = [
+        f"{label} ({counted(count, 'test clip')})"
+        for label, count in strange.value_counts().sort("label").iter_rows()
+    ]
+    return [f"warning: classes without a usable training clip: {', '.join(counts)}"] if counts else []
 
 
 def _name(clips: pl.DataFrame) -> str:

@@ -83,7 +83,7 @@ def test_two_processes_have_the_losses_of_one_that_accumulates(two_processes, cl
 
 def test_only_the_first_process_speaks_and_writes(two_processes):
     out, outcome = two_processes
-    assert outcome.stdout.count("network, judged on the test clips") == 1
+    assert outcome.stdout.count("network, judged on the clips it was trained on") == 1
     assert outcome.stderr.count("epoch 2/2") == 1
     assert len(pl.read_parquet(out / "predictions.parquet")) == 6
 

@@ -32,7 +32,7 @@ def test_clips_that_are_in_no_part_and_files_in_both_are_said():
     assert choose_split(clips, SplitChoice(), 0).notes == (
         "clips neither trained on nor judged: 1 without a label, 1 of no split or fold, 1 of the split val",
     )
-    clips = table(label=["a", "b", "a"], fold=[1, 2, None], fingerprint=["x", "x", None])
+    clips = table(label=["a", "a", "b"], fold=[1, 2, None], fingerprint=["x", "x", None])
     assert choose_split(clips, SplitChoice(fold=2), 0).notes == (
         "clips neither trained on nor judged: 1 of no split or fold",
         "warning: test clips that are training clips too: 1 (the same files, such as c01)",
@@ -124,3 +124,16 @@ def test_folds_of_subjects_need_subjects_and_a_number_that_fits():
         choose_split(clips, SplitChoice(fold=1, subject_folds=3), 0)
     with pytest.raises(UserError, match="choose one of 1 to 2"):
         choose_split(clips, SplitChoice(fold=3, subject_folds=2), 0)
+
+
+def test_people_in_both_parts_and_classes_that_are_never_shown_are_said():
+    clips = table(
+        label=["a", "b", "b", "c", "a"],
+        split=["train", "train", "test", "test", "test"],
+        subject=["s1", "s2", "s1", "s3", None],
+        status=["ok", "no_face", "ok", "ok", "ok"],
+    )
+    assert choose_split(clips, SplitChoice(), 0).notes == (
+        "warning: classes without a usable training clip: b (1 test clip), c (1 test clip)",
+        "warning: subjects of test clips that training clips show too: 1 (such as s1)",
+    )
