@@ -8,11 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from data_manifest.files import find_clips
-from data_manifest.folds import PARTS, VAL
+from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
 
-SPLITS = {**PARTS, "dev": VAL}
 TABLES = (".csv", ".tsv", ".parquet")
 
 
@@ -21,7 +20,7 @@ def read(root: Path, _: Options) -> Rows:
     found, problems = find_clips(root)
     parts = pl.col("path").str.split("/").list
     top, second = parts.get(0), parts.get(1, null_on_oob=True)
-    split = pl.when(parts.len() > 2).then(top.str.to_lowercase().replace_strict(SPLITS, default=None))
+    split = pl.when(parts.len() > 2).then(top.str.to_lowercase().replace_strict(PARTS, default=None))
     rows = found.with_columns(clip_id="path", split=split.cast(pl.String))
     if (
         rows["split"].null_count() == 0
@@ -40,7 +39,7 @@ def read(root: Path, _: Options) -> Rows:
 def _doubtful(rows: pl.DataFrame) -> list[Problem]:
     """Labels that look as if the root were one folder too high or too low."""
     labels = rows["label"].drop_nulls()
-    splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(SPLITS)))["path"]
+    splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(PARTS)))["path"]
     problems = problem("labels", "clips have a label that is the name of a split", splits)
     if labels.n_unique() == 1:
         text = f"{len(labels)} clips all have the one label {labels[0]}; is this the folder that holds the labels?"

@@ -15,6 +15,7 @@ PARTS = {
     "val": VAL,
     "valid": VAL,
     "validation": VAL,
+    "dev": VAL,
     "test": TEST,
     "testing": TEST,
 }

@@ -130,6 +130,10 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
             ["path,label,fold,split", "a,x,1,train", "a,x,1,test"],
             "line 2: clip a is in both train and test of fold 1",
         ),
+        (
+            ["path,label,fold,split", "a,x,1,train", "a,x,2,train", "b,x,2,test"],
+            "line 2: fold 1 has train rows and no test row; add a row for each clip it tests, or leave out",
+        ),
         (["path,label", "v/a.mp4,x"], "none of its 1 clips is on disk; they were looked for in"),
     ],
 )
@@ -179,6 +183,43 @@ def test_in_the_long_form_split_is_the_part_in_that_fold(root):
     assert problems(manifest) == {"folds": 1, "no fold": 1, "missing": 3}
 
 
+FOLDS = ("path", "split", "fold", "test_folds", "train_folds")
+
+
+@pytest.mark.parametrize(
+    ("lines", "clips"),
+    [
+        (  # every clip has one part in all its folds: only the word train tells what a fold means
+            ["a,1,train", "a,2,train", "b,1,test", "c,2,test"],
+            [("a", None, None, [], [1, 2]), ("b", None, None, [1], []), ("c", None, None, [2], [])],
+        ),
+        (["a,1,train", "b,1,test"], [("a", "train", None, None, None), ("b", "test", None, None, None)]),
+        (["a,1,dev", "a,2,test"], [("a", None, None, [1, 2], [])]),
+        (
+            ["a,1,test", "a,2,test", "b,1,test"],
+            [("a", "test", None, [1, 2], []), ("b", "test", 1, None, None)],
+        ),
+    ],
+)
+def test_a_clip_that_has_one_part_in_all_its_folds_is_trained_on_or_tested_as_said(root, lines, clips):
+    rows = [f"{line[0]}.mp4,x{line[1:]}" for line in lines]
+    manifest = read_manifest(write_table(root / "t.csv", ["path,label,fold,split", *rows]))
+    rows = manifest.clips.with_columns(path=pl.col("path").str.head(1)).select(FOLDS).rows()
+    assert rows == clips
+
+
+def test_a_fold_and_a_split_in_a_row_a_clip_are_read_apart_and_that_is_said(root):
+    rows = ["a.mp4,x,1,train", "b.mp4,x,2,train", "c.mp4,x,,test"]
+    manifest = read_manifest(write_table(root / "t.csv", ["path,label,fold,split", *rows]))
+    assert manifest.clips.select("fold", "split").rows() == [(1, "train"), (2, "train"), (None, "test")]
+    told = next(problem for problem in manifest.problems if problem.kind == "folds")
+    assert told.line.startswith(
+        "2 clips have a fold and a split in one row: the fold is read as the one that tests"
+    )
+    manifest.clips.write_parquet(root / "manifest.parquet")
+    assert read_manifest(root / "manifest.parquet").clips.equals(manifest.clips)
+
+
 def test_rows_again_without_a_fold_leave_the_folds_of_others_alone(root):
     rows = ["a.mp4,x,1", "a.mp4,x,2", "b.mp4,x,", "b.mp4,x,", "c.mp4,y,3", "c.mp4,y,3"]
     manifest = read_manifest(write_table(root / "t.csv", ["path,label,fold", *rows]))
@@ -203,7 +244,7 @@ def test_clips_that_lack_what_others_have_are_counted(root, column):
 
 def test_words_for_an_empty_cell_are_no_class_and_that_is_said(root):
     words = ["nan", "None", "NA", "n/a", "NULL"]
-    lines = ["path,label,split,fold,subject", "a.mp4,happy,train,1,s1"]
+    lines = ["path,label,split,fold,subject", "a.mp4,happy,test,1,s1"]
     lines += [f"{k}.mp4,{word},{word},{word},{word}" for k, word in enumerate(words)]
     manifest = read_manifest(write_table(root / "t.csv", lines))
     assert manifest.labels == ("happy",)
