@@ -1,9 +1,9 @@
 """Rows of a table to one row a clip, where a path occurs more than once: again, in several folds, or a row a fold.
 
-What `fold` means is settled here. In a row a clip it is the fold that tests the clip, and `split` stands on its own. In
-the long form, a row per clip and fold, `split` is the part that the clip has in that fold. A table is of the long form
-where a path has rows with different splits; and where a row with a fold says train, and a path is in several folds or
-the table has one fold alone.
+What `fold` means is settled here. In a row a clip it is the fold that tests the clip, and `split` stands on its
+own. In the long form, a row per clip and fold, `split` is the part that the clip has in that fold. A table is
+of the long form where a path has rows with different splits; and where a row with a fold says train, and a path
+is in several folds or the table has one fold alone.
 """
 
 from pathlib import Path
