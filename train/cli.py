@@ -107,9 +107,11 @@ def crossval(
 
     Fold after fold of a CACHE, or of several as one. Run it again to go on.
     """
+    import json
+
     from train import report
     from train.config import load_config
-    from train.crossval import as_table, cross_validate
+    from train.crossval import as_dict, cross_validate
     from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
@@ -117,7 +119,7 @@ def crossval(
     weights = Start(init_from=init_from, backbone=backbone)
     result = cross_validate(caches, out, load_config(preset, settings), folds, means, weights, _tell_fold)
     if as_json:
-        click.echo(as_table(result).write_json())
+        click.echo(json.dumps(as_dict(result), indent=2))
     else:
         report.print_crossval(result, out)
 
@@ -157,9 +159,11 @@ def sweep(
     NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags (--stage-strides and below)
     go to all variants; the others are those of the sweep's preset. Run it again to go on.
     """
+    import json
+
     from train import report
     from train.splits import SplitChoice
-    from train.sweep import as_table, load_sweep, run_sweep
+    from train.sweep import as_dict, load_sweep, run_sweep
     from train.weights import Start
 
     if folds and (fold is not None or holdout):
@@ -182,7 +186,7 @@ def sweep(
         on_fold=_tell_fold,
     )
     if as_json:
-        click.echo(as_table(swept).write_json())
+        click.echo(json.dumps(as_dict(swept), indent=2))
     else:
         report.print_sweep(chosen, swept, out)
 

@@ -180,6 +180,11 @@ def as_table(swept: Swept) -> pl.DataFrame:
     return pl.DataFrame(content, infer_schema_length=None)
 
 
+def as_dict(swept: Swept) -> dict[str, Any]:
+    """The same for a program to read, and why the published figures cannot be compared."""
+    return {"rows": as_table(swept).fill_nan(None).to_dicts(), "incomparable": swept.incomparable}
+
+
 def _figures_of(run: Path, labels: Sequence[str]) -> list[float]:
     names = (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
     judged = [evaluate.judge(read_predictions(run / name, labels), labels) for name in names]
