@@ -10,7 +10,7 @@ import polars as pl
 from data_manifest.files import find_clips
 from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
+from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -42,7 +42,7 @@ def _doubtful(rows: pl.DataFrame) -> list[Problem]:
     splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(PARTS)))["path"]
     problems = problem("labels", "clips have a label that is the name of a split", splits)
     if labels.n_unique() == 1:
-        text = f"{len(labels)} clips all have the one label {labels[0]}; is this the folder that holds the labels?"
+        text = f"{sentence(len(labels), 'clips have')} one label, {labels[0]}; is this the folder that holds labels?"
         problems.append(Problem(kind="labels", count=len(labels), text=text))
     return problems
 

@@ -120,7 +120,7 @@ def _tested_in_each(folded: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFr
     odd = clips.filter(pl.col("test_folds").is_not_null())["path"]
     equal = folded.join(single, on="line", how="anti")["path"].unique().sort()
     clips = clips.with_columns(fold=pl.when(pl.col("test_folds").is_null()).then("fold"))
-    text = f"of {rows['path'].n_unique()} clips are tested in several folds: they are not a partition"
+    text = f"of {rows['path'].n_unique()} clips are tested in several folds: the folds are not a partition"
     return clips, [
         *problem("duplicate", "clips are listed again with the same fold; the rows are left out", equal),
         *problem("folds", text, odd),

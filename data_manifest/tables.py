@@ -12,11 +12,12 @@ from data_manifest import disk
 from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
 from data_manifest.paths import below_one_root
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
+from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
 from data_manifest.table_files import Cells, is_parquet, read_cells
 from data_manifest.table_folds import LISTS, one_row_a_path
 from schemas.errors import UserError
 from schemas.manifest import MISSING
+from schemas.text import counted
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
@@ -105,7 +106,7 @@ def _without_words_for_empty(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Pro
     empty = pl.col("label").str.contains(EMPTY)
     words = rows.filter(empty)["label"].unique().sort().to_list()
     count = rows.select(empty.sum()).item()
-    text = f"{count} labels are read as none: {', '.join(words)}"
+    text = f"{sentence(count, 'labels are read as none')}: {', '.join(words)}"
     named = [pl.when(~pl.col(name).str.contains(EMPTY)).then(name).alias(name) for name in MAY_BE_EMPTY]
     return rows.with_columns(named), [Problem(kind="labels", count=count, text=text)] if words else []
 
@@ -140,8 +141,8 @@ def _refuse_nothing_there(rows: pl.DataFrame, root: Path, file: Path) -> None:
     """A table of which nothing is on disk was moved away from its clips, as the manifest in a cache is."""
     if (rows["kind"] == MISSING).all():
         raise UserError(
-            f"{file}: none of its {len(rows)} clips is on disk; they were looked for in {root}, the first as "
-            f"{root / rows['path'][0]}; put the table into the folder where its paths start"
+            f"{file}: none of its {counted(len(rows), 'clip')} is on disk; they were looked for in {root}, the first "
+            f"as {root / rows['path'][0]}; put the table into the folder where its paths start"
         )
 
 

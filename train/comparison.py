@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from data_manifest.published import JUDGED, PAPER, TESTED, results
+from schemas.text import counted
 
 OFF = (
     0.05  # share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few
@@ -38,7 +39,7 @@ def obstacle(dataset: str, *, trained_on: str, protocol: str, clips: int, not_co
     name = dataset.lower().replace("-", "")
     if abs(clips - TESTED[name]) > OFF * TESTED[name]:
         return f"published is for all {TESTED[name]} {JUDGED.get(name, 'test')} clips, this is for {clips}"
-    return f"{not_covered} clips have a class that the network lacks" if not_covered else None
+    return f"the network lacks the class of {counted(not_covered, 'clip')}" if not_covered else None
 
 
 def side_by_side(

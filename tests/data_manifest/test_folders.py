@@ -81,11 +81,11 @@ def test_what_an_archive_of_macos_adds_is_no_class(root):
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        (("data/happy/a.mp4", "data/sad/a.mp4"), "2 clips all have the one label data; is this the folder"),
+        (("data/happy/a.mp4", "data/sad/a.mp4"), "2 clips have one label, data; is this the folder"),
         (("train/a.mp4", "test/a.mp4"), "2 clips have a label that is the name of a split"),
         (
             ("happy/a.mp4", "sad/a.mp4", "clips.csv"),
-            "tables beside the clips are not read; if one lists them",
+            "1 table beside the clips is not read; if one lists them",
         ),
     ],
 )
@@ -97,13 +97,17 @@ def test_what_looks_like_the_wrong_folder_is_told(root, names, text):
 @pytest.mark.parametrize(
     ("names", "clips", "told"),
     [
-        (("happy/s/a.mp4", "happy/s/poster.jpg"), ["happy/s/a.mp4"], "1 images .* in happy/s"),
+        (
+            ("happy/s/a.mp4", "happy/s/poster.jpg"),
+            ["happy/s/a.mp4"],
+            "1 image lies .* is passed over, in happy/s",
+        ),
         (
             ("happy/a.mp4", "happy/b/c.mp4", "happy/cover.jpg"),
             ["happy/a.mp4", "happy/b/c.mp4"],
             "1 .* in happy",
         ),
-        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], "2 .* in . and 1 more folders"),
+        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], "2 .* in . and 1 more folder$"),
     ],
 )
 def test_images_beside_or_above_clips_are_no_clips(root, names, clips, told):

@@ -134,7 +134,7 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
             ["path,label,fold,split", "a,x,1,train", "a,x,2,train", "b,x,2,test"],
             "line 2: fold 1 has train rows and no test row; add a row for each clip it tests, or leave out",
         ),
-        (["path,label", "v/a.mp4,x"], "none of its 1 clips is on disk; they were looked for in"),
+        (["path,label", "v/a.mp4,x"], "none of its 1 clip is on disk; they were looked for in"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_line(root, lines, message):

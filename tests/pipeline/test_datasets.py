@@ -41,7 +41,7 @@ def test_a_manifest_alone_is_written_and_counted(cli, tmp_path, blank):
         "14 clips of dfew",
         "fold 1: 11 train, 3 test",
         "1.2 times",
-        "1 of 14 clips are listed but not on",
+        "1 of 14 clips is listed but not on",
     ):
         assert text in shown.stdout
     assert pl.read_parquet(out).schema == MANIFEST_SCHEMA
@@ -117,7 +117,7 @@ def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, t
         image.unlink()
     outcome = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)
     assert outcome.returncode == 0, outcome.stderr
-    assert "dfew: 1 of 6 clips are listed but not on disk (Clip/clip_224x224/00002)" in outcome.stderr
+    assert "dfew: 1 of 6 clips is listed but not on disk (Clip/clip_224x224/00002)" in outcome.stderr
     rows = {row["clip_id"]: row for row in read_clips(cache).iter_rows(named=True)}
     assert len(rows) == 6
     assert (rows["00002"]["status"], rows["00002"]["reason"]) == (
