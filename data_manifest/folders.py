@@ -7,10 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips
+from data_manifest.files import find_clips, subfolders
 from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
 from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from schemas.manifest import FRAME_FOLDER
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -31,7 +32,7 @@ def read(root: Path, _: Options) -> Rows:
         problems += problem("extra", "clips are in no <split>/<label> folder; they are left out", strays)
     else:
         rows = rows.with_columns(label=pl.when(parts.len() > 1).then(top), split=pl.lit(None, pl.String))
-    problems += _doubtful(rows)
+    problems += [*_doubtful(rows), *_of_no_use(root, found, split=rows["split"].is_not_null().any())]
     rows, merged = merge_spellings(rows)
     return Rows(table=rows, problems=(*merged, *problems, *_tables(root)))
 
@@ -45,6 +46,25 @@ def _doubtful(rows: pl.DataFrame) -> list[Problem]:
         text = f"{sentence(len(labels), 'clips have')} one label, {labels[0]}; is this the folder that holds labels?"
         problems.append(Problem(kind="labels", count=len(labels), text=text))
     return problems
+
+
+def _of_no_use(root: Path, found: pl.DataFrame, split: bool) -> list[Problem]:
+    """Folders that should hold a label's clips: without any, or with images that are then the frames of one clip.
+
+    found: all clips; split: whether folders of splits are above those of labels.
+    """
+    above = [f"{name}/" for name in subfolders(root) if name.lower() in PARTS] if split else [""]
+    labels = pl.Series([f"{top}{name}" for top in above for name in subfolders(root / top)], dtype=pl.String)
+    clips = found["path"].str.split("/").list.head(2 if split else 1).list.join("/")
+    unread = labels.filter(~labels.is_in(clips.implode()))
+    whole = found.filter(pl.col("kind") == FRAME_FOLDER, ~pl.col("path").str.contains("/"))["path"]
+    advice = (
+        "each is one clip without a label; where it is a label, give each of its clips a folder of its own"
+    )
+    return [
+        *problem("folders", "folders hold no clip that can be read", unread),
+        *problem("folders", f"folders hold images and no folder of a clip: {advice}", whole),
+    ]
 
 
 def _tables(root: Path) -> list[Problem]:

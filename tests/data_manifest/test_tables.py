@@ -93,7 +93,17 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["file,label", "a,b"], "has no column path, only file, label; rename or add it"),
+        (["file,label", "a,b"], "has no column path, only file, label; rename file to path"),
+        (["x,label", "a,b"], "has no column path, only x, label; rename or add it"),
+        (
+            ["video_name,Emotion", "a,b"],
+            "no column path and none label, only video_name, Emotion; rename video_name to path, and emotion",
+        ),
+        (
+            ["path,label", "a,x", "C:\\clips\\b.mp4,x"],
+            "line 3: its path 'C:\\\\clips\\\\b.mp4' begins with a drive",
+        ),
+        (["path,label", "d:/b.mp4,x"], "line 2: its path 'd:/b.mp4' begins with a drive of Windows"),
         (["a.mp4"], "has no column path and none label"),
         ([], "is empty"),
         (["path,label", "a.mp4,x", "b.mp4,x,3"], "line 3: 3 cells, the header has 2"),
@@ -107,8 +117,8 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
         (["path,label,label", "a.mp4,x,y"], "has two columns label; rename or remove one"),
         (["path,label,test_folds", "a.mp4,x,1"], "its column test_folds must hold lists of whole numbers"),
         (["path,label", "a.mp4,x", "", ",x"], "line 4: it has no path"),
-        (["path,label", "a/..,x"], "line 2: its path leads to no clip"),
-        (["path,label", ".,x"], "line 2: its path leads to no clip"),
+        (["path,label", "a/..,x"], "line 2: its path 'a/..' leads to no clip"),
+        (["path,label", ".,x"], "line 2: its path '.' leads to no clip"),
         (["path,label", ""], "no clips in"),
         (["path,label,split", "a.mp4,x,trian"], "line 2: a split is train, val or test, not 'trian'"),
         (["path,label,fold", "a.mp4,x,one"], "line 2: a fold is a whole number from 0, not 'one'"),
@@ -282,6 +292,8 @@ def test_a_manifest_read_again_keeps_all_it_says(root):
     [
         (1, [2], None, "row 1: it has both a fold and lists of folds"),
         (None, [1, 2], [2, 3], "row 1: a fold is in test_folds and in train_folds"),
+        (None, [-1], [2], "row 1: a list of folds holds a number below 0"),
+        (None, [], [2, -3], "row 1: a list of folds holds a number below 0"),
         (None, ["one"], None, "its column test_folds must hold lists of whole numbers"),
     ],
 )
