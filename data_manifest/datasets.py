@@ -62,10 +62,10 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     """
     if not root.exists():
         raise UserError(f"no such file or folder: {root}")
-    reader = choose_reader(root, dataset)
-    if options and options.compound and not reader.compound:
+    reader, options = choose_reader(root, dataset), options or Options()
+    if options.compound and not reader.compound:
         raise UserError(f"{root}: {reader.name} has no compound labels; leave out --compound")
-    rows = reader.read(root, options or Options())
+    rows = reader.read(root, options)
     if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
     clips = _whole(rows)
@@ -79,7 +79,7 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         )
     labels = tuple(clips["label"].drop_nulls().unique().sort())
     return Manifest(
-        dataset=reader.name,
+        dataset=options.name or reader.name,
         labels=labels,
         clips=clips,
         root=rows.root or root,

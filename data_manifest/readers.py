@@ -62,9 +62,11 @@ def sentence(count: int, text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user may ask of a reader. compound: keep clips with several emotions (MAFW), as `anger_disgust`."""
+    """What a user may ask for. compound: keep clips with several emotions (MAFW), as `anger_disgust`; name: what the
+    dataset is called, where that is not its reader's name, as for a table."""
 
     compound: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
