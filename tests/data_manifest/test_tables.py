@@ -382,16 +382,15 @@ def test_a_million_rows_are_read_in_seconds(root, name):
 
 
 def test_clips_that_are_on_disk_are_found_in_seconds(root):
-    """10 000 videos and as many frame folders: here every clip costs a look at the disk."""
-    for k in range(10_000):
-        folder = root / f"scene {k % 50}"
-        (folder / f"{k}").mkdir(parents=True)
-        (folder / f"{k}" / "1.jpg").touch()
-        (folder / f"{k}.mp4").touch()
-    paths = [f"scene {k % 50}/{k}{suffix}" for k in range(10_000) for suffix in ("", ".mp4")]
+    """18 000 videos and 2000 frame folders: here every clip costs a look at the disk."""
+    paths = [f"scene {k % 50}/{k}" for k in range(2000)] + [f"scene {k % 50}/{k}.mp4" for k in range(18_000)]
+    for path in paths[:2000]:
+        trees.write_files(root / path, "1.jpg")
+    for path in paths[2000:]:
+        (root / path).touch()
     pl.DataFrame({"path": paths, "label": ["x", "y"] * 10_000}).write_csv(root / "t.csv")
     began = time.process_time()
     manifest = read_manifest(root / "t.csv")
     seconds = time.process_time() - began
-    assert not manifest.problems and manifest.clips["kind"].value_counts()["count"].to_list() == [10_000] * 2
-    assert seconds < 3
+    assert not manifest.problems and sorted(manifest.clips["kind"].value_counts()["count"]) == [2000, 18_000]
+    assert seconds < 2
