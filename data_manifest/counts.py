@@ -41,8 +41,8 @@ def _split_order(split: str) -> int:
 
 
 def _fold(clips: pl.DataFrame, fold: int) -> dict[str, Any]:
-    """How many clips a fold trains on and tests, and the tested ones by label."""
-    return {"train": clips.filter(is_trained(fold)).height, "test": _part(clips.filter(is_tested(fold)))}
+    """The clips that a fold trains on, and those that it tests."""
+    return {"train": _part(clips.filter(is_trained(fold))), "test": _part(clips.filter(is_tested(fold)))}
 
 
 def _part(clips: pl.DataFrame) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A new dataset is a module with a READER beside this one, and its line in READERS.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ READERS: tuple[Reader, ...] = (
     folders.READER,
 )
 
+# A part of these is read as well as the whole: their files' names say all. To ask them of a folder walks through it.
+BY_FILE_NAME = (crema_d.READER, ravdess.READER)
+
+DEPTH = 2  # folders up to which a part of a dataset lies below it, as Clip/clip_224x224 does
 NEIGHBOURS = 20  # folders in which a known dataset is looked for; one of clips may hold thousands
 
 
@@ -56,11 +61,11 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     Raises UserError where it is missing or unreadable, holds no clip, contradicts itself, or gives two clips one id.
     """
     if not root.exists():
-        raise UserError(f"no such folder: {root}")
-    reader = choose_reader(root, dataset)
-    if options and options.compound and not reader.compound:
+        raise UserError(f"no such file or folder: {root}")
+    reader, options = choose_reader(root, dataset), options or Options()
+    if options.compound and not reader.compound:
         raise UserError(f"{root}: {reader.name} has no compound labels; leave out --compound")
-    rows = reader.read(root, options or Options())
+    rows = reader.read(root, options)
     if rows.table.is_empty():
         raise UserError(f"no clips in {root}: it holds no video, GIF or folder of images")
     clips = _whole(rows)
@@ -74,7 +79,7 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         )
     labels = tuple(clips["label"].drop_nulls().unique().sort())
     return Manifest(
-        dataset=reader.name,
+        dataset=options.name or reader.name,
         labels=labels,
         clips=clips,
         root=rows.root or root,
@@ -109,10 +114,15 @@ def _refuse_what_is_not_whole(root: Path) -> None:
     known = [reader for reader in READERS if reader.traces]
     anyway = f"--dataset {folders.READER.name} reads it as any tree"
     names = subfolders(root)
+    # Not resolved: where a link leads, no dataset need be around it.
+    above = Path(os.path.abspath(root)).parents[:DEPTH]  # noqa: PTH100
+    for folder, reader in ((f, r) for f in above for r in known if r not in BY_FILE_NAME):
+        if reader.fits(folder):
+            raise UserError(
+                f"{root} is a part of {folder}, which looks like {reader.name}; give that ({anyway})"
+            )
     for reader in known:
         trace = next((name for name in names if re.fullmatch(reader.traces, name, re.IGNORECASE)), None)
-        if trace and reader.fits(root.absolute().parent):
-            raise UserError(f"{root.absolute().parent} looks like {reader.name}; give that folder ({anyway})")
         if trace:
             lacking = [line for line in reader.expects if not (root / line.split("/")[0]).exists()]
             raise UserError(
@@ -121,7 +131,10 @@ def _refuse_what_is_not_whole(root: Path) -> None:
             )
     for name, reader in ((name, reader) for name in names[:NEIGHBOURS] for reader in known):
         if reader.fits(root / name):
-            raise UserError(f"{root / name} looks like {reader.name}; give that folder ({anyway})")
+            raise UserError(
+                f"{root / name} looks like {reader.name}; give that folder, with all of the dataset in it: clips "
+                f"beside lists ({anyway})"
+            )
 
 
 def _whole(rows: Rows) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from data_manifest.files import find_clips, first_clips
-from data_manifest.folders import SPLITS
+from data_manifest.folds import PARTS
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 
@@ -42,7 +42,7 @@ def _sorted_otherwise(paths: pl.Series) -> list[Problem]:
     """Clips in folders with names of different splits: somebody has sorted them, and this reader does not look."""
     folder = pl.col("path").str.split("/").list.slice(0, pl.col("path").str.count_matches("/"))
     names = paths.to_frame("path").with_columns(folder=folder).explode("folder")
-    named = names.filter(pl.col("folder").str.to_lowercase().is_in(list(SPLITS)))
+    named = names.filter(pl.col("folder").str.to_lowercase().is_in(list(PARTS)))
     splits = named["folder"].unique().sort()
     if len(splits) < 2:
         return []

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.readers import Problem, problem
+from data_manifest.readers import Problem, problem, sentence
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO
+from schemas.text import counted
 
 VIDEO_SUFFIXES = frozenset(
     (
@@ -115,11 +116,11 @@ def _holders(clips: Iterator[str]) -> set[str]:
 def _images_passed_over(folders: list[Found]) -> list[Problem]:
     """The problem of images that are no frames. Its count is of images, its examples are their folders."""
     count = sum(images for _, _, _, images in folders)
-    text = (
-        f"{count} images lie beside or above clips and are passed over, in {folders[0][0]}" if folders else ""
-    )
-    text += f" and {len(folders) - 1} more folders" if len(folders) > 1 else ""
-    return [Problem(kind="images", count=count, text=text)] if folders else []
+    if not folders:
+        return []
+    text = sentence(count, f"images lie beside or above clips and are passed over, in {folders[0][0]}")
+    text += f" and {counted(len(folders) - 1, 'more folder')}" if len(folders) > 1 else ""
+    return [Problem(kind="images", count=count, text=text)]
 
 
 def _is_data(folder: str) -> bool:

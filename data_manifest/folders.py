@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips
-from data_manifest.folds import PARTS, VAL
+from data_manifest.files import find_clips, subfolders
+from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
+from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from schemas.manifest import FRAME_FOLDER
 
-SPLITS = {**PARTS, "dev": VAL}
 TABLES = (".csv", ".tsv", ".parquet")
 
 
@@ -21,7 +21,7 @@ def read(root: Path, _: Options) -> Rows:
     found, problems = find_clips(root)
     parts = pl.col("path").str.split("/").list
     top, second = parts.get(0), parts.get(1, null_on_oob=True)
-    split = pl.when(parts.len() > 2).then(top.str.to_lowercase().replace_strict(SPLITS, default=None))
+    split = pl.when(parts.len() > 2).then(top.str.to_lowercase().replace_strict(PARTS, default=None))
     rows = found.with_columns(clip_id="path", split=split.cast(pl.String))
     if (
         rows["split"].null_count() == 0
@@ -32,7 +32,7 @@ def read(root: Path, _: Options) -> Rows:
         problems += problem("extra", "clips are in no <split>/<label> folder; they are left out", strays)
     else:
         rows = rows.with_columns(label=pl.when(parts.len() > 1).then(top), split=pl.lit(None, pl.String))
-    problems += _doubtful(rows)
+    problems += [*_doubtful(rows), *_of_no_use(root, found, split=rows["split"].is_not_null().any())]
     rows, merged = merge_spellings(rows)
     return Rows(table=rows, problems=(*merged, *problems, *_tables(root)))
 
@@ -40,12 +40,31 @@ def read(root: Path, _: Options) -> Rows:
 def _doubtful(rows: pl.DataFrame) -> list[Problem]:
     """Labels that look as if the root were one folder too high or too low."""
     labels = rows["label"].drop_nulls()
-    splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(SPLITS)))["path"]
+    splits = rows.filter(pl.col("label").str.to_lowercase().is_in(list(PARTS)))["path"]
     problems = problem("labels", "clips have a label that is the name of a split", splits)
     if labels.n_unique() == 1:
-        text = f"{len(labels)} clips all have the one label {labels[0]}; is this the folder that holds the labels?"
+        text = f"{sentence(len(labels), 'clips have')} one label, {labels[0]}; is this the folder that holds labels?"
         problems.append(Problem(kind="labels", count=len(labels), text=text))
     return problems
+
+
+def _of_no_use(root: Path, found: pl.DataFrame, split: bool) -> list[Problem]:
+    """Folders that should hold a label's clips: without any, or with images that are then the frames of one clip.
+
+    found: all clips; split: whether folders of splits are above those of labels.
+    """
+    above = [f"{name}/" for name in subfolders(root) if name.lower() in PARTS] if split else [""]
+    labels = pl.Series([f"{top}{name}" for top in above for name in subfolders(root / top)], dtype=pl.String)
+    clips = found["path"].str.split("/").list.head(2 if split else 1).list.join("/")
+    unread = labels.filter(~labels.is_in(clips.implode()))
+    whole = found.filter(pl.col("kind") == FRAME_FOLDER, ~pl.col("path").str.contains("/"))["path"]
+    advice = (
+        "each is one clip without a label; where it is a label, give each of its clips a folder of its own"
+    )
+    return [
+        *problem("folders", "folders hold no clip that can be read", unread),
+        *problem("folders", f"folders hold images and no folder of a clip: {advice}", whole),
+    ]
 
 
 def _tables(root: Path) -> list[Problem]:

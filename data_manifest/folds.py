@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data_manifest.labels import canonical
-from data_manifest.readers import Problem, problem
+from data_manifest.labels import meanings
+from data_manifest.readers import Problem, problem, sentence
 from schemas.errors import UserError
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -15,6 +15,7 @@ PARTS = {
     "val": VAL,
     "valid": VAL,
     "validation": VAL,
+    "dev": VAL,
     "test": TEST,
     "testing": TEST,
 }
@@ -40,16 +41,18 @@ def one_row_a_clip(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     clips = single.unique("clip_id", keep="first", maintain_order=True)
     numbers = single["fold"].drop_nulls().unique().sort().to_list()
     if len(numbers) < 2:  # one fold alone is a split like any other
-        text = "all {} clips are from the lists of fold {}, and no other fold has any: read as a split"
-        alone = (
-            [Problem(kind="folds", count=len(clips), text=text.format(len(clips), *numbers))]
-            if numbers
-            else []
-        )
+        alone = _of_one_fold(len(clips), *numbers) if numbers else []
         return clips.rename({"part": "split"}).drop("fold", "file", "line"), [*doubled, *alone]
     folds, irregular = _folds(single, numbers)
     rows = clips.drop("part", "fold", "file", "line").join(folds, on="clip_id", maintain_order="left")
     return rows, [*doubled, *irregular]
+
+
+def _of_one_fold(clips: int, fold: int) -> list[Problem]:
+    text = sentence(
+        clips, f"clips are from the lists of fold {fold}, and no other fold has any: read as a split"
+    )
+    return [Problem(kind="folds", count=clips, text=text if clips == 1 else f"all {text}")]
 
 
 def refuse_contradictions(entries: pl.DataFrame) -> None:
@@ -59,7 +62,7 @@ def refuse_contradictions(entries: pl.DataFrame) -> None:
     """
     in_two = "is in both {} and {}"
     refuse_two(entries, "part", said=in_two, advice="take it out of one", of=("clip_id", "fold"))
-    refuse_two(entries, "label", meaning=canonical(pl.col("label")).str.to_lowercase())
+    refuse_two(entries, "label", meaning=meanings(pl.col("label")))
 
 
 def refuse_two(

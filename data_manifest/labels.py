@@ -3,11 +3,13 @@
 A model is told its classes by name; so one that was trained on "happiness" is judged on another dataset's "Happy".
 """
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from data_manifest.readers import Problem, problem
+from data_manifest.readers import Problem, problem, sentence
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "anger": ("angry", "ang", "an"),
@@ -24,6 +26,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "calm": ("calmness", "cal"),
 }
 CANONICAL = {word: name for name, others in SYNONYMS.items() for word in (name, *others)}
+BETWEEN = re.compile(r"[\s_+,-]+")  # the emotions of a compound label
+GAP = re.compile(r"[\s_-]+")  # between the words of one name
 
 PAIRS = 12  # different spellings named in a problem
 
@@ -35,30 +39,53 @@ SEVEN_FOLDERS = dict(
 )
 
 
-def canonical(labels: pl.Expr) -> pl.Expr:
-    """Labels by their canonical names, whatever their case; a word that is not in the table stays, stripped."""
-    stripped = labels.str.strip_chars()
-    known = stripped.str.to_lowercase().replace_strict(CANONICAL, default=None, return_dtype=pl.String)
-    return pl.coalesce(known, stripped)
-
-
 def canonical_name(label: str) -> str:
-    """The same for one name."""
-    return CANONICAL.get(label.strip().lower(), label.strip())
+    """A label's canonical name, whatever its case; several emotions (disgust-anger) in the order of the alphabet. A
+    word that is not in the table stays, stripped and in Unicode's composed form."""
+    plain = unicodedata.normalize("NFC", label.strip())
+    known = CANONICAL.get(plain.lower())
+    if known:
+        return known
+    emotions = {CANONICAL.get(part.lower()) for part in BETWEEN.split(plain)}
+    return plain if None in emotions or len(emotions) < 2 else "_".join(sorted(emotions))
+
+
+def meaning(label: str) -> str:
+    """What two labels share that differ only in how they are written: Angry and anger, very happy and very_happy."""
+    return GAP.sub("_", canonical_name(label).lower())
+
+
+def canonical(labels: pl.Expr) -> pl.Expr:
+    """`canonical_name` of a column."""
+    return _of_each_name(labels, canonical_name)
+
+
+def meanings(labels: pl.Expr) -> pl.Expr:
+    """`meaning` of a column."""
+    return _of_each_name(labels, meaning)
+
+
+def _of_each_name(labels: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
+    """A function of each different label, for all rows: there are few labels and many rows."""
+
+    def mapped(values: pl.Series) -> pl.Series:
+        names = values.unique().drop_nulls()
+        return values.replace_strict(
+            names, pl.Series(map(function, names), dtype=pl.String), default=None, return_dtype=pl.String
+        )
+
+    return labels.map_batches(mapped, return_dtype=pl.String, is_elementwise=True)
 
 
 def match_labels(own: Sequence[str], other: Sequence[str]) -> dict[str, str | None]:
     """For each name of another dataset the one of `own` that means the same; None where there is none.
 
-    The same spelling comes first, then the same canonical name in any case.
+    The same spelling comes first, then the same `meaning`.
     """
     by_meaning: dict[str, str] = {}
     for name in own:
-        by_meaning.setdefault(canonical_name(name).lower(), name)
-    return {
-        name: name if name in own else by_meaning.get(canonical_name(name).lower())
-        for name in dict.fromkeys(other)
-    }
+        by_meaning.setdefault(meaning(name), name)
+    return {name: name if name in own else by_meaning.get(meaning(name)) for name in dict.fromkeys(other)}
 
 
 def read_labels(
@@ -70,7 +97,7 @@ def read_labels(
     reported, and a label that is no class at all becomes null and is reported.
     """
     official = {name: name for name in classes} if official is None else official
-    written = pl.col("label").str.strip_chars()
+    written = pl.col("label").str.strip_chars().str.normalize("NFC")
     silent = written.replace_strict(official, default=None, return_dtype=pl.String)
     meant = canonical(pl.col("label"))
     named = rows.with_columns(
@@ -92,12 +119,16 @@ def read_labels(
 
 
 def merge_spellings(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """Labels as they are written, but where several mean the same (Angry, anger) all become the canonical name."""
+    """Labels as they are written, but where several mean the same (Angry, anger) all become that `meaning`.
+
+    Unicode's two ways to write an é are one, in silence.
+    """
+    rows = rows.with_columns(pl.col("label").str.normalize("NFC"))
     names = rows.select(pl.col("label").drop_nulls().unique().sort()).to_series()
-    meanings: dict[str, list[str]] = {}
+    spellings: dict[str, list[str]] = {}
     for name in names:
-        meanings.setdefault(canonical_name(name).lower(), []).append(name)
-    merged = {name: key for key, spellings in meanings.items() if len(spellings) > 1 for name in spellings}
+        spellings.setdefault(meaning(name), []).append(name)
+    merged = {name: key for key, written in spellings.items() if len(written) > 1 for name in written}
     changed = {name: key for name, key in merged.items() if name != key}
     if not changed:
         return rows, []
@@ -116,4 +147,4 @@ def _counted(kind: str, text: str, pairs: pl.Series) -> list[Problem]:
     if not different:
         return []
     shown = ", ".join(different[:PAIRS]) + (", …" if len(different) > PAIRS else "")
-    return [Problem(kind=kind, count=len(pairs), text=f"{len(pairs)} {text}: {shown}")]
+    return [Problem(kind=kind, count=len(pairs), text=f"{sentence(len(pairs), text)}: {shown}")]

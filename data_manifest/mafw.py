@@ -81,7 +81,7 @@ def _spellings(labels: pl.Series) -> tuple[dict[str, str], list[str]]:
     for label in labels.unique().sort():
         emotions = [canonical_name(part) for part in BETWEEN.split(label) if part]
         if len(emotions) > 1:
-            names[label] = "_".join(emotions)
+            names[label] = "_".join(sorted(emotions))
             several.append(label)
     return names, several
 

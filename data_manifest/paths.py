@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+WINDOWS = r"^\s*[A-Za-z]:[\\/]"  # a path with a drive, which would be read as a relative one
 UNTIDY = r"^\s|\s$|\\|//|/\./|^\./|/$"
 
 

@@ -1,9 +1,10 @@
 """Published results as data: published.csv, one printed figure a row, with where it is printed.
 
 Columns: table (of the paper: "3" … "12", "Fig. 8"), dataset, protocol, method, variant (row of an ablation, scene of
-Table 6), metric (war, uar, recall, params, inference speed, training time), class (of a recall), value, unit, source,
-remark (where the print contradicts itself). All from Huang et al. 2024 (10.1016/j.engappai.2024.108535), which quotes
-other authors' figures in Tables 3 to 8.
+Table 6), metric (war, uar, recall, params, inference speed, training time), class (of a recall), value, unit, source
+(where it is printed), cited (whose method it is, as cited there; null for the paper's own), remark (where the print
+contradicts itself, or figures are not of the same work). All from Huang et al. 2024 (10.1016/j.engappai.2024.108535),
+which quotes other authors' figures in Tables 3 to 8.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ FILE = Path(__file__).with_name("published.csv")
 PAPER = "Huang et al. 2024"
 # How many clips are tested, in all folds together: what the datasets' owners print of them.
 TESTED = {"dfew": 11_697, "ferv39k": 7847, "afew": 383, "mafw": 9172}
+# The part that is judged where that is not the test part: AFEW's has never been given out.
+JUDGED = {"afew": "val"}
 
 
 def published() -> pl.DataFrame:
@@ -29,7 +32,8 @@ def ablation(table: str, variant: str) -> Mapping[str, float]:
 
 
 def results(dataset: str) -> pl.DataFrame:
-    """What is published for a dataset as a whole (Tables 3, 4, 5, 7): method, protocol, war, uar in 0–1, remark.
+    """What is published for a dataset as a whole (Tables 3, 4, 5, 7): method, cited, protocol, war, uar in 0–1,
+    remark.
 
     dataset: its name in any case and with any dashes, as a cache has it. Best WAR first; empty for an unknown one.
     """
@@ -39,7 +43,7 @@ def results(dataset: str) -> pl.DataFrame:
         pl.col("metric").is_in(["war", "uar"]),
         plain == dataset.lower().replace("-", ""),
     )
-    keys = ["method", "protocol"]
+    keys = ["method", "cited", "protocol"]
     wide = (
         rows.with_columns(pl.col("value") / 100)
         .group_by(keys, maintain_order=True)

@@ -1,10 +1,16 @@
-"""Rows of a table to one row a clip, where a path occurs more than once: again, in several folds, or a row a fold."""
+"""Rows of a table to one row a clip, where a path occurs more than once: again, in several folds, or a row a fold.
+
+What `fold` means is settled here. In a row a clip it is the fold that tests the clip, and `split` stands on its
+own. In the long form, a row per clip and fold, `split` is the part that the clip has in that fold. A table is
+of the long form where a path has rows with different splits; and where a row with a fold says train, and a path
+is in several folds or the table has one fold alone.
+"""
 
 from pathlib import Path
 
 import polars as pl
 
-from data_manifest.folds import TEST, one_row_a_clip, refuse_two
+from data_manifest.folds import TEST, TRAIN, one_row_a_clip, refuse_two
 from data_manifest.readers import Problem, problem
 from schemas.errors import UserError
 
@@ -13,24 +19,47 @@ OF_A_CLIP = ("subject", "scene", "scene_group", "intensity")  # what all rows of
 
 
 def one_row_a_path(rows: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, list[Problem]]:
-    """Only paths that occur twice need a closer look, unless `split` is the part that a clip has in each `fold`.
+    """Rows (path, label, split, fold, line, …) to one row a path; `fold` as MANIFEST_SCHEMA has it.
 
-    Raises UserError where rows of one clip contradict each other.
+    Raises UserError where rows of one clip contradict each other, or a long form tests nothing in one of its folds.
     """
-    twice = rows["path"].is_duplicated()
-    if not twice.any():
-        return rows, []
+    twice, in_fold = rows["path"].is_duplicated(), pl.col("fold").is_not_null()
+    long = _is_long(rows.filter(in_fold))
+    if not (long or twice.any()):
+        return rows, _with_both(rows)
     doubled = _entries(rows.filter(twice), file)
     _refuse_unlike(doubled)
-    in_fold = pl.col("fold").is_not_null()
-    if doubled.filter(in_fold, pl.col("split").n_unique().over("path") > 1).is_empty():
-        lone = rows.filter(~twice)
-        folded, problems = _tested_in_each(doubled.filter(in_fold), rows)
-    else:
+    if long:
         lone = rows.filter(~twice, ~in_fold)
         folded, problems = _by_part(_entries(rows.filter(in_fold), file))
+    else:
+        lone = rows.filter(~twice)
+        folded, problems = _tested_in_each(doubled.filter(in_fold), rows)
+        problems += _with_both(rows)
     again, said_again = one_row_a_clip(doubled.filter(~in_fold).drop("split", *LISTS))
     return pl.concat(_like(part, rows) for part in (lone, folded, again)), [*said_again, *problems]
+
+
+def _is_long(folded: pl.DataFrame) -> bool:
+    """Whether rows with a fold are of the long form."""
+    if folded["split"].null_count() == len(folded):
+        return False
+    twice = folded.filter(pl.col("path").is_duplicated())
+    if len(twice.filter(pl.col("split").n_unique().over("path") > 1)):
+        return True
+    several = len(twice.filter(pl.col("fold").n_unique().over("path") > 1)) > 0
+    return (folded["split"] == TRAIN).any() and (several or folded["fold"].n_unique() == 1)
+
+
+def _with_both(rows: pl.DataFrame) -> list[Problem]:
+    """In a row a clip, a fold and the split train beside it could be meant as the long form; so it is said."""
+    both = rows.filter(pl.col("fold").is_not_null(), pl.col("split").is_not_null())
+    if not (both["split"] == TRAIN).any():
+        return []
+    text = (
+        "clips have a fold and a split in one row: the fold is read as the one that tests it, the split alone"
+    )
+    return problem("folds", text, both["path"])
 
 
 def _entries(rows: pl.DataFrame, file: Path) -> pl.DataFrame:
@@ -59,7 +88,21 @@ def _by_part(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
         raise UserError(
             f"{file}, line {line}: clip {clip} has no split in fold {fold}, and others do; fill it in"
         )
-    return one_row_a_clip(entries.drop("split", *LISTS))
+    clips, problems = one_row_a_clip(entries.drop("split", *LISTS))
+    _refuse_untested(entries)
+    return clips, problems
+
+
+def _refuse_untested(entries: pl.DataFrame) -> None:
+    """A fold that only trains is half a long form, or `fold` was meant as the one that tests a clip."""
+    judged = entries.filter(pl.col("part") != TRAIN)
+    untested = entries.join(judged, on="fold", how="anti")
+    if len(untested) and entries["fold"].n_unique() > 1:
+        fold, file, line = untested.select("fold", "file", "line").row(0)
+        raise UserError(
+            f"{file}, line {line}: fold {fold} has train rows and no test row; add a row for each clip it tests, "
+            "or leave out the column split if fold is the one that tests a clip"
+        )
 
 
 def _tested_in_each(folded: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
@@ -77,7 +120,7 @@ def _tested_in_each(folded: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFr
     odd = clips.filter(pl.col("test_folds").is_not_null())["path"]
     equal = folded.join(single, on="line", how="anti")["path"].unique().sort()
     clips = clips.with_columns(fold=pl.when(pl.col("test_folds").is_null()).then("fold"))
-    text = f"of {rows['path'].n_unique()} clips are tested in several folds: they are not a partition"
+    text = f"of {rows['path'].n_unique()} clips are tested in several folds: the folds are not a partition"
     return clips, [
         *problem("duplicate", "clips are listed again with the same fold; the rows are left out", equal),
         *problem("folds", text, odd),

@@ -4,6 +4,8 @@ Paths are absolute or relative to the table's folder. `fold` is the fold that te
 Or, in a row per clip and fold, `split` is the part that the clip has in that fold. A manifest is such a table too.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -11,12 +13,13 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import PARTS
 from data_manifest.labels import merge_spellings
-from data_manifest.paths import below_one_root
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
+from data_manifest.paths import WINDOWS, below_one_root
+from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
 from data_manifest.table_files import Cells, is_parquet, read_cells
 from data_manifest.table_folds import LISTS, one_row_a_path
 from schemas.errors import UserError
 from schemas.manifest import MISSING
+from schemas.text import counted
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
@@ -24,6 +27,11 @@ OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
 EMPTY = r"^(?i:nan|none|null|na|n/a)$"
 MAY_BE_EMPTY = ("label", "split", "fold", "subject")
 LIST = pl.List(pl.Int32)
+# What others call the required columns, in lower case.
+CALLED = {
+    "path": re.compile(r"(file|clip|video)s?(_?(path|name|file|id))?|paths|name|folder|frames"),
+    "label": re.compile(r"(emotion|class|expression|category|target)(_?(label|name|id))?s?|labels|y"),
+}
 
 
 def fits(root: Path) -> bool:
@@ -39,6 +47,8 @@ def read(file: Path, _: Options) -> Rows:
         raise UserError(f"no clips in {file}: it has no row")
     written, emptied = _without_words_for_empty(cells)
     _require(written, pl.col("path").is_not_null(), "it has no path", "path", file)
+    drive = pl.col("path").str.contains(WINDOWS)
+    _require(written, ~drive, "its path {} begins with a drive of Windows, which is not here", "path", file)
     written = _with_parts(written, file)
     root, paths = below_one_root(written["path"], file.parent)
     paths = paths.str.normalize(
@@ -46,7 +56,7 @@ def read(file: Path, _: Options) -> Rows:
     )  # of letters that Unicode writes in two ways, one; the disk may have the other
     rows = written.with_columns(path=paths, clip_id=paths)
     nowhere = pl.col("path").is_in(["", ".", ".."]) | pl.col("path").str.ends_with("/..")
-    _require(rows, ~nowhere, "its path leads to no clip", "path", file)
+    _require(rows, ~nowhere, "its path {} leads to no clip", "path", file)
     rows, doubled = one_row_a_path(rows, file)
     rows, merged = merge_spellings(rows)
     rows, unlocated = disk.locate(rows.drop("line"), root)
@@ -66,8 +76,8 @@ def _columns(cells: Cells, file: Path) -> pl.DataFrame:
         by_name[name] = column
     absent = [name for name in REQUIRED if name not in by_name]
     if absent:
-        has = ", ".join(cells.names[:10])
-        raise UserError(f"{file} has no column {' and none '.join(absent)}, only {has}; rename or add it")
+        has, advice = ", ".join(cells.names[:10]), _advice(absent, by_name)
+        raise UserError(f"{file} has no column {' and none '.join(absent)}, only {has}; {advice}")
     rows = pl.DataFrame(cells.lines.alias("line")).with_columns(
         _column(cells.table[by_name[name]], name, file)
         if name in by_name
@@ -77,6 +87,13 @@ def _columns(cells: Cells, file: Path) -> pl.DataFrame:
     if not rows["path"].null_count():
         return rows
     return rows.filter(~pl.all_horizontal(pl.exclude("line").is_null()))  # commas alone are no row
+
+
+def _advice(absent: list[str], there: Iterable[str]) -> str:
+    """Which columns look like the absent ones."""
+    alike = {name: [other for other in there if other and CALLED[name].fullmatch(other)] for name in absent}
+    renamed = [f"{others[0]} to {name}" for name, others in alike.items() if others]
+    return f"rename {', and '.join(renamed)}" if renamed else "rename or add it"
 
 
 def _column(values: pl.Series, name: str, file: Path) -> pl.Series:
@@ -105,7 +122,7 @@ def _without_words_for_empty(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Pro
     empty = pl.col("label").str.contains(EMPTY)
     words = rows.filter(empty)["label"].unique().sort().to_list()
     count = rows.select(empty.sum()).item()
-    text = f"{count} labels are read as none: {', '.join(words)}"
+    text = f"{sentence(count, 'labels are read as none')}: {', '.join(words)}"
     named = [pl.when(~pl.col(name).str.contains(EMPTY)).then(name).alias(name) for name in MAY_BE_EMPTY]
     return rows.with_columns(named), [Problem(kind="labels", count=count, text=text)] if words else []
 
@@ -115,10 +132,12 @@ def _with_parts(rows: pl.DataFrame, file: Path) -> pl.DataFrame:
     split = pl.col("split").str.to_lowercase().replace_strict(PARTS, default=None, return_dtype=pl.String)
     fold = pl.col("fold").str.replace(r"\.0$", "").cast(pl.Int32, strict=False)
     is_split = pl.col("split").is_null() | split.is_not_null()
-    _require(rows, is_split, "a split is train, val or test", "split", file)
+    _require(rows, is_split, "a split is train, val or test, not {}", "split", file)
     is_fold = pl.col("fold").is_null() | (fold >= 0).fill_null(False)
-    _require(rows, is_fold, "a fold is a whole number from 0", "fold", file)
+    _require(rows, is_fold, "a fold is a whole number from 0, not {}", "fold", file)
     tested, trained = (pl.col(name).fill_null(pl.lit([], LIST)) for name in LISTS)
+    negative = pl.min_horizontal(tested.list.min(), trained.list.min()) < 0
+    _require(rows, ~negative.fill_null(False), "a list of folds holds a number below 0", "path", file)
     twice = tested.list.set_intersection(trained).list.len() > 0
     _require(rows, ~twice, "a fold is in test_folds and in train_folds", "path", file)
     both = pl.col("fold").is_not_null() & pl.any_horizontal(pl.col(LISTS).is_not_null())
@@ -127,21 +146,20 @@ def _with_parts(rows: pl.DataFrame, file: Path) -> pl.DataFrame:
 
 
 def _require(rows: pl.DataFrame, holds: pl.Expr, wrong: str, column: str, file: Path) -> None:
-    """Raise UserError with the first row's line for which something does not hold."""
+    """Raise UserError with the first row's line for which something does not hold. wrong: with {} for its cell."""
     bad = rows.filter(~holds)
     if len(bad):
         of = "row" if is_parquet(file) else "line"
-        cell = bad[column][0]
-        said = "" if cell is None else f", not {cell!r}"
-        raise UserError(f"{file}, {of} {bad['line'][0]}: {wrong}{said}; mend or remove it")
+        said = wrong.replace("{}", repr(bad[column][0]))
+        raise UserError(f"{file}, {of} {bad['line'][0]}: {said}; mend or remove it")
 
 
 def _refuse_nothing_there(rows: pl.DataFrame, root: Path, file: Path) -> None:
     """A table of which nothing is on disk was moved away from its clips, as the manifest in a cache is."""
     if (rows["kind"] == MISSING).all():
         raise UserError(
-            f"{file}: none of its {len(rows)} clips is on disk; they were looked for in {root}, the first as "
-            f"{root / rows['path'][0]}; put the table into the folder where its paths start"
+            f"{file}: none of its {counted(len(rows), 'clip')} is on disk; they were looked for in {root}, the first "
+            f"as {root / rows['path'][0]}; put the table into the folder where its paths start"
         )
 
 

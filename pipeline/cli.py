@@ -86,9 +86,20 @@ DATASET_OPTION = click.option(
     show_default=True,
     help="Which dataset it is; `pipeline datasets` lists them.",
 )
+NAME_OPTION = click.option(
+    "--name",
+    help="What the dataset is called, such as DFEW for a table of it.  [default: as --dataset]",
+    callback=lambda ctx, param, value: _a_name(value),
+)
 COMPOUND_OPTION = click.option(
     "--compound", is_flag=True, help="Keep clips with several emotions, as classes of their own (MAFW)."
 )
+
+
+def _a_name(value: str | None) -> str | None:
+    if value is not None and not (value.strip() and value.isprintable()):
+        raise click.BadParameter("it must hold letters, and nothing that cannot be printed")
+    return value and value.strip()
 
 
 class SliceType(click.ParamType):
@@ -171,18 +182,24 @@ def datasets(as_json: bool) -> None:
 @click.argument("source", type=SourceType())
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table to this Parquet file.")
 @DATASET_OPTION
+@NAME_OPTION
 @COMPOUND_OPTION
 @JSON_OPTION
-def manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_json: bool) -> None:
+def manifest(
+    source: Path, out: Path | None, dataset: str, name: str | None, compound: bool, as_json: bool
+) -> None:
     """Read the table of SOURCE's clips, without decoding any, and print its counts and problems."""
+    from data_manifest.readers import Options
     from pipeline import session
 
-    session.show_manifest(source, out, dataset, compound, as_json)
+    options = Options(compound=compound, name=name)
+    session.show_manifest(session.Source(path=source, dataset=dataset, options=options), out, as_json)
 
 
 @main.command()
 @click.argument("source", type=SourceType())
 @DATASET_OPTION
+@NAME_OPTION
 @COMPOUND_OPTION
 @click.option("--out", "cache", required=True, type=click.Path(path_type=Path), help="The cache's folder.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per core]")
@@ -223,6 +240,7 @@ def manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_js
 def extract(
     source: Path,
     dataset: str,
+    name: str | None,
     compound: bool,
     cache: Path,
     workers: int | None,
@@ -240,6 +258,7 @@ def extract(
     GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an
     interruption; what is done is kept.
     """
+    from data_manifest.readers import Options
     from pipeline import session
     from pipeline.config import ExtractConfig
     from pipeline.extract import Slice
@@ -248,7 +267,8 @@ def extract(
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
     config = ExtractConfig(**settings)
-    clips = session.Source(path=source, dataset=dataset, compound=compound)
+    options = Options(compound=compound, name=name)
+    clips = session.Source(path=source, dataset=dataset, options=options)
     chosen = session.Means(**means)
     if address:
         outcome = session.extract_on_cluster(clips, cache, config, chosen, address)

@@ -13,8 +13,11 @@ from rich.text import Text
 from data_manifest.datasets import READERS
 from data_manifest.readers import Problem
 from schemas.commands import printable
+from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 from schemas.text import counted
 
+FOLDS_SHOWN = 6  # in columns of their own; more do not fit on 80 characters
+KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder"}
 FIELDS = ("expects", "classes", "counts", "protocol", "licence", "cite")
 
 
@@ -45,7 +48,8 @@ def print_datasets(console: Console) -> None:
 def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: Console) -> None:
     """A manifest's clips per label and split or fold, how unequal the classes are, and its problems."""
     parts = {name: part["labels"] for name, part in counts["splits"].items()}
-    parts |= {f"fold {name} test": fold["test"]["labels"] for name, fold in counts["folds"].items()}
+    if len(counts["folds"]) <= FOLDS_SHOWN:
+        parts |= {f"fold {name} test": fold["test"]["labels"] for name, fold in counts["folds"].items()}
     table = Table(title=f"{counted(counts['clips'], 'clip')} of {counts['dataset']}", title_justify="left")
     table.add_column("label", no_wrap=True)
     for name in ("all", *parts):
@@ -58,9 +62,12 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     table.add_row("all", f"{counts['clips']}", *(f"{sum(part.values())}" for part in parts.values()))
     console.print(table)
     for name, fold in counts["folds"].items():
-        console.print(f"fold {name}: {fold['train']} train, {fold['test']['clips']} test")
-    kinds = ", ".join(f"{size} {kind}" for kind, size in counts["kinds"].items() if size)
-    console.print(f"on disk: {kinds}")
+        console.print(f"fold {name}: {fold['train']['clips']} train, {fold['test']['clips']} test")
+    if len(counts["folds"]) > FOLDS_SHOWN:
+        console.print("labels of each fold: with --json")
+    kinds = [counted(counts["kinds"][kind], word) for kind, word in KINDS.items() if counts["kinds"][kind]]
+    missing = counts["kinds"][MISSING]
+    console.print(f"on disk: {', '.join(kinds) or 'none'}{f'; missing: {missing}' if missing else ''}")
     if counts["imbalance"]:
         console.print(
             f"imbalance: the largest class has {counts['imbalance']:.1f} times the clips of the smallest"

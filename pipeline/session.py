@@ -27,11 +27,15 @@ from schemas.text import counted
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is extracted. path: a folder, a table or a list; dataset: a reader's name; compound: see `Options`."""
+    """What is extracted. path: a folder, a table or a list; dataset: a reader's name."""
 
     path: Path
     dataset: str = AUTO
-    compound: bool = False
+    options: Options
+
+    def manifest(self) -> Manifest:
+        """Its manifest. Raises UserError."""
+        return read_manifest(self.path, self.dataset, self.options)
 
     def read_for(self, config: ExtractConfig) -> Manifest:
         """The same as `read`, and a word where the settings are not those that the dataset is shipped for."""
@@ -46,7 +50,7 @@ class Source:
 
         A dataset of which nothing at all is on disk is a wrong folder, not one whose every clip is missing.
         """
-        manifest = read_manifest(self.path, self.dataset, Options(compound=self.compound))
+        manifest = self.manifest()
         for problem in manifest.problems:
             click.echo(printable(f"{manifest.dataset}: {problem.line}"), err=True)
         if (manifest.clips["kind"] == MISSING).all():
@@ -140,12 +144,12 @@ def extract_shard(cache: Path, source: Path, index: int, means: Means) -> None:
     extract.extract_shard(cache, source, index, models, means.limits, reuse)
 
 
-def show_manifest(source: Path, out: Path | None, dataset: str, compound: bool, as_json: bool) -> None:
+def show_manifest(source: Source, out: Path | None, as_json: bool) -> None:
     """Print the counts of a dataset's manifest, and write it where a Parquet file is named. Raises UserError."""
     target = target_file(out, suffixes=(".parquet",)) if out else None
-    if target == source.resolve():
+    if target == source.path.resolve():
         raise UserError(f"--out {out} is what is read; name another file")
-    manifest = read_manifest(source, dataset, Options(compound=compound))
+    manifest = source.manifest()
     if target:
         with atomic_file(target) as file:
             manifest.clips.write_parquet(file)

@@ -110,9 +110,11 @@ def crossval(
 
     Fold after fold of a CACHE, or of several as one. Run it again to go on.
     """
+    import json
+
     from train import report
     from train.config import load_config
-    from train.crossval import as_table, cross_validate
+    from train.crossval import as_dict, cross_validate
     from train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
@@ -124,7 +126,7 @@ def crossval(
     if result is None:  # not the first of several processes
         return
     if as_json:
-        click.echo(as_table(result).write_json())
+        click.echo(json.dumps(as_dict(result), indent=2))
     else:
         report.print_crossval(result, out)
 
@@ -172,9 +174,11 @@ def sweep(
     NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags go to all variants; the
     others are those of the sweep's preset. Run it again to go on.
     """
+    import json
+
     from train import report
     from train.splits import SplitChoice
-    from train.sweep import as_table, load_sweep, run_sweep
+    from train.sweep import as_dict, load_sweep, run_sweep
     from train.weights import Start
 
     if folds and (fold is not None or holdout):
@@ -199,7 +203,7 @@ def sweep(
     if swept is None:  # not the first of several processes
         return
     if as_json:
-        click.echo(as_table(swept).write_json())
+        click.echo(json.dumps(as_dict(swept), indent=2))
     else:
         report.print_sweep(chosen, swept, out)
 

@@ -1,10 +1,23 @@
-"""Whether figures may stand beside published ones: only where the same was done with the same dataset."""
+"""Figures beside published ones, and whether they may stand there: only where the same was done with the dataset."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
-from data_manifest.published import TESTED, results
+from data_manifest.published import JUDGED, PAPER, TESTED, results
+from schemas.text import counted
 
-ENOUGH = 0.95  # of the published test clips; some datasets lose a few with the years, such as AFEW
+OFF = (
+    0.05  # share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few
+)
+
+
+class Row(NamedTuple):
+    """A method with its WAR and UAR, 0–1, NaN where none is known."""
+
+    method: str
+    war: float
+    uar: float
+    remark: str = ""
 
 
 def obstacle(dataset: str, *, trained_on: str, protocol: str, clips: int, not_covered: int = 0) -> str | None:
@@ -23,10 +36,35 @@ def obstacle(dataset: str, *, trained_on: str, protocol: str, clips: int, not_co
         return f"the network was trained on {trained_on}"
     if protocol != published:
         return f"published is the {published}, this is: {protocol}"
-    tested = TESTED[dataset.lower().replace("-", "")]
-    if clips < ENOUGH * tested:
-        return f"published is for all {tested} test clips, this is for {clips}"
-    return f"{not_covered} clips have a class that the network lacks" if not_covered else None
+    name = dataset.lower().replace("-", "")
+    if abs(clips - TESTED[name]) > OFF * TESTED[name]:
+        return f"published is for all {TESTED[name]} {JUDGED.get(name, 'test')} clips, this is for {clips}"
+    return f"the network lacks the class of {counted(not_covered, 'clip')}" if not_covered else None
+
+
+def side_by_side(
+    dataset: str, ours: Mapping[str, tuple[float, float]]
+) -> tuple[str, list[Row], list[Row]] | None:
+    """A title, our WAR and UAR by what they are, and those published for a dataset; None where none are published."""
+    known = results(dataset)
+    if known.is_empty():
+        return None
+    theirs = [
+        Row(
+            method=f"{row['method']} ({row['cited']})" if row["cited"] else row["method"],
+            war=float("nan") if row["war"] is None else row["war"],
+            uar=float("nan") if row["uar"] is None else row["uar"],
+            remark=row["remark"] or "",
+        )
+        for row in known.iter_rows(named=True)
+    ]
+    title = f"{dataset}, {known['protocol'][0]} (as quoted by {PAPER})"
+    return title, [Row(name, war, uar) for name, (war, uar) in ours.items()], theirs
+
+
+def as_json(dataset: str, incomparable: str | None) -> dict[str, Any]:
+    """What is published for a dataset (`published.results`), and why it cannot be compared, for a program to read."""
+    return {"incomparable": incomparable, "published": results(dataset).to_dicts()}
 
 
 def ablation_obstacle(dataset: str, protocol: str, clips: int, published_on: Collection[str]) -> str | None:

@@ -7,6 +7,7 @@ predictions_best.parquet (every judged clip once, with its fold) and confusion.p
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from schemas.errors import UserError
 from schemas.files import write_atomic
 from schemas.text import counted
 from train import distributed, evaluate, loop, plots, session
-from train.comparison import obstacle
+from train.comparison import as_json, obstacle
 from train.config import TrainConfig
 from train.device import choose_device
 from train.evaluate import Figures
@@ -151,6 +152,12 @@ def as_table(result: CrossValidation) -> pl.DataFrame:
             for row, value in zip(rows, values, strict=True):
                 row[f"{which}_{figure}"] = value
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def as_dict(result: CrossValidation) -> dict[str, Any]:
+    """The same for a program to read, and what is published for the dataset."""
+    rows = as_table(result).fill_nan(None).to_dicts()
+    return {"dataset": result.dataset, "rows": rows, **as_json(result.dataset, result.incomparable)}
 
 
 def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]) -> Fold:

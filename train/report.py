@@ -15,6 +15,7 @@ from data_manifest.published import PAPER, by_scene
 from schemas.commands import printable
 from schemas.text import counted
 from train import metrics
+from train.comparison import as_json, side_by_side
 from train.metrics import percent
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
@@ -185,26 +186,23 @@ def _about_labels(result: "Evaluation") -> list[str]:
 
 
 def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], incomparable: str | None) -> None:
-    """Our WAR and UAR, by what they are, among those published for the dataset, or why they cannot stand there;
+    """Our WAR and UAR, by what they are, above those published for the dataset, or why they cannot stand there;
     nothing where none are published."""
-    from data_manifest.published import results
-
-    known = results(dataset)
-    if known.is_empty():
+    beside = side_by_side(dataset, ours)
+    if beside is None:
         return
     if incomparable:
         text = f"not comparable with what is published for {dataset}: {incomparable}"
         Console().print(printable(text), soft_wrap=True, markup=False)
         return
-    table = Table(title=f"{known['protocol'][0]}, % (as quoted by Huang et al. 2024)", title_justify="left")
+    title, own, theirs = beside
+    table = Table(title=f"{_text(title)}, %", title_justify="left")
     for column in ("method", "WAR", "UAR", ""):
         table.add_column(column, justify="right" if column in ("WAR", "UAR") else "left")
-    for name, (war, uar) in ours.items():
-        table.add_row(name, _points(war), _points(uar), style="bold")
-    table.add_section()
-    for method, _, war, uar, remark in known.iter_rows():
-        figures = (float("nan") if share is None else share for share in (war, uar))
-        table.add_row(method, *map(_points, figures), remark)
+    for rows, style in ((own, "bold"), (theirs, None)):
+        for row in rows:
+            table.add_row(row.method, _points(row.war), _points(row.uar), row.remark, style=style)
+        table.add_section()
     Console().print(table)
 
 
@@ -239,7 +237,7 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
         "renamed": dict(result.renamed),
         "not_covered": dict(result.not_covered),
-        "incomparable": result.incomparable,
+        **as_json(result.dataset, result.incomparable),
         "judged_on": result.judged_on,
         "trained_on": list(result.trained_on),
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},

@@ -230,3 +230,8 @@ def as_table(swept: Swept) -> pl.DataFrame:
         for row in swept.rows
     ]
     return pl.DataFrame(content, infer_schema_length=None)
+
+
+def as_dict(swept: Swept) -> dict[str, Any]:
+    """The same for a program to read, and why the published figures cannot be compared."""
+    return {"rows": as_table(swept).fill_nan(None).to_dicts(), "incomparable": swept.incomparable}

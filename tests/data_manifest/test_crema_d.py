@@ -27,7 +27,7 @@ def test_a_stray_video_has_no_label_and_takes_none_away_and_is_told(root, video)
     assert clips.filter(label="anger")["clip_id"].to_list() == ["1001_DFA_ANG_XX"]
     assert clips["label"].null_count() == 1 and len(clips) == 7
     (told,) = manifest.problems
-    assert told.line == "1 clips have no name like 1001_DFA_ANG_XX, and so no label (holiday.mp4)"
+    assert told.line == "1 clip has no name like 1001_DFA_ANG_XX, and so no label (holiday.mp4)"
 
 
 def test_a_tree_without_one_such_name_is_refused(root, video):

@@ -76,7 +76,7 @@ def test_clips_that_are_missing_extra_or_empty_are_reported_and_stay(root, frame
     assert kinds["00003"] == MISSING and kinds["00005"] == FRAME_FOLDER
     found = problems(manifest)
     assert {kind: problem.count for kind, problem in found.items()} == {"missing": 1, "extra": 1, "empty": 1}
-    assert found["missing"].line == "1 of 14 clips are listed but not on disk (Clip/clip_224x224/00003)"
+    assert found["missing"].line == "1 of 14 clips is listed but not on disk (Clip/clip_224x224/00003)"
     assert found["extra"].examples == ("Clip/clip_224x224/00099",)
     assert found["empty"].examples == ("Clip/clip_224x224/00005",)
 
@@ -134,8 +134,8 @@ def test_folds_that_are_no_partition_are_said_exactly_and_counted(root, frames):
     ]
     texts = [problem.text for problem in manifest.problems if problem.kind == "folds"]
     assert texts == [
-        "1 of 14 clips are tested in several folds: the folds are not a partition",
-        "1 of 14 clips are tested in no fold: the folds are not a partition",
+        "1 of 14 clips is tested in several folds: the folds are not a partition",
+        "1 of 14 clips is tested in no fold: the folds are not a partition",
     ]
 
 

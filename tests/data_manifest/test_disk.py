@@ -27,6 +27,6 @@ def test_files_of_a_kind_that_is_not_read_are_told_apart_from_missing_ones(root)
     manifest = read(trees.write_files(root, "a.mp4", "b.m2v", "c.jpg"), "a.mp4", "b.m2v", "c.jpg", "d.mp4")
     assert manifest.clips["kind"].to_list() == [VIDEO, MISSING, MISSING, MISSING]
     assert [problem.line for problem in manifest.problems] == [
-        "1 of 4 clips are listed but not on disk (d.mp4)",
+        "1 of 4 clips is listed but not on disk (d.mp4)",
         "2 of 4 clips are on disk, but not as a kind of file that is read (b.m2v, c.jpg)",
     ]

@@ -34,7 +34,7 @@ def test_a_clip_in_two_groups_of_scenes_is_told(root, frames):
     (lists / "train_XY.csv").write_text("Action/Angry/0000 Angry\nTalkshow/Neutral/0004 Neutral\n")
     manifest = read_manifest(root)
     (told,) = manifest.problems
-    assert told.line == "1 clips are in several groups of scenes; the first counts (Action/Angry/0000)"
+    assert told.line == "1 clip is in several groups of scenes; the first counts (Action/Angry/0000)"
     row = {row["clip_id"]: row["scene_group"] for row in manifest.clips.iter_rows(named=True)}
     assert row["Action/Angry/0000"] == "AI" and row["Talkshow/Neutral/0004"] == "XY"
 
@@ -45,7 +45,7 @@ def test_a_label_that_contradicts_its_folder_is_told_and_counts(root, frames):
     file.write_text(file.read_text().replace("Interview/Happy/0003 Happy", "Interview/Happy/0003 Sad"))
     manifest = read_manifest(root)
     (told,) = manifest.problems
-    assert told.line == "1 labels contradict their folder; the label counts (Interview/Happy/0003: sadness)"
+    assert told.line == "1 label contradicts its folder; the label counts (Interview/Happy/0003: sadness)"
     assert manifest.clips.filter(clip_id="Interview/Happy/0003")["label"].item() == "sadness"
 
 

@@ -43,7 +43,10 @@ def test_an_empty_folder_among_frame_folders_is_a_clip_without_frames(root, fram
         ("happy/d", FRAME_FOLDER),
         ("surprise/e.mp4", VIDEO),
     ]
-    assert [(p.kind, p.examples) for p in manifest.problems] == [("empty", ("happy/b", "happy/c", "happy/d"))]
+    assert [(p.kind, p.examples) for p in manifest.problems] == [
+        ("empty", ("happy/b", "happy/c", "happy/d")),
+        ("folders", ("sad",)),
+    ]
 
 
 def test_an_empty_folder_beside_videos_is_none(root, video):
@@ -81,11 +84,11 @@ def test_what_an_archive_of_macos_adds_is_no_class(root):
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        (("data/happy/a.mp4", "data/sad/a.mp4"), "2 clips all have the one label data; is this the folder"),
+        (("data/happy/a.mp4", "data/sad/a.mp4"), "2 clips have one label, data; is this the folder"),
         (("train/a.mp4", "test/a.mp4"), "2 clips have a label that is the name of a split"),
         (
             ("happy/a.mp4", "sad/a.mp4", "clips.csv"),
-            "tables beside the clips are not read; if one lists them",
+            "1 table beside the clips is not read; if one lists them",
         ),
     ],
 )
@@ -97,13 +100,17 @@ def test_what_looks_like_the_wrong_folder_is_told(root, names, text):
 @pytest.mark.parametrize(
     ("names", "clips", "told"),
     [
-        (("happy/s/a.mp4", "happy/s/poster.jpg"), ["happy/s/a.mp4"], "1 images .* in happy/s"),
+        (
+            ("happy/s/a.mp4", "happy/s/poster.jpg"),
+            ["happy/s/a.mp4"],
+            "1 image lies .* is passed over, in happy/s",
+        ),
         (
             ("happy/a.mp4", "happy/b/c.mp4", "happy/cover.jpg"),
             ["happy/a.mp4", "happy/b/c.mp4"],
             "1 .* in happy",
         ),
-        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], "2 .* in . and 1 more folders"),
+        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], "2 .* in . and 1 more folder$"),
     ],
 )
 def test_images_beside_or_above_clips_are_no_clips(root, names, clips, told):
@@ -111,6 +118,26 @@ def test_images_beside_or_above_clips_are_no_clips(root, names, clips, told):
     assert manifest.clips["path"].to_list() == [*clips, "sad/a.mp4"]
     assert [p.kind for p in manifest.problems] == ["images"]
     assert re.match(told, manifest.problems[0].line)
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_label_of_which_no_file_is_read_is_told(root, split):
+    names = ("happy/a.mp4", "sad/b.m2ts", "fear/deep/c.wav", "calm/d.mp4")
+    manifest = read_manifest(trees.write_files(root, *(f"{split}{name}" for name in names)))
+    (told,) = manifest.problems
+    assert manifest.labels == ("calm", "happy") and told.kind == "folders"
+    assert told.line == f"2 folders hold no clip that can be read ({split}fear, {split}sad)"
+
+
+def test_images_directly_in_a_label_folder_are_told(root):
+    trees.write_files(root, "happy/1.jpg", "happy/2.jpg", "sad/a/1.jpg", "calm/b/1.jpg")
+    manifest = read_manifest(root)
+    assert manifest.clips.filter(path="happy")["label"].to_list() == [None]
+    (told,) = manifest.problems
+    assert told.line.startswith(
+        "1 folder holds images and no folder of a clip: each is one clip without a label"
+    )
+    assert told.examples == ("happy",)
 
 
 def test_a_folder_whose_name_is_not_utf8_is_named_once(root):

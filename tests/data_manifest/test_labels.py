@@ -1,6 +1,9 @@
-import polars as pl
+import unicodedata
 
-from data_manifest.labels import canonical, canonical_name, match_labels
+import polars as pl
+import pytest
+
+from data_manifest.labels import canonical, canonical_name, match_labels, meanings, merge_spellings
 
 
 def test_synonyms_in_any_case_and_unknown_words_as_they_are():
@@ -28,3 +31,27 @@ def test_the_same_spelling_comes_first():
         "joy": "joy",
         "happiness": "joy",
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (["disgust_anger", "anger_disgust", "Angry-Disgusted"], "anger_disgust"),
+        (["very happy", "very_happy", "Very-Happy"], "very_happy"),
+        ([unicodedata.normalize("NFD", "Gêné"), "gêné"], "gêné"),
+    ],
+)
+def test_labels_that_differ_only_in_how_they_are_written_are_one(written, name):
+    rows = pl.DataFrame({"label": [*written, "not_happy", None]})
+    merged, (told,) = merge_spellings(rows)
+    assert merged["label"].to_list() == [*[name] * len(written), "not_happy", None]
+    assert told.kind == "labels" and f"→ {name}" in told.text
+    assert rows.select(meanings(pl.col("label"))).to_series().n_unique() == 3
+    assert match_labels([written[0]], [written[1]]) == {written[1]: written[0]}
+
+
+def test_a_label_without_another_spelling_stays_as_it_is_but_for_unicodes_form():
+    labels = ["disgust_anger", "Very Happy", "-1", "1", "é"]
+    rows = pl.DataFrame({"label": [unicodedata.normalize("NFD", label) for label in labels]})
+    merged, told = merge_spellings(rows)
+    assert merged["label"].to_list() == labels and not told

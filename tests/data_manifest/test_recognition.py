@@ -1,6 +1,7 @@
 """What is no whole dataset, or not the dataset's own folder, is said instead of read as a tree of odd labels."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import trees
@@ -35,15 +36,40 @@ def rename_children(folder, change):
 def test_the_folder_above_a_dataset_names_the_right_one(root, frames, name):
     BUILDS[name](root / "inner", frames)
     trees.write_files(root, "other/a.mp4")
-    with pytest.raises(UserError, match=f"inner looks like {name}; give that folder .--dataset folders"):
+    with pytest.raises(
+        UserError, match=f"inner looks like {name}; give that folder.*lists .--dataset folders"
+    ):
         read_manifest(root)
     assert read_manifest(root, "folders").dataset == "folders"
 
 
-def test_a_folder_inside_a_dataset_names_the_right_one(root, frames):
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("dfew", "Clip"),
+        ("dfew", "Clip/clip_224x224"),
+        ("ferv39k", "2_ClipsforFaceCrop"),
+        ("ferv39k", "2_ClipsforFaceCrop/Action"),
+        ("mafw", "data"),
+        ("mafw", "data/clips"),
+        ("afew", "Train"),
+        ("afew", "Train/../Val/Angry"),
+    ],
+)
+def test_a_folder_inside_a_dataset_names_the_right_one(root, frames, name, inside):
+    BUILDS[name](root, frames)
+    with pytest.raises(
+        UserError, match=rf"{inside} is a part of .*\(copy\), which looks like {name}; give that"
+    ):
+        read_manifest(root / inside)
+    assert read_manifest(root / inside, "folders").dataset == "folders"
+
+
+def test_a_folder_inside_a_dataset_is_known_from_within_it(root, frames, monkeypatch):
     BUILDS["dfew"](root, frames)
-    with pytest.raises(UserError, match=r"\(copy\) looks like dfew; give that folder"):
-        read_manifest(root / "Clip")
+    monkeypatch.chdir(root / "Clip" / "clip_224x224")
+    with pytest.raises(UserError, match=r"^\. is a part of .*\(copy\), which looks like dfew"):
+        read_manifest(Path())
 
 
 @pytest.mark.parametrize(

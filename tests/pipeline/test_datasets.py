@@ -41,19 +41,42 @@ def test_a_manifest_alone_is_written_and_counted(cli, tmp_path, blank):
         "14 clips of dfew",
         "fold 1: 11 train, 3 test",
         "1.2 times",
-        "1 of 14 clips are listed but not on",
+        "on disk: 13 frame folders; missing: 1",
+        "1 of 14 clips is listed but not on",
     ):
         assert text in shown.stdout
     assert pl.read_parquet(out).schema == MANIFEST_SCHEMA
     counts = json.loads(cli("pipeline", "manifest", tmp_path / "DFEW", "--out", out, "--json").stdout)
     assert counts["labels"] == {"happiness": 5, "neutral": 4, "sadness": 5} and counts["imbalance"] == 1.25
     assert counts["folds"]["5"] == {
-        "train": 12,
+        "train": {"clips": 12, "labels": {"happiness": 4, "neutral": 4, "sadness": 4}},
         "test": {"clips": 2, "labels": {"happiness": 1, "sadness": 1}},
     }
     assert counts["kinds"]["missing"] == 1 and counts["problems"][0]["kind"] == "missing"
     without = cli("pipeline", "manifest", tmp_path / "DFEW", "--json")
     assert json.loads(without.stdout) == {k: v for k, v in counts.items() if k != "manifest"}
+
+
+def test_many_folds_do_not_widen_the_table(cli, tmp_path):
+    lines = ["path,label,fold", *(f"{k}.mp4,{'xy'[k % 2]},{k // 2}" for k in range(20))]
+    trees.write_text(tmp_path / "t.csv", lines)
+    trees.write_files(tmp_path, *(f"{k}.mp4" for k in range(20)))
+    shown = cli("pipeline", "manifest", tmp_path / "t.csv").stdout
+    assert "fold 9: 18 train, 2 test" in shown and "labels of each fold: with --json" in shown
+    assert "fold 9 test" not in shown and max(map(len, shown.splitlines())) <= 80
+    counts = json.loads(cli("pipeline", "manifest", tmp_path / "t.csv", "--json").stdout)
+    assert counts["folds"]["9"]["train"] == {"clips": 18, "labels": {"x": 9, "y": 9}}
+
+
+def test_a_table_is_called_as_the_user_names_it(cli, here, tmp_path, blank):
+    trees.build_table(tmp_path / "data", [blank], clips=2)
+    table = tmp_path / "data/clips.csv"
+    assert cli("pipeline", "manifest", table, "--name", "DFEW").stdout.lstrip().startswith("2 clips of DFEW")
+    call = ("pipeline", "extract", table, "--out", tmp_path / "c", "--workers", 1, "--name", "DFEW")
+    assert here(*call).returncode == 0
+    assert json.loads((tmp_path / "c" / "cache.json").read_text())["dataset"] == "DFEW"
+    wrong = cli("pipeline", "manifest", table, "--name", " ")
+    assert wrong.returncode == 2 and "it must hold letters" in wrong.stderr
 
 
 def test_a_manifest_never_replaces_what_it_reads_nor_what_is_no_file(cli, tmp_path, blank):
@@ -117,7 +140,7 @@ def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, t
         image.unlink()
     outcome = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)
     assert outcome.returncode == 0, outcome.stderr
-    assert "dfew: 1 of 6 clips are listed but not on disk (Clip/clip_224x224/00002)" in outcome.stderr
+    assert "dfew: 1 of 6 clips is listed but not on disk (Clip/clip_224x224/00002)" in outcome.stderr
     rows = {row["clip_id"]: row for row in read_clips(cache).iter_rows(named=True)}
     assert len(rows) == 6
     assert (rows["00002"]["status"], rows["00002"]["reason"]) == (

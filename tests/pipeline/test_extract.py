@@ -166,7 +166,7 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     (tmp_path / "file").write_text("")
     out = tmp_path / "out"
     return {
-        "a missing folder": ([tmp_path / "missing", "--out", out], "no such folder"),
+        "a missing folder": ([tmp_path / "missing", "--out", out], "no such file or folder"),
         "an empty folder": ([tmp_path / "empty", "--out", out], "no clips in"),
         "a file as source": (
             [sample_clips / "1001_DFA_ANG_XX.flv", "--out", out],

@@ -224,9 +224,9 @@ def test_the_run_of_one_cache_from_before_there_could_be_several_is_still_known(
 
 def test_cross_validation_and_sweeps_take_several_caches(folds_cache, plain_cache, tmp_path):
     call = (folds_cache, plain_cache, "--out", tmp_path / "folds", "--folds", "official", *TINY)
-    rows = printed("crossval", *call)
+    rows = printed("crossval", *call)["rows"]
     assert [row["clips"] for row in rows] == [2, 2, 2, None, None, 6]
     sweep = tmp_path / "one.toml"
     sweep.write_text('base = "quick"\naxis = "heads"\n[[variant]]\nname = "2"\nset = { heads = 2 }\n')
     call = (folds_cache, plain_cache, "--out", tmp_path / "sweep", "--fold", 1, *TINY[2:])
-    assert [row["variant"] for row in printed("sweep", sweep, *call)] == ["2"]
+    assert [row["variant"] for row in printed("sweep", sweep, *call)["rows"]] == ["2"]

@@ -89,7 +89,7 @@ def test_official_folds_are_those_of_the_dataset(here, cache, tmp_path):
     call = ("train", "crossval", cache, "--out", out, "--folds", "official", "--preset", "quick", *SIZE)
     outcome = here(*call, "--json")
     assert outcome.returncode == 0, outcome.stderr
-    rows = json.loads(outcome.stdout)
+    rows = json.loads(outcome.stdout)["rows"]
     assert [(row["fold"], row["clips"]) for row in rows] == [
         ("1", 3), ("2", 3), ("mean", None), ("sd", None), ("pooled", 6),
     ]  # fmt: skip
@@ -156,7 +156,7 @@ def test_a_sweep_ends_in_a_table_beside_the_published_figures_and_goes_on_where_
     (out / "sweep.csv").unlink()
     again = here(*call, "--json")
     assert again.returncode == 0 and again.stderr.count("epoch 1/1") == 1
-    assert [row["variant"] for row in json.loads(again.stdout)] == ["6", "8"]
+    assert [row["variant"] for row in json.loads(again.stdout)["rows"]] == ["6", "8"]
     assert pl.read_csv(out / "sweep.csv", schema_overrides={"variant": pl.String}).equals(table)
 
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import polars as pl
 
-from data_manifest.published import results
 from schemas import page
 from schemas.markup import Html, join, tag
 from schemas.text import counted
 from train import evaluate, metrics, plots
 from train.checkpoint import Checkpoint
-from train.comparison import obstacle
+from train.comparison import obstacle, side_by_side
 from train.logs import EpochRow, best_row
 from train.metrics import percent
 
@@ -111,21 +110,17 @@ def figures(
 
 def _published(origin: Mapping[str, Any], judged: dict[str, evaluate.Figures]) -> Html | None:
     dataset = str(origin["dataset"])
-    known = results(dataset)
-    if known.is_empty():
+    beside = side_by_side(dataset, {f"this run, {name}": (f.war, f.uar) for name, f in judged.items()})
+    if beside is None:
         return None
     incomparable = obstacle(
         dataset, trained_on=dataset, protocol=origin["protocol"], clips=judged["last"].clips
     )
     if incomparable:
         return tag("p", f"Not comparable with what is published for {dataset}: {incomparable}.")
-    ours = [[f"this run, {name}", percent(f.war), percent(f.uar), ""] for name, f in judged.items()]
-    theirs = [
-        [method, *(percent(float("nan") if share is None else share) for share in (war, uar)), remark or ""]
-        for method, _, war, uar, remark in known.iter_rows()
-    ]
-    title = f"Published for {dataset}: {known['protocol'][0]} (as quoted by Huang et al. 2024)"
-    return join(tag("h3", title), _table(["method", "WAR", "UAR", "remark"], [*ours, *theirs], []))
+    title, own, theirs = beside
+    rows = [[row.method, percent(row.war), percent(row.uar), row.remark] for row in (*own, *theirs)]
+    return join(tag("h3", f"Published for {title}"), _table(["method", "WAR", "UAR", "remark"], rows, []))
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Sequence[str]]) -> Html:
