@@ -195,18 +195,28 @@ def build_mafw(
     return ids[:clips]
 
 
-def build_afew(root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None) -> list[str]:
-    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; empty files without sources."""
+def build_afew(
+    root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None, aligned: bool = False
+) -> list[str]:
+    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; empty files without sources.
+
+    aligned: with the folders of aligned faces, points and features beside the seven, in Train_AFEW and Val_AFEW.
+    """
     ids = []
     made = cycle(sources) if sources else None
     for split, size in (sizes or {"Train": 7, "Val": 7}).items():
+        folder = f"{split}_AFEW" if aligned else split
         for k in range(size):
-            ids.append(f"{split}/{SEVEN_WORDS[k % 7]}/{len(ids):09}.avi")
+            ids.append(f"{folder}/{SEVEN_WORDS[k % 7]}/{len(ids):09}.avi")
             if made:
                 write_video(root / ids[-1], next(made))
             else:
-                (root / ids[-1]).parent.mkdir(parents=True, exist_ok=True)
-                (root / ids[-1]).touch()
+                write_files(root, ids[-1])
+            if aligned:
+                beside = root / folder / f"AlignedFaces_LBPTOP_Points{'' if split == 'Train' else '_Val'}"
+                number = Path(ids[-1]).stem
+                write_files(beside, f"Faces/{number}/00001.jpg", f"Points/{number}/00001.txt")
+                write_files(beside, f"LBPTOP/{number}.mat")
     return ids
 
 
