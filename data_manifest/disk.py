@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -47,7 +48,7 @@ def locate(
     unread = located["path"].filter(located["kind"] == OTHER)
     located = located.with_columns(pl.col("kind").replace(OTHER, MISSING).fill_null(MISSING))
     folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
-    empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
+    empty = pl.Series([path for path in folders if not images_in(root / path, 1)], dtype=pl.String).sort()
     extra = _extras(entries, located)
     if left_out is not None:
         extra = extra.filter(~extra.is_in(left_out.implode()))
@@ -92,13 +93,15 @@ def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
 
 
-def holds_image(folder: Path) -> bool:
-    """Whether there is an image in a folder (or it cannot be read, which its own extraction will say)."""
+def images_in(folder: Path, at_most: int) -> int:
+    """How many images there are in a folder; no more than `at_most` are looked for, and as many are said to be in a
+    folder that cannot be read, which its own extraction will say."""
     try:
         with os.scandir(folder) as entries:
-            return any(suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            images = (suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            return len(list(islice(filter(None, images), at_most)))
     except OSError:
-        return True
+        return at_most
 
 
 def first_existing(root: Path, names: Iterable[str]) -> str | None:

@@ -245,10 +245,11 @@ def build_ravdess(
 def build_lists(root: Path, sources: Sequence[Source], clips: int = 14, folds: int = 5) -> list[str]:
     """Lists in the style of Former-DFER beside the frame folders that they name; one fold makes a plain split."""
     ids = [f"frames/{k + 1:05}" for k in range(clips)]
+    sizes = [FRAMES if isinstance(source, str | Path) else len(source) for source in sources] or [FRAMES]
     for fold in range(1, folds + 1):
         for part, inside in (("train", False), ("test", True)):
             chosen = [k for k in range(clips) if (k % max(folds, 2) + 1 == fold) == inside]
-            lines = [f"{ids[k]} {FRAMES} {k // folds % 7}" for k in chosen]
+            lines = [f"{ids[k]} {sizes[k % len(sizes)]} {k // folds % 7}" for k in chosen]
             write_text(root / (f"set_{fold}_{part}.txt" if folds > 1 else f"{part}.txt"), lines)
     for clip_id, source in zip(ids, _each(sources, clips), strict=False):
         write_frame_folder(root / clip_id, source)
