@@ -109,8 +109,9 @@ def _refuse_what_is_not_whole(root: Path) -> None:
     known = [reader for reader in READERS if reader.traces]
     anyway = f"--dataset {folders.READER.name} reads it as any tree"
     names = subfolders(root)
+    paths = [*names, *(f"{name}/{below}" for name in names[:NEIGHBOURS] for below in subfolders(root / name))]
     for reader in known:
-        trace = next((name for name in names if re.fullmatch(reader.traces, name, re.IGNORECASE)), None)
+        trace = next((path for path in paths if re.fullmatch(reader.traces, path, re.IGNORECASE)), None)
         if trace and reader.fits(root.absolute().parent):
             raise UserError(f"{root.absolute().parent} looks like {reader.name}; give that folder ({anyway})")
         if trace:

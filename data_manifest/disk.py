@@ -1,5 +1,6 @@
 """Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -108,6 +109,15 @@ def first_existing(root: Path, names: Iterable[str]) -> str | None:
     """The first of these folders that is there, written as on disk: some unpackers change capitals."""
     listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
     return next(filter(None, (_as_written(name, listed) for name in names)), None)
+
+
+def any_case(file: Path) -> Path:
+    """A file as it is written on disk: some unpackers change capitals. As it was asked for where there is none."""
+    with contextlib.suppress(OSError):
+        names = os.listdir(file.parent)  # noqa: PTH208 (names alone)
+        if file.name not in names:
+            return file.with_name(next((n for n in names if n.lower() == file.name.lower()), file.name))
+    return file
 
 
 def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:

@@ -18,7 +18,7 @@ FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s
 
 def fits(root: Path) -> bool:
     lists = disk.first_existing(root, LISTS)
-    return lists is not None and (root / lists / "train_All.csv").is_file()
+    return lists is not None and disk.any_case(root / lists / "train_All.csv").is_file()
 
 
 def read(root: Path, _: Options) -> Rows:
@@ -26,7 +26,7 @@ def read(root: Path, _: Options) -> Rows:
     lists = disk.first_existing(root, LISTS)
     if lists is None:
         raise UserError(f"{root}: it has no folder {LISTS[0]} with train_All.csv and test_All.csv")
-    files = {part: root / lists / f"{part}_All.csv" for part in (TRAIN, TEST)}
+    files = {part: disk.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
     entries = pl.concat(_entries(file, part) for part, file in files.items())
     rows, problems = one_row_a_clip(entries)
     groups, in_several = _scene_groups((root / lists).parent)
