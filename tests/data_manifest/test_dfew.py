@@ -107,7 +107,8 @@ def test_a_video_among_the_frame_folders_is_told(root, frames):
 
 def test_clips_that_are_missing_extra_or_empty_are_reported_and_stay(root, frames):
     trees.build_dfew(root, [frames])
-    folder = root / "Clip" / "clip_224x224"
+    shutil.rmtree(root / "Clip/clip_224x224_16f")
+    folder = root / "Clip/clip_224x224"
     (folder / "00003").rename(folder / "00099")
     for image in (folder / "00005").iterdir():
         image.unlink()
