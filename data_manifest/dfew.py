@@ -60,7 +60,7 @@ def read(root: Path, _: Options) -> Rows:
     rows = rows.with_columns(pl.coalesce("path", pl.format("{}/{}", pl.lit(found.folder), "clip_id")))
     rows, unlocated = disk.locate(rows, root, left_out=again)
     doubled = problem("duplicate", "clips have the number of another; they are left out", again)
-    return Rows(table=rows, problems=(*problems, *strange, *doubled, *found.problems, *unlocated))
+    return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated, *found.problems))
 
 
 def _list(lists: Path, part: str, fold: int) -> Path:

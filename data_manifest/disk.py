@@ -168,7 +168,9 @@ def _scan(root: Path, folder: str) -> Iterator[Found]:
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
-        raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
+        raise UserError(
+            f"{root / folder}: {error.strerror}; make it readable, or mend the paths that lead there"
+        ) from None
 
 
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:

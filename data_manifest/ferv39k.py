@@ -58,7 +58,7 @@ def read(root: Path, _: Options) -> Rows:
     found = find(root, PLACES, rows["clip_id"], CLIP_ID)
     rows = rows.with_columns(path=pl.format("{}/{}", pl.lit(found.folder), "clip_id"))
     rows, unlocated = disk.locate(rows, root)
-    return Rows(table=rows, problems=(*problems, *of_groups, *strange, *found.problems, *unlocated))
+    return Rows(table=rows, problems=(*problems, *of_groups, *strange, *unlocated, *found.problems))
 
 
 def _entries(file: Path, part: str) -> pl.DataFrame:

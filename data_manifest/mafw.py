@@ -67,7 +67,7 @@ def read(root: Path, options: Options) -> Rows:
     found = find(root, PLACES, rows["clip_id"], STEM)
     unwanted = _with_paths(left_out, found)["path"]
     rows, unlocated = disk.locate(_with_paths(rows, found), root, unwanted)
-    return Rows(table=rows, problems=(*problems, *strange, *found.problems, *unlocated))
+    return Rows(table=rows, problems=(*problems, *strange, *unlocated, *found.problems))
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:

@@ -50,7 +50,7 @@ def find(root: Path, places: Sequence[Place], ids: pl.Series, clip_id: pl.Expr) 
         if taken.clips.is_empty():
             taken = Found(folder=folder, kind=place.kind, clips=clips)
         else:
-            text = f"clips are not in {taken.folder} but in {folder}, which is not read: move them"
+            text = f"clips are not in {taken.folder} but in {folder}, which is not read"
             problems += problem("folders", text, held["path"])
         if missing.is_empty():
             break  # nothing to look for in the other places, which may be large

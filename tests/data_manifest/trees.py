@@ -10,17 +10,13 @@ beside the clips (spreadsheets, sound, aligned faces) are stand-ins of one byte.
 clips as the manifest names them, in the order in which they were made.
 """
 
-import functools
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
-Source = Path | str | Sequence[np.ndarray]
+from tree_files import FRAMES, Source, write_files, write_frame_folder, write_text, write_video
 
 SEVEN_WORDS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 MAFW_LABELS = (
@@ -33,91 +29,12 @@ SCENE_GROUPS = {
     "DL": ("DailyLife", "Interview"),
     "AI": ("Action", "Crime", "War"),
 }  # made up; Talkshow is in none
-SMALLEST = 100  # bytes of a video
-FRAMES = 8  # written of a video where a frame folder is wanted
 
 DFEW_FOLD_1 = (9356, 2341)
 # Five test parts that are a partition of the same clips; the first is the published one.
 DFEW_TESTED = {1: 2341, 2: 2341, 3: 2339, 4: 2338, 5: 2338}
 FERV39K_SIZES = {"train": 31_088, "test": 7847}
 AFEW_SIZES = {"Train": 773, "Val": 383}
-
-
-# Writing clips
-
-
-def frames_of(source: Source) -> Iterator[np.ndarray]:
-    """The frames of a source; of a video, FRAMES that are spread over it."""
-    if not isinstance(source, str | Path):
-        yield from source
-        return
-    import av
-
-    with av.open(str(source)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    yield from (frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES).astype(int))
-
-
-def write_frame_folder(folder: Path, source: Source, name: str = "{:05}.jpg") -> None:
-    """Write a source's frames as images, named by their number from 1. An empty sequence leaves an empty folder."""
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    for number, frame in enumerate(frames_of(source), 1):
-        Image.fromarray(frame).save(folder / name.format(number), quality=95)
-
-
-def write_video(path: Path, source: Source) -> None:
-    """Copy a video, in the container that the name says, or encode frames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not isinstance(source, str | Path):
-        _encode(path, source)
-        return
-    made = Path(source)
-    if made.suffix == path.suffix or made.stat().st_size < SMALLEST:  # a stand-in for a clip is no video
-        shutil.copy(made, path)
-        return
-    path.write_bytes(_in_container(made, path.suffix))
-
-
-@functools.cache
-def _in_container(video: Path, suffix: str) -> bytes:
-    """FRAMES of a video, encoded in another container."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"video{suffix}"
-        _encode(path, list(frames_of(video)))
-        return path.read_bytes()
-
-
-def _encode(path: Path, frames: Sequence[np.ndarray]) -> None:
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.bit_rate = 4_000_000
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-
-
-def write_text(path: Path, lines: Sequence[str], end: str = "\n", bom: bool = False) -> None:
-    """Write lines as UTF-8, each with its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(f"{line}{end}" for line in lines).encode("utf-8-sig" if bom else "utf-8"))
-
-
-def write_files(root: Path, *names: str) -> Path:
-    """Files of one byte below a folder, which is given back: enough where no clip is decoded."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return root
-
-
-# The datasets
 
 
 def build_dfew(
