@@ -32,7 +32,7 @@ def read(root: Path, _: Options) -> Rows:
 
     Raises UserError where all are.
     """
-    fields, problems = clips_by_name(root, FORM, EXAMPLE)
+    fields, problems = clips_by_name(root, FORM, EXAMPLE, prefer="VideoFlash")
     rows = fields.with_columns(
         clip_id=pl.when("known").then("stem").otherwise("path"),
         label=pl.col("emotion").replace_strict(EMOTIONS, default=None, return_dtype=pl.String),

@@ -121,8 +121,9 @@ def _refuse_what_is_not_whole(root: Path) -> None:
             raise UserError(
                 f"{root} is a part of {folder}, which looks like {reader.name}; give that ({anyway})"
             )
+    paths = [*names, *(f"{name}/{below}" for name in names[:NEIGHBOURS] for below in subfolders(root / name))]
     for reader in known:
-        trace = next((name for name in names if re.fullmatch(reader.traces, name, re.IGNORECASE)), None)
+        trace = next((path for path in paths if re.fullmatch(reader.traces, path, re.IGNORECASE)), None)
         if trace:
             lacking = [line for line in reader.expects if not (root / line.split("/")[0]).exists()]
             raise UserError(

@@ -7,10 +7,11 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, read_labels
+from data_manifest.places import Place, find
 from data_manifest.readers import Options, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
-from schemas.manifest import VIDEO
+from schemas.manifest import FRAME_FOLDER, VIDEO
 
 FOLDS = range(1, 6)
 LISTS = "EmoLabel_DataSplit"
@@ -26,10 +27,16 @@ LABELS = {
     "7": "fear",
 }
 
-# Where the clips may be, the first that exists is taken: all frames, videos, 16 frames of each clip.
-FRAME_FOLDERS = ("Clip/clip_224x224", "Clip/jpg_256")
-VIDEO_FOLDERS = ("Clip/original", "Clip/clip_224x224_avi")
-PLACES = (*FRAME_FOLDERS, *VIDEO_FOLDERS, "Clip/clip_224x224_16f")
+# All frames, videos (in part folders, without zeros), 16 frames of each clip.
+PLACES = (
+    Place(folder="Clip/clip_224x224", kind=FRAME_FOLDER),
+    Place(folder="Clip/jpg_256", kind=FRAME_FOLDER),
+    Place(folder="Clip/original", kind=VIDEO, depth=2),
+    Place(folder="Clip/clip_224x224_avi", kind=VIDEO, depth=2),
+    Place(folder="Clip/clip_224x224_16f", kind=FRAME_FOLDER),
+    Place(folder="Clip/clip_224x16f", kind=FRAME_FOLDER),
+)
+NUMBER = pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})(?:\.[^./]+)?$", 1).str.zfill(5)
 
 
 def fits(root: Path) -> bool:
@@ -46,49 +53,39 @@ def read(root: Path, _: Options) -> Rows:
     _refuse_zero(entries)
     rows, problems = one_row_a_clip(entries)
     rows, strange = read_labels(rows, SEVEN, LABELS)
-    rows, again = _with_paths(rows, root)
+    found = find(root, PLACES, rows["clip_id"], NUMBER)
+    first = found.clips.unique("clip_id", keep="first", maintain_order=True)
+    again = found.clips.join(first, on="path", how="anti").join(rows, on="clip_id", how="semi")["path"]
+    rows = rows.join(first, on="clip_id", how="left", maintain_order="left")
+    rows = rows.with_columns(pl.coalesce("path", pl.format("{}/{}", pl.lit(found.folder), "clip_id")))
     rows, unlocated = disk.locate(rows, root, left_out=again)
-    doubled = problem("duplicate", "videos have the number of another; they are left out", again)
-    return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated))
+    doubled = problem("duplicate", "clips have the number of another; they are left out", again)
+    return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated, *found.problems))
 
 
 def _list(lists: Path, part: str, fold: int) -> Path:
-    return lists / PARTS[part] / f"set_{fold}.csv"
+    return disk.any_case(
+        lists / (disk.first_existing(lists, [PARTS[part]]) or PARTS[part]) / f"set_{fold}.csv"
+    )
 
 
 def _entries(lists: Path, part: str, fold: int) -> pl.DataFrame:
     """One list: clip_id (five digits), label as written, part, fold, file, line."""
     lines = read_lines(_list(lists, part, fold), FORM, "00001,3", header="video_name,label")
     names = pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5)
-    return lines.with_columns(clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop("name")
+    label = pl.col("label").str.replace(r"\.0+$", "")  # as a spreadsheet writes 1
+    return lines.with_columns(label, clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop(
+        "name"
+    )
 
 
 def _refuse_zero(entries: pl.DataFrame) -> None:
     """Raise UserError where labels are counted from 0, as some code does: each would be read as the one before."""
-    zeros = entries.filter(pl.col("label").str.contains(r"^\s*0(\.0)?\s*$"))
+    zeros = entries.filter(pl.col("label").str.contains(r"^\s*0\s*$"))
     if len(zeros):
         raise UserError(
             f"{zeros['file'][0]}, line {zeros['line'][0]}: labels run from 0; DFEW's are 1–7; take its own lists"
         )
-
-
-def _with_paths(rows: pl.DataFrame, root: Path) -> tuple[pl.DataFrame, pl.Series]:
-    """Add `path`: frame folders are named as the clip, videos are looked for by their number.
-
-    Also the paths of videos whose number another has.
-    """
-    place = disk.first_existing(root, PLACES) or FRAME_FOLDERS[0]
-    expected = pl.format("{}/{}", pl.lit(place), "clip_id")
-    if place not in VIDEO_FOLDERS:
-        return rows.with_columns(path=expected), pl.Series(dtype=pl.String)
-    number = pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})\.[^./]+$", 1)
-    # The archive of original videos unpacks into part folders, and numbers them without zeros.
-    videos = disk.list_tree(root, place, depth=2).filter(kind=VIDEO)
-    videos = videos.select("path", clip_id=number.str.zfill(5)).drop_nulls()
-    first = videos.unique("clip_id", keep="first", maintain_order=True)
-    again = videos.join(first, on="path", how="anti").join(rows, on="clip_id", how="semi")["path"]
-    found = rows.join(first, on="clip_id", how="left", maintain_order="left")
-    return found.with_columns(path=pl.coalesce("path", expected)), again
 
 
 READER = Reader(
@@ -97,15 +94,16 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv (video_name,label: 00001,3; 1 happiness, 2",
-        "sadness, 3 neutral, 4 anger, 5 surprise, 6 disgust, 7 fear)",
+        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv (video_name,label: 00001,3; labels 1–7: "
+        + ", ".join(LABELS.values())
+        + ")",
         "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
     ),
-    traces=r"emolabel_datasplit|clip|clip_224x224\w*",
+    traces=r"emolabel_datasplit|(clip/)?clip_224x\w*|clip/(original|jpg_256)",
     face_crops=True,
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=SEVEN,
-    counts="16 372 clips; fold 1: 9356 train, 2341 test",
+    counts="16 372 clips, of which the lists name the 11 697 with a single label; fold 1: 9356 train, 2341 test",
     licence="DFEW's request form and its licence agreement (academic use), dfew-dataset.github.io",
     cite="Jiang, Zong, Zheng, Tang, Xia, Lu, Liu 2020, DFEW, ACM Multimedia",
 )

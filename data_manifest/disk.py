@@ -1,8 +1,10 @@
 """Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -47,7 +49,7 @@ def locate(
     unread = located["path"].filter(located["kind"] == OTHER)
     located = located.with_columns(pl.col("kind").replace(OTHER, MISSING).fill_null(MISSING))
     folders = located["path"].filter(located["kind"] == FRAME_FOLDER).unique()
-    empty = pl.Series([path for path in folders if not holds_image(root / path)], dtype=pl.String).sort()
+    empty = pl.Series([path for path in folders if not images_in(root / path, 1)], dtype=pl.String).sort()
     extra = _extras(entries, located)
     if left_out is not None:
         extra = extra.filter(~extra.is_in(left_out.implode()))
@@ -92,19 +94,30 @@ def list_tree(root: Path, folder: str, depth: int) -> pl.DataFrame:
     return pl.DataFrame(found, schema=FOUND_SCHEMA, orient="row").sort("path")
 
 
-def holds_image(folder: Path) -> bool:
-    """Whether there is an image in a folder (or it cannot be read, which its own extraction will say)."""
+def images_in(folder: Path, at_most: int) -> int:
+    """How many images there are in a folder; no more than `at_most` are looked for, and as many are said to be in a
+    folder that cannot be read, which its own extraction will say."""
     try:
         with os.scandir(folder) as entries:
-            return any(suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            images = (suffix_of(entry.name) in IMAGE_SUFFIXES for entry in entries if entry.name[0] != ".")
+            return len(list(islice(filter(None, images), at_most)))
     except OSError:
-        return True
+        return at_most
 
 
 def first_existing(root: Path, names: Iterable[str]) -> str | None:
     """The first of these folders that is there, written as on disk: some unpackers change capitals."""
     listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
     return next(filter(None, (_as_written(name, listed) for name in names)), None)
+
+
+def any_case(file: Path) -> Path:
+    """A file as it is written on disk: some unpackers change capitals. As it was asked for where there is none."""
+    with contextlib.suppress(OSError):
+        names = os.listdir(file.parent)  # noqa: PTH208 (names alone)
+        if file.name not in names:
+            return file.with_name(next((n for n in names if n.lower() == file.name.lower()), file.name))
+    return file
 
 
 def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:
@@ -155,7 +168,9 @@ def _scan(root: Path, folder: str) -> Iterator[Found]:
     except FileNotFoundError:
         return  # the root itself, or a folder that went away in between: its clips are missing
     except OSError as error:
-        raise UserError(f"{root / folder}: {error.strerror}; make it readable") from None
+        raise UserError(
+            f"{root / folder}: {error.strerror}; make it readable, or mend the paths that lead there"
+        ) from None
 
 
 def _extras(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:

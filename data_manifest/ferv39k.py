@@ -1,5 +1,6 @@
 """FERV39k: one list each for training and test, whose lines name scene, expression and number of a frame folder."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -7,18 +8,36 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
+from data_manifest.places import Place, find
 from data_manifest.readers import Options, Problem, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
+from schemas.manifest import FRAME_FOLDER
 
-LISTS = ("4_setups/All_scenes", "All_scenes", "4_setups/4_setups/All_scenes")
-PLACES = ("2_ClipsforFaceCrop/2_ClipsforFaceCrop", "2_ClipsforFaceCrop")  # some unpackers nest it
+# Some unpackers nest a folder in one of its own name, some repositories put all but the clips into FERV39k.
+LISTS = tuple(
+    f"{above}{folder}All_scenes"
+    for above in ("", "FERV39k/")
+    for folder in ("4_setups/", "", "4_setups/4_setups/")
+)
+PLACES = tuple(
+    Place(folder=f"{above}2_ClipsforFaceCrop", kind=FRAME_FOLDER, depth=3) for above in ("", "FERV39k/")
+)
+CLIP_ID = pl.col("path").str.extract(r"([^/]+/[^/]+/[^/]+)$", 1)
+# Groups of scenes by their names in published tables, and what else they are called, as letters alone.
+GROUPS = {
+    "DL11k": ("dl", "dailylife"),
+    "WIS9k": ("wis", "weakinteractiveshow", "weakinteractiveshows"),
+    "SIA10k": ("sia", "stronginteractiveactivity", "stronginteractiveactivities"),
+    "AI9k": ("ai", "anomalyissue", "anomalyissues"),
+}
+GROUP_NAMES = {other: name for name, others in GROUPS.items() for other in others}
 FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s+(?P<label>\S+)$"
 
 
 def fits(root: Path) -> bool:
     lists = disk.first_existing(root, LISTS)
-    return lists is not None and (root / lists / "train_All.csv").is_file()
+    return lists is not None and disk.any_case(root / lists / "train_All.csv").is_file()
 
 
 def read(root: Path, _: Options) -> Rows:
@@ -26,20 +45,20 @@ def read(root: Path, _: Options) -> Rows:
     lists = disk.first_existing(root, LISTS)
     if lists is None:
         raise UserError(f"{root}: it has no folder {LISTS[0]} with train_All.csv and test_All.csv")
-    files = {part: root / lists / f"{part}_All.csv" for part in (TRAIN, TEST)}
+    files = {part: disk.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
     entries = pl.concat(_entries(file, part) for part, file in files.items())
     rows, problems = one_row_a_clip(entries)
-    groups, in_several = _scene_groups((root / lists).parent)
+    groups, of_groups = _scene_groups((root / lists).parent)
+    if groups.is_empty():
+        text = f"{len(rows)} clips have no group of scenes: no list such as 4_setups/…/train_DL11k.csv names several"
+        of_groups.append(Problem(kind="scene groups", count=len(rows), text=f"{text} scenes"))
     rows = rows.join(groups, on="clip_id", how="left", maintain_order="left")
     rows, strange = read_labels(rows, SEVEN, SEVEN_FOLDERS)
     strange += _contradictions(rows)
-    rows, unlocated = disk.locate(
-        rows.with_columns(
-            path=pl.format("{}/{}", pl.lit(disk.first_existing(root, PLACES) or PLACES[-1]), "clip_id")
-        ),
-        root,
-    )
-    return Rows(table=rows, problems=(*problems, *in_several, *strange, *unlocated))
+    found = find(root, PLACES, rows["clip_id"], CLIP_ID)
+    rows = rows.with_columns(path=pl.format("{}/{}", pl.lit(found.folder), "clip_id"))
+    rows, unlocated = disk.locate(rows, root)
+    return Rows(table=rows, problems=(*problems, *of_groups, *strange, *unlocated, *found.problems))
 
 
 def _entries(file: Path, part: str) -> pl.DataFrame:
@@ -64,19 +83,30 @@ def _scene_groups(setups: Path) -> tuple[pl.DataFrame, list[Problem]]:
     FERV39k ships a pair of lists for each of its other setups beside All_scenes: single scenes, and its four groups
     of scenes. Which is which, the lists say themselves.
     """
-    lists = [
-        _entries(file, part).with_columns(scene_group=pl.lit(file.stem.removeprefix(f"{part}_")))
-        for part in (TRAIN, TEST)
-        for file in sorted(setups.glob(f"*/{part}_*.csv"))
-        if setups.name.lower() == "4_setups" and file.parent.name.lower() != "all_scenes"
-    ]
-    if not lists:
-        return pl.DataFrame(schema={"clip_id": pl.String, "scene_group": pl.String}), []
+    lists = [pl.DataFrame(schema={"clip_id": pl.String, "scene": pl.String, "scene_group": pl.String})]
+    problems: list[Problem] = []
+    beside = setups.glob("*/*.csv") if setups.name.lower() == "4_setups" else ()
+    for file in (file for file in sorted(beside) if file.parent.name.lower() != "all_scenes"):
+        part, _, group = file.stem.partition("_")
+        if part.lower() not in (TRAIN, TEST):
+            continue
+        try:
+            named = _entries(file, part)
+        except UserError as error:  # the scenes are read without it
+            problems += problem("scene groups", "list of scenes is left out", pl.Series([str(error)]))
+            continue
+        lists.append(named.select("clip_id", "scene", scene_group=pl.lit(_group_name(group))))
     named = pl.concat(lists).filter(pl.col("scene").n_unique().over("scene_group") > 1)
     named = named.select("clip_id", "scene_group").unique(maintain_order=True)
     groups = named.unique("clip_id", keep="first", maintain_order=True)
     again = named.join(groups, on=["clip_id", "scene_group"], how="anti")["clip_id"]
-    return groups, problem("scene groups", "clips are in several groups of scenes; the first counts", again)
+    problems += problem("scene groups", "clips are in several groups of scenes; the first counts", again)
+    return groups, problems
+
+
+def _group_name(written: str) -> str:
+    """A group's name as published tables have it, whatever its list is called; another one stays."""
+    return GROUP_NAMES.get(re.sub(r"[^a-z]", "", re.sub(r"\d+k$", "", written.lower())), written)
 
 
 READER = Reader(

@@ -7,7 +7,7 @@ import polars as pl
 
 from data_manifest.files import find_clips, first_clips
 from data_manifest.folds import PARTS
-from data_manifest.readers import Problem, problem
+from data_manifest.readers import EXAMPLES, Problem, problem
 from schemas.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset
@@ -19,9 +19,12 @@ def mostly_named(root: Path, form: str) -> bool:
     return 2 * sum(re.fullmatch(form, stem) is not None for stem in stems) > len(stems)
 
 
-def clips_by_name(root: Path, form: str, example: str) -> tuple[pl.DataFrame, list[Problem]]:
+def clips_by_name(
+    root: Path, form: str, example: str, prefer: str = ""
+) -> tuple[pl.DataFrame, list[Problem]]:
     """All clips below a folder, with `stem`, `known` (whether its name is of the form), and the form's named groups
-    as columns, null where it is not.
+    as columns, null where it is not. Of several clips with one such name one is kept, that in a folder named `prefer`
+    or else the first.
 
     Raises UserError where there are clips and none is named so. example: such a name.
     """
@@ -35,7 +38,22 @@ def clips_by_name(root: Path, form: str, example: str) -> tuple[pl.DataFrame, li
         )
     text = f"clips have no name like {example}, and so no label"
     problems += [*problem("unknown name", text, strange), *_sorted_otherwise(clips["path"])]
-    return clips.with_columns(stem.str.extract_groups(form).alias("fields")).unnest("fields"), problems
+    clips, copies = _one_of_a_name(clips, prefer)
+    fields = clips.with_columns(stem.str.extract_groups(form).alias("fields")).unnest("fields")
+    return fields, [*problems, *copies]
+
+
+def _one_of_a_name(clips: pl.DataFrame, prefer: str) -> tuple[pl.DataFrame, list[Problem]]:
+    """Converted or twice unpacked datasets have each clip again in another folder."""
+    inside = pl.col("path").str.to_lowercase().str.contains(f"(?:^|/){prefer.lower()}/")
+    ordered = clips.sort(~inside if prefer else "path", "path").with_row_index()
+    is_copy = pl.col("known") & (pl.col("index") != pl.col("index").min().over("stem"))
+    copies, kept = ordered.filter(is_copy), ordered.filter(~is_copy)
+    taken = kept.filter("known").join(copies, on="stem", how="semi")
+    folders = taken["path"].str.extract(r"^(.*)/", 1).fill_null("the top folder").unique().sort()
+    text = f"clips have the name of one in {', '.join(folders[:EXAMPLES])}{', …' * (len(folders) > EXAMPLES)}"
+    told = problem("duplicate", f"{text}, which is taken; they are left out", copies["path"])
+    return kept.drop("index").sort("path"), told
 
 
 def _sorted_otherwise(paths: pl.Series) -> list[Problem]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from data_manifest.readers import Problem, problem, sentence
+from schemas.errors import UserError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "anger": ("angry", "ang", "an"),
@@ -94,7 +95,7 @@ def read_labels(
     """Give `label` of a table (with `clip_id`) its canonical names, for a dataset whose classes are known.
 
     official: what its owners write for each class (numbers, say), which is taken in silence; other spellings are
-    reported, and a label that is no class at all becomes null and is reported.
+    reported, and a label that is no class at all becomes null and is reported. Raises UserError where all are such.
     """
     official = {name: name for name in classes} if official is None else official
     written = pl.col("label").str.strip_chars().str.normalize("NFC")
@@ -108,6 +109,12 @@ def read_labels(
     mapped = named.filter(pl.col("_silent").is_null() & pl.col("label").is_not_null())
     pairs = mapped.select(pl.format("{} → {}", "_written", "label")).to_series()
     unknown = named.filter(pl.col("label").is_null() & pl.col("_written").is_not_null())
+    if len(unknown) and len(unknown) == len(named) - named["_written"].null_count():
+        found = ", ".join(unknown["_written"].unique().sort()[:PAIRS])
+        raise UserError(
+            f"no clip has a label of the dataset: found {found} (clip {unknown['clip_id'].min()} …), expected "
+            f"{', '.join(official)}; mend the lists, or give another --dataset"
+        )
     strange = unknown.select(pl.format("{}: {}", "clip_id", "_written")).to_series()
     problems = [
         *_counted("labels", "labels are written in another way than the dataset's own", pairs),

@@ -8,10 +8,11 @@ import polars as pl
 from data_manifest import disk
 from data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from data_manifest.labels import SEVEN, canonical_name, read_labels
+from data_manifest.places import Found, Place, find
 from data_manifest.readers import Options, Reader, Rows, problem
 from data_manifest.text_lists import read_lines
 from schemas.errors import UserError
-from schemas.manifest import VIDEO
+from schemas.manifest import FRAME_FOLDER, VIDEO
 
 CLASSES = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
 FOLDS = range(1, 6)
@@ -20,8 +21,11 @@ SINGLE, COMPOUND = ("single",), ("compound", "multi", "multiple")
 FORM = r"^(?P<name>[^\s/\\]+)\s+(?P<label>\S+)$"
 BETWEEN = re.compile(r"[_+,-]+")  # the emotions of a compound label
 
-VIDEO_FOLDERS = ("data/clips", "clips")
-FRAME_FOLDERS = ("data/frames", "frames")
+PLACES = (
+    *(Place(folder=folder, kind=VIDEO) for folder in ("data/clips", "clips")),
+    *(Place(folder=folder, kind=FRAME_FOLDER) for folder in ("data/frames", "frames")),
+)
+STEM = pl.col("path").str.extract(r"([^/]+?)(?:\.\w+)?$", 1)
 
 
 def fits(root: Path) -> bool:
@@ -29,32 +33,41 @@ def fits(root: Path) -> bool:
 
 
 def read(root: Path, options: Options) -> Rows:
-    """All clips that a fold names; those with compound labels only where `options.compound` asks for them.
+    """All clips that a fold names, by their single labels. With `options.compound` the clips of the compound lists
+    too, which have their label from there, and all compound labels are kept.
 
     Raises UserError where lists are missing, malformed or contradict each other.
     """
     single, compound = _lists(root, SINGLE), _lists(root, COMPOUND)
-    lists = compound if options.compound and compound else single
-    if lists is None:
+    if single is None and not (options.compound and compound):
         raise UserError(
             f"{root}: no single/no_caption/set_1/train.txt in it or in its {TREES[0]!r}; unpack MAFW's lists"
         )
-    rows, problems = one_row_a_clip(_entries(lists))
-    names, several = _spellings(rows["label"])
-    left_out = rows.clear()
+    of_lists = [_entries(lists) for lists in (single, compound) if lists]
+    of_single = of_lists[0] if single else of_lists[0].clear()
+    of_compound = of_lists[-1] if compound else of_single.clear()
+    if options.compound:
+        of_single = of_single.join(of_compound, on="clip_id", how="anti", maintain_order="left")
+    names, several = _spellings(pl.concat([of_single["label"], of_compound["label"]]))
+    entries = pl.concat([of_single, of_compound]) if options.compound else of_single
+    left_out = entries.clear()
     if not options.compound:
-        among = rows.select("clip_id", "label")
-        if compound:
-            among = pl.concat([among, _entries(compound).select("clip_id", "label")])
-        among = among.filter(pl.col("label").is_in(_spellings(among["label"])[1]))
-        left_out = among.unique("clip_id").sort("clip_id")
-        rows = rows.filter(~pl.col("label").is_in(several))
-    text = "clips have a compound label and are left out; --compound keeps them"
-    problems += problem("compound", text, left_out["clip_id"])
+        is_compound = pl.col("label").is_in(several)
+        entries = of_single.filter(~is_compound)
+        left_out = pl.concat([of_single, of_compound]).filter(is_compound).unique("clip_id").sort("clip_id")
+        left_out = left_out.join(entries, on="clip_id", how="anti", maintain_order="left")
+        if len(left_out) and entries.is_empty():
+            raise UserError(f"{single or compound}: all its labels are compound; --compound keeps them")
+    rows, problems = one_row_a_clip(entries)
+    problems += problem(
+        "compound", "clips have a compound label and are left out; --compound keeps them", left_out["clip_id"]
+    )
     classes = (*CLASSES, *dict.fromkeys(names[label] for label in several))
     rows, strange = read_labels(rows, classes, names)
-    rows, unlocated = disk.locate(_with_paths(rows, root), root, _with_paths(left_out, root)["path"])
-    return Rows(table=rows, problems=(*problems, *strange, *unlocated))
+    found = find(root, PLACES, rows["clip_id"], STEM)
+    unwanted = _with_paths(left_out, found)["path"]
+    rows, unlocated = disk.locate(_with_paths(rows, found), root, unwanted)
+    return Rows(table=rows, problems=(*problems, *strange, *unlocated, *found.problems))
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:
@@ -65,14 +78,15 @@ def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:
 
 
 def _entries(lists: Path) -> pl.DataFrame:
-    """All lists: clip_id (the name without its suffix), label as written, part, fold, file, line."""
+    """All lists: name and clip_id (without its suffix), label as written, part, fold, file, line."""
     parts = []
-    for fold in (number for number in FOLDS if (lists / f"set_{number}").is_dir()):
+    folders = [(fold, disk.first_existing(lists, [f"set_{fold}"])) for fold in FOLDS]
+    for fold, folder in ((fold, lists / folder) for fold, folder in folders if folder):
         for part in (TRAIN, TEST):
-            lines = read_lines(lists / f"set_{fold}" / f"{part}.txt", FORM, "03747.mp4 anger")
+            lines = read_lines(disk.any_case(folder / f"{part}.txt"), FORM, "03747.mp4 anger")
             clip_id = pl.col("name").str.replace(r"\.\w+$", "")
             parts.append(lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)))
-    return pl.concat(parts).drop("name")
+    return pl.concat(parts)
 
 
 def _spellings(labels: pl.Series) -> tuple[dict[str, str], list[str]]:
@@ -86,22 +100,15 @@ def _spellings(labels: pl.Series) -> tuple[dict[str, str], list[str]]:
     return names, several
 
 
-def _with_paths(rows: pl.DataFrame, root: Path) -> pl.DataFrame:
-    videos = disk.first_existing(root, VIDEO_FOLDERS)
-    frames = disk.first_existing(root, FRAME_FOLDERS)
-    if videos is None and frames is not None:
-        return rows.with_columns(path=pl.format("{}/{}", pl.lit(frames), "clip_id"))
-    expected = rows.with_columns(
-        _expected=pl.format("{}/{}.mp4", pl.lit(videos or VIDEO_FOLDERS[0]), "clip_id")
-    )
-    if videos is None:
-        return expected.rename({"_expected": "path"})
-    # Some have converted the clips: another suffix, or capitals.
-    stem = pl.col("path").str.extract(r"([^/]+)\.[^./]+$", 1)
-    there = disk.list_tree(root, videos, depth=1).filter(kind=VIDEO).select("path", clip_id=stem)
-    named = there.unique("clip_id", keep="first", maintain_order=True)
-    found = expected.join(named, on="clip_id", how="left", maintain_order="left")
-    return found.with_columns(path=pl.coalesce("path", "_expected")).drop("_expected")
+def _with_paths(rows: pl.DataFrame, found: Found) -> pl.DataFrame:
+    """Add `path`: the file that the list names, else one of its number in another format, else where it should be."""
+    first = found.clips.unique("clip_id", keep="first", maintain_order=True)
+    rows = rows.join(first, on="clip_id", how="left", maintain_order="left")
+    listed = pl.format("{}/{}", pl.lit(found.folder), "name")
+    there = pl.when(listed.is_in(found.clips["path"].implode())).then(listed)
+    suffix = ".mp4" if found.kind == VIDEO else ""
+    expected = pl.format("{}/{}{}", pl.lit(found.folder), "clip_id", pl.lit(suffix))
+    return rows.with_columns(path=pl.coalesce(there, "path", expected))
 
 
 READER = Reader(

@@ -1,6 +1,7 @@
 """RAVDESS: everything is in the file name, seven numbers of two digits, e.g. 01-01-06-01-02-01-12.mp4.
 
-Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01, silent.
+Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01, silent;
+03 is the sound alone.
 """
 
 from pathlib import Path
@@ -41,6 +42,9 @@ def read(root: Path, _: Options) -> Rows:
     Raises UserError where all have.
     """
     fields, problems = clips_by_name(root, FORM, EXAMPLE)
+    sound = (pl.col("known") & (pl.col("modality") == "03")).fill_null(False)
+    problems += problem("left out", "files are sound alone; they are left out", fields.filter(sound)["path"])
+    fields = fields.filter(~sound)
     twins = pl.col("known") & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
     silent = fields.filter(twins)["path"]
     rows = fields.filter(~twins.fill_null(False)).with_columns(
@@ -66,7 +70,7 @@ READER = Reader(
     expects=(
         "Actor_<NN>/01-01-06-01-02-01-12.mp4, in any folders; modality 01 (with sound) or 02 (without)",
     ),
-    traces=r"actor_\d\d",
+    traces=r"actor_\d\d|video_(speech|song)_actor_\d\d",
     protocol="no official split; 24 actors: train crossval --folds subject:6",
     classes=tuple(EMOTIONS.values()),
     counts="2452 videos with sound: 1440 of speech, 1012 of song",

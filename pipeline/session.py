@@ -56,7 +56,8 @@ class Source:
         if (manifest.clips["kind"] == MISSING).all():
             raise UserError(
                 f"{self.path}: none of the {counted(len(manifest.clips), 'clip')} that its lists name is on disk; "
-                f"the first would be {manifest.root / manifest.clips['path'][0]}"
+                f"the first would be {manifest.root / manifest.clips['path'][0]}: unpack the clips there, mend the "
+                "start of the paths in the lists, or give the folder above both"
             )
         return manifest
 

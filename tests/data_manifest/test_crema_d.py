@@ -32,7 +32,9 @@ def test_a_stray_video_has_no_label_and_takes_none_away_and_is_told(root, video)
 
 def test_a_tree_without_one_such_name_is_refused(root, video):
     trees.build_ravdess(root, [video])
-    with pytest.raises(UserError, match=r"no clip has a name like 1001_DFA_ANG_XX \(Actor_01/01-01-01-"):
+    with pytest.raises(
+        UserError, match=r"no clip has a name like 1001_DFA_ANG_XX \(Video_Song_Actor_01/Actor_01/01-02-"
+    ):
         read_manifest(root, "crema-d")
 
 
@@ -45,3 +47,18 @@ def test_clips_that_somebody_has_sorted_into_splits_are_told(root):
     trees.write_files(root, "train/relaxed/1001_DFA_ANG_XX.flv", "test/stressed/1001_DFA_SAD_XX.flv")
     (told,) = read_manifest(root).problems
     assert told.kind == "folders" and "named test, train, which are not read; --dataset folders" in told.text
+
+
+def test_copies_of_clips_are_left_out_and_the_original_folder_wins(root):
+    trees.write_files(
+        root, "Converted/1001_DFA_ANG_XX.mp4", "VideoFlash/1001_DFA_ANG_XX.flv", "a.mp4", "b/a.mp4"
+    )
+    trees.write_files(root, "VideoFlash/1001_DFA_SAD_XX.flv", "Converted/1001_DFA_HAP_XX.mp4")
+    manifest = read_manifest(root)
+    assert manifest.clips.filter(clip_id="1001_DFA_ANG_XX")["path"].item() == "VideoFlash/1001_DFA_ANG_XX.flv"
+    assert len(manifest.clips) == 5  # what has another name is known by its path
+    (told,) = [p for p in manifest.problems if p.kind == "duplicate"]
+    assert told.line == (
+        "1 clip has the name of one in VideoFlash, which is taken; it is left out "
+        "(Converted/1001_DFA_ANG_XX.mp4)"
+    )

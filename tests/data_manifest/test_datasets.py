@@ -1,6 +1,11 @@
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
 import pytest
 from trees import write_files
 
+from data_manifest import datasets, folders
 from data_manifest.datasets import read_manifest
 from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO
@@ -59,8 +64,13 @@ def test_folders_and_frames_behind_links_are_read(tmp_path):
     ]
 
 
-def test_two_clips_with_one_id_are_refused(tmp_path):
-    write_files(tmp_path, "a/1001_DFA_ANG_XX.flv", "b/1001_DFA_ANG_XX.mp4")
+def test_two_clips_with_one_id_are_refused(tmp_path, monkeypatch):
+    def read(root, options):
+        rows = folders.read(root, options)
+        return replace(rows, table=rows.table.with_columns(clip_id=pl.lit("same")))
+
+    monkeypatch.setattr(datasets, "READERS", (replace(folders.READER, read=read, fits=Path.is_dir),))
+    write_files(tmp_path, "happy/a.mp4", "sad/b.mp4")
     with pytest.raises(UserError, match="2 clips share an id"):
         read_manifest(tmp_path)
 

@@ -1,3 +1,4 @@
+import shutil
 import time
 
 import pytest
@@ -50,6 +51,47 @@ def test_original_videos_are_told_apart_by_the_whole_of_their_name(root, video):
     assert found["missing"].count == 2 and found["extra"].count == 2
 
 
+def test_an_empty_folder_does_not_hide_the_next(root, video):
+    trees.build_dfew(root, [video], originals=True)
+    trees.write_files(root, "Clip/clip_224x224/readme.txt")
+    manifest = read_manifest(root)
+    assert set(manifest.clips["kind"]) == {VIDEO} and not manifest.problems
+
+
+def test_clips_that_are_in_another_folder_are_told(root, frames):
+    trees.build_dfew(root, [frames])
+    shutil.rmtree(root / "Clip/clip_224x224_16f")
+    trees.write_files(root, "Clip/original/part_1/3.mp4", "Clip/original/part_1/4.mp4")
+    shutil.rmtree(root / "Clip/clip_224x224/00003")
+    missing, elsewhere = read_manifest(root).problems
+    assert (missing.kind, missing.count) == ("missing", 1)
+    assert elsewhere.line == (
+        "1 clip is not in Clip/clip_224x224 but in Clip/original, which is not read "
+        "(Clip/original/part_1/3.mp4)"
+    )
+
+
+def test_frame_folders_without_zeros_in_a_folder_twice_unpacked(root, frames):
+    ids = trees.build_dfew(root, [frames])
+    clips = root / "Clip/clip_224x224"
+    for folder in list(clips.iterdir()):
+        folder.rename(folder.with_name(folder.name.lstrip("0")))
+    clips.rename(root / "inner")
+    clips.mkdir()
+    (root / "inner").rename(clips / "clip_224x224")
+    manifest = read_manifest(root)
+    assert not manifest.problems and manifest.clips["clip_id"].to_list() == ids
+    assert manifest.clips["path"][0] == "Clip/clip_224x224/clip_224x224/1"
+
+
+def test_labels_that_a_spreadsheet_wrote_are_numbers(root, frames):
+    trees.build_dfew(root, [frames])
+    for file in (root / "EmoLabel_DataSplit").rglob("*.csv"):
+        file.write_text(file.read_text().replace(",1\n", ",1.0\n"))
+    manifest = read_manifest(root)
+    assert manifest.clips["label"][0] == "happiness" and not manifest.problems
+
+
 def test_labels_counted_from_0_are_refused(root, frames):
     trees.build_dfew(root, [frames], clips=5)
     for file in (root / "EmoLabel_DataSplit").rglob("*.csv"):
@@ -66,7 +108,8 @@ def test_a_video_among_the_frame_folders_is_told(root, frames):
 
 def test_clips_that_are_missing_extra_or_empty_are_reported_and_stay(root, frames):
     trees.build_dfew(root, [frames])
-    folder = root / "Clip" / "clip_224x224"
+    shutil.rmtree(root / "Clip/clip_224x224_16f")
+    folder = root / "Clip/clip_224x224"
     (folder / "00003").rename(folder / "00099")
     for image in (folder / "00005").iterdir():
         image.unlink()

@@ -1,3 +1,4 @@
+import shutil
 import time
 
 import pytest
@@ -23,7 +24,11 @@ def test_all_scenes_with_their_split(root, frames):
 def test_lists_of_several_scenes_are_groups_of_scenes(root, frames):
     trees.build_ferv39k(root, [frames])
     clips = read_manifest(root).clips
-    groups = {scene: group for group, scenes in trees.SCENE_GROUPS.items() for scene in scenes}
+    groups = {
+        scene: {"DL": "DL11k", "AI": "AI9k"}[group]
+        for group, scenes in trees.SCENE_GROUPS.items()
+        for scene in scenes
+    }
     found = dict(clips.select("scene", "scene_group").unique().iter_rows())
     assert found == {scene: groups.get(scene) for scene in trees.SCENES}
 
@@ -36,7 +41,43 @@ def test_a_clip_in_two_groups_of_scenes_is_told(root, frames):
     (told,) = manifest.problems
     assert told.line == "1 clip is in several groups of scenes; the first counts (Action/Angry/0000)"
     row = {row["clip_id"]: row["scene_group"] for row in manifest.clips.iter_rows(named=True)}
-    assert row["Action/Angry/0000"] == "AI" and row["Talkshow/Neutral/0004"] == "XY"
+    assert row["Action/Angry/0000"] == "AI9k" and row["Talkshow/Neutral/0004"] == "XY"
+
+
+@pytest.mark.parametrize("name", ["DL", "DL11k", "DailyLife", "Daily Life", "daily_life", "dl10K"])
+def test_a_group_of_scenes_is_called_as_published_whatever_its_list_is_called(root, frames, name):
+    trees.build_ferv39k(root, [frames])
+    for part in ("train", "test"):
+        file = root / f"4_setups/4_groups/{part}_DL.csv"
+        file.rename(file.with_name(f"{part}_{name}.csv"))
+    manifest = read_manifest(root)
+    assert set(manifest.clips["scene_group"].drop_nulls()) == {"DL11k", "AI9k"} and not manifest.problems
+
+
+def test_a_malformed_list_of_a_group_is_told_and_left_out(root, frames):
+    trees.build_ferv39k(root, [frames])
+    (root / "4_setups/4_groups/train_DL.csv").write_text("nonsense\n")
+    manifest = read_manifest(root)
+    (told,) = manifest.problems
+    assert told.kind == "scene groups" and "train_DL.csv, line 1: 'nonsense' is not of" in told.line
+    assert set(manifest.clips["scene_group"].drop_nulls()) == {"DL11k", "AI9k"}
+
+
+def test_an_annotation_without_groups_of_scenes_is_told(root, frames):
+    trees.build_ferv39k(root, [frames])
+    shutil.rmtree(root / "4_setups/4_groups")
+    manifest = read_manifest(root)
+    (told,) = manifest.problems
+    assert told.text.startswith("21 clips have no group of scenes: no list such as")
+    assert manifest.clips["scene_group"].is_null().all()
+
+
+def test_the_annotation_may_lie_in_a_folder_of_its_own(root, frames):
+    trees.build_ferv39k(root, [frames])
+    (root / "FERV39k").mkdir()
+    (root / "4_setups").rename(root / "FERV39k/4_setups")
+    manifest = read_manifest(root)
+    assert manifest.dataset == "ferv39k" and not manifest.problems
 
 
 def test_a_label_that_contradicts_its_folder_is_told_and_counts(root, frames):

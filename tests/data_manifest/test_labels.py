@@ -1,9 +1,13 @@
+import re
 import unicodedata
 
 import polars as pl
 import pytest
+import trees
 
+from data_manifest.datasets import read_manifest
 from data_manifest.labels import canonical, canonical_name, match_labels, meanings, merge_spellings
+from schemas.errors import UserError
 
 
 def test_synonyms_in_any_case_and_unknown_words_as_they_are():
@@ -55,3 +59,13 @@ def test_a_label_without_another_spelling_stays_as_it_is_but_for_unicodes_form()
     rows = pl.DataFrame({"label": [unicodedata.normalize("NFD", label) for label in labels]})
     merged, told = merge_spellings(rows)
     assert merged["label"].to_list() == labels and not told
+
+
+def test_a_dataset_without_one_known_label_is_refused_with_what_was_found_and_expected(root):
+    trees.build_dfew(root, [])
+    for file in (root / "EmoLabel_DataSplit").rglob("*.csv"):
+        file.write_text(re.sub(r",\d", ",77", file.read_text()))
+    with pytest.raises(
+        UserError, match=r"found 77 \(clip 00001 …\), expected 1, 2, .*, 7; mend the lists, or"
+    ):
+        read_manifest(root)

@@ -3,6 +3,7 @@ import trees
 
 from data_manifest.datasets import read_manifest
 from data_manifest.readers import Options
+from schemas.errors import UserError
 from schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
 
 
@@ -29,6 +30,40 @@ def test_compound_labels_among_the_single_ones_are_left_out_too(root, video):
         file.write_text(file.read_text().replace("00001.mp4 anger", "00001.mp4 Anger_Sad"))
     manifest = read_manifest(root)
     assert len(manifest.clips) == 21 and {p.kind for p in manifest.problems} == {"compound"}
+
+
+def test_a_clip_of_both_lists_keeps_its_single_label_unless_compound_ones_are_asked_for(root, video):
+    trees.build_mafw(root, [video], compound=0)
+    for file in (root / "Train & Test Set" / "compound").rglob("*.txt"):
+        text = file.read_text().replace("00001.mp4 anger\n", "00001.mp4 anger_sadness\n")
+        file.write_text(text.replace("00002.mp4 disgust\n", ""))
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 22 and manifest.clips["label"][0] == "anger" and not manifest.problems
+    manifest = read_manifest(root, options=Options(compound=True))
+    assert len(manifest.clips) == 22 and not manifest.problems  # 00002 is in the single lists alone
+    assert manifest.clips["label"][:2].to_list() == ["anger_sadness", "disgust"]
+
+
+def test_lists_of_compound_labels_alone_say_what_to_do(root, video):
+    trees.build_mafw(root, [video], compound=0)
+    for file in (root / "Train & Test Set" / "single").rglob("*.txt"):
+        file.write_text("".join(f"{line}_calm\n" for line in file.read_text().splitlines()))
+    with pytest.raises(UserError, match="no_caption: all its labels are compound; --compound keeps them"):
+        read_manifest(root)
+
+
+def test_the_listed_name_counts_where_another_format_lies_beside_it(root, video):
+    trees.build_mafw(root, [video], compound=0)
+    trees.write_files(root, "data/clips/00001.avi")
+    manifest = read_manifest(root)
+    assert manifest.clips["path"][0] == "data/clips/00001.mp4"
+    assert [(p.kind, p.examples) for p in manifest.problems] == [("extra", ("data/clips/00001.avi",))]
+
+
+def test_an_empty_folder_of_videos_does_not_hide_the_frames(root, frames):
+    trees.build_mafw(root, [frames], frames=True)
+    (root / "data/clips").mkdir()
+    assert set(read_manifest(root).clips["kind"]) == {FRAME_FOLDER}
 
 
 def test_frame_folders_in_place_of_videos(root, frames):

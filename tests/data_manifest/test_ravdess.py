@@ -18,7 +18,7 @@ def test_names_give_everything_and_silent_twins_are_left_out(root, video):
         "normal",
     )
     assert [(p.kind, p.examples) for p in manifest.problems] == [
-        ("left out", ("Actor_01/02-01-01-01-01-01-01.mp4",))
+        ("left out", ("Video_Speech_Actor_01/Actor_01/02-01-01-01-01-01-01.mp4",))
     ]
 
 
@@ -40,3 +40,15 @@ def test_silent_videos_alone_are_the_dataset(root, video):
         ("neutral", "speech", "normal", "01"),
         ("anger", "song", "strong", "24"),
     ]
+
+
+def test_actors_unpacked_twice_are_read_once_and_sound_alone_is_left_out(root, video):
+    ids = trees.build_ravdess(root, [video], silent=False)
+    for k in ids:
+        trees.write_video(root / f"Actor_{k[-2:]}" / f"{k}.mp4", video)
+    sound = ["Actor_01/03-01-01-01-01-01-01.mp4", "Actor_01/03-01-08-02-01-01-01.mp4"]
+    manifest = read_manifest(trees.write_files(root, *sound))
+    assert manifest.clips["clip_id"].to_list() == sorted(ids)
+    copies, left_out = manifest.problems
+    assert copies.count == 18 and "of one in Actor_01, Actor_02, which is taken" in copies.line
+    assert (left_out.kind, list(left_out.examples)) == ("left out", sound)

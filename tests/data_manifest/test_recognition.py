@@ -78,7 +78,7 @@ def test_a_folder_inside_a_dataset_is_known_from_within_it(root, frames, monkeyp
         (
             "dfew",
             lambda root: shutil.rmtree(root / LISTS),
-            "folder Clip looks like dfew.* EmoLabel_DataSplit/",
+            "folder Clip/clip_224x224 looks like dfew.* EmoLabel_DataSplit/",
         ),
         ("ferv39k", lambda root: (root / SCENES / "train_All.csv").unlink(), "4_setups/All_scenes/{train,"),
         (
@@ -117,6 +117,11 @@ def test_a_dataset_that_is_not_whole_says_what_it_lacks(root, frames, name, spoi
     ("name", "change"),
     [
         ("dfew", lambda root: (root / LISTS).rename(root / LISTS.lower())),
+        ("dfew", lambda root: rename_children(root / LISTS, str.title)),
+        ("dfew", lambda root: [rename_children(part, str.upper) for part in (root / LISTS).iterdir()]),
+        ("ferv39k", lambda root: rename_children(root / SCENES, str.lower)),
+        ("mafw", lambda root: rename_children(root / SETS, str.title)),
+        ("mafw", lambda root: [rename_children(fold, str.title) for fold in (root / SETS).iterdir()]),
         ("ferv39k", lambda root: (root / SCENES).rename(root / "4_setups/all_scenes")),
         ("mafw", lambda root: [shutil.rmtree(root / SETS / f"set_{k}") for k in (1, 3, 4, 5)]),
         ("mafw", lambda root: (root / "Train & Test Set").rename(root / "train & test set")),
@@ -130,6 +135,18 @@ def test_capitals_and_single_folders_do_not_hide_a_dataset(root, frames, name, c
     change(root)
     manifest = read_manifest(root)
     assert manifest.dataset == name and not manifest.clips["label"].null_count()
+
+
+def test_what_a_dataset_lacks_is_whole_sentences(root, frames):
+    BUILDS["dfew"](root, frames)
+    shutil.rmtree(root / LISTS)
+    with pytest.raises(UserError, match=r"labels 1–7: happiness, .*, fear\)\. Mend that"):
+        read_manifest(root)
+
+
+def test_a_folder_of_the_name_clip_is_not_dfew(root):
+    trees.write_files(root, "clip/happy/a.mp4", "other/sad/b.mp4")
+    assert read_manifest(root).dataset == "folders"
 
 
 @pytest.mark.parametrize(

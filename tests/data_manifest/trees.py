@@ -1,12 +1,13 @@
-"""Every dataset's tree as its owners ship it: names, headers, zero padding, folders with parentheses; small or full.
+"""Every dataset's tree as its owners ship it: names, headers, zero padding, what lies beside clips; small or full.
 
     build_ravdess(root, ["clip.mp4", [frame, frame]])   # real clips, used in turn: a small tree to extract
     build_dfew(root, [], tested=DFEW_TESTED)            # no clips: the annotation alone, in its full size
 
 `sources` are what the clips are made of, taken in turn: paths of video files, or sequences of frames (H, W, 3) uint8.
-Where the dataset ships videos, a path is copied and frames are encoded; where it ships frame folders, frames are
-written as images and a path is decoded. Every build returns the ids of its clips as the manifest names them, in the
-order in which they were made.
+Where the dataset ships videos, frames are encoded, and a path is copied, or encoded anew where it is of another
+container; where it ships frame folders, frames are written as images and a path is decoded. What the owners put
+beside the clips (spreadsheets, sound, aligned faces) are stand-ins of one byte. Every build returns the ids of its
+clips as the manifest names them, in the order in which they were made.
 """
 
 import shutil
@@ -15,9 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
-Source = Path | str | Sequence[np.ndarray]
+from tree_files import FRAMES, Source, write_files, write_frame_folder, write_text, write_video
 
 SEVEN_WORDS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 MAFW_LABELS = (
@@ -30,75 +29,12 @@ SCENE_GROUPS = {
     "DL": ("DailyLife", "Interview"),
     "AI": ("Action", "Crime", "War"),
 }  # made up; Talkshow is in none
-FRAMES = 8  # written of a video where a frame folder is wanted
 
 DFEW_FOLD_1 = (9356, 2341)
 # Five test parts that are a partition of the same clips; the first is the published one.
 DFEW_TESTED = {1: 2341, 2: 2341, 3: 2339, 4: 2338, 5: 2338}
 FERV39K_SIZES = {"train": 31_088, "test": 7847}
 AFEW_SIZES = {"Train": 773, "Val": 383}
-
-
-# Writing clips
-
-
-def frames_of(source: Source) -> Iterator[np.ndarray]:
-    """The frames of a source; of a video, FRAMES that are spread over it."""
-    if not isinstance(source, str | Path):
-        yield from source
-        return
-    import av
-
-    with av.open(str(source)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    yield from (frames[i] for i in np.linspace(0, len(frames) - 1, FRAMES).astype(int))
-
-
-def write_frame_folder(
-    folder: Path, source: Source, suffix: str = ".jpg", first: int = 1, digits: int = 5
-) -> None:
-    """Write a source's frames as images named by number. An empty sequence leaves an empty folder."""
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    for number, frame in enumerate(frames_of(source), first):
-        Image.fromarray(frame).save(folder / f"{number:0{digits}}{suffix}", quality=95)
-
-
-def write_video(path: Path, source: Source) -> None:
-    """Copy a video, whatever its container, or encode frames under this name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(source, str | Path):
-        shutil.copy(source, path)
-        return
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.height, stream.width = source[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.bit_rate = 4_000_000
-        for frame in source:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-
-
-def write_text(path: Path, lines: Sequence[str], end: str = "\n", bom: bool = False) -> None:
-    """Write lines as UTF-8, each with its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(f"{line}{end}" for line in lines).encode("utf-8-sig" if bom else "utf-8"))
-
-
-def write_files(root: Path, *names: str) -> Path:
-    """Files of one byte below a folder, which is given back: enough where no clip is decoded."""
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return root
-
-
-# The datasets
 
 
 def build_dfew(
@@ -111,7 +47,8 @@ def build_dfew(
 ) -> list[str]:
     """DFEW: labels 1–7 in turn; clip k is tested in fold k mod folds + 1, or as many a fold as `tested` says.
 
-    originals: the clips as videos, without zeros and in part folders, in place of frame folders.
+    originals: the clips as videos, without zeros and in part folders, in place of frame folders of all frames and
+    of 16.
     """
     if tested is None:
         test_fold = [k % folds + 1 for k in range(clips)]
@@ -134,7 +71,9 @@ def build_dfew(
                 root / "Clip" / "original" / f"part_{int(number) % 2 + 1}" / f"{int(number)}.mp4", source
             )
         else:
-            write_frame_folder(root / "Clip" / "clip_224x224" / number, source)
+            for place in ("clip_224x224", "clip_224x224_16f"):
+                write_frame_folder(root / "Clip" / place / number, source, f"{number}_{{:05}}.jpg")
+    write_files(root, "Annotation/annotation.xlsx")
     return ids
 
 
@@ -163,7 +102,7 @@ def build_ferv39k(
             of_group = [line for line in lines if line.split("/")[0] in members]
             write_text(setups / "4_groups" / f"{part}_{group}.csv", of_group)
     for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
-        write_frame_folder(root / "2_ClipsforFaceCrop" / clip_id, source, digits=6)
+        write_frame_folder(root / "2_ClipsforFaceCrop" / clip_id, source, "{:06}.jpg")
     return ids
 
 
@@ -189,24 +128,36 @@ def build_mafw(
                 write_text(folder / f"{part}.txt", [f"{ids[k]}.mp4 {labels[k]}" for k in chosen])
     for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
         if frames:
-            write_frame_folder(root / "data" / "frames" / clip_id, source, suffix=".png")
+            write_frame_folder(root / "data" / "frames" / clip_id, source, "{:05}.png")
         else:
             write_video(root / "data" / "clips" / f"{clip_id}.mp4", source)
+        write_files(root, f"data/faces/{clip_id}/00001.png")
+    write_files(root, "labels/single-set.xlsx", "labels/multi-set.xlsx")
     return ids[:clips]
 
 
-def build_afew(root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None) -> list[str]:
-    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; empty files without sources."""
+def build_afew(
+    root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None, aligned: bool = False
+) -> list[str]:
+    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; files of one byte without sources.
+
+    aligned: as shipped, in Train_AFEW and Val_AFEW, with aligned faces, points and features beside the seven.
+    """
     ids = []
     made = cycle(sources) if sources else None
     for split, size in (sizes or {"Train": 7, "Val": 7}).items():
+        folder = f"{split}_AFEW" if aligned else split
         for k in range(size):
-            ids.append(f"{split}/{SEVEN_WORDS[k % 7]}/{len(ids):09}.avi")
+            ids.append(f"{folder}/{SEVEN_WORDS[k % 7]}/{len(ids):09}.avi")
             if made:
                 write_video(root / ids[-1], next(made))
             else:
-                (root / ids[-1]).parent.mkdir(parents=True, exist_ok=True)
-                (root / ids[-1]).touch()
+                write_files(root, ids[-1])
+            if aligned:
+                beside = root / folder / f"AlignedFaces_LBPTOP_Points{'' if split == 'Train' else '_Val'}"
+                number = Path(ids[-1]).stem
+                write_files(beside, f"Faces/{number}/00001.jpg", f"Points/{number}/00001.txt")
+                write_files(beside, f"LBPTOP/{number}.mat")
     return ids
 
 
@@ -215,31 +166,53 @@ def build_crema_d(root: Path, sources: Sequence[Source], actors: Sequence[int] =
     ids = [f"{actor}_DFA_{emotion}_XX" for actor in actors for emotion in CREMA_D_EMOTIONS]
     for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
         write_video(root / "VideoFlash" / f"{clip_id}.flv", source)
+        write_files(root, f"AudioWAV/{clip_id}.wav", f"AudioMP3/{clip_id}.mp3")
+    write_files(root, "VideoDemographics.csv", "SentenceFilenames.csv", "processedResults/summaryTable.csv")
     return ids
 
 
 def build_ravdess(
     root: Path, sources: Sequence[Source], actors: Sequence[int] = (1, 2), silent: bool = True
 ) -> list[str]:
-    """RAVDESS: eight emotions of each actor with sound, and one of them without sound too, beside its audio file."""
-    ids = [f"01-01-{emotion:02}-01-01-01-{actor:02}" for actor in actors for emotion in range(1, 9)]
+    """RAVDESS: eight emotions of each actor, spoken, with sound, and the first of them sung.
+
+    silent: one of them without sound too, and as sound alone, beside it. Every archive is in a folder of its name.
+    """
+    spoken = [f"01-01-{emotion:02}-01-01-01-{actor:02}" for actor in actors for emotion in range(1, 9)]
+    sung = [f"01-02-01-01-01-01-{actor:02}" for actor in actors]
+    ids = [*spoken, *sung]
     for clip_id, source in zip(ids, _each(sources, len(ids)), strict=False):
-        write_video(root / f"Actor_{clip_id[-2:]}" / f"{clip_id}.mp4", source)
+        write_video(_ravdess_file(root, clip_id), source)
     if silent and sources:
-        folder = root / f"Actor_{ids[0][-2:]}"
-        shutil.copy(folder / f"{ids[0]}.mp4", folder / f"02{ids[0][2:]}.mp4")
-        (folder / f"03{ids[0][2:]}.wav").write_bytes(b"RIFF")
+        first = _ravdess_file(root, ids[0])
+        shutil.copy(first, first.with_name(f"02{first.name[2:]}"))
+        write_files(root, f"Audio_Speech_Actors_01-24/Actor_{ids[0][-2:]}/03{ids[0][2:]}.wav")
     return ids
 
 
-def build_lists(root: Path, sources: Sequence[Source], clips: int = 14, folds: int = 5) -> list[str]:
-    """Lists in the style of Former-DFER beside the frame folders that they name; one fold makes a plain split."""
+def _ravdess_file(root: Path, clip_id: str) -> Path:
+    """Where the archive of a video unpacks to."""
+    archive = {"1": "Speech", "2": "Song"}[clip_id[4]]
+    actor = f"Actor_{clip_id[-2:]}"
+    return root / f"Video_{archive}_{actor}" / actor / f"{clip_id}.mp4"
+
+
+def build_lists(
+    root: Path, sources: Sequence[Source], clips: int = 14, folds: int = 5, start: str = "", prefix: str = ""
+) -> list[str]:
+    """Lists in the style of Former-DFER beside the frame folders that they name; one fold makes a plain split.
+
+    start: what stands before the folders in the lists, as /home/somebody/data/ in published ones; prefix: before
+    the names of the lists, as DFEW_.
+    """
     ids = [f"frames/{k + 1:05}" for k in range(clips)]
+    sizes = [FRAMES if isinstance(source, str | Path) else len(source) for source in sources] or [FRAMES]
     for fold in range(1, folds + 1):
         for part, inside in (("train", False), ("test", True)):
             chosen = [k for k in range(clips) if (k % max(folds, 2) + 1 == fold) == inside]
-            lines = [f"{ids[k]} {FRAMES} {k // folds % 7}" for k in chosen]
-            write_text(root / (f"set_{fold}_{part}.txt" if folds > 1 else f"{part}.txt"), lines)
+            lines = [f"{start}{ids[k]} {sizes[k % len(sizes)]} {k // folds % 7}" for k in chosen]
+            name = f"set_{fold}_{part}.txt" if folds > 1 else f"{part}.txt"
+            write_text(root / f"{prefix}{name}", lines)
     for clip_id, source in zip(ids, _each(sources, clips), strict=False):
         write_frame_folder(root / clip_id, source)
     return ids

@@ -176,6 +176,7 @@ def test_a_dataset_of_which_nothing_is_there_is_refused(cli, tmp_path):
     trees.build_dfew(tmp_path / "DFEW", [])
     outcome = cli("pipeline", "extract", tmp_path / "DFEW", "--out", tmp_path / "cache")
     assert outcome.returncode == 1 and "none of the 14 clips that its lists name is on disk" in outcome.stderr
+    assert "clip_224x224/00001: unpack the clips there, mend the start of the paths" in outcome.stderr
     assert not (tmp_path / "cache").exists()
 
 
