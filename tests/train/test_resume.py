@@ -10,6 +10,7 @@ import subprocess
 import time
 from functools import partial
 
+import made_up
 import polars as pl
 import pytest
 import torch
@@ -40,13 +41,27 @@ def never_stopped(cli, settings, sample_cache, tmp_path_factory):
 def assert_the_same_run(found, expected):
     for name in ("last.pt", "best.pt"):
         one, other = checkpoint.load(found / name), checkpoint.load(expected / name)
-        assert one.model.keys() == other.model.keys()
-        assert all(torch.equal(one.model[key], other.model[key]) for key in one.model)
+        assert_equal(one.model, other.model)
+    assert not one.state  # best.pt is only to predict with
+    one, other = (checkpoint.load(folder / "last.pt").state for folder in (found, expected))
+    assert_equal(one["weights"], other["weights"])
+    assert_equal(one["optimiser"]["state"], other["optimiser"]["state"])
+    assert one["scaler"] == other["scaler"] and one["averaged"] == other["averaged"]
     for name in ("predictions.parquet", "predictions_best.parquet"):
         assert pl.read_parquet(found / name, glob=False).equals(pl.read_parquet(expected / name))
     rows = [pl.read_csv(out / "metrics.csv", glob=False).drop(TIMED) for out in (found, expected)]
     assert rows[0].equals(rows[1])
     assert {path.name for path in found.iterdir()} == {path.name for path in expected.iterdir()}
+
+
+def assert_equal(one, other):
+    """Of nested mappings of tensors, bit for bit."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        if isinstance(value, dict):
+            assert_equal(value, other[name])
+        else:
+            assert torch.equal(value, other[name]), name
 
 
 def test_a_run_killed_at_random_moments_ends_in_the_same_weights(
@@ -108,6 +123,71 @@ def test_a_signal_to_the_whole_group_saves_the_step_and_nobody_else_is_let_in(
     assert process.returncode == 143, said
     assert cli("train", *call).returncode == 0
     assert_the_same_run(out, never_stopped)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_saves_the_step(
+    program, cli, small, sample_cache, tmp_path, accumulate
+):
+    out = tmp_path / "run"
+    options = (*small, "--batch-size", 2, "--accumulate", accumulate, "--epochs", 500, "--loader-workers", 1)
+    command = list(map(str, (program("train"), "run", sample_cache, "--out", out, *options)))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (out / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1].endswith("--resume goes on from here")
+    kept = checkpoint.load(out / "last.pt")
+    assert 6 * kept.epoch + kept.consumed > 0
+
+
+def test_a_stop_is_heard_while_clips_are_judged_and_the_epochs_steps_are_not_lost(program, cli, tmp_path):
+    """Judging takes most of the time: two clips are trained on, 60 are judged."""
+    clips = [made_up.clip("ab"[n % 2], n, split="train" if n < 2 else "test") for n in range(62)]
+    cache, out = made_up.cache(tmp_path, "made-up", clips), tmp_path / "run"
+    options = (*made_up.TINY, "--batch-size", 2)
+    call = (program("train"), "run", cache, "--out", out, *options, "--save-minutes", 0)
+    command = list(map(str, call))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (out / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    kept = checkpoint.load(out / "last.pt")
+    assert (kept.epoch, kept.consumed) == (0, 2)  # all steps of the first epoch, and no figures yet
+    assert cli(*("train", "run", cache, "--out", out, *options, "--resume")).returncode == 0
+    assert cli(*("train", "run", cache, "--out", tmp_path / "other", *options)).returncode == 0
+    one, other = (checkpoint.load(folder / "last.pt") for folder in (out, tmp_path / "other"))
+    assert_equal(one.model, other.model)
+    assert pl.read_parquet(out / "predictions.parquet").equals(
+        pl.read_parquet(tmp_path / "other" / "predictions.parquet")
+    )
+
+
+def test_predictions_that_a_finished_run_has_lost_are_made_again(
+    cli, settings, never_stopped, sample_cache, tmp_path
+):
+    out = shutil.copytree(never_stopped, tmp_path / "run")
+    for name in ("predictions.parquet", "predictions_best.parquet", "confusion.png"):
+        (out / name).unlink()
+    outcome = cli("train", "run", sample_cache, "--out", out, *settings)
+    assert outcome.returncode == 0, outcome.stderr
+    assert_the_same_run(out, never_stopped)
+
+
+def test_a_cache_whose_labels_come_in_another_order_is_another_run(
+    cli, settings, never_stopped, sample_cache, tmp_path
+):
+    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+    info = json.loads((cache / "cache.json").read_text())
+    (cache / "cache.json").write_text(json.dumps({**info, "labels": info["labels"][::-1]}))
+    outcome = cli("train", "run", cache, "--out", never_stopped, *settings, "--resume")
+    assert outcome.returncode == 1 and "holds another run (labels" in outcome.stderr
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
