@@ -228,11 +228,8 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "epochs": result.epochs,
         "clips": figures.clips,
         "usable": figures.usable,
-        "war": figures.war,
-        "uar": figures.uar,
-        "war_usable": figures.war_usable,
-        "uar_usable": figures.uar_usable,
-        "recall": {k: None if v != v else float(v) for k, v in zip(result.labels, recalls, strict=True)},
+        **{name: _known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")},
+        "recall": {label: _known(recall) for label, recall in zip(result.labels, recalls, strict=True)},
         "confusion": figures.confusion.tolist(),
         "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
         "renamed": dict(result.renamed),
@@ -243,6 +240,11 @@ def as_dict(result: "Evaluation") -> dict[str, Any]:
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }
+
+
+def _known(share: float) -> float | None:
+    """A figure in JSON, which has no sign for what is none."""
+    return None if share != share else float(share)
 
 
 def _points(share: float) -> str:

@@ -52,7 +52,8 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
         tag(
             "p",
             "Training figures are of augmented clips while the weights move, test figures of the network that "
-            f"predicts.{unfinished}",
+            "predicts. The training loss is what the recipe minimises, of both classifiers; the test loss is the "
+            f"cross-entropy of the prediction alone: their levels differ.{unfinished}",
         ),
         tag("figure", page.picture(plots.learning_curves_png(rows), "losses, WAR and UAR over the epochs")),
     )
