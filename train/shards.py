@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.labels import canonical_name
+from data_manifest.labels import meaning
 from schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
@@ -154,10 +154,10 @@ def _common_classes(of_caches: Sequence[Sequence[str]]) -> dict[str, str]:
     """What each label is called in a pool: as all its caches spell it, else by its canonical name."""
     spellings: dict[str, list[str]] = {}
     for label in dict.fromkeys(itertools.chain(*of_caches)):
-        spellings.setdefault(canonical_name(label).lower(), []).append(label)
+        spellings.setdefault(meaning(label), []).append(label)
     return {
-        label: meaning if len(labels) > 1 else label
-        for meaning, labels in spellings.items()
+        label: common if len(labels) > 1 else label
+        for common, labels in spellings.items()
         for label in labels
     }
 
