@@ -187,7 +187,7 @@ def test_folds_are_cross_validated_by_two_processes_and_summed_up_by_the_first(t
             2, "crossval", cache, "--out", tmp_path / "cv", "--folds", "subject:2", *made_up.TINY, "--json"
         )
         assert outcome.returncode == 0, outcome.stderr
-        rows = {row["fold"]: row for row in json.loads(outcome.stdout)}
+        rows = {row["fold"]: row for row in json.loads(outcome.stdout)["rows"]}
         assert list(rows) == ["1", "2", "mean", "sd", "pooled"] and rows["pooled"]["clips"] == 8
         assert outcome.stderr.splitlines().count("fold 2 of 2") == 1, number
 
@@ -201,7 +201,7 @@ def test_variants_are_swept_by_two_processes_and_compared_by_the_first(tmp_path)
     )
     outcome = torchrun(2, "sweep", sweep, cache, "--out", tmp_path / "out", *made_up.TINY[2:], "--json")
     assert outcome.returncode == 0, outcome.stderr
-    assert [row["variant"] for row in json.loads(outcome.stdout)] == ["1", "2"]
+    assert [row["variant"] for row in json.loads(outcome.stdout)["rows"]] == ["1", "2"]
 
 
 @pytest.mark.parametrize("parts", [2, 5])
