@@ -20,7 +20,7 @@ from train.comparison import as_json, obstacle
 from train.config import TrainConfig
 from train.device import choose_device
 from train.evaluate import Figures
-from train.experiment import Experiment, Means, read_origin
+from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
 from train.logs import best_row, read_rows
 from train.predictions import as_parquet, read_predictions
 from train.shards import open_pool
@@ -99,6 +99,7 @@ def cross_validate(
     """
     with distributed.join(choose_device(means.device)) as world:
         with distributed.agreed(world):
+            refuse_what_is_one(out)
             choices = fold_choices(open_pool(*folders).clips, folds)
         for place, choice in enumerate(choices):
             if world.first:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from schemas.cache import INFO_FILE
 from schemas.errors import UserError
 from train import loop
 from train.config import TrainConfig
@@ -99,6 +100,13 @@ def read_origin(run: Path) -> dict[str, Any]:
         return content
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
+
+
+def refuse_what_is_one(out: Path) -> None:
+    """Raise UserError where the folder for several runs is a run, or a cache: its files would be replaced."""
+    for name, what in ((loop.RUN, "a run"), (INFO_FILE, "a cache")):
+        if (out / name).exists():
+            raise UserError(f"{out} is {what}; give another --out for several runs")
 
 
 def _refuse_several(folder: Path) -> None:

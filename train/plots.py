@@ -46,7 +46,7 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
     axes.set_yticks(range(len(labels)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title.replace("$", r"\$"), fontsize=10)
     return _png(figure)
 
 

@@ -35,7 +35,8 @@ def print_run(trained: "Trained", out: Path) -> None:
     console, rows = Console(), trained.rows
     if trained.already:
         console.print(
-            f"nothing to do: {out} holds all of this run ({counted(len(rows), 'epoch')})", soft_wrap=True
+            f"nothing to do: {_text(str(out))} holds all of this run ({counted(len(rows), 'epoch')})",
+            soft_wrap=True,
         )
         return
     which = "the clips it was trained on" if trained.split.seen else "the test clips"
@@ -50,7 +51,7 @@ def print_run(trained: "Trained", out: Path) -> None:
     for note in trained.split.notes:
         console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
     files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
-    console.print(f"in {out}: {files}", soft_wrap=True)
+    console.print(f"in {_text(str(out))}: {files}", soft_wrap=True)
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
@@ -79,7 +80,7 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
         soft_wrap=True,
     )
     files = "crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
-    console.print(f"in {out}: {files}", soft_wrap=True)
+    console.print(f"in {_text(str(out))}: {files}", soft_wrap=True)
     means = {
         which: tuple(result.mean(which, figure)[0] for figure in ("war", "uar")) for which in ("last", "best")
     }
@@ -91,7 +92,7 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
 def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
     """A row for each variant, ours beside the published WAR, and whether they can be compared."""
     datasets = swept.datasets
-    table = Table(title=f"{sweep.title}, %", title_justify="left")
+    table = Table(title=f"{_text(sweep.title)}, %", title_justify="left")
     explained = any(row.variant.what for row in swept.rows)
     for column in (sweep.axis, "") if explained else (sweep.axis,):
         table.add_column(_text(column))
@@ -110,7 +111,7 @@ def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
         reason = f"; not comparable with ours: {swept.incomparable}" if swept.incomparable else ""
         text = f"published: WAR of {PAPER}{reason}"
         console.print(printable(text), soft_wrap=True, markup=False)
-    console.print(f"in {out}: sweep.csv, sweep.png, a folder for each variant", soft_wrap=True)
+    console.print(f"in {_text(str(out))}: sweep.csv, sweep.png, a folder for each variant", soft_wrap=True)
 
 
 def print_evaluation(result: "Evaluation") -> None:

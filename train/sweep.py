@@ -20,7 +20,7 @@ from train.comparison import ablation_obstacle
 from train.config import load_config
 from train.crossval import CrossValidation, cross_validate
 from train.device import choose_device
-from train.experiment import Experiment, Means, read_origin
+from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
 from train.predictions import read_predictions
 from train.shards import open_pool
 from train.splits import SplitChoice
@@ -127,6 +127,7 @@ def run_sweep(
             configs = [
                 load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants
             ]
+            refuse_what_is_one(out)
             open_pool(*folders)  # before anything is made
         done = []
         for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import made_up
 import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
@@ -207,3 +208,16 @@ def test_the_papers_sweeps_have_the_rows_of_its_tables():
         configs = [load_config(sweep.base, variant.settings) for variant in sweep.variants]
         assert len(set(map(str, configs))) == len(rows)
         assert configs.count(whole) == 1, name  # one row of each is the paper's network itself
+
+
+def test_a_run_or_a_cache_is_no_folder_for_several_runs(tmp_path):
+    cache = made_up.cache(tmp_path, "c", [made_up.clip("ab"[n % 2], n, fold=n // 2 + 1) for n in range(4)])
+    run = tmp_path / "a [/b] run"
+    made_up.done("run", cache, "--out", run, *made_up.TINY, "--fold", 1)
+    before = (run / "predictions.parquet").read_bytes()
+    for out, what in ((run, "a run"), (cache, "a cache")):
+        line = made_up.refused("crossval", cache, "--out", out, "--folds", "official", *made_up.TINY)
+        assert f"is {what}; give another --out" in line
+        line = made_up.refused("sweep", "heads", cache, "--out", out, "--fold", 1, *made_up.TINY[2:])
+        assert f"is {what}; give another --out" in line
+    assert (run / "predictions.parquet").read_bytes() == before
