@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tree_files import encode
 
 BIN = Path(sys.executable).parent
 
@@ -108,17 +109,8 @@ def write_video() -> Callable[..., Path]:
     """Encode frames: write_video(path, frames, codec="mpeg4", fps=25)."""
 
     def write(path: Path, frames: Sequence[np.ndarray], codec: str = "mpeg4", fps: int = 25) -> Path:
-        import av
-
         path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream(codec, rate=fps)
-            stream.height, stream.width = frames[0].shape[:2]
-            stream.pix_fmt = "yuv420p"
-            stream.bit_rate = 4_000_000
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode(None))
+        encode(path, frames, codec, fps)
         return path
 
     return write

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from data_manifest.published import JUDGED, PAPER, TESTED, results
 from schemas.text import counted
 
-OFF = (
-    0.05  # share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few
-)
+# Share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few.
+OFF = 0.05
 
 
 class Row(NamedTuple):

@@ -39,7 +39,7 @@ def write_video(path: Path, source: Source) -> None:
     """Copy a video, in the container that the name says, or encode frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(source, str | Path):
-        _encode(path, source)
+        encode(path, source)
         return
     made = Path(source)
     if made.suffix == path.suffix or made.stat().st_size < SMALLEST:  # a stand-in for a clip is no video
@@ -53,15 +53,16 @@ def _in_container(video: Path, suffix: str) -> bytes:
     """FRAMES of a video, encoded in another container."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"video{suffix}"
-        _encode(path, list(frames_of(video)))
+        encode(path, list(frames_of(video)))
         return path.read_bytes()
 
 
-def _encode(path: Path, frames: Sequence[np.ndarray]) -> None:
+def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "mpeg4", fps: int = 25) -> None:
+    """Write frames (H, W, 3) uint8 as a video."""
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
+        stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 4_000_000
