@@ -141,8 +141,9 @@ class ClipDataset(Dataset):
         if self._sight.expressions:
             expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
         views = [self._view(request) for request in requests]
-        for place, (request, view) in enumerate(zip(requests, views, strict=True)):
-            stored = self._read(request.clip)
+        # All reading before all decoding: in turns, each would find the other's data in the processor's caches.
+        clips = [self._read(request.clip) for request in requests]
+        for place, (request, view, stored) in enumerate(zip(requests, views, clips, strict=True)):
             positions = frame_positions(len(stored.crops), view.offsets)
             self._decode(stored, positions, pictures[place], request.clip)
             keypoints[place] = stored.keypoints[positions]

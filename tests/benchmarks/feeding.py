@@ -113,8 +113,9 @@ def written_as_files(clips: list[list[bytes]], root: Path) -> FolderOfJpegs:
 
 
 def timed(batches: Iterator, count: int) -> float:
-    """Seconds of so many batches of a worker that is at work: what it has ready is taken before."""
-    for _ in range(READ_AHEAD + 1):
+    """Seconds of so many batches of a worker that is at work: what it has ready is taken before, and as many that it
+    warms up with, as the bare loop does."""
+    for _ in range(READ_AHEAD + count):
         next(batches)
     started = time.perf_counter()
     for _ in range(count):
