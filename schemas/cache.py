@@ -174,6 +174,15 @@ def require_cache(cache: Path) -> None:
         raise UserError(f"{cache} is not a landmark cache: it has no {INFO_FILE}")
 
 
+def refuse_inside_cache(out: Path) -> None:
+    """Raise UserError where a folder that is to be written is a cache or lies in one, where nothing else belongs."""
+    whole = out.resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / INFO_FILE).is_file():
+            what = "is a cache" if folder == whole else f"lies in the cache {folder}"
+            raise UserError(f"{out} {what}; give another --out")
+
+
 def require_faces(cache: Path) -> None:
     """Raises UserError where a folder is what `pipeline share` wrote, which looks like a cache that lost its faces.
 

@@ -5,6 +5,7 @@ A field's `help` is its documentation and the text of its flag; its limits are c
 
 import dataclasses
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,6 +146,14 @@ class TrainConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
+
+    def __post_init__(self) -> None:
+        shrinking = 4 * math.prod(self.network.stage_strides)  # 4: the stem's
+        if self.data.num_frames == 1 and self.data.image_size <= shrinking:
+            raise UserError(
+                f"--num-frames 1 --image-size {self.data.image_size}: the network would see one point of one frame, "
+                "of which batch norm cannot take a deviation; give more frames, a larger image or smaller strides"
+            )
 
     def to_toml(self) -> str:
         """The settings as a preset file, which `load_config` reads back to the same."""

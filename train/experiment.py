@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import INFO_FILE
+from schemas.cache import refuse_inside_cache
 from schemas.errors import UserError
 from train import loop
 from train.config import TrainConfig
@@ -42,7 +42,13 @@ class Experiment:
 
     def choose(self, pool: Pool) -> Split:
         """The clips to train on and to judge. Raises UserError."""
-        return choose_split(pool.clips, self.split, self.config.recipe.seed)
+        split = choose_split(pool.clips, self.split, self.config.recipe.seed)
+        if self.split.holdout and not split.held_out:
+            raise UserError(
+                f"--holdout {self.split.holdout}: nothing is kept apart of {pool.where}, which is judged on "
+                f"{split.description}; leave it out"
+            )
+        return split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +109,10 @@ def read_origin(run: Path) -> dict[str, Any]:
 
 
 def refuse_what_is_one(out: Path) -> None:
-    """Raise UserError where the folder for several runs is a run, or a cache: its files would be replaced."""
-    for name, what in ((loop.RUN, "a run"), (INFO_FILE, "a cache")):
-        if (out / name).exists():
-            raise UserError(f"{out} is {what}; give another --out for several runs")
+    """Raise UserError where the folder for several runs is a run, or of a cache: its files would be replaced."""
+    refuse_inside_cache(out)
+    if (out / loop.RUN).exists():
+        raise UserError(f"{out} is a run; give another --out for several runs")
 
 
 def _refuse_several(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from schemas.cache import refuse_inside_cache
 from schemas.commands import printable
 from schemas.errors import UserError
 from schemas.files import temporary_name
@@ -152,6 +153,7 @@ def _alone_in(out: Path, world: World) -> Iterator[None]:
 
 def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> checkpoint.Checkpoint | None:
     """Where the run in the folder stands, None where there is none. Raises UserError where it is another run."""
+    refuse_inside_cache(out)
     if not out.exists() or _is_empty(out):
         return None
     if not (out / loop.RUN).exists():

@@ -20,6 +20,7 @@ class Split:
 
     seen: whether the test part is the training part, so that its figures say nothing about new clips.
     official: whether it is a single dataset's own split.
+    held_out: whether a share was kept apart of a cache that has no split.
     notes: what a person should know of it before trusting its figures, a line each.
     """
 
@@ -28,6 +29,7 @@ class Split:
     description: str
     seen: bool = False
     official: bool = False
+    held_out: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -77,7 +79,8 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     found = [_own_split(part, choice, seed) for part in parts]
     if not any(found):
         description = "the training clips themselves (the cache has no split; --holdout keeps some apart)"
-        return Split(train=clips, test=clips, description=description, seen=True)
+        split = Split(train=clips, test=clips, description=description, seen=True)
+        return replace(split, notes=tuple(_unused(clips, unlabelled, split)))
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
@@ -138,6 +141,7 @@ def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
         train=pl.concat([split.train for split in splits]),
         test=pl.concat([split.test for split in splits]),
         description="; ".join(described),
+        held_out=any(split.held_out for split in splits),
     )
 
 
@@ -228,7 +232,7 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
         test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips kept apart"
-    return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 
 def _listed(numbers: Sequence[int]) -> str:

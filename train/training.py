@@ -232,9 +232,10 @@ class Training:
     def _stop_for_the_loss(self, loss: float, clips: list[int]) -> None:
         everywhere = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
         ids = ", ".join(self.loader.dataset.ids(list(everywhere)))
+        narrow = self.config.execution.precision != "float32"
+        advice = "--clip-norm 1, or --precision float32" if narrow else "or --clip-norm 1"
         raise UserError(
-            f"the loss is {loss} in epoch {self.epoch} at the clips {ids}; "
-            "try a smaller --learning-rate, --clip-norm 1, or --precision float32"
+            f"the loss is {loss} in epoch {self.epoch} at the clips {ids}; try a smaller --learning-rate, {advice}"
         )
 
     def predicting(self) -> torch.nn.Module:

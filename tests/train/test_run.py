@@ -188,6 +188,9 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
     (newer / "cache.json").write_text(json.dumps({**info, "format_version": 2}))
     unfinished = shutil.copytree(sample_cache, tmp_path / "unfinished")
     (unfinished / "clips.parquet").unlink()
+    parted = shutil.copytree(sample_cache, tmp_path / "parted")
+    split = pl.Series("split", ["train", "train", "test"] * 2)
+    pl.read_parquet(parted / "clips.parquet").with_columns(split).write_parquet(parted / "clips.parquet")
     torn = damaged(shutil.copytree(small_run, tmp_path / "torn"), "last.pt", b"PK\x03\x04 torn")
     foreign = shutil.copytree(small_run, tmp_path / "foreign")
     torch.save({"weights": torch.zeros(3)}, foreign / "last.pt")
@@ -201,6 +204,15 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         "an unfinished cache": (("run", unfinished, "--out", out), "is not finished"),
         "an unwritable run": ((*run, tmp_path / "file" / "run", *small), "cannot write the run"),
         "a folder with other things": ((*run, tmp_path), "give another --out"),
+        "a run in a cache": ((*run, sample_cache / "run", *small), "lies in the cache"),
+        "folds in a cache": (
+            ("crossval", sample_cache, "--folds", "subject:2", "--out", newer),
+            "is a cache",
+        ),
+        "a holdout beside a split": (
+            ("run", parted, "--out", out, "--holdout", 0.2),
+            "nothing is kept apart of",
+        ),
         "a run with other settings": ((*run, small_run), "give another --out"),
         "no such fold": ((*run, out, "--fold", 3), "--fold 3: the cache has no folds"),
         "no such device": ((*run, out, "--device", "quantum"), "--device quantum"),

@@ -38,6 +38,8 @@ def test_clips_that_are_in_no_part_and_files_in_both_are_said():
         "warning: test clips that are training clips too: 1 (the same files, such as c01)",
     )
     assert choose_split(table(label=["a", "b"] * 4), SplitChoice(holdout=0.5), 0).notes == ()
+    without_split = choose_split(table(label=["a", "b", None]), SplitChoice(), 0)
+    assert without_split.notes == ("clips neither trained on nor judged: 1 without a label",)
 
 
 def test_a_fold_is_tested_and_the_others_are_trained_on():
