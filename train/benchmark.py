@@ -135,36 +135,22 @@ def _task(
     """One repetition of a task: what a training step does, or what predicting does, once a batch is there."""
     import torch
 
-    from train.evaluate import network_input
+    from train.evaluate import scores_of
+    from train.learner import Learner
     from train.model.network import build
-    from train.objective import objective
-    from train.optimise import make_optimiser
-    from train.precision import autocast, gradient_scaler
 
-    precision = config.execution.precision
-    network = build(config.network, classes, config.data.num_frames, config.recipe.seed).to(device)
-    if config.execution.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    if config.execution.compile:
-        network.compile()
+    network = build(config.network, classes, config.data.num_frames, config.recipe.seed)
+    learner = Learner(config, network, batch.labels.cpu().numpy(), device)
 
     @torch.inference_mode()
     def predict() -> None:
-        with autocast(precision, device):
-            network(*network_input(batch, config.data))
-
-    optimiser, scaler = make_optimiser(network, config.recipe), gradient_scaler(precision, device)
-    loss_of = objective(config.recipe, batch.labels.cpu().numpy(), classes, device)
+        scores_of(learner.model.eval(), batch, config, device)
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        with autocast(precision, device):
-            scores = network(*network_input(batch, config.data))
-        scaler.scale(loss_of.total(scores, batch.labels) / len(batch.labels)).backward()
-        scaler.step(optimiser)
-        scaler.update()
+        learner.begin()
+        learner.add(batch, len(batch.labels))
+        learner.finish()
 
-    network.train(task == TRAINING)
     return step if task == TRAINING else predict
 
 

@@ -17,6 +17,7 @@ from train.checkpoint import Checkpoint
 from train.config import DataConfig, TrainConfig
 from train.coverage import only_covered
 from train.loader import Batch, ClipDataset, Loader, Request, Sight
+from train.model.network import Scores
 from train.precision import autocast
 from train.predictions import GROUPED
 from train.sampling import Augmentation
@@ -124,11 +125,18 @@ def predict(
     network.eval()
     parts = [np.zeros((0, network.classes), np.float32)]
     for batch in loader.batches(plan):
-        with autocast(config.execution.precision, device):
-            scores = network(*network_input(batch.to(device), config.data))
+        scores = scores_of(network, batch.to(device), config, device)
         parts.append(scores.clip.float().softmax(1).cpu().numpy())
         on_batch()
     return np.concatenate(parts)
+
+
+def scores_of(
+    network: nn.Module, batch: Batch, config: TrainConfig, device: torch.device, mix: float = 1.0
+) -> Scores:
+    """What a network says of a batch on its device. mix: as the network takes it."""
+    with autocast(config.execution.precision, device):
+        return network(*network_input(batch, config.data), mix=mix)
 
 
 class NetworkInput(NamedTuple):

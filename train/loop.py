@@ -128,7 +128,7 @@ class Run:
             lost = training.world.first and not (self.out / name).exists()
             found = distributed.from_first(checkpoint.load(path) if lost else None, training.world)
             if found:
-                training.predicting().load_state_dict(found.model)
+                training.learner.predicting().load_state_dict(found.model)
                 predictions, _ = training.test()
                 if training.world.first:
                     with writing(self.out):

@@ -20,7 +20,7 @@ class Objective:
 
     frame_weight: float
     smoothing: float = 0.0
-    class_weights: Tensor | None = None
+    class_weights: np.ndarray | None = None
 
     def total(self, scores: Scores, labels: Tensor, mix: float = 1.0) -> Tensor:
         """The sum over the clips of a batch; labels (B,) int64, −1 does not count.
@@ -36,7 +36,7 @@ class Objective:
         """What the total over these labels is to be divided by: their number, or the sum of their weights."""
         if self.class_weights is None:
             return float(len(labels))
-        return float(self.class_weights.cpu().numpy()[labels].sum())
+        return float(self.class_weights[labels].sum())
 
     def _both(self, scores: Scores, labels: Tensor) -> Tensor:
         clip = self._cross_entropy(scores.clip, labels)
@@ -47,17 +47,20 @@ class Objective:
     def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
         # In float32 also under autocast: half precision loses small losses. Float64 stays.
         scores = scores if scores.dtype == torch.float64 else scores.float()
+        weights = self.class_weights
+        if weights is not None:
+            weights = torch.as_tensor(weights, dtype=scores.dtype, device=scores.device)
         return F.cross_entropy(
             scores,
             labels,
-            weight=self.class_weights,
+            weight=weights,
             ignore_index=-1,
             reduction="sum",
             label_smoothing=self.smoothing,
         )
 
 
-def objective(recipe: RecipeConfig, labels: np.ndarray, classes: int, device: torch.device) -> Objective:
+def objective(recipe: RecipeConfig, labels: np.ndarray, classes: int) -> Objective:
     """A recipe's loss for training clips with these labels (clips,).
 
     Inverse class weights are clips / (classes that occur · clips of the class); a class without clips has 0.
@@ -66,7 +69,7 @@ def objective(recipe: RecipeConfig, labels: np.ndarray, classes: int, device: to
     if recipe.class_weights == "inverse":
         counts = np.bincount(labels, minlength=classes)
         occurring = np.maximum(counts, 1) * (counts > 0).sum()
-        weights = torch.tensor(len(labels) / occurring * (counts > 0), dtype=torch.float32, device=device)
+        weights = (len(labels) / occurring * (counts > 0)).astype(np.float32)
     return Objective(
         frame_weight=recipe.frame_weight, smoothing=recipe.label_smoothing, class_weights=weights
     )

@@ -1,36 +1,31 @@
-"""A network in training: its optimiser, its data, and how far it is. One step is one call.
+"""A network in training: its learner, its data, and how far it is. One step is one call.
 
 Where a training stands is (epoch, samples consumed of it); what a step does is decided by that, the settings and the
 weights alone, so that a training restored from a checkpoint goes on to the same weights.
 """
 
 import dataclasses
-import functools
 import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from schemas.errors import UserError
 from schemas.text import counted
 from train import distributed, evaluate
-from train.averaging import averaged_copy
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
 from train.distributed import World
+from train.learner import Learner
 from train.loader import Batch, Loader, Request, in_batches
 from train.model.network import DferNetwork
-from train.objective import objective
-from train.optimise import clip_gradients, learning_rate, make_optimiser, set_learning_rate
-from train.precision import autocast, gradient_scaler
+from train.optimise import learning_rate, set_learning_rate
 from train.predictions import prediction_table
 from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
 from train.shards import Pool, fingerprints, usable
@@ -66,7 +61,7 @@ class Totals:
 
 
 class Training:
-    """A network, its optimiser and its data. `loop.run` is what most callers want.
+    """A learner and its data.
 
     epoch, consumed: how far it is; totals: what the epoch's steps added up to so far; trained_on: fingerprints of the
     files that the weights were trained on, those of their start included.
@@ -112,14 +107,7 @@ class Training:
             self.loader if split.seen else self._loader(pool, self.test_clips, loader_workers, None)
         )
         self.class_numbers = self.loader.dataset.labels  # (clips,)
-        self.objective = objective(recipe, self.class_numbers, len(self.labels), device)
-        network = network.to(device)
-        if config.execution.channels_last:
-            network = network.to(memory_format=torch.channels_last)
-        self.network = network
-        self.averaged = averaged_copy(network, recipe.ema_decay) if recipe.ema_decay else None
-        self.optimiser = make_optimiser(network, recipe)
-        self.scaler = gradient_scaler(config.execution.precision, device)
+        self.learner = Learner(config, network, self.class_numbers, device, self.world)
         self.epoch = self.consumed = 0
         self.totals = self._nothing()
 
@@ -129,17 +117,6 @@ class Training:
         sight = evaluate.sight_of(self.config, augmentation)
         dataset = evaluate.clip_dataset(pool, clips, self.labels, sight)
         return Loader(dataset, workers, self.device)
-
-    @functools.cached_property
-    def model(self) -> torch.nn.Module:
-        """The network as the steps call it: compiled, and with its gradients averaged over the processes, which meet
-        here for the first time: the first one's weights are all others' from now on."""
-        if self.config.execution.compile:
-            self.network.compile()
-        if self.world.size == 1:
-            return self.network
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(self.network, device_ids=devices)
 
     def _nothing(self) -> Totals:
         return Totals(matrix=np.zeros((len(self.labels), len(self.labels)), np.int64))
@@ -156,7 +133,7 @@ class Training:
         started = time.perf_counter()
         for step in todo:
             progress = self.epoch + step.start / len(order)
-            set_learning_rate(self.optimiser, learning_rate(recipe, progress))
+            set_learning_rate(self.learner.optimiser, learning_rate(recipe, progress))
             taken = self._step(step, self.class_numbers[order[step.start : step.stop]], batches)
             taken = dataclasses.replace(taken, seconds=time.perf_counter() - started)
             self.consumed, self.totals = step.stop, self.totals + taken
@@ -185,49 +162,24 @@ class Training:
 
     def _step(self, step: range, labels: np.ndarray, batches: Iterator[Batch]) -> Totals:
         """One step over all processes' parts of it. labels: (samples,) of the whole step."""
-        recipe = self.config.recipe
-        self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        weight, waiting = self.objective.weight(labels), 0.0
+        recipe, parts = self.config.recipe, len(self._parts(step))
+        weight, waiting = self.learner.objective.weight(labels), 0.0
         mix = mixing_weight(recipe.mixup, recipe.seed, self.epoch, step.start) if recipe.mixup else 1.0
         sums = torch.zeros(1 + len(self.labels) ** 2, device=self.device)  # loss, then the confusion matrix
         clips: list[int] = []
-        parts = len(self._parts(step))
+        self.learner.begin()
         for part in range(parts):
             asked = time.perf_counter()
             batch = next(batches)
             waiting += time.perf_counter() - asked
-            with self._gradients_exchanged(last=part == parts - 1):
-                sums += self._backward(batch.to(self.device), weight, mix)
+            sums += self.learner.add(batch.to(self.device), weight, mix=mix, last=part == parts - 1)
             clips += batch.clips[batch.labels >= 0].tolist()
         sums = distributed.summed(sums.cpu().double(), self.world)  # the step's one wait for the device
         if not torch.isfinite(sums[0]):
             self._stop_for_the_loss(sums[0].item(), clips)
-        self.scaler.unscale_(self.optimiser)
-        clip_gradients(self.network.parameters(), recipe.clip_norm)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.averaged:
-            self.averaged.update_parameters(self.network)
+        self.learner.finish()
         matrix = sums[1:].numpy().astype(np.int64).reshape(len(self.labels), -1)
         return Totals(matrix=matrix, loss=sums[0].item(), weight=weight, waiting=waiting)
-
-    def _gradients_exchanged(self, *, last: bool) -> AbstractContextManager:
-        """Processes meet once a step, at the last of its parts."""
-        waits = isinstance(self.model, DistributedDataParallel) and not last
-        return self.model.no_sync() if waits else nullcontext()
-
-    def _backward(self, batch: Batch, weight: float, mix: float) -> torch.Tensor:
-        """Add a part's gradients; its loss and its confusion matrix, (1 + classes²,) on the device."""
-        with autocast(self.config.execution.precision, self.device):
-            scores = self.model(*evaluate.network_input(batch, self.config.data), mix=mix)
-        loss = self.objective.total(scores, batch.labels, mix)
-        # DistributedDataParallel takes the mean over the processes, a step the sum over its parts.
-        self.scaler.scale(loss * (self.world.size / weight)).backward()
-        counted = batch.labels >= 0
-        cells = batch.labels[counted] * len(self.labels) + scores.clip.argmax(1)[counted]
-        matrix = torch.bincount(cells, minlength=len(self.labels) ** 2)
-        return torch.cat([loss.detach().view(1), matrix.to(loss.dtype)])
 
     def _stop_for_the_loss(self, loss: float, clips: list[int]) -> None:
         everywhere = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
@@ -238,16 +190,12 @@ class Training:
             f"the loss is {loss} in epoch {self.epoch} at the clips {ids}; try a smaller --learning-rate, {advice}"
         )
 
-    def predicting(self) -> torch.nn.Module:
-        """The network that is judged: the average of the weights, where one is kept."""
-        return self.averaged.module if self.averaged else self.network
-
     def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, evaluate.Figures]:
         """The predictions for the split's test part as the network is now, and their figures.
 
         on_batch: called after each batch, as often in every process.
         """
-        network, size = self.predicting(), self.world.size
+        network, size = self.learner.predicting(), self.world.size
         distributed.share_buffers(network, self.world)
         mine = range(self.world.rank, len(self.test_clips), size)
         batch_size = evaluate.batch_size(self.config, size)
@@ -270,23 +218,19 @@ class Training:
     def checkpoint(self) -> Checkpoint:
         """All there is to keep."""
         state = {
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **self.learner.state(),
             "totals": {**dataclasses.asdict(self.totals), "matrix": self.totals.matrix.tolist()},
             "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),
             "processes": self.world.size,
         }
-        if self.averaged:
-            state["weights"] = self.network.state_dict()
-            state["averaged"] = int(self.averaged.n_averaged)
         return Checkpoint(
             config=self.config,
             labels=self.labels,
             majority=self.majority,
             epoch=self.epoch,
             consumed=self.consumed,
-            model=self.predicting().state_dict(),
+            model=self.learner.predicting().state_dict(),
             state=state,
             trained_on=sorted(self.trained_on),
         )
@@ -295,12 +239,7 @@ class Training:
         """Stand where a checkpoint of the same settings and clips stood. Raises UserError where it does not fit."""
         state: Mapping[str, Any] = kept.state
         try:
-            self.network.load_state_dict(state["weights"] if self.averaged else kept.model)
-            if self.averaged:
-                self.averaged.module.load_state_dict(kept.model)
-                self.averaged.n_averaged.fill_(state["averaged"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
+            self.learner.restore(kept.model, state)
             totals = {**state["totals"], "matrix": np.array(state["totals"]["matrix"], np.int64)}
             self.totals = Totals(**totals)
             torch.set_rng_state(state["random"])

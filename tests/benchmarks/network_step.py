@@ -44,7 +44,7 @@ class Step:
         self.frames, self.keypoints, self.labels = batch
         self.network = build(CONFIG.network, CLASSES, CONFIG.data.num_frames, seed=0).train()
         self.optimiser = make_optimiser(self.network, CONFIG.recipe)
-        self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES, self.labels.device)
+        self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES)
 
     def __call__(self) -> float:
         self.optimiser.zero_grad(set_to_none=True)

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import time
 
 import made_up
 import polars as pl
@@ -83,6 +86,22 @@ def test_a_cross_validation_goes_on_with_the_fold_that_is_missing(crossval, here
     assert (copy / "fold_1" / "last.pt").stat().st_mtime_ns == kept
     assert outcome.stderr.count("epoch 1/1") == 1
     assert (copy / "crossval.csv").read_text() == (out / "crossval.csv").read_text()
+
+
+def test_a_cross_validation_killed_within_a_fold_goes_on_within_it(program, here, cache, tmp_path):
+    long = ("--epochs", 4, "--batch-size", 1, "--save-minutes", 0)
+    call = ("crossval", cache, "--folds", "subject:3", "--preset", "quick", *SIZE, *long, "--out")
+    assert here("train", *call, tmp_path / "whole").returncode == 0
+    process = subprocess.Popen([program("train"), *map(str, call), tmp_path / "killed"])
+    while process.poll() is None and not (tmp_path / "killed" / "fold_2" / "last.pt").exists():
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    outcome = here("train", *call, tmp_path / "killed")
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr.count("going on after") == 1  # fold 1 is done, fold 3 not begun
+    tables = [(tmp_path / name / "crossval.csv").read_text() for name in ("whole", "killed")]
+    assert tables[0] == tables[1]
 
 
 def test_official_folds_are_those_of_the_dataset(here, cache, tmp_path):

@@ -210,15 +210,15 @@ def test_a_short_step_is_not_accumulated_in_parts_without_clips(sample_cache, pa
     size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2), "batch_size": 2, "epochs": 1}
     training = made_up.training(sample_cache, "quick", {**size, "accumulate": parts})
     next(training.steps())
-    assert training.network.backbone.bn1.num_batches_tracked == 2
+    assert training.learner.network.backbone.bn1.num_batches_tracked == 2
 
 
 def test_a_clip_that_only_fills_a_place_changes_no_gradient(sample_cache):
     size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
     training = made_up.training(sample_cache, "quick", size)
     (batch,) = training.loader.batches([[Request(2, 0, 0, counts=False)]])
-    training.network.train()
-    matrix = training._backward(batch, weight=1.0, mix=0.7)[1:]
-    gradients = [weight.grad for weight in training.network.parameters()]
+    training.learner.begin()
+    matrix = training.learner.add(batch, 1.0, mix=0.7)[1:]
+    gradients = [weight.grad for weight in training.learner.network.parameters()]
     assert matrix.sum() == 0 and all(gradient is not None for gradient in gradients)  # as DDP needs
     assert all((gradient == 0).all() for gradient in gradients)

@@ -21,7 +21,7 @@ def test_five_steps_of_the_paper_preset_give_the_stored_losses():
     labels = torch.tensor([1, 4])
     network = build(config.network, classes=7, num_frames=16, seed=0).double()
     optimiser = make_optimiser(network, config.recipe)
-    loss_of = objective(config.recipe, labels.numpy(), 7, labels.device)
+    loss_of = objective(config.recipe, labels.numpy(), 7)
     losses = []
     for _ in GOLDEN:
         loss = loss_of.total(network(frames, keypoints), labels) / len(labels)

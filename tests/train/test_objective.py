@@ -17,7 +17,7 @@ def scores():
 
 
 def made(**settings):
-    return objective(RecipeConfig(**settings), LABELS, 4, torch.device("cpu"))
+    return objective(RecipeConfig(**settings), LABELS, 4)
 
 
 def test_the_plain_loss_is_lambda_of_the_frames_cross_entropy_and_the_rest_of_the_clips(scores):

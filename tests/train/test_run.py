@@ -234,7 +234,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
 def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cache):
     overrides = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2)}
     training = made_up.training(sample_cache, "quick", overrides)
-    training.network.clip_head.bias.data.fill_(float("nan"))
+    training.learner.network.clip_head.bias.data.fill_(float("nan"))
     with pytest.raises(
         UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"
     ):

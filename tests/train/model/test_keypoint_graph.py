@@ -66,7 +66,7 @@ def test_the_weights_stay_finite_in_training(real_input, optimiser, step_size):
     labels = torch.arange(6)
     recipe = RecipeConfig(optimiser=optimiser, learning_rate=step_size)
     network = build(NetworkConfig(depth=1, stage_strides=(1, 2, 2, 1)), classes=6, num_frames=2, seed=0)
-    trained, loss = make_optimiser(network, recipe), objective(recipe, labels.numpy(), 6, labels.device)
+    trained, loss = make_optimiser(network, recipe), objective(recipe, labels.numpy(), 6)
     seen = []
     network.graph.fc.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     for _ in range(20):

@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import shutil
 
@@ -5,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
+from PIL import Image
 from synthetic_cache import SyntheticClip, write_cache
 
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=document.title=1>', "$x_1$ & co")
@@ -43,6 +46,10 @@ def test_a_run_becomes_one_harmless_page_with_every_section(report, small_run):
         "attention over",
     ):
         assert any(alt.startswith(chart) for alt in pictures), chart
+    for image in page.all("img"):
+        encoded = image["src"].partition(",")[2]
+        decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+        assert np.ptp(decoded) > 50, image["alt"]  # there is something to see on it
 
 
 def test_the_figures_are_those_of_the_run(report, small_run):
