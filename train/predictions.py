@@ -11,7 +11,7 @@ import polars as pl
 
 from schemas.cache import OK
 from schemas.errors import UserError
-from schemas.files import atomic_file, target_file
+from schemas.files import target_file, write_atomic
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
@@ -78,11 +78,8 @@ def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str
     Raises UserError.
     """
     path = predictions_target(path)
+    as_csv = path.suffix.lower() == ".csv"
     try:
-        with atomic_file(path) as file:
-            if path.suffix.lower() == ".csv":
-                predictions.write_csv(file)
-            else:
-                file.write(as_parquet(predictions, origin))
+        write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
