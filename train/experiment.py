@@ -25,7 +25,11 @@ NEEDED = {
     "tested_on": str,
     "protocol": str,
     "tested_on_training_clips": bool,
+    "caches": list,
+    "notes": list,
+    "versions": dict,
 }
+OF_TEXTS = ("labels", "caches", "notes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,7 @@ def started_from(run: Path) -> dict[str, str]:
     try:
         found = json.loads((run / loop.RUN).read_bytes())
         return {name: found[name] for name in AFRESH.hashes() if isinstance(found.get(name), str)}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}  # whoever reads the run says what is wrong with it
 
 
@@ -95,10 +99,13 @@ def read_origin(run: Path) -> dict[str, Any]:
         if "cache" in content:  # a run from before there could be several
             content["caches"] = [content.pop("cache")]
             content.setdefault("protocol", content["tested_on"])
+        content = {"notes": [], "versions": {}, **content}  # which older runs lack
         if not all(isinstance(content[name], kind) for name, kind in NEEDED.items()):
             raise TypeError
+        if not all(isinstance(text, str) for name in OF_TEXTS for text in content[name]):
+            raise TypeError
         return content
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
 
 

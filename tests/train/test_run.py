@@ -268,6 +268,8 @@ def test_damaged_files_of_a_run_are_one_line(here, small, small_run, sample_cach
         "half a sample": checkpoint_with(consumed=3.5),
         "rows of something": checkpoint_with(rows=[{"a": 1}]),
         "a class that is none": checkpoint_with(majority="x"),
+        "an endless epoch": checkpoint_with(rows=[{**kept["rows"][0], "epoch": float("inf")}]),
+        "an origin that JSON cannot say": checkpoint_with(origin={"dataset": torch.zeros(2)}),
         "clips in words": (
             lambda run: (run / "run.json").write_text(json.dumps({**origin, "test_clips": "six"})),
             "run.json is missing or damaged",
