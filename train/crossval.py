@@ -20,9 +20,10 @@ from train.comparison import as_json, obstacle
 from train.config import TrainConfig
 from train.device import choose_device
 from train.evaluate import Figures
-from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
+from train.experiment import Experiment, Means, read_origin
 from train.logs import best_row, read_rows
 from train.predictions import as_parquet, read_predictions
+from train.run_folder import refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start

@@ -20,8 +20,9 @@ from train.comparison import ablation_obstacle
 from train.config import load_config
 from train.crossval import CrossValidation, cross_validate
 from train.device import choose_device
-from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
+from train.experiment import Experiment, Means, read_origin
 from train.predictions import read_predictions
+from train.run_folder import refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice
 from train.weights import AFRESH, Start

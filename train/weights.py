@@ -20,6 +20,7 @@ from schemas.errors import UserError
 from train import checkpoint
 from train.config import flag
 from train.model.network import DferNetwork
+from train.run_folder import refuse_what_is_no_run
 
 BEST = "best.pt"  # of a run's folder
 HEADS = ("clip_head.", "frame_head.")
@@ -81,8 +82,11 @@ class Loaded:
 
 
 def file_of(path: Path) -> Path:
-    """The file that is meant: of a run's folder its best checkpoint."""
-    return path / BEST if path.is_dir() else path
+    """The file that is meant: of a run's folder its best checkpoint. Raises UserError for another folder."""
+    if not path.is_dir():
+        return path
+    refuse_what_is_no_run(path)
+    return path / BEST
 
 
 def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> Loaded:

@@ -185,8 +185,9 @@ def test_a_run_over_two_caches_says_what_it_is_made_of(run, split_cache, plain_c
     assert checkpoint.load(run / "last.pt").origin["dataset"] == "split + plain"
     again = done("run", split_cache, plain_cache, "--out", run, *TINY)
     assert again.stdout.startswith("nothing to do")
-    assert "holds another run" in refused("run", split_cache, "--out", run, *TINY)
-    assert "holds another run" in refused("run", plain_cache, split_cache, "--out", run, *TINY)
+    for other in ((split_cache,), (plain_cache, split_cache)):
+        line = refused("run", *other, "--out", run, *TINY)
+        assert line.endswith(f"{run} holds another run (another cache); give another --out")
 
 
 def test_evaluate_names_each_clips_dataset_and_judges_each(run, split_cache, plain_cache, tmp_path):
@@ -220,6 +221,23 @@ def test_the_run_of_one_cache_from_before_there_could_be_several_is_still_known(
     again = done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     assert again.stdout.startswith("nothing to do")
     done("report", out, "--clips", 0)
+
+
+def test_in_what_a_run_is_another_is_said_in_words_and_what_it_cannot_be_judged_on(
+    folds_cache, split_cache, folder, tmp_path
+):
+    out = tmp_path / "run"
+    done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
+    assert "holds another run (another split: fold 1 instead of 2); give" in line
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
+    assert "holds another run (another start of weights); give" in line
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)
+    assert "holds another run (heads = 8); give" in line
+    two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
+    line = refused("evaluate", out, two)
+    words = "cannot be split as the run was (fold 1); `train evaluate --clips all` judges every clip"
+    assert line.endswith(f"{two} {words}")
 
 
 def test_cross_validation_and_sweeps_take_several_caches(folds_cache, plain_cache, tmp_path):

@@ -192,6 +192,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
     foreign = shutil.copytree(small_run, tmp_path / "foreign")
     torch.save({"weights": torch.zeros(3)}, foreign / "last.pt")
     (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     run, judge = ("run", sample_cache, "--out"), "evaluate"
     calls = {
@@ -207,7 +208,21 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         "no such preset": ((*run, out, "--preset", "papr"), "no preset papr"),
         "a wrong setting": ((*run, out, "--heads", 0), "--heads 0: it must be between"),
         "no run": ((judge, tmp_path / "missing", sample_cache), "no such run"),
-        "no checkpoint": ((judge, tmp_path, sample_cache), "no checkpoint"),
+        "no checkpoint": ((judge, tmp_path / "empty", sample_cache), "no checkpoint"),
+        "several runs": (
+            (judge, tmp_path, sample_cache),
+            f"holds several runs; give one of them, such as {foreign}",
+        ),
+        "a cache for a run": ((judge, sample_cache, small_run), "is a cache, where a run is needed"),
+        "a report of a cache": (("report", sample_cache), "is a cache, where a run is needed"),
+        "several runs to start from": (
+            (*run, out, *small, "--init-from", tmp_path),
+            "holds several runs; give one",
+        ),
+        "a cache to start from": (
+            (*run, out, *small, "--init-from", sample_cache),
+            "is a cache, where a run",
+        ),
         "a torn checkpoint": ((judge, torn, sample_cache), "is damaged or no checkpoint"),
         "a foreign checkpoint": ((judge, foreign, sample_cache), "is not a checkpoint of this program"),
     }
