@@ -40,8 +40,6 @@ def evaluate_run(
     coverage = cover(split.test, kept.labels)
     table = coverage.clips
     good = usable(table)
-    if good.is_empty():
-        raise UserError(f"{pool.where}: none of the {len(table)} chosen clips is usable")
     device = choose_device(means.device)
     network = checkpoint.restore(kept).to(device)
     # Labels are for judging; to predict none is needed, and some of these the network does not have.

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
+from synthetic_cache import SyntheticClip
 
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
@@ -238,6 +239,27 @@ def test_in_what_a_run_is_another_is_said_in_words_and_what_it_cannot_be_judged_
     line = refused("evaluate", out, two)
     words = "cannot be split as the run was (fold 1); `train evaluate --clips all` judges every clip"
     assert line.endswith(f"{two} {words}")
+
+
+def test_a_bad_last_fold_is_said_before_the_first_is_trained(folder, tmp_path):
+    labels = ("a", "b", "a", "b", None, None)
+    bad = cache(folder, "bad fold", [clip(label, n, fold=n // 2 + 1) for n, label in enumerate(labels)])
+    call = ("crossval", bad, "--out", tmp_path / "out", "--folds", "official", *TINY)
+    assert "fold 3: the cache has 1, 2" in refused(*call)  # no clip of it has a label
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_clips_without_a_face_count_as_the_most_frequent_class_in_run_and_evaluate(folder, tmp_path):
+    seen = [clip(label, n, split="train") for n, label in enumerate("aab")]
+    faceless = [SyntheticClip(label=label, split="test", crops=None, keypoints=None) for label in "abb"]
+    source = cache(folder, "faceless", [*seen, *faceless])
+    done("run", source, "--out", tmp_path / "run", *TINY)
+    trained = pl.read_parquet(tmp_path / "run" / "predictions.parquet")
+    result = printed("evaluate", tmp_path / "run", source)
+    assert result["predictions"] == dict(trained.select("clip_id", "predicted").iter_rows())
+    assert set(result["predictions"].values()) == {"a"}
+    assert result["war"] == pytest.approx(1 / 3) and result["war_usable"] is None and result["usable"] == 0
+    assert "usable: WAR" in done("evaluate", tmp_path / "run", source).stdout
 
 
 def test_cross_validation_and_sweeps_take_several_caches(folds_cache, plain_cache, tmp_path):
