@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from schemas.commands import Program
+from schemas.commands import Program, printable
 from schemas.text import counted
 from train.options import (
     CACHES_ARGUMENT,
@@ -245,14 +245,15 @@ def evaluate(
     """
     import json
 
-    from schemas.files import target_file, write_atomic
+    from schemas.files import write_atomic
     from train import judging, report
     from train.experiment import Means
     from train.predictions import predictions_target, write_predictions
+    from train.run_folder import own_target
 
     if predictions:
         predictions_target(predictions)
-    picture = target_file(confusion, "--confusion", (".png",)) if confusion else None
+    picture = own_target(confusion, "--confusion", (".png",)) if confusion else None
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
@@ -263,6 +264,9 @@ def evaluate(
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:
         report.print_evaluation(result)
+    written = [printable(str(path)) for path in (predictions, confusion) if path]
+    if written:
+        click.echo(f"written: {', '.join(written)}", err=as_json)
 
 
 @main.command("report")
@@ -301,14 +305,14 @@ def report_command(
 
     Curves, figures, and what the network looks at.
     """
-    from schemas.files import target_file
     from schemas.page import write_page
     from train.experiment import Means
     from train.page.report import report_page
+    from train.run_folder import own_target
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
-        target_file(target)
+        own_target(target)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )

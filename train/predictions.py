@@ -11,7 +11,8 @@ import polars as pl
 
 from schemas.cache import OK
 from schemas.errors import UserError
-from schemas.files import target_file, write_atomic
+from schemas.files import write_atomic
+from train.run_folder import own_target
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
@@ -69,7 +70,7 @@ def as_parquet(predictions: pl.DataFrame, origin: Mapping[str, Any]) -> bytes:
 
 def predictions_target(path: Path) -> Path:
     """Where a prediction table is to be written. Raises UserError where that is no place for one."""
-    return target_file(path, "--predictions", (".parquet", ".csv"))
+    return own_target(path, "--predictions", (".parquet", ".csv"))
 
 
 def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any]) -> None:
