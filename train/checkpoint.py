@@ -17,7 +17,8 @@ from train.config import TrainConfig, config_from
 from train.logs import EpochRow, row_from
 from train.model.network import DferNetwork, build
 
-KIND = "dfer-keypoints checkpoint 2"
+FAMILY = "dfer-keypoints checkpoint"
+KIND = f"{FAMILY} 2"
 
 
 @dataclass(frozen=True, kw_only=True)
