@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from schemas.commands import Program, printable
+from schemas.machine import forget_no_width
 from schemas.text import counted
+from train.config import TrainConfig, flag, load_config, preset_note
 from train.options import (
     CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
@@ -40,6 +42,7 @@ BENCHMARKED = (
 @click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
 def main() -> None:
     """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
+    forget_no_width()
 
 
 @main.command(cls=SettingsCommand)
@@ -70,7 +73,6 @@ def run(
     On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
     """
     from train import report
-    from train.config import load_config
     from train.experiment import Experiment
     from train.session import start
     from train.splits import SplitChoice
@@ -81,7 +83,7 @@ def run(
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
-    _tell_note(preset)
+    _tell_notes(preset, experiment.config)
     trained = start(caches, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
@@ -113,7 +115,6 @@ def crossval(
     import json
 
     from train import report
-    from train.config import load_config
     from train.crossval import as_dict, cross_validate
     from train.weights import Start
 
@@ -121,7 +122,7 @@ def crossval(
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     config = load_config(preset, settings)
-    _tell_note(preset)
+    _tell_notes(preset, config)
     result = cross_validate(caches, out, config, folds, means, weights, _tell_fold)
     if result is None:  # not the first of several processes
         return
@@ -131,12 +132,15 @@ def crossval(
         report.print_crossval(result, out)
 
 
-def _tell_note(preset: str) -> None:
-    from train.config import preset_note
-
+def _tell_notes(preset: str, config: TrainConfig) -> None:
     note = preset_note(preset)
+    _tell(note and f"preset {preset}: {note}")
+    _tell(config.warning)
+
+
+def _tell(note: str | None) -> None:
     if note and os.environ.get("RANK", "0") == "0":  # once, however many processes
-        click.echo(f"preset {preset}: {note}", err=True)
+        click.echo(note, err=True)
 
 
 def _tell_fold(place: int, count: int) -> None:
@@ -178,7 +182,7 @@ def sweep(
 
     from train import report
     from train.splits import SplitChoice
-    from train.sweep import as_dict, load_sweep, run_sweep
+    from train.sweep import Variant, as_dict, config_of, load_sweep, run_sweep
     from train.weights import Start
 
     if folds and (fold is not None or holdout):
@@ -186,6 +190,14 @@ def sweep(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     chosen = load_sweep(name)
+    own = [key for key in settings if any(key in variant.settings for variant in chosen.variants)]
+    if own:
+        raise click.UsageError(f"{flag(own[0])}: the variants of the sweep {name} set it themselves")
+
+    def tell_variant(variant: Variant, place: int, count: int) -> None:
+        click.echo(f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True)
+        _tell(config_of(variant, chosen, settings).warning)
+
     swept = run_sweep(
         caches,
         out,
@@ -195,9 +207,7 @@ def sweep(
         split=SplitChoice(fold=fold, holdout=holdout),
         folds=folds,
         start=Start(init_from=init_from, backbone=backbone),
-        on_variant=lambda variant, place, count: click.echo(
-            f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True
-        ),
+        on_variant=tell_variant,
         on_fold=_tell_fold,
     )
     if swept is None:  # not the first of several processes
@@ -332,7 +342,6 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     import json
 
     from train import cost_report
-    from train.config import load_config
     from train.describe import describe as parts_of
 
     parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
@@ -378,7 +387,6 @@ def benchmark(
     import json
 
     from train import benchmark, cost_report
-    from train.config import load_config
     from train.describe import describe as parts_of
 
     for size in batch_sizes:
