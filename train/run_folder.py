@@ -7,18 +7,11 @@ from schemas.errors import UserError
 from schemas.files import target_file
 
 RUN = "run.json"  # which only a run's folder has
+CHECKPOINTS = ("last.pt", "best.pt")
 # Of a run, a cross-validation or a sweep, and of a cache; each beside a file that tells what the folder is.
 OWN_FILES = {
-    *(
-        RUN,
-        "settings.toml",
-        "weights.json",
-        "metrics.csv",
-        "metrics.jsonl",
-        "last.pt",
-        "best.pt",
-        "confusion.png",
-    ),
+    *(RUN, "settings.toml", "weights.json", *CHECKPOINTS),
+    *("metrics.csv", "metrics.jsonl", "confusion.png"),
     *("predictions.parquet", "predictions_best.parquet", "crossval.csv", "sweep.csv", "sweep.png"),
     *(*SINGLE_FILES, SEAL_FILE),
 }
@@ -35,7 +28,7 @@ def refuse_what_is_one(out: Path) -> None:
 
 def refuse_what_is_no_run(folder: Path) -> None:
     """Raise UserError where a folder is a cache, or no run but holds some: a cross-validation's, or a sweep's."""
-    if (folder / RUN).exists():
+    if any((folder / name).exists() for name in (RUN, *CHECKPOINTS)):
         return
     if (folder / INFO_FILE).exists():
         raise UserError(f"{folder} is a cache, where a run is needed: `train evaluate RUN CACHE`")
