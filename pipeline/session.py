@@ -20,7 +20,7 @@ from pipeline.workers import Limits
 from schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
 from schemas.commands import printable
 from schemas.errors import UserError
-from schemas.files import atomic_file, target_file
+from schemas.files import target_file, write_parquet
 from schemas.manifest import MISSING
 from schemas.text import counted
 
@@ -152,8 +152,7 @@ def show_manifest(source: Source, out: Path | None, as_json: bool) -> None:
         raise UserError(f"--out {out} is what is read; name another file")
     manifest = source.manifest()
     if target:
-        with atomic_file(target) as file:
-            manifest.clips.write_parquet(file)
+        write_parquet(target, manifest.clips)
     counts = count(manifest)
     if as_json:
         written = {"manifest": str(out)} if out else {}

@@ -19,7 +19,7 @@ from schemas.cache import (
     is_unfinished_file,
     shard_of,
 )
-from schemas.files import atomic_file, file_sha256, remove_durably, write_atomic
+from schemas.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
@@ -34,10 +34,8 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
-    with atomic_file(files["landmarks"]) as file:
-        _landmark_table(usable).write_parquet(file)
-    with atomic_file(files["clips"]) as file:
-        _result_table(shard.index, named).write_parquet(file)
+    write_parquet(files["landmarks"], _landmark_table(usable))
+    write_parquet(files["clips"], _result_table(shard.index, named))
     content = {
         "settings_hash": settings_hash,
         "clip_list_hash": shard.clip_list_hash,

@@ -1,13 +1,17 @@
 """Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from schemas.errors import UserError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @contextmanager
@@ -16,6 +20,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     The content is on the disk before the name is (fsync, rename, fsync of the folder), so that a machine
     that stops at any moment leaves the old file, the new one, or a `.tmp` that nobody reads.
+    An OSError that comes of it names `path`.
     """
     temporary = temporary_name(path)
     try:
@@ -24,10 +29,15 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(
+            OSError
+        ):  # where it cannot be made it cannot be removed either, and the first reason counts
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)  # a full disk names none, and nobody knows the temporary name
         raise
-    _sync_folder(path.parent)
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
@@ -66,6 +76,14 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
     with atomic_file(path) as file:
         file.write(content)
+
+
+def write_parquet(path: Path, table: "pl.DataFrame") -> None:
+    """Write a table as Parquet, whole or not at all; by way of memory, as polars itself would say in a way of its own
+    that the disk is full."""
+    content = io.BytesIO()
+    table.write_parquet(content)
+    write_atomic(path, content.getvalue())
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What is kept of a training: written whole or not at all, read without running any code in it."""
 
 import errno
+import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from train.config import TrainConfig, config_from
 from train.logs import EpochRow, row_from
 from train.model.network import DferNetwork, build
 
-KIND = "dfer-keypoints checkpoint 2"
+FAMILY = "dfer-keypoints checkpoint"
+KIND = f"{FAMILY} 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def load(path: Path) -> Checkpoint:
         fields["trained_on"] = tuple(content["trained_on"])
         _check_kinds(fields)
         return Checkpoint(**fields)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
 
 
@@ -120,6 +122,7 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
     for name in ("labels", "trained_on"):
         if not all(isinstance(text, str) for text in fields[name]):
             raise TypeError(f"{name} are of another kind")
+    json.dumps(fields["origin"], sort_keys=True)  # as files that follow from it will say it
     if fields["majority"] not in fields["labels"]:
         raise ValueError("the most frequent class is none of its classes")
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from schemas.commands import Program
+from schemas.commands import Program, printable
+from schemas.machine import forget_no_width
 from schemas.text import counted
+from train.config import TrainConfig, flag, load_config, preset_note
 from train.options import (
     CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
@@ -40,6 +42,7 @@ BENCHMARKED = (
 @click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
 def main() -> None:
     """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
+    forget_no_width()
 
 
 @main.command(cls=SettingsCommand)
@@ -70,7 +73,6 @@ def run(
     On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
     """
     from train import report
-    from train.config import load_config
     from train.experiment import Experiment
     from train.session import start
     from train.splits import SplitChoice
@@ -81,7 +83,7 @@ def run(
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
-    _tell_note(preset)
+    _tell_notes(preset, experiment.config)
     trained = start(caches, out, experiment, means, resume=resume)
     if trained:
         report.print_run(trained, out)
@@ -113,7 +115,6 @@ def crossval(
     import json
 
     from train import report
-    from train.config import load_config
     from train.crossval import as_dict, cross_validate
     from train.weights import Start
 
@@ -121,7 +122,7 @@ def crossval(
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     config = load_config(preset, settings)
-    _tell_note(preset)
+    _tell_notes(preset, config)
     result = cross_validate(caches, out, config, folds, means, weights, _tell_fold)
     if result is None:  # not the first of several processes
         return
@@ -131,12 +132,15 @@ def crossval(
         report.print_crossval(result, out)
 
 
-def _tell_note(preset: str) -> None:
-    from train.config import preset_note
-
+def _tell_notes(preset: str, config: TrainConfig) -> None:
     note = preset_note(preset)
+    _tell(note and f"preset {preset}: {note}")
+    _tell(config.warning)
+
+
+def _tell(note: str | None) -> None:
     if note and os.environ.get("RANK", "0") == "0":  # once, however many processes
-        click.echo(f"preset {preset}: {note}", err=True)
+        click.echo(note, err=True)
 
 
 def _tell_fold(place: int, count: int) -> None:
@@ -178,7 +182,7 @@ def sweep(
 
     from train import report
     from train.splits import SplitChoice
-    from train.sweep import as_dict, load_sweep, run_sweep
+    from train.sweep import Variant, as_dict, config_of, load_sweep, run_sweep
     from train.weights import Start
 
     if folds and (fold is not None or holdout):
@@ -186,6 +190,14 @@ def sweep(
     click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     chosen = load_sweep(name)
+    own = [key for key in settings if any(key in variant.settings for variant in chosen.variants)]
+    if own:
+        raise click.UsageError(f"{flag(own[0])}: the variants of the sweep {name} set it themselves")
+
+    def tell_variant(variant: Variant, place: int, count: int) -> None:
+        click.echo(f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True)
+        _tell(config_of(variant, chosen, settings).warning)
+
     swept = run_sweep(
         caches,
         out,
@@ -195,9 +207,7 @@ def sweep(
         split=SplitChoice(fold=fold, holdout=holdout),
         folds=folds,
         start=Start(init_from=init_from, backbone=backbone),
-        on_variant=lambda variant, place, count: click.echo(
-            f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True
-        ),
+        on_variant=tell_variant,
         on_fold=_tell_fold,
     )
     if swept is None:  # not the first of several processes
@@ -245,14 +255,15 @@ def evaluate(
     """
     import json
 
-    from schemas.files import target_file, write_atomic
+    from schemas.files import write_atomic
     from train import judging, report
     from train.experiment import Means
     from train.predictions import predictions_target, write_predictions
+    from train.run_folder import own_target
 
     if predictions:
         predictions_target(predictions)
-    picture = target_file(confusion, "--confusion", (".png",)) if confusion else None
+    picture = own_target(confusion, "--confusion", (".png",)) if confusion else None
     means = Means(device=device, loader_workers=loader_workers)
     result = judging.evaluate_run(run, caches, which, clips, means)
     if predictions:
@@ -263,6 +274,9 @@ def evaluate(
         click.echo(json.dumps(report.as_dict(result), indent=2))
     else:
         report.print_evaluation(result)
+    written = [printable(str(path)) for path in (predictions, confusion) if path]
+    if written:
+        click.echo(f"written: {', '.join(written)}", err=as_json)
 
 
 @main.command("report")
@@ -301,14 +315,14 @@ def report_command(
 
     Curves, figures, and what the network looks at.
     """
-    from schemas.files import target_file
     from schemas.page import write_page
     from train.experiment import Means
     from train.page.report import report_page
+    from train.run_folder import own_target
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
-        target_file(target)
+        own_target(target)
     page = report_page(
         run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
     )
@@ -328,7 +342,6 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     import json
 
     from train import cost_report
-    from train.config import load_config
     from train.describe import describe as parts_of
 
     parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
@@ -374,7 +387,6 @@ def benchmark(
     import json
 
     from train import benchmark, cost_report
-    from train.config import load_config
     from train.describe import describe as parts_of
 
     for size in batch_sizes:

@@ -166,6 +166,13 @@ class TrainConfig:
             lines.append("")
         return "\n".join(lines)
 
+    @property
+    def warning(self) -> str | None:
+        """What is likely not meant, in a line."""
+        if self.recipe.class_weights == "inverse" and self.recipe.sampling == "balanced":
+            return "warning: --class-weights inverse and --sampling balanced: rare classes are favoured twice"
+        return None
+
     def settled(self, scores: bool) -> "TrainConfig":
         """The same with `expression_scores = "auto"` decided: on where there are scores."""
         if self.network.expression_scores != "auto":

@@ -18,8 +18,11 @@ TRAINING_CLIPS, EPOCHS = 9356, 80
 def print_parts(parts: Sequence[Part]) -> None:
     """The network part by part."""
     table = Table()
-    for column in ("part", "", "output for one clip", "parameters", "multiply-adds"):
-        table.add_column(column, justify="right" if column in ("parameters", "multiply-adds") else "left")
+    table.add_column("part", no_wrap=True)
+    table.add_column("")
+    table.add_column("output for\none clip", overflow="fold")
+    for column in ("parameters", "multiply-\nadds"):  # in two lines: 80 columns hold the table
+        table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
         if part is parts[-1]:
             table.add_section()

@@ -20,9 +20,10 @@ from train.comparison import as_json, obstacle
 from train.config import TrainConfig
 from train.device import choose_device
 from train.evaluate import Figures
-from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
+from train.experiment import Experiment, Means, read_origin
 from train.logs import best_row, read_rows
 from train.predictions import as_parquet, read_predictions
+from train.run_folder import refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start
@@ -95,16 +96,19 @@ def cross_validate(
     of several processes.
 
     on_fold: told in the first process before each fold its place from 0, and how many there are.
-    Raises UserError for folds, a cache or a folder that cannot be used.
+    Raises UserError for folds, a cache or a folder that cannot be used; all folds are checked first.
     """
     with distributed.join(choose_device(means.device)) as world:
         with distributed.agreed(world):
             refuse_what_is_one(out)
-            choices = fold_choices(open_pool(*folders).clips, folds)
-        for place, choice in enumerate(choices):
+            pool = open_pool(*folders)
+            choices = fold_choices(pool.clips, folds)
+            experiments = [Experiment(config=config, split=choice, start=start) for choice in choices]
+            for experiment in experiments:  # a bad last fold is not to be met after days of training
+                experiment.choose(pool)
+        for place, (choice, experiment) in enumerate(zip(choices, experiments, strict=True)):
             if world.first:
                 on_fold(place, len(choices))
-            experiment = Experiment(config=config, split=choice, start=start)
             session.start(folders, _folder(out, choice), experiment, means, resume=True)
         return summarise(out, choices) if world.first else None
 

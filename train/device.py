@@ -6,20 +6,37 @@ import torch
 
 from schemas.errors import UserError
 
+KINDS = ("cpu", "cuda", "mps")  # of those that torch knows, what this program is made for
+
 
 def choose_device(name: str) -> torch.device:
     """`auto`: CUDA, else Apple's MPS, else the CPU; otherwise the device that is named. Of several processes on a
     machine (torchrun) each takes the GPU of its local rank.
 
-    Raises UserError where torch does not know it or this machine does not have it.
+    Raises UserError where there is no such device, this machine does not have it, or it does not work.
     """
     try:
-        device = _own(torch.device(_best() if name == "auto" else name))
+        device = torch.device(_best() if name == "auto" else name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in KINDS:
+        raise UserError(f"--device {name}: no such device; give auto, cpu, cuda or mps")
+    device = _own(device)
+    if (device.index or 0) >= _count(device.type):
+        raise UserError(f"--device {name}: this machine has no {device}; give auto or cpu")
+    try:
         torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # there, but its driver fails
         reason = str(error).split("\n")[0]
-        raise UserError(f"--device {name}: {reason}; give auto, cpu, cuda or mps") from None
+        raise UserError(f"--device {name}: {reason}; give auto or cpu") from None
     return device
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind this machine has."""
+    if kind == "cuda":
+        return torch.cuda.device_count()
+    return int(kind == "cpu" or torch.backends.mps.is_available())
 
 
 def _best() -> str:

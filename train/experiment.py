@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import refuse_inside_cache
 from schemas.errors import UserError
 from train import loop
 from train.config import TrainConfig
+from train.run_folder import refuse_what_is_no_run
 from train.shards import Pool
 from train.splits import Split, SplitChoice, choose_split
 from train.weights import AFRESH, Start
@@ -25,7 +25,13 @@ NEEDED = {
     "tested_on": str,
     "protocol": str,
     "tested_on_training_clips": bool,
+    "caches": list,
+    "notes": list,
+    "versions": dict,
 }
+OF_TEXTS = ("labels", "caches", "notes")
+# Of `origin_of`, what is another wherever the cache is another.
+OF_CACHE = {"dataset", "labels", "cache_settings_hash"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +92,7 @@ def started_from(run: Path) -> dict[str, str]:
     try:
         found = json.loads((run / loop.RUN).read_bytes())
         return {name: found[name] for name in AFRESH.hashes() if isinstance(found.get(name), str)}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}  # whoever reads the run says what is wrong with it
 
 
@@ -94,32 +100,21 @@ def read_origin(run: Path) -> dict[str, Any]:
     """What run.json says. Raises UserError where there is none or it is damaged."""
     path = run / loop.RUN
     if not path.exists():
-        _refuse_several(run)
+        refuse_what_is_no_run(run)
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
         if "cache" in content:  # a run from before there could be several
             content["caches"] = [content.pop("cache")]
             content.setdefault("protocol", content["tested_on"])
+        content = {"notes": [], "versions": {}, **content}  # which older runs lack
         if not all(isinstance(content[name], kind) for name, kind in NEEDED.items()):
             raise TypeError
+        if not all(isinstance(text, str) for name in OF_TEXTS for text in content[name]):
+            raise TypeError
         return content
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
-
-
-def refuse_what_is_one(out: Path) -> None:
-    """Raise UserError where the folder for several runs is a run, or of a cache: its files would be replaced."""
-    refuse_inside_cache(out)
-    if (out / loop.RUN).exists():
-        raise UserError(f"{out} is a run; give another --out for several runs")
-
-
-def _refuse_several(folder: Path) -> None:
-    """Raise UserError where a folder is no run but holds some: a cross-validation's, or a sweep's."""
-    runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{loop.RUN}"))
-    if runs:
-        raise UserError(f"{folder} holds several runs; give one of them, such as {runs[0]}")
 
 
 def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str | None:
@@ -136,8 +131,19 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
     if settings != asked:
         there = sorted(set(settings) - set(asked)) or sorted(set(asked) - set(settings))
         return ", ".join(there)
-    others = [name for name, value in origin.items() if found.get(name) != value]
-    return ", ".join(f"{name} {found.get(name)}" for name in others) or None
+    others = {name for name, value in origin.items() if found.get(name) != value}
+    if others & OF_CACHE:
+        return "another cache"
+    if "split" in others:
+        return f"another split: {_split_difference(found['split'], origin['split'])}"
+    if "clips_hash" in others:
+        return "other clips"
+    return "another start of weights" if others else None
+
+
+def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    pairs = ((name.replace("_", " "), found.get(name), value) for name, value in asked.items())
+    return ", ".join(f"{name} {there} instead of {value}" for name, there, value in pairs if there != value)
 
 
 def _clips_hash(split: Split) -> str:

@@ -18,6 +18,7 @@ from train.leaks import trained_before
 from train.loader import Loader, in_batches
 from train.plots import confusion_png
 from train.predictions import prediction_table
+from train.run_folder import refuse_what_is_no_run
 from train.shards import Pool, open_pool, usable
 from train.splits import Split, SplitChoice, choose_split
 
@@ -32,19 +33,13 @@ def evaluate_run(
     """
     if not run.is_dir():
         raise UserError(f"no such run: {run} (make it with `train run CACHE --out {run}`)")
+    refuse_what_is_no_run(run)
     kept = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
-    try:
-        split = chosen_split(pool, run, kept.config.recipe.seed, clips)
-    except UserError as error:
-        raise UserError(
-            f"{pool.where} cannot be split as the run was ({error}): judge every clip with --clips all"
-        ) from None
+    split = chosen_split(pool, run, kept.config.recipe.seed, clips)
     coverage = cover(split.test, kept.labels)
     table = coverage.clips
     good = usable(table)
-    if good.is_empty():
-        raise UserError(f"{pool.where}: none of the {len(table)} chosen clips is usable")
     device = choose_device(means.device)
     network = checkpoint.restore(kept).to(device)
     # Labels are for judging; to predict none is needed, and some of these the network does not have.
@@ -95,10 +90,17 @@ def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     if clips == "all":
         labelled = pool.clips.filter(pl.col("label").is_not_null())
         return Split(train=labelled.clear(), test=labelled, description="all clips")
-    choice = SplitChoice.from_dict(read_origin(run)["split"])
+    origin = read_origin(run)
+    choice = SplitChoice.from_dict(origin["split"])
     if choice.fold is not None and not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any():
         choice = SplitChoice()  # another dataset, which is split in its own way
-    split = choose_split(pool.clips, choice, seed)
+    try:
+        split = choose_split(pool.clips, choice, seed)
+    except UserError:  # whose advice is for training
+        raise UserError(
+            f"{pool.where} cannot be split as the run was ({origin['tested_on']}); `train evaluate --clips all` "
+            "judges every clip"
+        ) from None
     if clips == "test":
         return split
     return Split(train=split.test, test=split.train, description="the training clips")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import io
 import json
 import math
@@ -79,18 +80,19 @@ def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
     write_atomic(out / LINES, "".join(lines).encode())
 
 
+def require_tensorboard() -> None:
+    """Raise UserError where the package is not installed; cheap, for the start of a command."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError("--tensorboard needs the extra: pip install '.[tensorboard]'")
+
+
 class TensorBoard:
     """Event files beside the run, by the package tensorboard (extra `tensorboard`)."""
 
     def __init__(self, out: Path, first_epoch: int) -> None:
-        """first_epoch: what an interrupted run has written from there on is hidden.
+        """first_epoch: what an interrupted run has written from there on is hidden."""
+        from torch.utils.tensorboard import SummaryWriter
 
-        Raises UserError where the package is not installed.
-        """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError("--tensorboard needs the extra: pip install '.[tensorboard]'") from None
         self._writer = SummaryWriter(str(out / TENSORBOARD), purge_step=first_epoch)
 
     def add(self, row: EpochRow) -> None:

@@ -28,11 +28,12 @@ from train import checkpoint, distributed, evaluate, metrics, plots
 from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
 from train.predictions import as_parquet, read_predictions
+from train.run_folder import RUN
 from train.stopping import StopRequest
 from train.training import Totals, Training
 from train.weights import BEST, Loaded
 
-LAST, SETTINGS, RUN, WEIGHTS = "last.pt", "settings.toml", "run.json", "weights.json"
+LAST, SETTINGS, WEIGHTS = "last.pt", "settings.toml", "weights.json"
 PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
@@ -213,5 +214,5 @@ def writing(out: Path) -> Iterator[None]:
     except OSError as error:
         advice = "give another --out"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "make room and go on with --resume"
+            advice = "make room; the same command goes on (`train run`: with --resume)"
         raise UserError(f"cannot write the run {out}: {error.strerror}; {advice}") from None

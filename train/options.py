@@ -169,9 +169,13 @@ def start_options(command: Callable) -> Callable:
 
 
 def means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
-    """The flags of `means_options` apart from those of `setting_options`, the latter where given."""
+    """The flags of `means_options` apart from those of `setting_options`, the latter where given. Raises UserError
+    where --tensorboard cannot be had."""
     from train.experiment import Means
+    from train.logs import require_tensorboard
 
+    if options["tensorboard"]:
+        require_tensorboard()
     names = [field.name for field in dataclasses.fields(Means)]
     means = Means(**{name: options[name] for name in names})
     return means, given({name: value for name, value in options.items() if name not in names})

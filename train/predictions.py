@@ -11,7 +11,8 @@ import polars as pl
 
 from schemas.cache import OK
 from schemas.errors import UserError
-from schemas.files import atomic_file, target_file
+from schemas.files import write_atomic
+from train.run_folder import own_target
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 
@@ -69,7 +70,7 @@ def as_parquet(predictions: pl.DataFrame, origin: Mapping[str, Any]) -> bytes:
 
 def predictions_target(path: Path) -> Path:
     """Where a prediction table is to be written. Raises UserError where that is no place for one."""
-    return target_file(path, "--predictions", (".parquet", ".csv"))
+    return own_target(path, "--predictions", (".parquet", ".csv"))
 
 
 def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any]) -> None:
@@ -78,11 +79,8 @@ def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str
     Raises UserError.
     """
     path = predictions_target(path)
+    as_csv = path.suffix.lower() == ".csv"
     try:
-        with atomic_file(path) as file:
-            if path.suffix.lower() == ".csv":
-                predictions.write_csv(file)
-            else:
-                file.write(as_parquet(predictions, origin))
+        write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None

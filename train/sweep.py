@@ -17,17 +17,23 @@ from schemas.errors import UserError
 from schemas.files import write_atomic
 from train import distributed, evaluate, loop, plots, session
 from train.comparison import ablation_obstacle
-from train.config import load_config
+from train.config import TrainConfig, load_config
 from train.crossval import CrossValidation, cross_validate
 from train.device import choose_device
-from train.experiment import Experiment, Means, read_origin, refuse_what_is_one
+from train.experiment import Experiment, Means, read_origin
 from train.predictions import read_predictions
+from train.run_folder import refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice
 from train.weights import AFRESH, Start
 
 SWEEPS = Path(__file__).parent / "presets" / "sweeps"
 TABLE, PLOT = "sweep.csv", "sweep.png"
+# What a sweep's file says, and of which kind it is.
+SWEEP_FIELDS = {"title": str, "base": str, "axis": str, "published": str, "variant": list}
+VARIANT_FIELDS = {"name": str, "what": str, "set": dict}
+OPTIONAL = dict.fromkeys(("title", "axis", "published", "what"), "")
+KINDS = {str: "a text in quotes", list: "as tables [[variant]]", dict: "a table of settings"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +82,30 @@ def load_sweep(name: str) -> Sweep:
     path = Path(name) if name.endswith(".toml") else SWEEPS / f"{name}.toml"
     try:
         content = tomllib.loads(path.read_text())
-        variants = tuple(
-            Variant(name=str(v["name"]), what=str(v.get("what", "")), settings=dict(v["set"]))
-            for v in content["variant"]
-        )
-        fields = {key: str(content.get(key, "")) for key in ("title", "base", "axis", "published")}
     except FileNotFoundError:
         known = ", ".join(sorted(p.stem for p in SWEEPS.glob("*.toml")))
         raise UserError(f"no sweep {name}: give one of {known}, or a .toml file") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # what is no TOML, no UTF-8, or no number that Python reads
         raise UserError(f"{path} is no sweep: {error}") from None
+    fields = _fields(content, SWEEP_FIELDS, f"{path} is no sweep: it")
+    tables = [
+        _fields(table, VARIANT_FIELDS, f"{path} is no sweep: its variant {place}")
+        for place, table in enumerate(fields.pop("variant"), 1)
+    ]
+    variants = tuple(Variant(name=t["name"], what=t["what"], settings=t["set"]) for t in tables)
     names = [variant.name for variant in variants]
     if not names or len(set(names)) < len(names) or not all(map(_can_be_a_folder, names)):
         raise UserError(f"{path} is no sweep: its variants need different names that can be folders")
     return Sweep(**fields, variants=variants)
+
+
+def _fields(table: Any, kinds: Mapping[str, type], where: str) -> dict[str, Any]:
+    """These fields of a table of TOML. Raises UserError where one is missing or of another kind."""
+    content = {**OPTIONAL, **table} if isinstance(table, dict) else {}
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            raise UserError(f"{where} needs the field `{name}`, {KINDS[kind]}")
+    return {name: content[name] for name in kinds}
 
 
 def _can_be_a_folder(name: str) -> bool:
@@ -99,6 +115,14 @@ def _can_be_a_folder(name: str) -> bool:
         and name not in ("", ".", "..", TABLE, PLOT)
         and len(name.encode()) < 200
     )
+
+
+def config_of(variant: Variant, sweep: Sweep, overrides: Mapping[str, Any]) -> TrainConfig:
+    """A variant's settings. overrides: of all variants. Raises UserError naming the variant."""
+    try:
+        return load_config(sweep.base, {**overrides, **variant.settings})
+    except UserError as error:
+        raise UserError(f"variant {variant.name}: {error}") from None
 
 
 def run_sweep(
@@ -124,9 +148,7 @@ def run_sweep(
     """
     with distributed.join(choose_device(means.device)) as world:
         with distributed.agreed(world):
-            configs = [
-                load_config(sweep.base, {**overrides, **variant.settings}) for variant in sweep.variants
-            ]
+            configs = [config_of(variant, sweep, overrides) for variant in sweep.variants]
             refuse_what_is_one(out)
             open_pool(*folders)  # before anything is made
         done = []

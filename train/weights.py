@@ -20,6 +20,7 @@ from schemas.errors import UserError
 from train import checkpoint
 from train.config import flag
 from train.model.network import DferNetwork
+from train.run_folder import refuse_what_is_no_run
 
 BEST = "best.pt"  # of a run's folder
 HEADS = ("clip_head.", "frame_head.")
@@ -81,8 +82,11 @@ class Loaded:
 
 
 def file_of(path: Path) -> Path:
-    """The file that is meant: of a run's folder its best checkpoint."""
-    return path / BEST if path.is_dir() else path
+    """The file that is meant: of a run's folder its best checkpoint. Raises UserError for another folder."""
+    if not path.is_dir():
+        return path
+    refuse_what_is_no_run(path)
+    return path / BEST
 
 
 def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> Loaded:
@@ -113,18 +117,25 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
     path: .safetensors, or a file of torch.save, which is read without running any code in it.
     Raises UserError where the file cannot be read or holds another network.
     """
-    state = _tensors(_read(path), path)
+    content = _read(path)
+    if isinstance(content, Mapping) and str(content.get("kind")).startswith(checkpoint.FAMILY):
+        raise UserError(f"--backbone {path}: it is a checkpoint of this program; give it with --init-from")
+    state = _tensors(content, path)
     stems = sorted((name for name in state if name.endswith("conv1.weight")), key=len)
     prefix = stems[0].removesuffix("conv1.weight") if stems else ""
     own = network.backbone.state_dict()
     named = {name.removeprefix(prefix): value for name, value in state.items()}
-    fits = {n for n, v in own.items() if n in named and named[n].shape == v.shape and _is_plain(named[n])}
-    misfits = [name for name in own if name not in fits]
-    misfits = [name for name in misfits if not name.endswith(COUNTER)]
+    reasons = {
+        name: _misfit(named[name], value) if name in named else "it is missing"
+        for name, value in own.items()
+        if not name.endswith(COUNTER)
+    }
+    misfits = [(name, reason) for name, reason in reasons.items() if reason]
     if misfits:
+        name, reason = misfits[0]
         raise UserError(
             f"--backbone {path}: it is no ResNet-18 by torchvision's names: "
-            f"{len(misfits)} of {len(own)} weights do not fit, the first is {misfits[0]}"
+            f"{len(misfits)} of {len(own)} weights do not fit, the first is {name} ({reason})"
         )
     taken = {f"backbone.{name}": value for name, value in named.items()}
     return _take(network, taken, path)
@@ -141,12 +152,8 @@ def _take(
     for name, value in found.items():
         if name not in own:
             skipped[name.removeprefix("backbone.")] = "the network has no such weight"
-        elif value.shape != own[name].shape:
-            skipped[name] = f"its shape is {_shape(value)}, the network's {_shape(own[name])}"
-        elif not _is_plain(value):
-            skipped[name] = (
-                f"it is no plain tensor of real numbers ({value.dtype}, {value.layout}, {value.device})"
-            )
+        elif reason := _misfit(value, own[name]):
+            skipped[name] = reason
     loaded = {name: value for name, value in found.items() if name in own and name not in skipped}
     if not loaded:
         raise UserError(f"{path}: nothing in it fits the network")
@@ -163,10 +170,15 @@ def _take(
     )
 
 
-def _is_plain(value: Tensor) -> bool:
-    """Whether it can be copied as it is: neither sparse, quantised nor complex, and with content."""
-    special = value.is_quantized or value.is_complex() or value.is_meta
-    return value.layout == torch.strided and not special
+def _misfit(value: Tensor, own: Tensor) -> str | None:
+    """Why a tensor cannot take the place of the network's own; None where it can. Integers stand only for counters:
+    weights in them are shares of a scale that is lost here."""
+    if value.shape != own.shape:
+        return f"its shape is {_shape(value)}, the network's {_shape(own)}"
+    real = value.is_floating_point() or not (own.is_floating_point() or value.is_complex())
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or not real:
+        return f"it is no plain tensor of real numbers ({value.dtype}, {value.layout}, {value.device})"
+    return None
 
 
 def _read(path: Path) -> Any:

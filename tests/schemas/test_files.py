@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from schemas.files import atomic_file, file_sha256, write_atomic
@@ -18,3 +21,31 @@ def test_file_sha256_is_that_of_the_bytes(tmp_path):
     # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "abc") == expected
+
+
+def test_a_disk_that_is_full_is_said_with_the_file_that_was_to_be_written(tmp_path):
+    program = """
+import resource, sys
+from pathlib import Path
+import polars as pl
+from schemas.files import write_atomic, write_parquet
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write in (lambda path: write_atomic(path, bytes(5000)),
+              lambda path: write_parquet(path, pl.DataFrame({"a": range(5000)}))):
+    try:
+        write(Path(sys.argv[1]))
+    except OSError as error:
+        print(error.strerror, error.filename)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "file")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == [f"File too large {tmp_path / 'file'}"] * 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("folder", ["none", "file"])
+def test_a_place_that_takes_no_file_is_said_by_the_files_own_name(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as caught:
+        write_atomic(tmp_path / folder / "new", b"")
+    assert caught.value.filename == str(tmp_path / folder / "new")

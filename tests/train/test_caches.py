@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
+from synthetic_cache import SyntheticClip
 
 from schemas.errors import UserError
 from schemas.face_shards import ShardReader
@@ -185,8 +186,9 @@ def test_a_run_over_two_caches_says_what_it_is_made_of(run, split_cache, plain_c
     assert checkpoint.load(run / "last.pt").origin["dataset"] == "split + plain"
     again = done("run", split_cache, plain_cache, "--out", run, *TINY)
     assert again.stdout.startswith("nothing to do")
-    assert "holds another run" in refused("run", split_cache, "--out", run, *TINY)
-    assert "holds another run" in refused("run", plain_cache, split_cache, "--out", run, *TINY)
+    for other in ((split_cache,), (plain_cache, split_cache)):
+        line = refused("run", *other, "--out", run, *TINY)
+        assert line.endswith(f"{run} holds another run (another cache); give another --out")
 
 
 def test_evaluate_names_each_clips_dataset_and_judges_each(run, split_cache, plain_cache, tmp_path):
@@ -220,6 +222,44 @@ def test_the_run_of_one_cache_from_before_there_could_be_several_is_still_known(
     again = done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     assert again.stdout.startswith("nothing to do")
     done("report", out, "--clips", 0)
+
+
+def test_in_what_a_run_is_another_is_said_in_words_and_what_it_cannot_be_judged_on(
+    folds_cache, split_cache, folder, tmp_path
+):
+    out = tmp_path / "run"
+    done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
+    assert "holds another run (another split: fold 1 instead of 2); give" in line
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
+    assert "holds another run (another start of weights); give" in line
+    line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)
+    assert "holds another run (heads = 8); give" in line
+    two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
+    line = refused("evaluate", out, two)
+    words = "cannot be split as the run was (fold 1); `train evaluate --clips all` judges every clip"
+    assert line.endswith(f"{two} {words}")
+
+
+def test_a_bad_last_fold_is_said_before_the_first_is_trained(folder, tmp_path):
+    labels = ("a", "b", "a", "b", None, None)
+    bad = cache(folder, "bad fold", [clip(label, n, fold=n // 2 + 1) for n, label in enumerate(labels)])
+    call = ("crossval", bad, "--out", tmp_path / "out", "--folds", "official", *TINY)
+    assert "fold 3: the cache has 1, 2" in refused(*call)  # no clip of it has a label
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_clips_without_a_face_count_as_the_most_frequent_class_in_run_and_evaluate(folder, tmp_path):
+    seen = [clip(label, n, split="train") for n, label in enumerate("aab")]
+    faceless = [SyntheticClip(label=label, split="test", crops=None, keypoints=None) for label in "abb"]
+    source = cache(folder, "faceless", [*seen, *faceless])
+    done("run", source, "--out", tmp_path / "run", *TINY)
+    trained = pl.read_parquet(tmp_path / "run" / "predictions.parquet")
+    result = printed("evaluate", tmp_path / "run", source)
+    assert result["predictions"] == dict(trained.select("clip_id", "predicted").iter_rows())
+    assert set(result["predictions"].values()) == {"a"}
+    assert result["war"] == pytest.approx(1 / 3) and result["war_usable"] is None and result["usable"] == 0
+    assert "usable: WAR" in done("evaluate", tmp_path / "run", source).stdout
 
 
 def test_cross_validation_and_sweeps_take_several_caches(folds_cache, plain_cache, tmp_path):

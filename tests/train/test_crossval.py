@@ -194,7 +194,21 @@ def test_a_sweep_over_folds_gives_their_mean(here, cache, sweep_file, tmp_path):
     [
         (None, "no sweep missing.toml: give one of depth, fusion, heads, lambda, parts"),
         ("title = ", "is no sweep"),
-        ('base = "quick"', "is no sweep"),
+        ('base = "quick"', "wrong.toml is no sweep: it needs the field `variant`, as tables [[variant]]"),
+        ("base = 3\nvariant = []", "it needs the field `base`, a text in quotes"),
+        ("variant = []", "it needs the field `base`, a text in quotes"),
+        ('base = "quick"\nvariant = [1]', "its variant 1 needs the field `name`, a text in quotes"),
+        ('base = "quick"\nvariant = [{name = 6, set = {}}]', "its variant 1 needs the field `name`"),
+        (
+            'base = "quick"\nvariant = [{name = "6"}]',
+            "its variant 1 needs the field `set`, a table of settings",
+        ),
+        (
+            'base = "quick"\nvariant = [{name = "6", set = {}, what = 1}]',
+            "its variant 1 needs the field `what`",
+        ),
+        ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', "variant 6: --heads 'x'"),
+        ('base = "quick"\nvariant = []', "its variants need different names"),
         ('base = "quick"\n[[variant]]\nname = "../x"\nset = {}', "names that can be folders"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "no setting hedas"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { heads = 0 }', "--heads 0"),
@@ -207,6 +221,13 @@ def test_a_sweep_that_cannot_be_is_one_line(here, cache, tmp_path, content, mess
     outcome = here("train", "sweep", path, cache, "--out", tmp_path / "out")
     (line,) = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and message in line
+
+
+def test_a_flag_for_what_the_variants_themselves_set_is_wrong_usage(here, cache, sweep_file, tmp_path):
+    call = ("sweep", sweep_file, cache, "--out", tmp_path / "out", "--fold", 1, "--heads", 3)
+    outcome = here("train", *call)
+    assert outcome.returncode == 2 and not (tmp_path / "out").exists()
+    assert f"--heads: the variants of the sweep {sweep_file} set it themselves" in outcome.stderr
 
 
 def test_the_papers_sweeps_have_the_rows_of_its_tables():

@@ -187,7 +187,7 @@ def test_a_cache_whose_labels_come_in_another_order_is_another_run(
     info = json.loads((cache / "cache.json").read_text())
     (cache / "cache.json").write_text(json.dumps({**info, "labels": info["labels"][::-1]}))
     outcome = cli("train", "run", cache, "--out", never_stopped, *settings, "--resume")
-    assert outcome.returncode == 1 and "holds another run (labels" in outcome.stderr
+    assert outcome.returncode == 1 and "holds another run (another cache); give" in outcome.stderr
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
@@ -199,9 +199,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
     command = list(map(str, (program("train"), *call)))
     full = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
     assert full.returncode == 1
-    assert (
-        f"cannot write the run {out}:" in full.stderr and "make room and go on with --resume" in full.stderr
-    )
+    assert f"cannot write the run {out}:" in full.stderr
+    assert "; make room; the same command goes on (`train run`: with --resume)\n" in full.stderr
     assert not list(out.glob("*.pt")) and not list(out.glob(".*.tmp"))
     assert cli("train", *call).returncode == 0
 
@@ -267,7 +266,7 @@ def test_a_cache_whose_clips_have_changed_is_another_run(
     assert info["labels"]
     outcome = cli("train", "run", cache, "--out", never_stopped, *settings)
     (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "holds another run (clips_hash" in line
+    assert outcome.returncode == 1 and "holds another run (other clips); give" in line
 
 
 def test_a_run_killed_before_it_said_what_it_is_starts_anew(cli, settings, sample_cache, tmp_path):

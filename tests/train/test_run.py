@@ -195,6 +195,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
     foreign = shutil.copytree(small_run, tmp_path / "foreign")
     torch.save({"weights": torch.zeros(3)}, foreign / "last.pt")
     (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     run, judge = ("run", sample_cache, "--out"), "evaluate"
     calls = {
@@ -219,7 +220,21 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         "no such preset": ((*run, out, "--preset", "papr"), "no preset papr"),
         "a wrong setting": ((*run, out, "--heads", 0), "--heads 0: it must be between"),
         "no run": ((judge, tmp_path / "missing", sample_cache), "no such run"),
-        "no checkpoint": ((judge, tmp_path, sample_cache), "no checkpoint"),
+        "no checkpoint": ((judge, tmp_path / "empty", sample_cache), "no checkpoint"),
+        "several runs": (
+            (judge, tmp_path, sample_cache),
+            f"holds several runs; give one of them, such as {foreign}",
+        ),
+        "a cache for a run": ((judge, sample_cache, small_run), "is a cache, where a run is needed"),
+        "a report of a cache": (("report", sample_cache), "is a cache, where a run is needed"),
+        "several runs to start from": (
+            (*run, out, *small, "--init-from", tmp_path),
+            "holds several runs; give one",
+        ),
+        "a cache to start from": (
+            (*run, out, *small, "--init-from", sample_cache),
+            "is a cache, where a run",
+        ),
         "a torn checkpoint": ((judge, torn, sample_cache), "is damaged or no checkpoint"),
         "a foreign checkpoint": ((judge, foreign, sample_cache), "is not a checkpoint of this program"),
     }
@@ -280,6 +295,8 @@ def test_damaged_files_of_a_run_are_one_line(here, small, small_run, sample_cach
         "half a sample": checkpoint_with(consumed=3.5),
         "rows of something": checkpoint_with(rows=[{"a": 1}]),
         "a class that is none": checkpoint_with(majority="x"),
+        "an endless epoch": checkpoint_with(rows=[{**kept["rows"][0], "epoch": float("inf")}]),
+        "an origin that JSON cannot say": checkpoint_with(origin={"dataset": torch.zeros(2)}),
         "clips in words": (
             lambda run: (run / "run.json").write_text(json.dumps({**origin, "test_clips": "six"})),
             "run.json is missing or damaged",

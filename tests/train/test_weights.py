@@ -127,6 +127,8 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
         torch.Tensor.to_sparse,
         lambda weight: weight.to("meta"),
         lambda weight: weight.to(torch.complex64),
+        lambda weight: (100 * weight).to(torch.int8),
+        lambda weight: weight > 0,
     ):
         torch.save({**resnet18, "conv1.weight": change(resnet18["conv1.weight"])}, tmp_path / "odd.pth")
         with pytest.raises(UserError, match=r"1 of 120 weights do not fit, the first is conv1.weight"):
@@ -134,6 +136,8 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
     (tmp_path / "text.safetensors").write_text("not weights")
     with pytest.raises(UserError, match="not a safetensors file"):
         start_from_backbone(network(), tmp_path / "text.safetensors")
+    with pytest.raises(UserError, match="it is a checkpoint of this program; give it with --init-from"):
+        start_from_backbone(network(), trained)
     for flag in ("init_from", "backbone"):
         with pytest.raises(UserError, match="No such file"):
             Start(**{flag: tmp_path / "none.pth"}).hashes()

@@ -71,12 +71,12 @@ def _looks(looked: Looked | None, clips_per_kind: int) -> dict[str, Html]:
 
 def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool:
     """The caches that the run was trained on. Raises UserError where they are not there, or others."""
-    where = folders or [Path(str(folder)) for folder in origin.get("caches", [])]
+    where = folders or [Path(folder) for folder in origin["caches"]]
     if not folders and not (where and all(folder.is_dir() for folder in where)):
         gone = ", ".join(str(folder) for folder in where if not folder.is_dir())
         raise UserError(f"the cache of {run} is not at {gone}; say with --cache where it is")
     pool = open_pool(*where)
-    if len(where) != len(origin.get("caches", where)):
+    if len(where) != len(origin["caches"]):
         raise UserError(
             f"{run} was trained on {counted(len(origin['caches']), 'cache')}: give --cache for each, in that order"
         )
@@ -110,6 +110,19 @@ def _look(run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, me
 def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
     settings = {f"Settings: {name}": values for name, values in kept.config.to_dict().items()}
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
-    weights = run / loop.WEIGHTS
-    given = {"Weights it started from": json.loads(weights.read_text())} if weights.exists() else {}
-    return page.facts({"Run": plain, "Versions": origin.get("versions", {}), **settings, **given})
+    weights = _weights(run / loop.WEIGHTS)
+    given = {"Weights it started from": weights} if weights else {}
+    return page.facts({"Run": plain, "Versions": origin["versions"], **settings, **given})
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """What became of the weights that the run was given; nothing where it was given none. Raises UserError."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged; take it from a copy, or remove it")
+    return content

@@ -33,15 +33,9 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
         tag("p", words, class_="warning" if origin["tested_on_training_clips"] else None),
         *(
             tag("p", note, class_="warning" if note.startswith("warning") else None)
-            for note in _notes(origin)
+            for note in origin["notes"]
         ),
     )
-
-
-def _notes(origin: Mapping[str, Any]) -> list[str]:
-    """What is to be known before its figures are trusted, a line each; run.json may be a stranger's."""
-    notes = origin.get("notes", [])
-    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:

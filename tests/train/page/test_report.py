@@ -168,6 +168,33 @@ def test_what_is_missing_or_damaged_is_one_line(here, small_run, tmp_path, break
     assert message in outcome.stderr and outcome.stderr.count("\n") == 1
 
 
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *(("run.json", {key: value}) for key, value in (
+            ("caches", "here"), ("caches", [1]), ("notes", 3), ("notes", [["a"]]), ("labels", [1, 2]),
+            ("versions", ["1.0"]), ("split", {"holdout": 7}), ("split", [1]),
+        )),
+        ("run.json", DEEP),
+        ("weights.json", DEEP),
+        ("weights.json", "{"),
+        ("weights.json", "[1]"),
+        ("weights.json", "\xff"),
+    ],
+)  # fmt: skip
+def test_json_of_a_run_that_is_damaged_is_one_line_that_names_it(here, small_run, tmp_path, name, change):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    if isinstance(change, dict):
+        change = json.dumps({**json.loads((run / name).read_text()), **change})
+    (run / name).write_text(change, encoding="latin-1")
+    outcome = here("train", "report", run)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and line.startswith(f"train: {run / name} is ") and "damaged" in line
+
+
 def test_a_folder_of_several_runs_asks_for_one_of_them(here, small_run, tmp_path):
     for number in (1, 2):
         shutil.copytree(small_run, tmp_path / f"fold_{number}")

@@ -1,0 +1,47 @@
+"""What a folder is: a run, a cache, or a folder of several runs; and what is refused where it is another."""
+
+from pathlib import Path
+
+from schemas.cache import COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, SINGLE_FILES, refuse_inside_cache
+from schemas.errors import UserError
+from schemas.files import target_file
+
+RUN = "run.json"  # which only a run's folder has
+CHECKPOINTS = ("last.pt", "best.pt")
+# Of a run, a cross-validation or a sweep, and of a cache; each beside a file that tells what the folder is.
+OWN_FILES = {
+    *(RUN, "settings.toml", "weights.json", *CHECKPOINTS),
+    *("metrics.csv", "metrics.jsonl", "confusion.png"),
+    *("predictions.parquet", "predictions_best.parquet", "crossval.csv", "sweep.csv", "sweep.png"),
+    *(*SINGLE_FILES, SEAL_FILE),
+}
+SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}
+TOLD_BY = (RUN, "crossval.csv", "sweep.csv", INFO_FILE)
+
+
+def refuse_what_is_one(out: Path) -> None:
+    """Raise UserError where the folder for several runs is a run, or of a cache: its files would be replaced."""
+    refuse_inside_cache(out)
+    if (out / RUN).exists():
+        raise UserError(f"{out} is a run; give another --out for several runs")
+
+
+def refuse_what_is_no_run(folder: Path) -> None:
+    """Raise UserError where a folder is a cache, or no run but holds some: a cross-validation's, or a sweep's."""
+    if any((folder / name).exists() for name in (RUN, *CHECKPOINTS)):
+        return
+    if (folder / INFO_FILE).exists():
+        raise UserError(f"{folder} is a cache, where a run is needed: `train evaluate RUN CACHE`")
+    runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}"))
+    if runs:
+        raise UserError(f"{folder} holds several runs; give one of them, such as {runs[0]}")
+
+
+def own_target(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
+    """As `target_file`, and no file that a run or a cache is made of. Raises UserError."""
+    target = target_file(path, option, suffixes)
+    in_folder = target.name in OWN_FILES and any((target.parent / name).exists() for name in TOLD_BY)
+    in_shards = target.parent.name in SHARD_FOLDERS and (target.parent.parent / INFO_FILE).exists()
+    if in_folder or in_shards:
+        raise UserError(f"{option} {path}: that name is of a run's or a cache's own file; give another one")
+    return target
