@@ -13,7 +13,7 @@ from train import loop
 from train.config import TrainConfig
 from train.run_folder import refuse_what_is_no_run
 from train.shards import Pool
-from train.splits import Split, SplitChoice, choose_split
+from train.splits import Split, SplitChoice, choose_split, require_lesson
 from train.weights import AFRESH, Start
 
 # What other commands read of run.json, beside the split, and of what kind it is.
@@ -49,6 +49,7 @@ class Experiment:
     def choose(self, pool: Pool) -> Split:
         """The clips to train on and to judge. Raises UserError."""
         split = choose_split(pool.clips, self.split, self.config.recipe.seed)
+        require_lesson(split, pool.where)
         if self.split.holdout and not split.held_out:
             raise UserError(
                 f"--holdout {self.split.holdout}: nothing is kept apart of {pool.where}, which is judged on "

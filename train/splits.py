@@ -97,6 +97,18 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     return replace(split, notes=notes)
 
 
+def require_lesson(split: Split, where: str) -> None:
+    """Raise UserError where the usable training clips teach nothing. where: the caches, for the message."""
+    clips = usable(split.train)
+    if clips.is_empty():
+        raise UserError(f"{where}: none of the {counted(len(split.train), 'training clip')} is usable")
+    if clips["label"].n_unique() < 2:
+        raise UserError(
+            f"{where}: all {len(clips)} usable training clips are {clips['label'][0]!r}: there is nothing to tell "
+            f"apart; tested on {split.description}"
+        )
+
+
 def official_folds(clips: pl.DataFrame) -> list[int]:
     """The folds that a pool's caches have, where they have any. Raises UserError where they have different ones."""
     numbers = [fold_numbers(part) for part in clips.partition_by("cache", maintain_order=True)]

@@ -17,7 +17,6 @@ import polars as pl
 import torch
 
 from schemas.errors import UserError
-from schemas.text import counted
 from train import distributed, evaluate
 from train.checkpoint import Checkpoint
 from train.config import TrainConfig
@@ -79,19 +78,10 @@ class Training:
         loader_workers: int = 0,
         trained_before: Collection[str] = (),
     ) -> None:
-        """network: as it starts, trained on these files before. Raises UserError where no training clip is usable."""
+        """split: with something to learn (`require_lesson`); network: as it starts, trained on these files before."""
         self.config, self.device, self.split, self.world = config, device, split, world or World()
         self.labels = pool.labels
         self.clips, self.test_clips = usable(split.train), usable(split.test)
-        if self.clips.is_empty():
-            raise UserError(
-                f"{pool.where}: none of the {counted(len(split.train), 'training clip')} is usable"
-            )
-        if self.clips["label"].n_unique() < 2:
-            raise UserError(
-                f"{pool.where}: all {len(self.clips)} usable training clips are {self.clips['label'][0]!r}: "
-                "there is nothing to tell apart"
-            )
         self.majority = (
             self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
         )
