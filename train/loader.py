@@ -1,7 +1,10 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
 import math
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,7 +232,7 @@ class Loader:
             # Forking a process that runs threads (polars, torch) can hang the child.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_outlive_termination,
+            worker_init_fn=_prepare_worker,
         )
         self._pins = device.type == "cuda"
 
@@ -255,7 +258,20 @@ class Loader:
             iterator._shutdown_workers()
 
 
-def _outlive_termination(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
+    """Let a worker process end when its run does, and not before."""
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    _outlive_termination()
+
+
+def _end_with_the_run() -> None:
+    """torch's workers notice that their parent's number has changed, but read it only after a second of imports: a
+    run that was killed before that would leave them behind."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _outlive_termination() -> None:
     """A terminal sends Ctrl-C, a job manager SIGTERM, to all processes of a job: the run then ends its step and saves
     it, for which it needs its workers. They end with it (`Loader.close`), or LAST_SECONDS after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
