@@ -1,10 +1,7 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
 import math
-import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,15 +257,9 @@ class Loader:
 
 def _prepare_worker(_worker: int) -> None:
     """Let a worker process end when its run does, and not before."""
-    threading.Thread(target=_end_with_the_run, daemon=True).start()
+    # torch's own watch of the parent's number begins after a second of imports: too late for a run killed by then.
+    children.end_with_parent()
     _outlive_termination()
-
-
-def _end_with_the_run() -> None:
-    """torch's workers notice that their parent's number has changed, but read it only after a second of imports: a
-    run that was killed before that would leave them behind."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _outlive_termination() -> None:
