@@ -1,6 +1,9 @@
-"""Processes that are started deaf to the signals which a terminal or a job manager sends to a whole group."""
+"""Processes that end with their parent, not by the signals that a terminal or a job manager sends to a group."""
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -19,3 +22,13 @@ def spared(*signals: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """Let this process, which multiprocessing has started, end when its parent is gone, even if it already is."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,13 +1,14 @@
 """What both command lines promise: one line for an error, `--debug` for its traceback, fixed exit codes.
 
-0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted, 143 terminated.
+0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted, 143 terminated (SIGTERM).
 """
 
 import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class Program(click.Group):
         if sys.stderr is None:  # closed by the caller; libraries write to it all the same
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
-            return super().invoke(ctx)
+            with _terminated_as_interrupted():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
             advice = ctx.meta.get("interrupted", "")
@@ -53,20 +55,12 @@ class Program(click.Group):
 
 
 def resumable(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that goes on where it was interrupted, and says so. SIGTERM ends it as Ctrl-C does."""
+    """A command that goes on where it was interrupted, and says so."""
 
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> None:
-        def stop(number: int, _frame: object) -> None:
-            raise Interrupted(number)
-
-        context = click.get_current_context()
-        context.meta["interrupted"] = "; the same command goes on from here"
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            command(*args, **kwargs)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
+        command(*args, **kwargs)
 
     return call
 
@@ -89,3 +83,17 @@ def printable(line: str) -> str:
 
 def _remember_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.meta["debug"] = value
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """In the block SIGTERM, which would end the process without a word, raises as Ctrl-C does."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise Interrupted(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

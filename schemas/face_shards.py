@@ -4,6 +4,7 @@ A cache may come from a stranger, so nothing in it is believed: ids, counts and 
 """
 
 import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from schemas.blendshapes import BLENDSHAPES
 from schemas.cache import SHARD_FILES, faces_schema
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
+
+MOST_OPEN = 128  # shards of a cache: each takes a file descriptor, of which a process often has 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class ShardReader:
     def read(self, shard: int, row: int, clip_id: str) -> StoredClip:
         """The clip at a row of a shard, which must be the one named.
 
-        Raises UserError where the shard is missing, damaged, or holds another clip there.
+        Raises UserError where the shard is missing, damaged, holds another clip there, or is not let be read.
         """
         import pyarrow as pa
 
@@ -47,7 +50,12 @@ class ShardReader:
             batch.validate(full=True)
             return _stored_clip(batch, clip_id)
         except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
-            path, reason = self._path(shard), str(error).split("\n")[0]
+            path, number = self._path(shard), getattr(error, "errno", None)
+            if number and not isinstance(
+                error, FileNotFoundError
+            ):  # Arrow's own of a damaged file have no number
+                raise UserError(f"{path} cannot be read: {os.strerror(number)}") from None
+            reason = str(error).split("\n")[0]
             raise UserError(f"{path}, clip {clip_id}: {reason}; make this cache again") from None
 
     def _path(self, shard: int) -> Path:
@@ -61,6 +69,8 @@ class ShardReader:
             for column in faces_schema():  # later versions of the format may add columns, never change one
                 if reader.schema.field(column.name).type != column.type:
                     raise ValueError(f"the column {column.name} has the type of something else")
+            if len(self._open) == MOST_OPEN:
+                del self._open[next(iter(self._open))]  # what was read from it stays valid
             self._open[shard] = reader
         return self._open[shard]
 

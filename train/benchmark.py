@@ -7,6 +7,7 @@ figure. Clips are random pixels in memory: reading a cache is timed by tests/ben
 import dataclasses
 import multiprocessing
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -16,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas import children
 from schemas.blendshapes import BLENDSHAPES
 from schemas.keypoints import DLIB18
 from train.config import TrainConfig
@@ -63,12 +65,19 @@ def _measure_apart(
     config: TrainConfig, classes: int, task: str, batch_size: int, device: str, seconds: float
 ) -> Measurement:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context) as pool:
+    with ProcessPoolExecutor(1, context, initializer=children.end_with_parent) as pool:
         try:
-            return pool.submit(measure, config, classes, task, batch_size, device, seconds).result()
+            with children.spared(signal.SIGINT, signal.SIGTERM):
+                figure = pool.submit(measure, config, classes, task, batch_size, device, seconds)
+            signal.siginterrupt(signal.SIGINT, True)  # polars' handler of it lets a wait go on
+            return figure.result()
         except BrokenProcessPool:
             reason = "its process was killed: probably out of memory"
             return Measurement(task=task, batch_size=batch_size, device=device, threads=0, failure=reason)
+        except KeyboardInterrupt:  # the pool would wait for the figure
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def measure(

@@ -229,7 +229,7 @@ class Loader:
             # Forking a process that runs threads (polars, torch) can hang the child.
             multiprocessing_context="spawn" if workers else None,
             pin_memory=device.type == "cuda",
-            worker_init_fn=_outlive_termination,
+            worker_init_fn=_prepare_worker,
         )
         self._pins = device.type == "cuda"
 
@@ -255,7 +255,14 @@ class Loader:
             iterator._shutdown_workers()
 
 
-def _outlive_termination(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
+    """Let a worker process end when its run does, and not before."""
+    # torch's own watch of the parent's number begins after a second of imports: too late for a run killed by then.
+    children.end_with_parent()
+    _outlive_termination()
+
+
+def _outlive_termination() -> None:
     """A terminal sends Ctrl-C, a job manager SIGTERM, to all processes of a job: the run then ends its step and saves
     it, for which it needs its workers. They end with it (`Loader.close`), or LAST_SECONDS after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

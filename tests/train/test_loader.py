@@ -1,3 +1,9 @@
+import subprocess
+import time
+
+import made_up
+import psutil
+import pytest
 import torch
 
 from train.evaluate import clip_dataset
@@ -45,3 +51,25 @@ def test_repeated_frames_of_a_short_clip_are_the_same_frames(sample_cache):
     )
     assert torch.equal(all_of_it.frames.repeat_interleave(2, 1), twice.frames)
     assert torch.equal(all_of_it.keypoints.repeat_interleave(2, 1), twice.keypoints)
+
+
+@pytest.mark.parametrize("moment", [0, 1])
+def test_workers_of_a_run_that_is_killed_while_they_start_end(program, tmp_path, moment):
+    cache = made_up.cache(tmp_path, "made-up", [made_up.clip("ab"[n % 2], n) for n in range(4)])
+    call = ("run", cache, "--out", tmp_path / "run", *made_up.TINY, "--holdout", 0.5, "--loader-workers", 2)
+    command = list(map(str, (program("train"), *call)))
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    workers = []
+    while len(workers) < 2:
+        assert run.poll() is None
+        time.sleep(0.01)
+        workers = [
+            child for child in psutil.Process(run.pid).children() if "spawn_main" in str(child.cmdline())
+        ]
+    time.sleep(moment)  # they take longer than that to import torch
+    run.kill()
+    run.wait()
+    _, left = psutil.wait_procs(workers, timeout=30)
+    for worker in left:
+        worker.kill()
+    assert not left

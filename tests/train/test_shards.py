@@ -1,6 +1,11 @@
 import pickle
+import resource
 import shutil
+import subprocess
+import sys
+from functools import partial
 
+import made_up
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -108,3 +113,41 @@ def test_a_shard_that_is_missing_cut_or_no_arrow_file_is_one_line(copied):
 def test_a_row_beyond_the_shard_is_one_line(sample_cache):
     with pytest.raises(UserError, match="make this cache again"):
         ShardReader(sample_cache).read(0, 600, "1001_DFA_ANG_XX")
+
+
+@pytest.fixture
+def read_many(tmp_path):
+    """Reads as many shards as are asked for in a process that may open only so many files; what it printed."""
+    clip = made_up.clip("a", 0)
+    faces = made_up.cache(tmp_path, "made-up", [clip]) / "faces"
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from schemas.errors import UserError
+        from schemas.face_shards import ShardReader
+
+        reader = ShardReader(Path(sys.argv[1]))
+        try:
+            first = bytes(reader.read(0, 0, "000000").crops[0])
+            kept = [reader.read(shard, 0, "000000").crops[0] for shard in range(int(sys.argv[2]))]
+            print(all(crop == first for crop in kept))
+        except UserError as error:
+            print(error)
+    """
+
+    def read(shards, files):
+        for number in range(1, shards):
+            (faces / f"{number:05}.arrow").symlink_to(faces / "00000.arrow")
+        limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
+        command = [sys.executable, "-c", program, faces.parent, str(shards)]
+        return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit).stdout
+
+    return read
+
+
+def test_a_cache_may_have_more_shards_than_a_process_may_open_files(read_many):
+    assert read_many(shards=400, files=200) == "True\n"
+
+
+def test_a_shard_that_the_system_does_not_open_is_not_called_damaged(read_many):
+    assert read_many(shards=100, files=60).endswith(".arrow cannot be read: Too many open files\n")

@@ -1,0 +1,38 @@
+import contextlib
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+
+@pytest.fixture
+def benchmark(program):
+    """A benchmark without end, and the processes that it has started."""
+    command = [program("train"), "benchmark", "--preset", "quick", "--seconds", "1000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    started = []
+    while not any("spawn_main" in str(child.cmdline()) for child in started):
+        assert process.poll() is None
+        time.sleep(0.01)
+        started = psutil.Process(process.pid).children()
+    yield process, started
+    for left in (process, *started):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_told_to_end_says_so_in_one_line_and_leaves_no_process(benchmark, number):
+    process, started = benchmark
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, "train: interrupted\n")
+    assert not psutil.wait_procs(started, timeout=30)[1]
+
+
+def test_a_command_that_is_killed_leaves_no_process(benchmark):
+    process, started = benchmark
+    process.kill()
+    assert not psutil.wait_procs(started, timeout=30)[1]
