@@ -5,6 +5,7 @@ A cache may come from a stranger, so nothing in it is believed: ids, counts and 
 
 import itertools
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,6 @@ from schemas.blendshapes import BLENDSHAPES
 from schemas.cache import SHARD_FILES, faces_schema
 from schemas.errors import UserError
 from schemas.keypoints import DLIB18
-
-MOST_OPEN = 128  # shards of a cache: each takes a file descriptor, of which a process often has 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +50,8 @@ class ShardReader:
             return _stored_clip(batch, clip_id)
         except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
             path, number = self._path(shard), getattr(error, "errno", None)
-            if number and not isinstance(
-                error, FileNotFoundError
-            ):  # Arrow's own of a damaged file have no number
+            # Arrow's own errors, of a damaged file, have no number.
+            if number and not isinstance(error, FileNotFoundError):
                 raise UserError(f"{path} cannot be read: {os.strerror(number)}") from None
             reason = str(error).split("\n")[0]
             raise UserError(f"{path}, clip {clip_id}: {reason}; make this cache again") from None
@@ -69,10 +67,17 @@ class ShardReader:
             for column in faces_schema():  # later versions of the format may add columns, never change one
                 if reader.schema.field(column.name).type != column.type:
                     raise ValueError(f"the column {column.name} has the type of something else")
-            if len(self._open) == MOST_OPEN:
+            if len(self._open) >= _most_open():
                 del self._open[next(iter(self._open))]  # what was read from it stays valid
             self._open[shard] = reader
         return self._open[shard]
+
+
+def _most_open() -> int:
+    """How many shards of a cache are kept open: a quarter of the files that this process may have open, often 1024,
+    as others may be wanted and there may be several caches."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
 
 def _stored_clip(batch, clip_id: str) -> StoredClip:

@@ -123,10 +123,12 @@ def read_many(tmp_path):
     program = """if True:
         import sys
         from pathlib import Path
+        import pyarrow.ipc
         from schemas.errors import UserError
         from schemas.face_shards import ShardReader
 
         reader = ShardReader(Path(sys.argv[1]))
+        others = [open(sys.executable) for _ in range(int(sys.argv[3]))]
         try:
             first = bytes(reader.read(0, 0, "000000").crops[0])
             kept = [reader.read(shard, 0, "000000").crops[0] for shard in range(int(sys.argv[2]))]
@@ -135,11 +137,11 @@ def read_many(tmp_path):
             print(error)
     """
 
-    def read(shards, files):
+    def read(shards, files, others=0):
         for number in range(1, shards):
             (faces / f"{number:05}.arrow").symlink_to(faces / "00000.arrow")
         limit = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
-        command = [sys.executable, "-c", program, faces.parent, str(shards)]
+        command = [sys.executable, "-c", program, faces.parent, str(shards), str(others)]
         return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit).stdout
 
     return read
@@ -150,4 +152,6 @@ def test_a_cache_may_have_more_shards_than_a_process_may_open_files(read_many):
 
 
 def test_a_shard_that_the_system_does_not_open_is_not_called_damaged(read_many):
-    assert read_many(shards=100, files=60).endswith(".arrow cannot be read: Too many open files\n")
+    assert read_many(shards=100, files=100, others=80).endswith(
+        ".arrow cannot be read: Too many open files\n"
+    )
