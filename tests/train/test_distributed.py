@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import made_up
 import polars as pl
@@ -79,6 +81,24 @@ def test_two_processes_have_the_losses_of_one_that_accumulates(two_processes, cl
     assert without.returncode == 0
     whole = pl.read_csv(tmp_path / "whole" / "metrics.csv")
     assert whole["train_loss"].to_list() != pytest.approx(one["train_loss"].to_list(), rel=1e-5)  # batch norm
+
+
+def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(program, sample_cache, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    alone = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"}
+    command = [program("train"), "run", sample_cache, "--out", tmp_path / "run", *SETTINGS]
+    process = subprocess.Popen([*map(str, command)], env={**os.environ, **alone, "MASTER_PORT": str(port)})
+    while process.poll() is None:
+        with suppress(ConnectionRefusedError), socket.create_connection(("localhost", port)):
+            break  # it waits at the meeting point
+        time.sleep(0.1)
+    process.terminate()
+    try:
+        assert process.wait(timeout=20) in (-signal.SIGTERM, 143)
+    finally:
+        process.kill()
 
 
 def test_only_the_first_process_speaks_and_writes(two_processes):
