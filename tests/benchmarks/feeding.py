@@ -1,6 +1,6 @@
 """How fast clips come out of a cache, beside a bare JPEG decoder and a loader of the usual kind.
 
-    PYTHONPATH=tests/train python tests/benchmarks/feeding.py CACHE [--rounds 7]
+    PYTHONPATH=tests/helpers python tests/benchmarks/feeding.py CACHE [--rounds 7]
 
 CACHE is a real one (`pipeline extract`), whose crops are copied into a cache of many clips of 16 crops. Timed in
 turn, round by round, so that a machine that changes its speed changes all of them; medians and ratios are printed:
