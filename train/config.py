@@ -147,14 +147,6 @@ class TrainConfig:
     recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
 
-    def __post_init__(self) -> None:
-        shrinking = 4 * math.prod(self.network.stage_strides)  # 4: the stem's
-        if self.data.num_frames == 1 and self.data.image_size <= shrinking:
-            raise UserError(
-                f"--num-frames 1 --image-size {self.data.image_size}: the network would see one point of one frame, "
-                "of which batch norm cannot take a deviation; give more frames, a larger image or smaller strides"
-            )
-
     def to_toml(self) -> str:
         """The settings as a preset file, which `load_config` reads back to the same."""
         lines = []
@@ -165,6 +157,12 @@ class TrainConfig:
             lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
             lines.append("")
         return "\n".join(lines)
+
+    @property
+    def points_of_a_clip(self) -> int:
+        """Of how many points of a clip batch norm takes a deviation in the network's last map."""
+        side = math.ceil(self.data.image_size / (4 * math.prod(self.network.stage_strides)))  # 4: the stem's
+        return self.data.num_frames * side**2
 
     @property
     def warning(self) -> str | None:

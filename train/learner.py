@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from schemas.errors import UserError
 from train import evaluate
 from train.averaging import averaged_copy
 from train.config import TrainConfig
@@ -68,7 +69,13 @@ class Learner:
         batch: on the device; weight: of the whole step's clips, over all processes (`Objective.weight`); mix: the
         share of each clip's own vectors (mixup); last: whether it is the step's last part.
         Returns the part's loss, not yet divided, and its confusion matrix: (1 + classes²,), on the device.
+        Raises UserError where batch norm would have a single point to learn from.
         """
+        if len(batch.labels) * self.config.points_of_a_clip == 1:
+            raise UserError(
+                "a part of a step has one clip, of which the network sees one point of one frame: batch norm cannot "
+                "take a deviation; give more --num-frames, a larger --image-size or another --batch-size"
+            )
         with self._gradients_exchanged(last=last):
             scores = evaluate.scores_of(self.model, batch, self.config, self.device, mix=mix)
             loss = self.objective.total(scores, batch.labels, mix)

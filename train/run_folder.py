@@ -31,7 +31,7 @@ def refuse_what_is_no_run(folder: Path) -> None:
     if any((folder / name).exists() for name in (RUN, *CHECKPOINTS)):
         return
     if (folder / INFO_FILE).exists():
-        raise UserError(f"{folder} is a cache, where a run is needed: `train evaluate RUN CACHE`")
+        raise UserError(f"{folder} is a cache, where a run is needed")
     runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}"))
     if runs:
         raise UserError(f"{folder} holds several runs; give one of them, such as {runs[0]}")

@@ -42,7 +42,6 @@ def test_overrides_go_before_the_preset():
         (f"a = {'[' * 3000}{']' * 3000}", "is not TOML"),
         ("[recipe]\nbetas = [0.9]", "--betas 0.9: two numbers"),
         ("heads = ", "is not TOML"),
-        ("[data]\nnum_frames = 1\nimage_size = 16\n[network]\nstage_strides = [1, 2, 2, 1]", "one point of"),
     ],
 )
 def test_a_wrong_preset_is_one_line_that_names_the_place(tmp_path, content, message):

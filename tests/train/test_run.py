@@ -256,6 +256,19 @@ def test_a_loss_that_is_no_number_stops_the_epoch_and_names_the_clips(sample_cac
         list(training.steps())
 
 
+def test_a_step_that_leaves_batch_norm_one_point_is_one_line_and_others_are_taken(
+    here, sample_cache, tmp_path
+):
+    point = ("--num-frames", 1, "--image-size", 32, "--stage-strides", "1,2,2,2", "--depth", 1)
+    call = ("run", sample_cache, "--preset", "quick", *point, "--epochs", 1, "--out")
+    outcome = here("train", *call, tmp_path / "one", "--batch-size", 1)
+    assert outcome.returncode == 1
+    assert "batch norm cannot take a deviation" in outcome.stderr.splitlines()[-1]
+    assert here("train", *call, tmp_path / "three", "--batch-size", 3).returncode == 0
+    outcome = here("train", "benchmark", "--preset", "quick", *point, "--batch-sizes", 1, "--seconds", 0)
+    assert outcome.returncode == 1 and "batch norm cannot take a deviation" in outcome.stderr
+
+
 def test_training_clips_of_one_class_only_are_nothing_to_learn_from(here, small, sample_cache, tmp_path):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
     clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit("anger"))
