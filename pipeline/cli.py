@@ -15,7 +15,6 @@ from pipeline.options import (
     means_options,
 )
 from schemas.commands import Program, printable, resumable
-from schemas.machine import forget_no_width
 from schemas.text import counted
 
 
@@ -23,7 +22,6 @@ from schemas.text import counted
 @click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
 def main() -> None:
     """Turn folders of raw face clips into a landmark cache: face crops, 68 landmarks, 18 key-points."""
-    forget_no_width()
 
 
 @main.command()

@@ -35,6 +35,8 @@ class Program(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # a terminal of another encoding shows what it can
                 stream.reconfigure(errors="replace")
+        if os.environ.get("COLUMNS") == "0":  # as some terminals without a size say: tables would be empty
+            del os.environ["COLUMNS"]
         if sys.stderr is None:  # closed by the caller; libraries write to it all the same
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:

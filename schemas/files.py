@@ -31,9 +31,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
-        with suppress(
-            OSError
-        ):  # where it cannot be made it cannot be removed either, and the first reason counts
+        # Where it cannot be made it cannot be removed either, and the first reason counts.
+        with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)  # a full disk names none, and nobody knows the temporary name

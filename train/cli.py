@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from schemas.commands import Program, printable
-from schemas.machine import forget_no_width
+from schemas.commands import Program, printable, resumable
 from schemas.text import counted
 from train.config import TrainConfig, flag, load_config, preset_note
 from train.options import (
@@ -42,7 +41,6 @@ BENCHMARKED = (
 @click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
 def main() -> None:
     """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
-    forget_no_width()
 
 
 @main.command(cls=SettingsCommand)
@@ -98,6 +96,7 @@ def run(
 @means_options
 @JSON_OPTION
 @setting_options()
+@resumable
 def crossval(
     caches: tuple[Path, ...],
     out: Path,
@@ -118,7 +117,6 @@ def crossval(
     from train.crossval import as_dict, cross_validate
     from train.weights import Start
 
-    click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     config = load_config(preset, settings)
@@ -161,6 +159,7 @@ def _tell_fold(place: int, count: int) -> None:
 @means_options
 @JSON_OPTION
 @setting_options()
+@resumable
 def sweep(
     name: str,
     caches: tuple[Path, ...],
@@ -182,21 +181,20 @@ def sweep(
 
     from train import report
     from train.splits import SplitChoice
-    from train.sweep import Variant, as_dict, config_of, load_sweep, run_sweep
+    from train.sweep import Variant, as_dict, load_sweep, run_sweep
     from train.weights import Start
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
-    click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
     means, settings = means_and_settings(options)
     chosen = load_sweep(name)
     own = [key for key in settings if any(key in variant.settings for variant in chosen.variants)]
     if own:
         raise click.UsageError(f"{flag(own[0])}: the variants of the sweep {name} set it themselves")
 
-    def tell_variant(variant: Variant, place: int, count: int) -> None:
+    def tell_variant(variant: Variant, config: TrainConfig, place: int, count: int) -> None:
         click.echo(f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True)
-        _tell(config_of(variant, chosen, settings).warning)
+        _tell(config.warning)
 
     swept = run_sweep(
         caches,

@@ -23,12 +23,11 @@ from train.evaluate import Figures
 from train.experiment import Experiment, Means, read_origin
 from train.logs import best_row, read_rows
 from train.predictions import as_parquet, read_predictions
-from train.run_folder import refuse_what_is_one
+from train.run_folder import CROSSVAL, refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice, official_folds
 from train.weights import AFRESH, Start
 
-TABLE = "crossval.csv"
 MOST_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
@@ -106,10 +105,10 @@ def cross_validate(
             experiments = [Experiment(config=config, split=choice, start=start) for choice in choices]
             for experiment in experiments:  # a bad last fold is not to be met after days of training
                 experiment.choose(pool)
-        for place, (choice, experiment) in enumerate(zip(choices, experiments, strict=True)):
+        for place, experiment in enumerate(experiments):
             if world.first:
                 on_fold(place, len(choices))
-            session.start(folders, _folder(out, choice), experiment, means, resume=True)
+            session.start(folders, _folder(out, experiment.split), experiment, means, resume=True)
         return summarise(out, choices) if world.first else None
 
 
@@ -136,7 +135,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     with loop.writing(out):
         for name, table in pooled.items():
             write_atomic(out / name, as_parquet(table, origin))
-        write_atomic(out / TABLE, as_table(result).write_csv().encode())
+        write_atomic(out / CROSSVAL, as_table(result).write_csv().encode())
         figures = result.pooled_last
         title = f"{figures.words}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"
         write_atomic(out / loop.CONFUSION, plots.confusion_png(figures.confusion, labels, title))

@@ -13,8 +13,9 @@ from typing import Any
 
 from schemas.errors import UserError
 from schemas.files import write_atomic
+from train.run_folder import METRIC_LINES, METRICS
 
-METRICS, LINES, TENSORBOARD = "metrics.csv", "metrics.jsonl", "tensorboard"
+TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
         known = {k: v if math.isfinite(v) else None for k, v in values.items()}
         lines.append(json.dumps(known) + "\n")
     write_atomic(out / METRICS, text.getvalue().encode())
-    write_atomic(out / LINES, "".join(lines).encode())
+    write_atomic(out / METRIC_LINES, "".join(lines).encode())
 
 
 def require_tensorboard() -> None:

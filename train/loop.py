@@ -28,13 +28,11 @@ from train import checkpoint, distributed, evaluate, metrics, plots
 from train.logs import EpochRow, TensorBoard, best_row, write_rows
 from train.optimise import learning_rate
 from train.predictions import as_parquet, read_predictions
-from train.run_folder import RUN
+from train.run_folder import BEST, BEST_PREDICTIONS, CONFUSION, LAST, PREDICTIONS, RUN, SETTINGS, WEIGHTS
 from train.stopping import StopRequest
 from train.training import Totals, Training
-from train.weights import BEST, Loaded
+from train.weights import Loaded
 
-LAST, SETTINGS, WEIGHTS = "last.pt", "settings.toml", "weights.json"
-PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
 

@@ -1,4 +1,5 @@
-"""What a folder is: a run, a cache, or a folder of several runs; and what is refused where it is another."""
+"""What a folder is: a run, a cache, or a folder of several runs, by the names of its files; and what is refused where
+it is another."""
 
 from pathlib import Path
 
@@ -6,17 +7,19 @@ from schemas.cache import COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, SINGLE
 from schemas.errors import UserError
 from schemas.files import target_file
 
-RUN = "run.json"  # which only a run's folder has
-CHECKPOINTS = ("last.pt", "best.pt")
+RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"  # run.json: only a run's folder has it
+CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"
+METRICS, METRIC_LINES = "metrics.csv", "metrics.jsonl"
+PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
+CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"  # beside several runs
 # Of a run, a cross-validation or a sweep, and of a cache; each beside a file that tells what the folder is.
 OWN_FILES = {
-    *(RUN, "settings.toml", "weights.json", *CHECKPOINTS),
-    *("metrics.csv", "metrics.jsonl", "confusion.png"),
-    *("predictions.parquet", "predictions_best.parquet", "crossval.csv", "sweep.csv", "sweep.png"),
+    *(RUN, SETTINGS, WEIGHTS, *CHECKPOINTS, METRICS, METRIC_LINES),
+    *(PREDICTIONS, BEST_PREDICTIONS, CONFUSION, CROSSVAL, SWEEP, SWEEP_PLOT),
     *(*SINGLE_FILES, SEAL_FILE),
 }
 SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}
-TOLD_BY = (RUN, "crossval.csv", "sweep.csv", INFO_FILE)
+TOLD_BY = (RUN, CROSSVAL, SWEEP, INFO_FILE)
 
 
 def refuse_what_is_one(out: Path) -> None:

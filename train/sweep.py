@@ -22,13 +22,12 @@ from train.crossval import CrossValidation, cross_validate
 from train.device import choose_device
 from train.experiment import Experiment, Means, read_origin
 from train.predictions import read_predictions
-from train.run_folder import refuse_what_is_one
+from train.run_folder import SWEEP, SWEEP_PLOT, refuse_what_is_one
 from train.shards import open_pool
 from train.splits import SplitChoice
 from train.weights import AFRESH, Start
 
 SWEEPS = Path(__file__).parent / "presets" / "sweeps"
-TABLE, PLOT = "sweep.csv", "sweep.png"
 # What a sweep's file says, and of which kind it is.
 SWEEP_FIELDS = {"title": str, "base": str, "axis": str, "published": str, "variant": list}
 VARIANT_FIELDS = {"name": str, "what": str, "set": dict}
@@ -112,12 +111,12 @@ def _can_be_a_folder(name: str) -> bool:
     return (
         name.isprintable()
         and "/" not in name
-        and name not in ("", ".", "..", TABLE, PLOT)
+        and name not in ("", ".", "..", SWEEP, SWEEP_PLOT)
         and len(name.encode()) < 200
     )
 
 
-def config_of(variant: Variant, sweep: Sweep, overrides: Mapping[str, Any]) -> TrainConfig:
+def _config_of(variant: Variant, sweep: Sweep, overrides: Mapping[str, Any]) -> TrainConfig:
     """A variant's settings. overrides: of all variants. Raises UserError naming the variant."""
     try:
         return load_config(sweep.base, {**overrides, **variant.settings})
@@ -135,26 +134,26 @@ def run_sweep(
     split: SplitChoice,
     folds: str | None,
     start: Start = AFRESH,
-    on_variant: Callable[[Variant, int, int], None] = lambda variant, place, count: None,
+    on_variant: Callable[[Variant, TrainConfig, int, int], None] = lambda variant, config, place, count: None,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
 ) -> Swept | None:
     """Train what is not done of a sweep; a row for each variant, written as sweep.csv and sweep.png. None in all but
     the first of several processes.
 
     overrides: settings of all variants; a variant's own go before them. folds: as for `crossval`, or None for one
-    run on `split`. on_variant: told before each variant its place from 0 and how many there are; on_fold: as for
-    `cross_validate`; both in the first process.
+    run on `split`. on_variant: told before each variant its settings, its place from 0 and how many there are;
+    on_fold: as for `cross_validate`; both in the first process.
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
     with distributed.join(choose_device(means.device)) as world:
         with distributed.agreed(world):
-            configs = [config_of(variant, sweep, overrides) for variant in sweep.variants]
+            configs = [_config_of(variant, sweep, overrides) for variant in sweep.variants]
             refuse_what_is_one(out)
             open_pool(*folders)  # before anything is made
         done = []
         for place, (variant, config) in enumerate(zip(sweep.variants, configs, strict=True)):
             if world.first:
-                on_variant(variant, place, len(configs))
+                on_variant(variant, config, place, len(configs))
             folder = out / variant.name
             if folds:
                 result = cross_validate(folders, folder, config, folds, means, start, on_fold)
@@ -178,8 +177,8 @@ def _compared(sweep: Sweep, done: Sequence[Path | CrossValidation], out: Path) -
     incomparable = ablation_obstacle(last.dataset, last.protocol, last.clips, datasets)
     swept = Swept(rows=tuple(rows), datasets=datasets, incomparable=incomparable)
     with loop.writing(out):
-        write_atomic(out / TABLE, as_table(swept).write_csv().encode())
-        write_atomic(out / PLOT, _plot(swept, sweep))
+        write_atomic(out / SWEEP, as_table(swept).write_csv().encode())
+        write_atomic(out / SWEEP_PLOT, _plot(swept, sweep))
     return swept
 
 

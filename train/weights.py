@@ -20,9 +20,8 @@ from schemas.errors import UserError
 from train import checkpoint
 from train.config import flag
 from train.model.network import DferNetwork
-from train.run_folder import refuse_what_is_no_run
+from train.run_folder import BEST, refuse_what_is_no_run
 
-BEST = "best.pt"  # of a run's folder
 HEADS = ("clip_head.", "frame_head.")
 WRAPPERS = ("state_dict", "model")  # under which training scripts keep a state dict
 COUNTER = ".num_batches_tracked"  # of batch norm; takes no part in a prediction, and older files lack it
