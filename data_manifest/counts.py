@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
-from data_manifest.datasets import Manifest
-from schemas.manifest import KINDS, fold_numbers, is_tested, is_trained
+from dfer.data_manifest.datasets import Manifest
+from dfer.schemas.manifest import KINDS, fold_numbers, is_tested, is_trained
 
 
 def count(manifest: Manifest) -> dict[str, Any]:

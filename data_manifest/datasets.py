@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
-from data_manifest.files import subfolders
-from data_manifest.readers import Options, Problem, Reader, Rows
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
+from dfer.data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
+from dfer.data_manifest.files import subfolders
+from dfer.data_manifest.readers import Options, Problem, Reader, Rows
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
 
 AUTO = "auto"
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import disk
-from data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from data_manifest.labels import SEVEN, read_labels
-from data_manifest.places import Place, find
-from data_manifest.readers import Options, Reader, Rows, problem
-from data_manifest.text_lists import read_lines
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.data_manifest import disk
+from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.labels import SEVEN, read_labels
+from dfer.data_manifest.places import Place, find
+from dfer.data_manifest.readers import Options, Reader, Rows, problem
+from dfer.data_manifest.text_lists import read_lines
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 
 FOLDS = range(1, 6)
 LISTS = "EmoLabel_DataSplit"

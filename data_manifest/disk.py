@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.files import (
+from dfer.data_manifest.files import (
     FOUND_SCHEMA,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -20,9 +20,9 @@ from data_manifest.files import (
     subfolders,
     suffix_of,
 )
-from data_manifest.readers import Problem, problem
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.data_manifest.readers import Problem, problem
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 
 OTHER = "other"  # the kind of a file that is neither video nor folder
 PARENT = (

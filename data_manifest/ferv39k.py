@@ -5,14 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import disk
-from data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
-from data_manifest.places import Place, find
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
-from data_manifest.text_lists import read_lines
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER
+from dfer.data_manifest import disk
+from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
+from dfer.data_manifest.places import Place, find
+from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
+from dfer.data_manifest.text_lists import read_lines
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER
 
 # Some unpackers nest a folder in one of its own name, some repositories put all but the clips into FERV39k.
 LISTS = tuple(

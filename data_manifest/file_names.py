@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips, first_clips
-from data_manifest.folds import PARTS
-from data_manifest.readers import EXAMPLES, Problem, problem
-from schemas.errors import UserError
+from dfer.data_manifest.files import find_clips, first_clips
+from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.readers import EXAMPLES, Problem, problem
+from dfer.schemas.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest.readers import Problem, problem, sentence
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, VIDEO
-from schemas.text import counted
+from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.text import counted
 
 VIDEO_SUFFIXES = frozenset(
     (

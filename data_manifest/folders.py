@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.files import find_clips, subfolders
-from data_manifest.folds import PARTS
-from data_manifest.labels import merge_spellings
-from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
-from schemas.manifest import FRAME_FOLDER
+from dfer.data_manifest.files import find_clips, subfolders
+from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.labels import merge_spellings
+from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from dfer.schemas.manifest import FRAME_FOLDER
 
 TABLES = (".csv", ".tsv", ".parquet")
 

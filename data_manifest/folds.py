@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data_manifest.labels import meanings
-from data_manifest.readers import Problem, problem, sentence
-from schemas.errors import UserError
+from dfer.data_manifest.labels import meanings
+from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.schemas.errors import UserError
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = {

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from data_manifest.readers import Problem, problem, sentence
-from schemas.errors import UserError
+from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.schemas.errors import UserError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "anger": ("angry", "ang", "an"),

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import disk
-from data_manifest.folds import PARTS, one_row_a_clip
-from data_manifest.labels import SEVEN, read_labels
-from data_manifest.mafw import CLASSES
-from data_manifest.moved import moved_here
-from data_manifest.paths import below_one_root
-from data_manifest.readers import Options, Problem, Reader, Rows, problem
-from data_manifest.text_lists import read_lines
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER
+from dfer.data_manifest import disk
+from dfer.data_manifest.folds import PARTS, one_row_a_clip
+from dfer.data_manifest.labels import SEVEN, read_labels
+from dfer.data_manifest.mafw import CLASSES
+from dfer.data_manifest.moved import moved_here
+from dfer.data_manifest.paths import below_one_root
+from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
+from dfer.data_manifest.text_lists import read_lines
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER
 
 # Numbers are of ASCII digits, and so short that Int32 holds them. What stands around fold and part (DFEW_…, …_faces)
 # is the set of lists that a file belongs to: some published folders hold those of several datasets.

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_manifest import disk
-from data_manifest.readers import Problem, problem
+from dfer.data_manifest import disk
+from dfer.data_manifest.readers import Problem, problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.folds import TEST, TRAIN, one_row_a_clip, refuse_two
-from data_manifest.readers import Problem, problem
-from schemas.errors import UserError
+from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip, refuse_two
+from dfer.data_manifest.readers import Problem, problem
+from dfer.schemas.errors import UserError
 
 LISTS = ("test_folds", "train_folds")
 OF_A_CLIP = ("subject", "scene", "scene_group", "intensity")  # what all rows of a clip must say alike

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest import disk
-from data_manifest.folds import PARTS
-from data_manifest.labels import merge_spellings
-from data_manifest.paths import WINDOWS, below_one_root
-from data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
-from data_manifest.table_files import Cells, is_parquet, read_cells
-from data_manifest.table_folds import LISTS, one_row_a_path
-from schemas.errors import UserError
-from schemas.manifest import MISSING
-from schemas.text import counted
+from dfer.data_manifest import disk
+from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.labels import merge_spellings
+from dfer.data_manifest.paths import WINDOWS, below_one_root
+from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from dfer.data_manifest.table_files import Cells, is_parquet, read_cells
+from dfer.data_manifest.table_folds import LISTS, one_row_a_path
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import MISSING
+from dfer.schemas.text import counted
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")

@@ -1,5 +1,5 @@
-"""`python -m pipeline`."""
+"""`python -m dfer.pipeline`."""
 
-from pipeline.cli import main
+from dfer.pipeline.cli import main
 
 main(prog_name="pipeline")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.datasets import Manifest
-from pipeline import plan, seal, shards
-from schemas import cache as layout
-from schemas.cache import CacheInfo
-from schemas.errors import UserError
-from schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
-from schemas.manifest import MANIFEST_SCHEMA, with_added_columns
+from dfer.data_manifest.datasets import Manifest
+from dfer.pipeline import plan, seal, shards
+from dfer.schemas import cache as layout
+from dfer.schemas.cache import CacheInfo
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
+from dfer.schemas.manifest import MANIFEST_SCHEMA, with_added_columns
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.cache_folder import is_prepared, not_a_cache, prepare_cache, writing
-from schemas.cache import CacheInfo, require_cache
-from schemas.errors import UserError
-from schemas.folder_lock import FolderLock
+from dfer.pipeline.cache_folder import is_prepared, not_a_cache, prepare_cache, writing
+from dfer.schemas.cache import CacheInfo, require_cache
+from dfer.schemas.errors import UserError
+from dfer.schemas.folder_lock import FolderLock
 
 PATIENCE_SECONDS = 5.0  # that a slice waits for another one to prepare the cache
 POLL_SECONDS = 0.05

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import (
+from dfer.pipeline.options import (
     COMPOUND_OPTION,
     DATASET_OPTION,
     JSON_OPTION,
@@ -14,8 +14,8 @@ from pipeline.options import (
     SourceType,
     means_options,
 )
-from schemas.commands import Program, printable, resumable
-from schemas.text import counted
+from dfer.schemas.commands import Program, printable, resumable
+from dfer.schemas.text import counted
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +31,7 @@ def sample(folder: Path, as_json: bool) -> None:
     """Bring six real clips (CREMA-D, ODbL) into FOLDER, to try things on."""
     import json
 
-    from pipeline.sample import CLIPS, fetch_sample
+    from dfer.pipeline.sample import CLIPS, fetch_sample
 
     fetched = fetch_sample(folder)
     if as_json:
@@ -47,7 +47,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
     """Show each model file: place, licence, whether its sha256 holds. A missing one is obtained."""
     import json
 
-    from pipeline.models import MODEL_FILES, obtain
+    from dfer.pipeline.models import MODEL_FILES, obtain
 
     rows = [
         {"name": m.name, "purpose": m.purpose, "licence": m.licence, "sha256": m.sha256, "m": m}
@@ -71,7 +71,7 @@ def datasets(as_json: bool) -> None:
 
     from rich.console import Console
 
-    from pipeline.datasets_text import known_datasets, print_datasets
+    from dfer.pipeline.datasets_text import known_datasets, print_datasets
 
     if as_json:
         click.echo(json.dumps(known_datasets(), indent=2, ensure_ascii=False))
@@ -90,8 +90,8 @@ def manifest(
     source: Path, out: Path | None, dataset: str, name: str | None, compound: bool, as_json: bool
 ) -> None:
     """Read the table of SOURCE's clips, without decoding any, and print its counts and problems."""
-    from data_manifest.readers import Options
-    from pipeline import session
+    from dfer.data_manifest.readers import Options
+    from dfer.pipeline import session
 
     options = Options(compound=compound, name=name)
     session.show_manifest(session.Source(path=source, dataset=dataset, options=options), out, as_json)
@@ -159,11 +159,11 @@ def extract(
     GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an
     interruption; what is done is kept.
     """
-    from data_manifest.readers import Options
-    from pipeline import session
-    from pipeline.config import ExtractConfig
-    from pipeline.extract import Slice
-    from schemas.machine import available_cores
+    from dfer.data_manifest.readers import Options
+    from dfer.pipeline import session
+    from dfer.pipeline.config import ExtractConfig
+    from dfer.pipeline.extract import Slice
+    from dfer.schemas.machine import available_cores
 
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
@@ -190,8 +190,8 @@ def extract(
 @resumable
 def shard(cache: Path, source: Path, index: int, means: dict) -> None:
     """Extract shard INDEX of a CACHE that was begun elsewhere (what `--dask` runs)."""
-    from pipeline import session
-    from pipeline.workers import die_with_parent
+    from dfer.pipeline import session
+    from dfer.pipeline.workers import die_with_parent
 
     die_with_parent()
     session.extract_shard(cache, source, index, session.Means(**means))
@@ -202,8 +202,8 @@ def shard(cache: Path, source: Path, index: int, means: dict) -> None:
 @JSON_OPTION
 def finalize(cache: Path, as_json: bool) -> None:
     """Join the slices of CACHE, when all are done, into a finished cache."""
-    from pipeline import session
-    from pipeline.extract import Outcome, join_slices
+    from dfer.pipeline import session
+    from dfer.pipeline.extract import Outcome, join_slices
 
     clips = join_slices(cache)
     session.show(Outcome(clips=clips, extracted=len(clips), reused=None), cache, as_json)
@@ -229,8 +229,8 @@ def finalize(cache: Path, as_json: bool) -> None:
 @JSON_OPTION
 def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
     """Show what is in CACHE on one HTML page: counts, distributions, faces, every unusable clip."""
-    from pipeline.page import check_target, report_page
-    from schemas.page import write_page
+    from dfer.pipeline.page import check_target, report_page
+    from dfer.schemas.page import write_page
 
     check_target(out, cache)
     write_page(out, report_page(cache, clips_per_group), as_json)
@@ -244,7 +244,7 @@ def share(cache: Path, out: Path, as_json: bool) -> None:
     """Write CACHE's landmark tables to OUT, without a picture, for others who hold the same videos."""
     import json
 
-    from pipeline.share import share as copy_tables
+    from dfer.pipeline.share import share as copy_tables
 
     clips = copy_tables(cache, out)
     if as_json:
@@ -261,7 +261,7 @@ def verify(cache: Path, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from pipeline import verify as check
+    from dfer.pipeline import verify as check
 
     findings = list(check.verify(cache))
     counts = None if findings else asdict(check.count(cache))
@@ -288,7 +288,7 @@ def doctor(models_folder: Path | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from pipeline.doctor import examine
+    from dfer.pipeline.doctor import examine
 
     findings = []
     for finding in examine(models_folder):

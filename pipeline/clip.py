@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import crops, decode, faces, finding, landmarks
-from pipeline.config import ExtractConfig
-from pipeline.models import ModelPaths
-from pipeline.reuse import Reuse, StoredFace
-from pipeline.smoothing import smooth
-from pipeline.sources import DecodeError, Source, SourceFacts
-from schemas import cache
-from schemas.keypoints import DLIB18
+from dfer.pipeline import crops, decode, faces, finding, landmarks
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.models import ModelPaths
+from dfer.pipeline.reuse import Reuse, StoredFace
+from dfer.pipeline.smoothing import smooth
+from dfer.pipeline.sources import DecodeError, Source, SourceFacts
+from dfer.schemas import cache
+from dfer.schemas.keypoints import DLIB18
 
 
 @dataclass(frozen=True, kw_only=True)

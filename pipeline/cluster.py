@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from schemas.errors import UserError
+from dfer.schemas.errors import UserError
 
 RETRIES = 2  # of a shard whose subprocess fails; lost Dask workers are Dask's own to retry
 
@@ -69,8 +69,7 @@ def run_shard(cache: str, source: str, index: int, options: Sequence[str]) -> st
 
     Raises RuntimeError where the subprocess was killed, so that Dask tries it again.
     """
-    program = "from pipeline.cli import main; main(prog_name='pipeline')"
-    command = [sys.executable, "-c", program, "shard", cache, source, str(index), *options]
+    command = [sys.executable, "-P", "-m", "dfer.pipeline", "shard", cache, source, str(index), *options]
     outcome = subprocess.run(command, capture_output=True, text=True)
     if outcome.returncode < 0:
         raise RuntimeError(f"the process of shard {index} was killed")

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import INFO_FILE, CacheInfo
-from schemas.errors import UserError
+from dfer.schemas.cache import INFO_FILE, CacheInfo
+from dfer.schemas.errors import UserError
 
 SCENE, FACE = "scene", "face"
 SIMILARITY, BOX = "similarity", "box"

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.statistics import SEED, random_sample, ranking
-from pipeline.svg import number
-from schemas.errors import UserError
-from schemas.face_shards import ShardReader
-from schemas.markup import Html, join, tag
-from schemas.overlay import keypoint_overlay
-from schemas.page import picture
-from schemas.text import counted
+from dfer.pipeline.statistics import SEED, random_sample, ranking
+from dfer.pipeline.svg import number
+from dfer.schemas.errors import UserError
+from dfer.schemas.face_shards import ShardReader
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.overlay import keypoint_overlay
+from dfer.schemas.page import picture
+from dfer.schemas.text import counted
 
 FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): beginning, middle, end
 LARGEST = 256  # pixels; larger crops are shrunk, so that the page stays small

@@ -5,7 +5,7 @@ Coordinates are (x, y) with pixel centres at integers. A transform is (2, 3): cr
 
 import numpy as np
 
-from pipeline.config import BOX, SIMILARITY
+from dfer.pipeline.config import BOX, SIMILARITY
 
 IMAGE_LEFT_EYE = slice(36, 42)
 IMAGE_RIGHT_EYE = slice(42, 48)

@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from data_manifest.datasets import READERS
-from data_manifest.readers import Problem
-from schemas.commands import printable
-from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
-from schemas.text import counted
+from dfer.data_manifest.datasets import READERS
+from dfer.data_manifest.readers import Problem
+from dfer.schemas.commands import printable
+from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.text import counted
 
 FOLDS_SHOWN = 6  # in columns of their own; more do not fit on 80 characters
 KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder"}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_manifest.files import IMAGE_SUFFIXES
-from pipeline import video
-from pipeline.sources import DecodeError, Source, SourceFacts
+from dfer.data_manifest.files import IMAGE_SUFFIXES
+from dfer.pipeline import video
+from dfer.pipeline.sources import DecodeError, Source, SourceFacts
 
 
 def sample_positions(frames: int, wanted: int) -> list[int]:

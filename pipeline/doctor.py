@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import fetch, mediapipe_tasks, models
-from schemas.errors import UserError
-from schemas.machine import available_cores
+from dfer.pipeline import fetch, mediapipe_tasks, models
+from dfer.schemas.errors import UserError
+from dfer.schemas.machine import available_cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +119,8 @@ def _examine_decoder() -> Finding:
 
     from PIL import Image
 
-    from pipeline import decode
-    from pipeline.sources import DecodeError
+    from dfer.pipeline import decode
+    from dfer.pipeline.sources import DecodeError
 
     name = "decoding a test video"
     with TemporaryDirectory() as folder:

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.datasets import Manifest
-from pipeline import plan, seal, shards, workers
-from pipeline.cache_folder import finalize, read_plan, read_results, writing
-from pipeline.cache_lock import alone, at_work
-from pipeline.clip import ExtractedClip
-from pipeline.config import ExtractConfig, config_of, settings_hash
-from pipeline.models import ModelPaths, model_hashes
-from pipeline.reuse import Reuse
-from schemas import cache as layout
-from schemas.cache import CacheInfo
-from schemas.errors import UserError
-from schemas.keypoints import DLIB18
-from schemas.text import counted
+from dfer.data_manifest.datasets import Manifest
+from dfer.pipeline import plan, seal, shards, workers
+from dfer.pipeline.cache_folder import finalize, read_plan, read_results, writing
+from dfer.pipeline.cache_lock import alone, at_work
+from dfer.pipeline.clip import ExtractedClip
+from dfer.pipeline.config import ExtractConfig, config_of, settings_hash
+from dfer.pipeline.models import ModelPaths, model_hashes
+from dfer.pipeline.reuse import Reuse
+from dfer.schemas import cache as layout
+from dfer.schemas.cache import CacheInfo
+from dfer.schemas.errors import UserError
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.text import counted
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import mediapipe_tasks
-from pipeline.config import FACE, ExtractConfig
+from dfer.pipeline import mediapipe_tasks
+from dfer.pipeline.config import FACE, ExtractConfig
 
 BLAZEFACE = "blazeface"
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import decode, faces, following, identity
-from pipeline.config import ExtractConfig
-from pipeline.models import ModelPaths
-from pipeline.patches import Patch
-from pipeline.reuse import StoredFace
-from pipeline.sources import Source
+from dfer.pipeline import decode, faces, following, identity
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.models import ModelPaths
+from dfer.pipeline.patches import Patch
+from dfer.pipeline.reuse import StoredFace
+from dfer.pipeline.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from pipeline.faces import TRACKER, Detection
+from dfer.pipeline.faces import TRACKER, Detection
 
 # Mean difference of two frames' thumbnails, 0–255, above which there may be a cut between them. Measured:
 # up to 28 for hand-held cameras and moving crowds, 85 and 102 at real cuts.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.landmarks import find_shape
+from dfer.pipeline.landmarks import find_shape
 
 # dlib's own threshold. Measured on six clips: 0.14–0.50 within a person, 0.72–0.94 between persons.
 SAME_PERSON = 0.6

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import platformdirs
 
-from pipeline import fetch
-from schemas.errors import UserError
-from schemas.files import write_atomic
+from dfer.pipeline import fetch
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import write_atomic
 
 MODELS_VARIABLE = "DFER_MODELS"
 

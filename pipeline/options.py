@@ -68,7 +68,7 @@ class DatasetType(click.ParamType):
     name = "NAME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from data_manifest.datasets import AUTO, READERS
+        from dfer.data_manifest.datasets import AUTO, READERS
 
         names = (AUTO, *(reader.name for reader in READERS))
         if value not in names:

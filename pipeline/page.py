@@ -7,20 +7,20 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.contact_sheet import choose_groups, contact_sheet
-from pipeline.label_table import label_table
-from pipeline.report import summarise
-from pipeline.source_warnings import warning_list
-from pipeline.statistics import bins, clip_figures
-from pipeline.svg import bar_chart, describe
-from pipeline.unusable import unusable_list
-from schemas import page
-from schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips, require_faces
-from schemas.errors import UserError
-from schemas.files import target_file
-from schemas.keypoints import DLIB18
-from schemas.markup import Html, join, tag
-from schemas.overlay import legend
+from dfer.pipeline.contact_sheet import choose_groups, contact_sheet
+from dfer.pipeline.label_table import label_table
+from dfer.pipeline.report import summarise
+from dfer.pipeline.source_warnings import warning_list
+from dfer.pipeline.statistics import bins, clip_figures
+from dfer.pipeline.svg import bar_chart, describe
+from dfer.pipeline.unusable import unusable_list
+from dfer.schemas import page
+from dfer.schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips, require_faces
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import target_file
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.overlay import legend
 
 # column of the figures, title, unit, smallest step of the bins, what it is
 CHARTS = (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import crops, faces, following, identity, landmarks, mediapipe_tasks
-from pipeline.config import ExtractConfig
-from pipeline.models import ModelPaths
+from dfer.pipeline import crops, faces, following, identity, landmarks, mediapipe_tasks
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.models import ModelPaths
 
 EXPRESSION_REACH = 0.85  # box sides around a face's centre that MediaPipe's landmarker is shown
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.cache import COMMIT_FILE
-from schemas.manifest import MISSING
+from dfer.schemas.cache import COMMIT_FILE
+from dfer.schemas.manifest import MISSING
 
 
 @dataclass(frozen=True, kw_only=True)

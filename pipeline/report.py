@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.cache import OK, STATUSES
-from schemas.commands import printable
+from dfer.schemas.cache import OK, STATUSES
+from dfer.schemas.commands import printable
 
 LISTED = 10  # unusable clips named on the screen; all of them are in the clips table
 

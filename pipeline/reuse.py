@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from schemas import cache as layout
-from schemas.cache import CacheInfo
-from schemas.errors import UserError
+from dfer.schemas import cache as layout
+from dfer.schemas.cache import CacheInfo
+from dfer.schemas.errors import UserError
 
 # What `--reuse` reads of a landmark table.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")

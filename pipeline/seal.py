@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import COMMIT_FILE, SEAL_FILE, SINGLE_FILES
-from schemas.files import file_sha256, remove_durably, write_atomic
+from dfer.schemas.cache import COMMIT_FILE, SEAL_FILE, SINGLE_FILES
+from dfer.schemas.files import file_sha256, remove_durably, write_atomic
 
 
 def sealed_names(shards: int) -> list[str]:

@@ -7,22 +7,22 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from data_manifest.counts import count
-from data_manifest.datasets import AUTO, Manifest, read_manifest
-from data_manifest.readers import Options
-from pipeline import cache_folder, cluster, extract, plan, report
-from pipeline.config import SCENE, ExtractConfig
-from pipeline.datasets_text import print_counts
-from pipeline.models import ModelPaths, obtain_all
-from pipeline.progress import clip_progress
-from pipeline.reuse import Reuse, open_reuse
-from pipeline.workers import Limits
-from schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
-from schemas.commands import printable
-from schemas.errors import UserError
-from schemas.files import target_file, write_parquet
-from schemas.manifest import MISSING
-from schemas.text import counted
+from dfer.data_manifest.counts import count
+from dfer.data_manifest.datasets import AUTO, Manifest, read_manifest
+from dfer.data_manifest.readers import Options
+from dfer.pipeline import cache_folder, cluster, extract, plan, report
+from dfer.pipeline.config import SCENE, ExtractConfig
+from dfer.pipeline.datasets_text import print_counts
+from dfer.pipeline.models import ModelPaths, obtain_all
+from dfer.pipeline.progress import clip_progress
+from dfer.pipeline.reuse import Reuse, open_reuse
+from dfer.pipeline.workers import Limits
+from dfer.schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
+from dfer.schemas.commands import printable
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import target_file, write_parquet
+from dfer.schemas.manifest import MISSING
+from dfer.schemas.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

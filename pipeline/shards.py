@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 
-from pipeline.clip import ExtractedClip
-from pipeline.plan import Shard
-from schemas.cache import (
+from dfer.pipeline.clip import ExtractedClip
+from dfer.pipeline.plan import Shard
+from dfer.schemas.cache import (
     COMMIT_FILE,
     LANDMARKS_SCHEMA,
     RESULTS_SCHEMA,
@@ -19,7 +19,7 @@ from schemas.cache import (
     is_unfinished_file,
     shard_of,
 )
-from schemas.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
+from dfer.schemas.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from schemas import cache as layout
-from schemas.errors import UserError
-from schemas.files import atomic_file
+from dfer.schemas import cache as layout
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import atomic_file
 
 SHARED_TABLES = ("clips", "landmarks")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline.pose import head_pose
-from schemas.cache import LANDMARKS_SCHEMA, OK, SHARD_FILES, STATUSES
-from schemas.errors import UserError
+from dfer.pipeline.pose import head_pose
+from dfer.schemas.cache import LANDMARKS_SCHEMA, OK, SHARD_FILES, STATUSES
+from dfer.schemas.errors import UserError
 
 COLUMNS = ("clip_id", "detector", "score", "box", "landmarks")
 MEASURES = ("score", "side", "yaw", "pitch", "roll")

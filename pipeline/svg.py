@@ -2,8 +2,8 @@
 
 import math
 
-from pipeline.statistics import Bins
-from schemas.markup import Html, tag
+from dfer.pipeline.statistics import Bins
+from dfer.schemas.markup import Html, tag
 
 # The chart's own units: 360 wide is a phone's width, so that the numbers stay readable there.
 WIDTH, HEIGHT = 360, 190

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.cache import OK, STATUSES
-from schemas.markup import Html, join, tag
-from schemas.text import counted
+from dfer.schemas.cache import OK, STATUSES
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.text import counted
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
 MEANINGS = {

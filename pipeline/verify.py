@@ -14,10 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from pipeline import verify_content as content
-from pipeline.seal import read_seal, sealed_names
-from schemas import cache as layout
-from schemas.cache import (
+from dfer.pipeline import verify_content as content
+from dfer.pipeline.seal import read_seal, sealed_names
+from dfer.schemas import cache as layout
+from dfer.schemas.cache import (
     CLIPS_FILE,
     COMMIT_FILE,
     INFO_FILE,
@@ -27,7 +27,7 @@ from schemas.cache import (
     SINGLE_FILES,
     CacheInfo,
 )
-from schemas.files import file_sha256
+from dfer.schemas.files import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.plan import plan_shards
-from schemas.cache import (
+from dfer.pipeline.plan import plan_shards
+from dfer.schemas.cache import (
     CLIPS_SCHEMA,
     LANDMARKS_SCHEMA,
     OK,
@@ -23,8 +23,8 @@ from schemas.cache import (
     CacheInfo,
     faces_schema,
 )
-from schemas.keypoints import DLIB18
-from schemas.manifest import ADDED_COLUMNS, KINDS, MANIFEST_SCHEMA, with_added_columns
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.manifest import ADDED_COLUMNS, KINDS, MANIFEST_SCHEMA, with_added_columns
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
 SHA256 = "[0-9a-f]{64}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.sources import DecodeError, Source, SourceFacts
+from dfer.pipeline.sources import DecodeError, Source, SourceFacts
 
 TIME_TOLERANCE_S = 0.002
 SHORTAGE_TOLERANCE_S = 0.1  # beside the last frame's own time, which no packet may tell

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline import interrupt
-from pipeline.clip import ExtractedClip, extract_clip, warm_up
-from pipeline.config import ExtractConfig
-from pipeline.mediapipe_tasks import NO_NETWORK
-from pipeline.models import ModelPaths
-from pipeline.reuse import Reuse
-from schemas import cache, children
-from schemas.errors import UserError
+from dfer.pipeline import interrupt
+from dfer.pipeline.clip import ExtractedClip, extract_clip, warm_up
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.mediapipe_tasks import NO_NETWORK
+from dfer.pipeline.models import ModelPaths
+from dfer.pipeline.reuse import Reuse
+from dfer.schemas import cache, children
+from dfer.schemas.errors import UserError
 
 POLL_SECONDS = 0.1
 ATTEMPTS = 2

@@ -18,9 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from schemas.errors import UserError
-from schemas.files import temporary_name
-from schemas.manifest import with_added_columns
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import temporary_name
+from dfer.schemas.manifest import with_added_columns
 
 FORMAT_VERSION = 1
 

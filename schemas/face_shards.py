@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.blendshapes import BLENDSHAPES
-from schemas.cache import SHARD_FILES, faces_schema
-from schemas.errors import UserError
-from schemas.keypoints import DLIB18
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.cache import SHARD_FILES, faces_schema
+from dfer.schemas.errors import UserError
+from dfer.schemas.keypoints import DLIB18
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def here() -> Callable[..., subprocess.CompletedProcess]:
     """As `cli`, in this process: to start another one that imports torch takes longer than a small run."""
 
     def call(program: str, *arguments: object) -> subprocess.CompletedProcess:
-        main = importlib.import_module(f"{program}.cli").main
+        main = importlib.import_module(f"dfer.{program}.cli").main
         command = [*map(str, arguments)]
         outcome = CliRunner().invoke(main, command, prog_name=program, env={"COLUMNS": "200"})
         if outcome.exception and not isinstance(outcome.exception, SystemExit):
@@ -69,8 +69,8 @@ def sample_cache(cli, sample_clips, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model_paths():
     """Both model files."""
-    from pipeline.mediapipe_tasks import close_detectors
-    from pipeline.models import obtain_all
+    from dfer.pipeline.mediapipe_tasks import close_detectors
+    from dfer.pipeline.models import obtain_all
 
     yield obtain_all()
     close_detectors()

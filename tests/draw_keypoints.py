@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-from pipeline.clip import extract_clip
-from pipeline.config import ExtractConfig
-from pipeline.mediapipe_tasks import close_detectors
-from pipeline.models import ModelPaths, obtain_all
-from schemas.keypoints import DLIB18
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.mediapipe_tasks import close_detectors
+from dfer.pipeline.models import ModelPaths, obtain_all
+from dfer.schemas.keypoints import DLIB18
 
 COLOURS = {"upper_image_left": "#ffb000", "upper_image_right": "#40c4ff", "lower": "#ff5c8a", None: "#ffffff"}
 

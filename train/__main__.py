@@ -1,5 +1,5 @@
-"""`python -m train`, which is what torchrun starts."""
+"""`python -m dfer.train`."""
 
-from train.cli import main
+from dfer.train.cli import main
 
 main(prog_name="train")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from schemas.blendshapes import FLIP
-from schemas.keypoints import DLIB18
+from dfer.schemas.blendshapes import FLIP
+from dfer.schemas.keypoints import DLIB18
 
 # Of ImageNet, as every ResNet-18 that a backbone may be started from expects.
 MEAN = (0.485, 0.456, 0.406)

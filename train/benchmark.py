@@ -17,15 +17,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas import children
-from schemas.blendshapes import BLENDSHAPES
-from schemas.keypoints import DLIB18
-from train.config import TrainConfig
+from dfer.schemas import children
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
 
-    from train.loader import Batch
+    from dfer.train.loader import Batch
 
 TRAINING, INFERENCE = "training", "inference"
 TASKS = (TRAINING, INFERENCE)
@@ -86,8 +86,8 @@ def measure(
     """One task in this process. Raises UserError for a device or a precision that this machine does not have."""
     import torch
 
-    from train.device import choose_device
-    from train.precision import check_precision
+    from dfer.train.device import choose_device
+    from dfer.train.precision import check_precision
 
     device = choose_device(device_name)
     check_precision(config.execution.precision, device)
@@ -117,7 +117,7 @@ def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "to
     network's input size."""
     import torch
 
-    from train.loader import Batch
+    from dfer.train.loader import Batch
 
     data = config.data
     side = round(data.image_size / data.crop_fraction)
@@ -144,9 +144,9 @@ def _task(
     """One repetition of a task: what a training step does, or what predicting does, once a batch is there."""
     import torch
 
-    from train.evaluate import scores_of
-    from train.learner import Learner
-    from train.model.network import build
+    from dfer.train.evaluate import scores_of
+    from dfer.train.learner import Learner
+    from dfer.train.model.network import build
 
     network = build(config.network, classes, config.data.num_frames, config.recipe.seed)
     learner = Learner(config, network, batch.labels.cpu().numpy(), device)

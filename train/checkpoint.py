@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from schemas.errors import UserError
-from schemas.files import atomic_file
-from train.config import TrainConfig, config_from
-from train.logs import EpochRow, row_from
-from train.model.network import DferNetwork, build
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import atomic_file
+from dfer.train.config import TrainConfig, config_from
+from dfer.train.logs import EpochRow, row_from
+from dfer.train.model.network import DferNetwork, build
 
 FAMILY = "dfer-keypoints checkpoint"
 KIND = f"{FAMILY} 2"

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from schemas.commands import Program, printable, resumable
-from schemas.text import counted
-from train.config import TrainConfig, flag, load_config, preset_note
-from train.options import (
+from dfer.schemas.commands import Program, printable, resumable
+from dfer.schemas.text import counted
+from dfer.train.config import TrainConfig, flag, load_config, preset_note
+from dfer.train.options import (
     CACHES_ARGUMENT,
     CHECKPOINT_OPTION,
     CLASSES_OPTION,
@@ -68,13 +68,13 @@ def run(
 
     CACHE is a folder that `pipeline extract` made.
 
-    On several GPUs: torchrun --nproc-per-node 4 -m train run CACHE --out RUN.
+    On several GPUs: torchrun --no-python --nproc-per-node 4 train run CACHE --out RUN.
     """
-    from train import report
-    from train.experiment import Experiment
-    from train.session import start
-    from train.splits import SplitChoice
-    from train.weights import Start
+    from dfer.train import report
+    from dfer.train.experiment import Experiment
+    from dfer.train.session import start
+    from dfer.train.splits import SplitChoice
+    from dfer.train.weights import Start
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
     means, settings = means_and_settings(options)
@@ -113,9 +113,9 @@ def crossval(
     """
     import json
 
-    from train import report
-    from train.crossval import as_dict, cross_validate
-    from train.weights import Start
+    from dfer.train import report
+    from dfer.train.crossval import as_dict, cross_validate
+    from dfer.train.weights import Start
 
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
@@ -179,10 +179,10 @@ def sweep(
     """
     import json
 
-    from train import report
-    from train.splits import SplitChoice
-    from train.sweep import Variant, as_dict, load_sweep, run_sweep
-    from train.weights import Start
+    from dfer.train import report
+    from dfer.train.splits import SplitChoice
+    from dfer.train.sweep import Variant, as_dict, load_sweep, run_sweep
+    from dfer.train.weights import Start
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
@@ -253,11 +253,11 @@ def evaluate(
     """
     import json
 
-    from schemas.files import write_atomic
-    from train import judging, report
-    from train.experiment import Means
-    from train.predictions import predictions_target, write_predictions
-    from train.run_folder import own_target
+    from dfer.schemas.files import write_atomic
+    from dfer.train import judging, report
+    from dfer.train.experiment import Means
+    from dfer.train.predictions import predictions_target, write_predictions
+    from dfer.train.run_folder import own_target
 
     if predictions:
         predictions_target(predictions)
@@ -313,10 +313,10 @@ def report_command(
 
     Curves, figures, and what the network looks at.
     """
-    from schemas.page import write_page
-    from train.experiment import Means
-    from train.page.report import report_page
-    from train.run_folder import own_target
+    from dfer.schemas.page import write_page
+    from dfer.train.experiment import Means
+    from dfer.train.page.report import report_page
+    from dfer.train.run_folder import own_target
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
@@ -339,8 +339,8 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     """
     import json
 
-    from train import cost_report
-    from train.describe import describe as parts_of
+    from dfer.train import cost_report
+    from dfer.train.describe import describe as parts_of
 
     parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
     if as_json:
@@ -384,8 +384,8 @@ def benchmark(
     """
     import json
 
-    from train import benchmark, cost_report
-    from train.describe import describe as parts_of
+    from dfer.train import benchmark, cost_report
+    from dfer.train.describe import describe as parts_of
 
     for size in batch_sizes:
         if not 1 <= size <= 10**9:

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from data_manifest.published import JUDGED, PAPER, TESTED, results
-from schemas.text import counted
+from dfer.data_manifest.published import JUDGED, PAPER, TESTED, results
+from dfer.schemas.text import counted
 
 # Share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few.
 OFF = 0.05

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from data_manifest.published import PAPER, costs
-from schemas.text import counted
-from train.benchmark import INFERENCE, TRAINING, Measurement, training_hours
-from train.config import TrainConfig, load_config
-from train.describe import Part
+from dfer.data_manifest.published import PAPER, costs
+from dfer.schemas.text import counted
+from dfer.train.benchmark import INFERENCE, TRAINING, Measurement, training_hours
+from dfer.train.config import TrainConfig, load_config
+from dfer.train.describe import Part
 
 # What the published training times are of (Table 8): DFEW's first fold.
 TRAINING_CLIPS, EPOCHS = 9356, 80

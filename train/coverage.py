@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data_manifest.labels import match_labels
-from schemas.errors import UserError
+from dfer.data_manifest.labels import match_labels
+from dfer.schemas.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

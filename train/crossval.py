@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import UserError
-from schemas.files import write_atomic
-from schemas.text import counted
-from train import distributed, evaluate, loop, plots, session
-from train.comparison import as_json, obstacle
-from train.config import TrainConfig
-from train.device import choose_device
-from train.evaluate import Figures
-from train.experiment import Experiment, Means, read_origin
-from train.logs import best_row, read_rows
-from train.predictions import as_parquet, read_predictions
-from train.run_folder import CROSSVAL, refuse_what_is_one
-from train.shards import open_pool
-from train.splits import SplitChoice, official_folds
-from train.weights import AFRESH, Start
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import write_atomic
+from dfer.schemas.text import counted
+from dfer.train import distributed, evaluate, loop, plots, session
+from dfer.train.comparison import as_json, obstacle
+from dfer.train.config import TrainConfig
+from dfer.train.device import choose_device
+from dfer.train.evaluate import Figures
+from dfer.train.experiment import Experiment, Means, read_origin
+from dfer.train.logs import best_row, read_rows
+from dfer.train.predictions import as_parquet, read_predictions
+from dfer.train.run_folder import CROSSVAL, refuse_what_is_one
+from dfer.train.shards import open_pool
+from dfer.train.splits import SplitChoice, official_folds
+from dfer.train.weights import AFRESH, Start
 
 MOST_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")

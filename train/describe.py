@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from schemas.blendshapes import BLENDSHAPES
-from schemas.keypoints import DLIB18
-from train.config import TrainConfig
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.config import TrainConfig
 
 # The rows of the table: a module's name in the network, and what it is.
 PARTS = (
@@ -44,7 +44,7 @@ def describe(config: TrainConfig, classes: int) -> list[Part]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from train.model.network import DferNetwork
+    from dfer.train.model.network import DferNetwork
 
     data = config.data
     shapes: dict[str, str] = {}

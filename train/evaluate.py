@@ -9,19 +9,19 @@ import polars as pl
 import torch
 from torch import nn
 
-from schemas.errors import UserError
-from train import metrics
-from train.augment import flip_expressions, prepare
-from train.bootstrap import Intervals, intervals
-from train.checkpoint import Checkpoint
-from train.config import DataConfig, TrainConfig
-from train.coverage import only_covered
-from train.loader import Batch, ClipDataset, Loader, Request, Sight
-from train.model.network import Scores
-from train.precision import autocast
-from train.predictions import GROUPED
-from train.sampling import Augmentation
-from train.shards import Pool
+from dfer.schemas.errors import UserError
+from dfer.train import metrics
+from dfer.train.augment import flip_expressions, prepare
+from dfer.train.bootstrap import Intervals, intervals
+from dfer.train.checkpoint import Checkpoint
+from dfer.train.config import DataConfig, TrainConfig
+from dfer.train.coverage import only_covered
+from dfer.train.loader import Batch, ClipDataset, Loader, Request, Sight
+from dfer.train.model.network import Scores
+from dfer.train.precision import autocast
+from dfer.train.predictions import GROUPED
+from dfer.train.sampling import Augmentation
+from dfer.train.shards import Pool
 
 
 @dataclass(frozen=True, kw_only=True)

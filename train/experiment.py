@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import UserError
-from train import loop
-from train.config import TrainConfig
-from train.run_folder import refuse_what_is_no_run
-from train.shards import Pool
-from train.splits import Split, SplitChoice, choose_split, require_lesson
-from train.weights import AFRESH, Start
+from dfer.schemas.errors import UserError
+from dfer.train import loop
+from dfer.train.config import TrainConfig
+from dfer.train.run_folder import refuse_what_is_no_run
+from dfer.train.shards import Pool
+from dfer.train.splits import Split, SplitChoice, choose_split, require_lesson
+from dfer.train.weights import AFRESH, Start
 
 # What other commands read of run.json, beside the split, and of what kind it is.
 NEEDED = {

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.commands import printable
-from schemas.errors import UserError
-from schemas.manifest import fold_numbers
-from schemas.text import counted
-from train import checkpoint, evaluate
-from train.comparison import obstacle
-from train.coverage import cover
-from train.device import choose_device
-from train.experiment import Means, read_origin
-from train.leaks import trained_before
-from train.loader import Loader, in_batches
-from train.plots import confusion_png
-from train.predictions import prediction_table
-from train.run_folder import refuse_what_is_no_run
-from train.shards import Pool, open_pool, usable
-from train.splits import Split, SplitChoice, choose_split
+from dfer.schemas.commands import printable
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import fold_numbers
+from dfer.schemas.text import counted
+from dfer.train import checkpoint, evaluate
+from dfer.train.comparison import obstacle
+from dfer.train.coverage import cover
+from dfer.train.device import choose_device
+from dfer.train.experiment import Means, read_origin
+from dfer.train.leaks import trained_before
+from dfer.train.loader import Loader, in_batches
+from dfer.train.plots import confusion_png
+from dfer.train.predictions import prediction_table
+from dfer.train.run_folder import refuse_what_is_no_run
+from dfer.train.shards import Pool, open_pool, usable
+from dfer.train.splits import Split, SplitChoice, choose_split
 
 
 def evaluate_run(

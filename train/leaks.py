@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 import polars as pl
 
-from schemas.errors import UserError
-from train.shards import fingerprints, usable
+from dfer.schemas.errors import UserError
+from dfer.train.shards import fingerprints, usable
 
 
 def between_parts(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:

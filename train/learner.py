@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from schemas.errors import UserError
-from train import evaluate
-from train.averaging import averaged_copy
-from train.config import TrainConfig
-from train.distributed import World
-from train.loader import Batch
-from train.model.network import DferNetwork
-from train.objective import objective
-from train.optimise import clip_gradients, make_optimiser
-from train.precision import gradient_scaler
+from dfer.schemas.errors import UserError
+from dfer.train import evaluate
+from dfer.train.averaging import averaged_copy
+from dfer.train.config import TrainConfig
+from dfer.train.distributed import World
+from dfer.train.loader import Batch
+from dfer.train.model.network import DferNetwork
+from dfer.train.objective import objective
+from dfer.train.optimise import clip_gradients, make_optimiser
+from dfer.train.precision import gradient_scaler
 
 
 class Learner:

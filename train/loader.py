@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from schemas import children
-from schemas.blendshapes import BLENDSHAPES
-from schemas.errors import UserError
-from schemas.face_shards import ShardReader, StoredClip
-from schemas.keypoints import DLIB18
-from train.sampling import Augmentation, View, evaluation_view, frame_positions
+from dfer.schemas import children
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.errors import UserError
+from dfer.schemas.face_shards import ShardReader, StoredClip
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.sampling import Augmentation, View, evaluation_view, frame_positions
 
 READ_AHEAD = 2  # batches that each worker process has ready
 LAST_SECONDS = 300  # that a worker lives on after SIGTERM

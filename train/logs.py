@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import UserError
-from schemas.files import write_atomic
-from train.run_folder import METRIC_LINES, METRICS
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import write_atomic
+from dfer.train.run_folder import METRIC_LINES, METRICS
 
 TENSORBOARD = "tensorboard"
 

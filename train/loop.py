@@ -21,17 +21,17 @@ from typing import Any
 
 import polars as pl
 
-from schemas.errors import Interrupted, UserError
-from schemas.files import write_atomic
-from schemas.text import counted
-from train import checkpoint, distributed, evaluate, metrics, plots
-from train.logs import EpochRow, TensorBoard, best_row, write_rows
-from train.optimise import learning_rate
-from train.predictions import as_parquet, read_predictions
-from train.run_folder import BEST, BEST_PREDICTIONS, CONFUSION, LAST, PREDICTIONS, RUN, SETTINGS, WEIGHTS
-from train.stopping import StopRequest
-from train.training import Totals, Training
-from train.weights import Loaded
+from dfer.schemas.errors import Interrupted, UserError
+from dfer.schemas.files import write_atomic
+from dfer.schemas.text import counted
+from dfer.train import checkpoint, distributed, evaluate, metrics, plots
+from dfer.train.logs import EpochRow, TensorBoard, best_row, write_rows
+from dfer.train.optimise import learning_rate
+from dfer.train.predictions import as_parquet, read_predictions
+from dfer.train.run_folder import BEST, BEST_PREDICTIONS, CONFUSION, LAST, PREDICTIONS, RUN, SETTINGS, WEIGHTS
+from dfer.train.stopping import StopRequest
+from dfer.train.training import Totals, Training
+from dfer.train.weights import Loaded
 
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.config import RecipeConfig
-from train.model.network import Scores
+from dfer.train.config import RecipeConfig
+from dfer.train.model.network import Scores
 
 
 @dataclass(frozen=True, kw_only=True)

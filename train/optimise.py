@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from train.config import RecipeConfig
+from dfer.train.config import RecipeConfig
 
 
 def make_optimiser(network: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.commands import printable
+from dfer.schemas.commands import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from train.logs import EpochRow
+    from dfer.train.logs import EpochRow
 
 LONGEST = 40  # characters of a name
 # Of the learning curves. UAR is WAR where all classes have as many clips: dashes and a ring leave both to be seen.
@@ -95,7 +95,7 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from train.logs import best_row
+    from dfer.train.logs import best_row
 
     epochs, best = [row.epoch + 1 for row in rows], best_row(rows)
     mark = "o" if len(rows) < 3 else ""

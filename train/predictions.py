@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.cache import OK
-from schemas.errors import UserError
-from schemas.files import write_atomic
-from train.run_folder import own_target
+from dfer.schemas.cache import OK
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import write_atomic
+from dfer.train.run_folder import own_target
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by
 

@@ -9,13 +9,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from schemas.commands import printable
-from train import metrics
-from train.logs import EpochRow
-from train.loop import Watch
-from train.metrics import percent
-from train.training import Totals, Training
-from train.weights import Loaded
+from dfer.schemas.commands import printable
+from dfer.train import metrics
+from dfer.train.logs import EpochRow
+from dfer.train.loop import Watch
+from dfer.train.metrics import percent
+from dfer.train.training import Totals, Training
+from dfer.train.weights import Loaded
 
 SKIPPED_SHOWN = 8  # weights; weights.json has all
 

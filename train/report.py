@@ -11,26 +11,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from data_manifest.published import PAPER, by_scene
-from schemas.commands import printable
-from schemas.text import counted
-from train import metrics
-from train.comparison import as_json, side_by_side
-from train.metrics import percent
+from dfer.data_manifest.published import PAPER, by_scene
+from dfer.schemas.commands import printable
+from dfer.schemas.text import counted
+from dfer.train import metrics
+from dfer.train.comparison import as_json, side_by_side
+from dfer.train.metrics import percent
 
 GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
 CLASSES_SHOWN = 20  # of a confusion matrix on the terminal
 
 if TYPE_CHECKING:
-    from train.crossval import CrossValidation
-    from train.evaluate import Evaluation
-    from train.session import Trained
-    from train.sweep import Sweep, Swept
+    from dfer.train.crossval import CrossValidation
+    from dfer.train.evaluate import Evaluation
+    from dfer.train.session import Trained
+    from dfer.train.sweep import Sweep, Swept
 
 
 def print_run(trained: "Trained", out: Path) -> None:
     """The last epoch's figures and the best one's, each named as what it is."""
-    from train.logs import best_row
+    from dfer.train.logs import best_row
 
     console, rows = Console(), trained.rows
     if trained.already:

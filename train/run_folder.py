@@ -3,9 +3,16 @@ it is another."""
 
 from pathlib import Path
 
-from schemas.cache import COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, SINGLE_FILES, refuse_inside_cache
-from schemas.errors import UserError
-from schemas.files import target_file
+from dfer.schemas.cache import (
+    COMMIT_FILE,
+    INFO_FILE,
+    SEAL_FILE,
+    SHARD_FILES,
+    SINGLE_FILES,
+    refuse_inside_cache,
+)
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import target_file
 
 RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"  # run.json: only a run's folder has it
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"

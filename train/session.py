@@ -8,26 +8,26 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from schemas.cache import refuse_inside_cache
-from schemas.commands import printable
-from schemas.errors import UserError
-from schemas.files import temporary_name
-from schemas.folder_lock import FolderLock
-from schemas.machine import available_cores
-from schemas.text import counted
-from train import checkpoint, distributed, loop, progress
-from train.device import choose_device
-from train.distributed import World
-from train.experiment import Experiment, Means, difference, origin_of, started_from
-from train.leaks import trained_before
-from train.logs import EpochRow
-from train.model.network import build
-from train.precision import check_precision
-from train.shards import Pool, open_pool
-from train.splits import Split
-from train.stopping import stop_request
-from train.training import Training
-from train.weights import Loaded
+from dfer.schemas.cache import refuse_inside_cache
+from dfer.schemas.commands import printable
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import temporary_name
+from dfer.schemas.folder_lock import FolderLock
+from dfer.schemas.machine import available_cores
+from dfer.schemas.text import counted
+from dfer.train import checkpoint, distributed, loop, progress
+from dfer.train.device import choose_device
+from dfer.train.distributed import World
+from dfer.train.experiment import Experiment, Means, difference, origin_of, started_from
+from dfer.train.leaks import trained_before
+from dfer.train.logs import EpochRow
+from dfer.train.model.network import build
+from dfer.train.precision import check_precision
+from dfer.train.shards import Pool, open_pool
+from dfer.train.splits import Split
+from dfer.train.stopping import stop_request
+from dfer.train.training import Training
+from dfer.train.weights import Loaded
 
 
 @dataclass(frozen=True, kw_only=True)

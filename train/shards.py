@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from data_manifest.labels import meaning
-from schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
-from schemas.errors import UserError
-from schemas.keypoints import DLIB18
-from schemas.text import counted
+from dfer.data_manifest.labels import meaning
+from dfer.schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
+from dfer.schemas.errors import UserError
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.text import counted
 
 LARGEST_CROP = 4096  # pixels; a stranger's number must not fill the memory
 

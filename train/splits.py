@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import UserError
-from schemas.manifest import fold_numbers, is_tested, is_trained
-from schemas.text import counted
-from train.leaks import between_parts, shared_subjects
-from train.shards import usable
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import fold_numbers, is_tested, is_trained
+from dfer.schemas.text import counted
+from dfer.train.leaks import between_parts, shared_subjects
+from dfer.train.shards import usable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,20 +12,20 @@ from typing import Any
 
 import polars as pl
 
-from data_manifest.published import ablation
-from schemas.errors import UserError
-from schemas.files import write_atomic
-from train import distributed, evaluate, loop, plots, session
-from train.comparison import ablation_obstacle
-from train.config import TrainConfig, load_config
-from train.crossval import CrossValidation, cross_validate
-from train.device import choose_device
-from train.experiment import Experiment, Means, read_origin
-from train.predictions import read_predictions
-from train.run_folder import SWEEP, SWEEP_PLOT, refuse_what_is_one
-from train.shards import open_pool
-from train.splits import SplitChoice
-from train.weights import AFRESH, Start
+from dfer.data_manifest.published import ablation
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import write_atomic
+from dfer.train import distributed, evaluate, loop, plots, session
+from dfer.train.comparison import ablation_obstacle
+from dfer.train.config import TrainConfig, load_config
+from dfer.train.crossval import CrossValidation, cross_validate
+from dfer.train.device import choose_device
+from dfer.train.experiment import Experiment, Means, read_origin
+from dfer.train.predictions import read_predictions
+from dfer.train.run_folder import SWEEP, SWEEP_PLOT, refuse_what_is_one
+from dfer.train.shards import open_pool
+from dfer.train.splits import SplitChoice
+from dfer.train.weights import AFRESH, Start
 
 SWEEPS = Path(__file__).parent / "presets" / "sweeps"
 # What a sweep's file says, and of which kind it is.

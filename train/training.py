@@ -16,19 +16,19 @@ import numpy as np
 import polars as pl
 import torch
 
-from schemas.errors import UserError
-from train import distributed, evaluate
-from train.checkpoint import Checkpoint
-from train.config import TrainConfig
-from train.distributed import World
-from train.learner import Learner
-from train.loader import Batch, Loader, Request, in_batches
-from train.model.network import DferNetwork
-from train.optimise import learning_rate, set_learning_rate
-from train.predictions import prediction_table
-from train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
-from train.shards import Pool, fingerprints, usable
-from train.splits import Split
+from dfer.schemas.errors import UserError
+from dfer.train import distributed, evaluate
+from dfer.train.checkpoint import Checkpoint
+from dfer.train.config import TrainConfig
+from dfer.train.distributed import World
+from dfer.train.learner import Learner
+from dfer.train.loader import Batch, Loader, Request, in_batches
+from dfer.train.model.network import DferNetwork
+from dfer.train.optimise import learning_rate, set_learning_rate
+from dfer.train.predictions import prediction_table
+from dfer.train.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
+from dfer.train.shards import Pool, fingerprints, usable
+from dfer.train.splits import Split
 
 
 @dataclass(frozen=True, kw_only=True)

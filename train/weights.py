@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data_manifest.labels import match_labels
-from schemas.errors import UserError
-from train import checkpoint
-from train.config import flag
-from train.model.network import DferNetwork
-from train.run_folder import BEST, refuse_what_is_no_run
+from dfer.data_manifest.labels import match_labels
+from dfer.schemas.errors import UserError
+from dfer.train import checkpoint
+from dfer.train.config import flag
+from dfer.train.model.network import DferNetwork
+from dfer.train.run_folder import BEST, refuse_what_is_no_run
 
 HEADS = ("clip_head.", "frame_head.")
 WRAPPERS = ("state_dict", "model")  # under which training scripts keep a state dict

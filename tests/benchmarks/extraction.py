@@ -17,12 +17,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import decode, landmarks
-from pipeline.clip import extract_clip
-from pipeline.config import ExtractConfig
-from pipeline.mediapipe_tasks import close_detectors, expression_scores
-from pipeline.models import ModelPaths, obtain_all
-from pipeline.sources import DecodeError
+from dfer.pipeline import decode, landmarks
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.mediapipe_tasks import close_detectors, expression_scores
+from dfer.pipeline.models import ModelPaths, obtain_all
+from dfer.pipeline.sources import DecodeError
 
 
 def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:

@@ -28,15 +28,15 @@ from rich.table import Table
 from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 from torch.utils.data import DataLoader, Dataset
 
-from schemas.face_shards import ShardReader
-from train.config import load_config
-from train.evaluate import clip_dataset
-from train.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
-from train.model.network import build
-from train.sampling import epoch_order
-from train.shards import Pool, open_pool, usable
-from train.splits import SplitChoice, choose_split
-from train.training import Training
+from dfer.schemas.face_shards import ShardReader
+from dfer.train.config import load_config
+from dfer.train.evaluate import clip_dataset
+from dfer.train.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
+from dfer.train.model.network import build
+from dfer.train.sampling import epoch_order
+from dfer.train.shards import Pool, open_pool, usable
+from dfer.train.splits import SplitChoice, choose_split
+from dfer.train.training import Training
 
 FRAMES, BATCH, CLIPS = 16, 16, 256
 A_ROUND = 4  # batches: short rounds, since the speed of a shared machine changes within a second

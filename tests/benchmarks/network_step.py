@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from train.config import load_config
-from train.model.heatmaps import gaussian_maps
-from train.model.network import DferNetwork, KeypointFeatures, build
-from train.objective import Objective, objective
-from train.optimise import make_optimiser
+from dfer.train.config import load_config
+from dfer.train.model.heatmaps import gaussian_maps
+from dfer.train.model.network import DferNetwork, KeypointFeatures, build
+from dfer.train.objective import Objective, objective
+from dfer.train.optimise import make_optimiser
 
 CONFIG = load_config("paper")
 CLASSES = 7

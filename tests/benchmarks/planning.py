@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from pipeline import plan
-from schemas.cache import COMMIT_FILE
+from dfer.pipeline import plan
+from dfer.schemas.cache import COMMIT_FILE
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.config import ExtractConfig
-from pipeline.models import obtain_all
-from pipeline.workers import Limits, extract_clips
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.models import obtain_all
+from dfer.pipeline.workers import Limits, extract_clips
 
 
 def main() -> None:

@@ -3,8 +3,8 @@ import time
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
 
 
 def test_split_folders_and_seven_expressions(root, video):

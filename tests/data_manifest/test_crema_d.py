@@ -1,9 +1,9 @@
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
-from schemas.manifest import MANIFEST_SCHEMA
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import MANIFEST_SCHEMA
 
 
 def test_names_give_label_subject_and_intensity(root, video):

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 from trees import write_files
 
-from data_manifest import datasets, folders
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.data_manifest import datasets, folders
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 
 
 def test_a_folder_tree_gives_the_first_folder_as_label_and_finds_frame_folders(tmp_path):

@@ -4,10 +4,10 @@ import time
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from data_manifest.labels import SEVEN
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO, fold_numbers, is_tested, is_trained
+from dfer.data_manifest.datasets import read_manifest
+from dfer.data_manifest.labels import SEVEN
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO, fold_numbers, is_tested, is_trained
 
 
 def lists(root, part, fold=1):

@@ -3,8 +3,8 @@
 import polars as pl
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 
 
 def read(root, *paths):

@@ -4,9 +4,9 @@ import time
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER
 
 
 def test_all_scenes_with_their_split(root, frames):

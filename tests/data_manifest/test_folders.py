@@ -3,9 +3,9 @@ import re
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 
 
 def test_labels_with_and_without_splits(root, video, frames):

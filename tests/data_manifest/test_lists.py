@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from data_manifest.lists import NAME
-from schemas.errors import UserError
-from schemas.manifest import fold_numbers
+from dfer.data_manifest.datasets import read_manifest
+from dfer.data_manifest.lists import NAME
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import fold_numbers
 
 
 def test_folds_in_a_folder_of_lists(root, frames):

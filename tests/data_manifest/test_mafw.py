@@ -1,10 +1,10 @@
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from data_manifest.readers import Options
-from schemas.errors import UserError
-from schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
+from dfer.data_manifest.datasets import read_manifest
+from dfer.data_manifest.readers import Options
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
 
 
 def test_single_labels_in_five_folds_and_compound_ones_left_out(root, video):

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from data_manifest.published import ablation, by_scene, published, results
+from dfer.data_manifest.published import ablation, by_scene, published, results
 
 PRINTED_OFF = {  # checked against the paper digit by digit: it is the print that does not add up
     ("3", "Huang et al. 2024"): 0.14,

@@ -1,8 +1,8 @@
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
 
 
 def test_names_give_everything_and_silent_twins_are_left_out(root, video):

@@ -1,6 +1,6 @@
 import pytest
 
-from data_manifest.readers import sentence
+from dfer.data_manifest.readers import sentence
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trees
 
-from data_manifest import datasets
-from schemas.errors import UserError
-from schemas.manifest import MISSING, VIDEO
+from dfer.data_manifest import datasets
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import MISSING, VIDEO
 
 README = Path(__file__).parents[2] / "README.md"
 

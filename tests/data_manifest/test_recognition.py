@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trees
 
-from data_manifest.datasets import READERS, read_manifest
-from data_manifest.readers import Options
-from schemas.errors import UserError
+from dfer.data_manifest.datasets import READERS, read_manifest
+from dfer.data_manifest.readers import Options
+from dfer.schemas.errors import UserError
 
 BUILDS = {
     "dfew": lambda root, frames: trees.build_dfew(root, [frames], clips=5),

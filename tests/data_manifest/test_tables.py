@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
-from schemas.manifest import MISSING, VIDEO, fold_numbers
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import MISSING, VIDEO, fold_numbers
 
 NO_CSV = (
     (b"PK\x03\x04\x14\x00", "is not text but an Excel or zip file; save it as text"),

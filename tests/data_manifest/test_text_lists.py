@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import trees
 
-from data_manifest.datasets import read_manifest
-from schemas.errors import UserError
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.errors import UserError
 
 TRAIN = "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
 

@@ -9,11 +9,11 @@ import torch
 from click.testing import CliRunner, Result
 from synthetic_cache import SyntheticClip, write_cache
 
-from train.config import load_config
-from train.model.network import build
-from train.shards import open_pool
-from train.splits import SplitChoice, choose_split
-from train.training import Training
+from dfer.train.config import load_config
+from dfer.train.model.network import build
+from dfer.train.shards import open_pool
+from dfer.train.splits import SplitChoice, choose_split
+from dfer.train.training import Training
 
 TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),
@@ -36,7 +36,7 @@ def cache(
 
 def train(*arguments: object) -> Result:
     """`train` in this process: to start another one takes longer than all its work."""
-    from train.cli import main
+    from dfer.train.cli import main
 
     return CliRunner().invoke(main, [*map(str, arguments)], prog_name="train", env={"COLUMNS": "200"})
 

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import simplejpeg
 
-from schemas.cache import (
+from dfer.schemas.cache import (
     CLIPS_FILE,
     CLIPS_SCHEMA,
     INFO_FILE,
@@ -23,7 +23,7 @@ from schemas.cache import (
     CacheInfo,
     faces_schema,
 )
-from schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18
 
 CLIPS_IN_A_SHARD = 256
 QUALITY = 95

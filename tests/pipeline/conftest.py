@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from schemas.cache import CLIPS_SCHEMA, LANDMARKS_SCHEMA, CacheInfo, faces_schema
-from schemas.keypoints import DLIB18
+from dfer.schemas.cache import CLIPS_SCHEMA, LANDMARKS_SCHEMA, CacheInfo, faces_schema
+from dfer.schemas.keypoints import DLIB18
 
 SIZE = 32
 PER_SHARD = 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas import cache as layout
+from dfer.schemas import cache as layout
 
 MUTANTS = 300
 

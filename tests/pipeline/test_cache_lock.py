@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from data_manifest.datasets import read_manifest
-from pipeline.config import ExtractConfig
-from pipeline.verify import verify
+from dfer.data_manifest.datasets import read_manifest
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.verify import verify
 
 
 def contents(folder):
@@ -116,7 +116,7 @@ def test_slices_work_beside_each_other_and_nothing_else_does(cli, start, source,
 BEGIN = """
 import pickle, sys, time
 from pathlib import Path
-from pipeline.extract import begun
+from dfer.pipeline.extract import begun
 
 folder = Path(sys.argv[1])
 job = pickle.loads((folder / "job").read_bytes())

@@ -3,10 +3,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from pipeline import crops, landmarks
-from pipeline.clip import extract_clip
-from pipeline.config import ExtractConfig
-from schemas.keypoints import DLIB18
+from dfer.pipeline import crops, landmarks
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.schemas.keypoints import DLIB18
 
 
 def test_a_clip_gives_crops_and_points_that_fit_each_other(astronaut_video, model_paths):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from schemas import cache as layout
+from dfer.schemas import cache as layout
 
 
 def contents(folder):

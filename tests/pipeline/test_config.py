@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from data_manifest.datasets import Manifest
-from pipeline.config import ExtractConfig, config_of
-from pipeline.extract import begun, extract_shard, join_slices
-from pipeline.workers import Limits
-from schemas.cache import read_cache_info
-from schemas.errors import UserError
-from schemas.manifest import MANIFEST_SCHEMA
+from dfer.data_manifest.datasets import Manifest
+from dfer.pipeline.config import ExtractConfig, config_of
+from dfer.pipeline.extract import begun, extract_shard, join_slices
+from dfer.pipeline.workers import Limits
+from dfer.schemas.cache import read_cache_info
+from dfer.schemas.errors import UserError
+from dfer.schemas.manifest import MANIFEST_SCHEMA
 
 CONFIG = ExtractConfig(frames=8, margin=0, blendshapes=True)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline import crops
+from dfer.pipeline import crops
 
 LANDMARKS = np.zeros((68, 2))
 LANDMARKS[36:42] = (100, 120)

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 import trees
 
-from data_manifest.datasets import READERS
-from pipeline import seal
-from pipeline.plan import plan_shards
-from schemas.cache import CLIPS_FILE, CLIPS_SCHEMA, MANIFEST_FILE, read_clips
-from schemas.manifest import ADDED_COLUMNS, MANIFEST_SCHEMA, MISSING
+from dfer.data_manifest.datasets import READERS
+from dfer.pipeline import seal
+from dfer.pipeline.plan import plan_shards
+from dfer.schemas.cache import CLIPS_FILE, CLIPS_SCHEMA, MANIFEST_FILE, read_clips
+from dfer.schemas.manifest import ADDED_COLUMNS, MANIFEST_SCHEMA, MISSING
 
 
 @pytest.fixture

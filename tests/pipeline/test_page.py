@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
 
-from pipeline.page import check_target, report_page
-from schemas.errors import UserError
+from dfer.pipeline.page import check_target, report_page
+from dfer.schemas.errors import UserError
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -46,7 +46,10 @@ def test_a_detector_in_the_users_own_process_is_silent_too_and_leaves_its_enviro
     program = f"""
 import os
 from pathlib import Path
-from pipeline import clip, config, mediapipe_tasks, models
+from dfer.pipeline import clip
+from dfer.pipeline import config
+from dfer.pipeline import mediapipe_tasks
+from dfer.pipeline import models
 before = os.environ.get('https_proxy'), os.environ.get('HTTPS_PROXY')
 path = Path({str(sample_clips / "1001_DFA_ANG_XX.flv")!r})
 assert clip.extract_clip(path, config.ExtractConfig(frames=4), models.obtain_all()).status == "ok"

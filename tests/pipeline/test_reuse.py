@@ -5,8 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas import cache as layout
-from schemas.face_shards import ShardReader
+from dfer.schemas import cache as layout
+from dfer.schemas.face_shards import ShardReader
 
 
 def contents(folder):

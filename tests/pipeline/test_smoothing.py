@@ -1,6 +1,6 @@
 import numpy as np
 
-from pipeline.smoothing import SIGMA_S, smooth
+from dfer.pipeline.smoothing import SIGMA_S, smooth
 
 
 def plain_line_fit(values, times, runs):

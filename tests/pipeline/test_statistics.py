@@ -5,9 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.pose import EYE_DISTANCE, MOUTH_DEPTH, MOUTH_DROP, NOSE_DEPTH, NOSE_DROP, head_pose
-from pipeline.statistics import MOST_BINS, bins, clip_figures, random_sample, ranking
-from schemas.cache import read_clips
+from dfer.pipeline.pose import EYE_DISTANCE, MOUTH_DEPTH, MOUTH_DROP, NOSE_DEPTH, NOSE_DROP, head_pose
+from dfer.pipeline.statistics import MOST_BINS, bins, clip_figures, random_sample, ranking
+from dfer.schemas.cache import read_clips
 
 
 def average_face(yaw: float, pitch: float, roll: float) -> np.ndarray:

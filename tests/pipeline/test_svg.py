@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from pipeline.statistics import bins
-from pipeline.svg import bar_chart, describe, number
+from dfer.pipeline.statistics import bins
+from dfer.pipeline.svg import bar_chart, describe, number
 
 
 def test_bars_are_as_high_as_their_counts_and_numbers_stand_at_both_axes():

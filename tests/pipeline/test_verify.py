@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 import simplejpeg
 
-from pipeline import seal
-from pipeline.verify import verify
-from schemas import cache as layout
-from schemas.errors import UserError
-from schemas.files import file_sha256
+from dfer.pipeline import seal
+from dfer.pipeline.verify import verify
+from dfer.schemas import cache as layout
+from dfer.schemas.errors import UserError
+from dfer.schemas.files import file_sha256
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from pipeline import decode, video
-from pipeline.sources import DecodeError
+from dfer.pipeline import decode, video
+from dfer.pipeline.sources import DecodeError
 
 BITS = 8
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import cache as layout
+from dfer.schemas import cache as layout
 
 FAULTY = Path(__file__).parent / "faulty"
 

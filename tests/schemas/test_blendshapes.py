@@ -1,4 +1,4 @@
-from schemas.blendshapes import BLENDSHAPES, FLIP
+from dfer.schemas.blendshapes import BLENDSHAPES, FLIP
 
 
 def test_the_names_are_mediapipes_in_its_order():

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from schemas import cache
-from schemas.errors import UserError
+from dfer.schemas import cache
+from dfer.schemas.errors import UserError
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 
-from schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18
 
 
 def test_there_are_18_keypoints_in_regions_of_5_5_and_6_and_two_in_none():

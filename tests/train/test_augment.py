@@ -1,9 +1,9 @@
 import torch
 from torch.nn import functional as F
 
-from schemas.keypoints import DLIB18
-from train import augment
-from train.model.heatmaps import gaussian_maps
+from dfer.schemas.keypoints import DLIB18
+from dfer.train import augment
+from dfer.train.model.heatmaps import gaussian_maps
 
 
 def test_flip_then_heatmaps_is_heatmaps_then_mirrored_maps_with_swapped_channels(stored_batch):

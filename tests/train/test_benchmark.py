@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from data_manifest.published import costs
-from train.config import load_config
-from train.describe import describe
+from dfer.data_manifest.published import costs
+from dfer.train.config import load_config
+from dfer.train.describe import describe
 
 TINY = ("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--seconds", 0)
 

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from train.bootstrap import intervals
+from dfer.train.bootstrap import intervals
 
 LABELS = ("a", "b", "c")
 

@@ -9,13 +9,13 @@ import torch
 from made_up import TINY, cache, clip, done, printed, refused
 from synthetic_cache import SyntheticClip
 
-from schemas.errors import UserError
-from schemas.face_shards import ShardReader
-from train import checkpoint
-from train.evaluate import clip_dataset
-from train.loader import Loader, Request, Sight, in_batches
-from train.shards import open_pool
-from train.splits import SplitChoice, choose_split, official_folds
+from dfer.schemas.errors import UserError
+from dfer.schemas.face_shards import ShardReader
+from dfer.train import checkpoint
+from dfer.train.evaluate import clip_dataset
+from dfer.train.loader import Loader, Request, Sight, in_batches
+from dfer.train.shards import open_pool
+from dfer.train.splits import SplitChoice, choose_split, official_folds
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from made_up import TINY, cache, clip, done
 
-from train.cli import main
+from dfer.train.cli import main
 
 
 def described(columns: str) -> list[str]:

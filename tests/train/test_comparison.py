@@ -3,8 +3,8 @@
 import pytest
 from made_up import TINY, cache, clip, done, printed
 
-from data_manifest.published import PAPER, TESTED
-from train.comparison import obstacle
+from dfer.data_manifest.published import PAPER, TESTED
+from dfer.train.comparison import obstacle
 
 HEADS = """
 title = "Heads"

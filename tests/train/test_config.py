@@ -1,7 +1,7 @@
 import pytest
 
-from schemas.errors import UserError
-from train.config import PRESETS, RecipeConfig, TrainConfig, load_config
+from dfer.schemas.errors import UserError
+from dfer.train.config import PRESETS, RecipeConfig, TrainConfig, load_config
 
 
 def test_the_paper_preset_is_the_papers():

@@ -231,8 +231,8 @@ def test_a_flag_for_what_the_variants_themselves_set_is_wrong_usage(here, cache,
 
 
 def test_the_papers_sweeps_have_the_rows_of_its_tables():
-    from train.config import load_config
-    from train.sweep import load_sweep
+    from dfer.train.config import load_config
+    from dfer.train.sweep import load_sweep
 
     expected = {
         "parts": list("ABCDE"),

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from schemas.errors import UserError
-from train.device import choose_device
+from dfer.schemas.errors import UserError
+from dfer.train.device import choose_device
 
 NO_SUCH = "no such device; give auto, cpu, cuda or mps"
 

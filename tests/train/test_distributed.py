@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import made_up
 import polars as pl
 import pytest
 import torch
 
-from train import checkpoint
-from train.loader import Request
+from dfer.train import checkpoint
+from dfer.train.loader import Request
 
 # SGD: Adam's first steps have the size of the learning rate whatever the gradient, rounding included.
 SETTINGS = (
@@ -35,12 +36,22 @@ SETTINGS = (
     *("--batch-size", 4, "--optimiser", "sgd", "--learning-rate", 0.01, "--flip", "--mixup", 0.2),
 )
 # What torchrun gives each process; with another number sums are rounded in another order, and training amplifies it.
+TRAIN = Path(sys.executable).with_name("train")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 def started(processes, *arguments):
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
-    command = [*start, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "train", *arguments]
+    command = [
+        *start,
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        "localhost:0",
+        "--no-python",
+        TRAIN,
+        *arguments,
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(list(map(str, command)), **pipes, start_new_session=True)
 

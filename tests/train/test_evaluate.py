@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from train.evaluate import by_group, judge
+from dfer.train.evaluate import by_group, judge
 
 LABELS = ("anger", "fear", "neutral")
 

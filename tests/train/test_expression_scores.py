@@ -2,13 +2,13 @@ import polars as pl
 import pytest
 import torch
 
-from schemas.blendshapes import BLENDSHAPES, FLIP
-from train.augment import flip_expressions
-from train.config import NetworkConfig, load_config
-from train.evaluate import clip_dataset, sight_of
-from train.loader import Loader, in_batches
-from train.model.network import build
-from train.shards import open_pool
+from dfer.schemas.blendshapes import BLENDSHAPES, FLIP
+from dfer.train.augment import flip_expressions
+from dfer.train.config import NetworkConfig, load_config
+from dfer.train.evaluate import clip_dataset, sight_of
+from dfer.train.loader import Loader, in_batches
+from dfer.train.model.network import build
+from dfer.train.shards import open_pool
 
 SMILE = BLENDSHAPES.index("mouthSmileLeft")
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from train.config import load_config
-from train.model.network import build
-from train.objective import objective
-from train.optimise import make_optimiser
+from dfer.train.config import load_config
+from dfer.train.model.network import build
+from dfer.train.objective import objective
+from dfer.train.optimise import make_optimiser
 
 # Five steps of the paper preset in float64 on the batch below (torch 2.13 on an x86 CPU).
 GOLDEN = [1.9865055043427056, 0.876465833970863, 7.398236368413579, 1.8810573900177403, 0.026304567854027815]

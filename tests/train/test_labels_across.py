@@ -5,13 +5,13 @@ import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
 
-from data_manifest.published import TESTED
-from schemas.errors import UserError
-from train import checkpoint
-from train.comparison import ablation_obstacle, obstacle
-from train.coverage import cover
-from train.model.network import build
-from train.weights import start_from_run
+from dfer.data_manifest.published import TESTED
+from dfer.schemas.errors import UserError
+from dfer.train import checkpoint
+from dfer.train.comparison import ablation_obstacle, obstacle
+from dfer.train.coverage import cover
+from dfer.train.model.network import build
+from dfer.train.weights import start_from_run
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 from made_up import TINY, cache, clip, done, printed
 
-from train import checkpoint
+from dfer.train import checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import psutil
 import pytest
 import torch
 
-from train.evaluate import clip_dataset
-from train.loader import Loader, Request, Sight
-from train.sampling import Augmentation, epoch_order
-from train.shards import open_pool
+from dfer.train.evaluate import clip_dataset
+from dfer.train.loader import Loader, Request, Sight
+from dfer.train.sampling import Augmentation, epoch_order
+from dfer.train.shards import open_pool
 
 
 def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache):

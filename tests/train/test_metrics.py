@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, recall_score
 
-from train import metrics
+from dfer.train import metrics
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from train.config import RecipeConfig
-from train.model.network import Scores
-from train.objective import objective
+from dfer.train.config import RecipeConfig
+from dfer.train.model.network import Scores
+from dfer.train.objective import objective
 
 LABELS = np.array([0, 1, 1, 2, 2, 2])
 

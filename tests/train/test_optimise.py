@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from train.averaging import averaged_copy
-from train.config import NetworkConfig, RecipeConfig, load_config
-from train.model.network import build
-from train.optimise import clip_gradients, learning_rate, make_optimiser
+from dfer.train.averaging import averaged_copy
+from dfer.train.config import NetworkConfig, RecipeConfig, load_config
+from dfer.train.model.network import build
+from dfer.train.optimise import clip_gradients, learning_rate, make_optimiser
 
 
 def rates(recipe, steps_an_epoch=10):

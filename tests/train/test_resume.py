@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import torch
 
-from train import checkpoint
+from dfer.train import checkpoint
 
 # All that could carry a state of its own: averages, mixing, order, augmentation, warm-up.
 EXTRAS = (

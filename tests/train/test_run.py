@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 import torch
 
-from schemas.errors import UserError
-from train import checkpoint
-from train.shards import open_pool
+from dfer.schemas.errors import UserError
+from dfer.train import checkpoint
+from dfer.train.shards import open_pool
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
@@ -170,7 +170,7 @@ def test_every_program_of_train_works_where_the_pipelines_libraries_cannot_be_lo
         program = f"""
 import sys
 sys.modules.update(dict.fromkeys({blocked!r}))
-from train.cli import main
+from dfer.train.cli import main
 main({[str(argument) for argument in call]!r}, prog_name="train")
 """
         outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from train.sampling import (
+from dfer.train.sampling import (
     Augmentation,
     balanced_order,
     epoch_order,

@@ -13,12 +13,12 @@ import pytest
 import simplejpeg
 import torch
 
-from schemas.cache import faces_schema
-from schemas.errors import UserError
-from schemas.face_shards import ShardReader
-from train.evaluate import clip_dataset
-from train.loader import Loader, Request, Sight
-from train.shards import open_pool
+from dfer.schemas.cache import faces_schema
+from dfer.schemas.errors import UserError
+from dfer.schemas.face_shards import ShardReader
+from dfer.train.evaluate import clip_dataset
+from dfer.train.loader import Loader, Request, Sight
+from dfer.train.shards import open_pool
 
 
 @pytest.fixture
@@ -124,8 +124,8 @@ def read_many(tmp_path):
         import sys
         from pathlib import Path
         import pyarrow.ipc
-        from schemas.errors import UserError
-        from schemas.face_shards import ShardReader
+        from dfer.schemas.errors import UserError
+        from dfer.schemas.face_shards import ShardReader
 
         reader = ShardReader(Path(sys.argv[1]))
         others = [open(sys.executable) for _ in range(int(sys.argv[3]))]

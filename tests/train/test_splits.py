@@ -1,9 +1,9 @@
 import polars as pl
 import pytest
 
-from schemas.cache import CLIPS_SCHEMA
-from schemas.errors import UserError
-from train.splits import SplitChoice, choose_split, fold_numbers
+from dfer.schemas.cache import CLIPS_SCHEMA
+from dfer.schemas.errors import UserError
+from dfer.train.splits import SplitChoice, choose_split, fold_numbers
 
 
 def table(**columns):

@@ -3,11 +3,11 @@ import pytest
 import torch
 from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 
-from schemas.errors import UserError
-from train.evaluate import clip_dataset
-from train.loader import Loader, Sight, in_batches
-from train.shards import open_pool, usable
-from train.splits import SplitChoice, choose_split
+from dfer.schemas.errors import UserError
+from dfer.train.evaluate import clip_dataset
+from dfer.train.loader import Loader, Sight, in_batches
+from dfer.train.shards import open_pool, usable
+from dfer.train.splits import SplitChoice, choose_split
 
 
 def read(cache, clips, frames):

@@ -4,12 +4,12 @@ import polars as pl
 import pytest
 import torch
 
-from schemas.errors import UserError
-from train import checkpoint
-from train.config import NetworkConfig, load_config
-from train.model.backbone import ResNet18
-from train.model.network import build
-from train.weights import Start, start_from_backbone, start_from_run
+from dfer.schemas.errors import UserError
+from dfer.train import checkpoint
+from dfer.train.config import NetworkConfig, load_config
+from dfer.train.model.backbone import ResNet18
+from dfer.train.model.network import build
+from dfer.train.weights import Start, start_from_backbone, start_from_run
 
 SMALL = NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1)
 OLD = ("Happy", "Sad", "Neutral")
@@ -148,7 +148,7 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
 def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     here, small, small_run, sample_cache, tmp_path
 ):
-    from train.shards import open_pool
+    from dfer.train.shards import open_pool
 
     cache = tmp_path / "cache"
     cache.symlink_to(sample_cache)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.blendshapes import BLENDSHAPES
 
 
 class ExpressionScores(nn.Module):

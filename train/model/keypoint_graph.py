@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from schemas.keypoints import DLIB18, KeypointSet
+from dfer.schemas.keypoints import DLIB18, KeypointSet
 
 # V_l · v_g / C of a new network in training is 0.18 on average over real faces (0.10–0.34), whatever the strides.
 RELATION_AT_THE_START = 5.5

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from train.config import NetworkConfig
-from train.model.backbone import CHANNELS, ResNet18
-from train.model.expression_scores import ExpressionScores
-from train.model.heatmaps import features_under, gaussian_maps
-from train.model.keypoint_graph import KeypointGraph
-from train.model.region_fusion import FUSIONS
-from train.model.temporal import TemporalLstm, TemporalTransformer
-from train.model.triplet_attention import TripletAttention
+from dfer.train.config import NetworkConfig
+from dfer.train.model.backbone import CHANNELS, ResNet18
+from dfer.train.model.expression_scores import ExpressionScores
+from dfer.train.model.heatmaps import features_under, gaussian_maps
+from dfer.train.model.keypoint_graph import KeypointGraph
+from dfer.train.model.region_fusion import FUSIONS
+from dfer.train.model.temporal import TemporalLstm, TemporalTransformer
+from dfer.train.model.triplet_attention import TripletAttention
 
 
 class Scores(NamedTuple):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from schemas.keypoints import DLIB18, KeypointSet
+from dfer.schemas.keypoints import DLIB18, KeypointSet
 
 
 class RegionFusion(nn.Module):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.keypoints import DLIB18
-from schemas.markup import Html, join, tag
-from schemas.overlay import keypoint_overlay
-from schemas.page import picture
-from train.page.insight import Seen
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.overlay import keypoint_overlay
+from dfer.schemas.page import picture
+from dfer.train.page.insight import Seen
 
 QUALITY = 85
 # Of the regions and of the points in none: as in the page's style sheet.

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from train.augment import MEAN, STD
-from train.config import TrainConfig
-from train.evaluate import batch_size, network_input
-from train.loader import Loader, in_batches
-from train.model.heatmaps import gaussian_maps
-from train.model.network import DferNetwork
-from train.model.temporal import TemporalTransformer
-from train.precision import autocast
+from dfer.train.augment import MEAN, STD
+from dfer.train.config import TrainConfig
+from dfer.train.evaluate import batch_size, network_input
+from dfer.train.loader import Loader, in_batches
+from dfer.train.model.heatmaps import gaussian_maps
+from dfer.train.model.network import DferNetwork
+from dfer.train.model.temporal import TemporalTransformer
+from dfer.train.precision import autocast
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas import page
-from schemas.keypoints import DLIB18
-from schemas.markup import Html, join, tag
-from schemas.overlay import legend
-from schemas.text import counted
-from train import evaluate, plots
-from train.checkpoint import Checkpoint
-from train.loader import Loader
-from train.model.network import DferNetwork
-from train.page.cards import cards, choose_clips, clip_card
-from train.page.insight import Insight, Seen, clips_as_seen
+from dfer.schemas import page
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.overlay import legend
+from dfer.schemas.text import counted
+from dfer.train import evaluate, plots
+from dfer.train.checkpoint import Checkpoint
+from dfer.train.loader import Loader
+from dfer.train.model.network import DferNetwork
+from dfer.train.page.cards import cards, choose_clips, clip_card
+from dfer.train.page.insight import Insight, Seen, clips_as_seen
 
 PERPLEXITY = 30  # of t-SNE, the usual value (van der Maaten and Hinton 2008: 5 to 50)
 

@@ -11,26 +11,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas import page
-from schemas.errors import UserError
-from schemas.markup import Html, tag
-from schemas.text import counted
-from train import checkpoint, evaluate, judging, loop
-from train.checkpoint import Checkpoint
-from train.device import choose_device
-from train.experiment import Means, read_origin
-from train.loader import Loader
-from train.page.insight import look_into
-from train.page.looks import (
-    Looked,
-    attention_section,
-    clips_section,
-    features_section,
-    weights_section,
-)
-from train.page.results import curves, figures, overview
-from train.predictions import read_predictions
-from train.shards import Pool, open_pool, usable
+from dfer.schemas import page
+from dfer.schemas.errors import UserError
+from dfer.schemas.markup import Html, tag
+from dfer.schemas.text import counted
+from dfer.train import checkpoint, evaluate, judging, loop
+from dfer.train.checkpoint import Checkpoint
+from dfer.train.device import choose_device
+from dfer.train.experiment import Means, read_origin
+from dfer.train.loader import Loader
+from dfer.train.page.insight import look_into
+from dfer.train.page.looks import Looked, attention_section, clips_section, features_section, weights_section
+from dfer.train.page.results import curves, figures, overview
+from dfer.train.predictions import read_predictions
+from dfer.train.shards import Pool, open_pool, usable
 
 MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": loop.PREDICTIONS, "best": loop.BEST_PREDICTIONS}

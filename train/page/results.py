@@ -5,14 +5,14 @@ from typing import Any
 
 import polars as pl
 
-from schemas import page
-from schemas.markup import Html, join, tag
-from schemas.text import counted
-from train import evaluate, metrics, plots
-from train.checkpoint import Checkpoint
-from train.comparison import obstacle, side_by_side
-from train.logs import EpochRow, best_row
-from train.metrics import percent
+from dfer.schemas import page
+from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.text import counted
+from dfer.train import evaluate, metrics, plots
+from dfer.train.checkpoint import Checkpoint
+from dfer.train.comparison import obstacle, side_by_side
+from dfer.train.logs import EpochRow, best_row
+from dfer.train.metrics import percent
 
 
 def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:

@@ -7,7 +7,7 @@ import pickle
 import sys
 from pathlib import Path
 
-from pipeline import extract, plan
+from dfer.pipeline import extract, plan
 
 
 def build(cache: Path, manifest, config, clips: dict) -> None:

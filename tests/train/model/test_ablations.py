@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from schemas.errors import UserError
-from train.config import load_config
-from train.model.network import DferNetwork
-from train.sweep import load_sweep
+from dfer.schemas.errors import UserError
+from dfer.train.config import load_config
+from dfer.train.model.network import DferNetwork
+from dfer.train.sweep import load_sweep
 
 SPATIAL = {"backbone", "attention"}
 

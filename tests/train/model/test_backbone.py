@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.model.backbone import ResNet18
+from dfer.train.model.backbone import ResNet18
 
 
 def torchvision_names():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.model.heatmaps import features_under, gaussian_maps
+from dfer.train.model.heatmaps import features_under, gaussian_maps
 
 
 def plain_map(x, y, height, width, sigma, scale):

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.keypoints import DLIB18
-from train.config import NetworkConfig, RecipeConfig
-from train.model.keypoint_graph import RELATION_AT_THE_START, KeypointGraph
-from train.model.network import build
-from train.objective import objective
-from train.optimise import make_optimiser
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.config import NetworkConfig, RecipeConfig
+from dfer.train.model.keypoint_graph import RELATION_AT_THE_START, KeypointGraph
+from dfer.train.model.network import build
+from dfer.train.objective import objective
+from dfer.train.optimise import make_optimiser
 
 
 def test_a_step_equals_the_formula_with_loops():

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from train.config import NetworkConfig, load_config
-from train.describe import describe
-from train.model.network import build
+from dfer.train.config import NetworkConfig, load_config
+from dfer.train.describe import describe
+from dfer.train.model.network import build
 
 
 def test_the_paper_preset_has_17_0_million_parameters_and_37_0_giga_multiply_adds():

@@ -1,6 +1,6 @@
 import torch
 
-from train.model.region_fusion import FUSIONS, GlobalFusion, RegionFusion
+from dfer.train.model.region_fusion import FUSIONS, GlobalFusion, RegionFusion
 
 
 def test_structure_is_the_mean_of_each_region_beside_the_whole():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.model.temporal import Attention, Block, TemporalLstm, TemporalTransformer
+from dfer.train.model.temporal import Attention, Block, TemporalLstm, TemporalTransformer
 
 
 @pytest.mark.parametrize("heads", [6, 8, 10, 12])

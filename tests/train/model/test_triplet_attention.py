@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.model.triplet_attention import Gate, TripletAttention
+from dfer.train.model.triplet_attention import Gate, TripletAttention
 
 
 def plain_gate(plane_max, plane_mean, gate):

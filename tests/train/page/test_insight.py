@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from train.config import load_config
-from train.evaluate import clip_dataset, network_input, predict, sight_of
-from train.loader import Loader, in_batches
-from train.model.network import build
-from train.page.cards import under_maps
-from train.page.insight import clips_as_seen, look_into
-from train.shards import open_pool
+from dfer.train.config import load_config
+from dfer.train.evaluate import clip_dataset, network_input, predict, sight_of
+from dfer.train.loader import Loader, in_batches
+from dfer.train.model.network import build
+from dfer.train.page.cards import under_maps
+from dfer.train.page.insight import clips_as_seen, look_into
+from dfer.train.shards import open_pool
 
 CPU = torch.device("cpu")
 SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
