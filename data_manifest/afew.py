@@ -10,8 +10,8 @@ from dfer.data_manifest.files import find_clips, subfolders
 from dfer.data_manifest.folds import PARTS
 from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
 from dfer.data_manifest.readers import Options, Reader, Rows, problem
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.support.errors import UserError
 
 FOLDERS = frozenset(folder.lower() for folder in SEVEN_FOLDERS)
 SPLIT = re.compile(r"(train|val|test)(_afew)?", re.IGNORECASE)

@@ -13,8 +13,8 @@ import polars as pl
 from dfer.data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
 from dfer.data_manifest.files import subfolders
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
+from dfer.schemas.support.errors import UserError
 
 AUTO = "auto"
 

@@ -10,8 +10,8 @@ from dfer.data_manifest.labels import SEVEN, read_labels
 from dfer.data_manifest.places import Place, find
 from dfer.data_manifest.readers import Options, Reader, Rows, problem
 from dfer.data_manifest.text_lists import read_lines
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.support.errors import UserError
 
 FOLDS = range(1, 6)
 LISTS = "EmoLabel_DataSplit"

@@ -21,8 +21,8 @@ from dfer.data_manifest.files import (
     suffix_of,
 )
 from dfer.data_manifest.readers import Problem, problem
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.support.errors import UserError
 
 OTHER = "other"  # the kind of a file that is neither video nor folder
 PARENT = (

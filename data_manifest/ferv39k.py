@@ -11,8 +11,8 @@ from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labe
 from dfer.data_manifest.places import Place, find
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
 from dfer.data_manifest.text_lists import read_lines
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER
+from dfer.schemas.support.errors import UserError
 
 # Some unpackers nest a folder in one of its own name, some repositories put all but the clips into FERV39k.
 LISTS = tuple(

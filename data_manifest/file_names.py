@@ -8,7 +8,7 @@ import polars as pl
 from dfer.data_manifest.files import find_clips, first_clips
 from dfer.data_manifest.folds import PARTS
 from dfer.data_manifest.readers import EXAMPLES, Problem, problem
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset
 

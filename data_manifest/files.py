@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from dfer.data_manifest.readers import Problem, problem, sentence
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 
 VIDEO_SUFFIXES = frozenset(
     (

@@ -6,7 +6,7 @@ import polars as pl
 
 from dfer.data_manifest.labels import meanings
 from dfer.data_manifest.readers import Problem, problem, sentence
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 TRAIN, VAL, TEST = "train", "val", "test"
 PARTS = {

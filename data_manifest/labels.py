@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from dfer.data_manifest.readers import Problem, problem, sentence
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "anger": ("angry", "ang", "an"),

@@ -17,8 +17,8 @@ from dfer.data_manifest.moved import moved_here
 from dfer.data_manifest.paths import below_one_root
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
 from dfer.data_manifest.text_lists import read_lines
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER
+from dfer.schemas.support.errors import UserError
 
 # Numbers are of ASCII digits, and so short that Int32 holds them. What stands around fold and part (DFEW_…, …_faces)
 # is the set of lists that a file belongs to: some published folders hold those of several datasets.

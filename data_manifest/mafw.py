@@ -11,8 +11,8 @@ from dfer.data_manifest.labels import SEVEN, canonical_name, read_labels
 from dfer.data_manifest.places import Found, Place, find
 from dfer.data_manifest.readers import Options, Reader, Rows, problem
 from dfer.data_manifest.text_lists import read_lines
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.support.errors import UserError
 
 CLASSES = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
 FOLDS = range(1, 6)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from dfer.data_manifest.text_lists import read_text
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 SEPARATORS = ",;\t"
 SAID = re.compile(r'"?sep=([,;\t|])"?', re.IGNORECASE)  # the first line that Excel takes the separator from

@@ -12,7 +12,7 @@ import polars as pl
 
 from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip, refuse_two
 from dfer.data_manifest.readers import Problem, problem
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 LISTS = ("test_folds", "train_folds")
 OF_A_CLIP = ("subject", "scene", "scene_group", "intensity")  # what all rows of a clip must say alike

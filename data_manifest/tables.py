@@ -17,9 +17,9 @@ from dfer.data_manifest.paths import WINDOWS, below_one_root
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
 from dfer.data_manifest.table_files import Cells, is_parquet, read_cells
 from dfer.data_manifest.table_folds import LISTS, one_row_a_path
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import MISSING
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 TAIL = 60  # characters of a malformed line that are quoted
 NO_TEXT = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "compressed (gzip)", b"PAR1": "a Parquet file"}

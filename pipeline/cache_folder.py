@@ -17,9 +17,9 @@ from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline import plan, seal, shards
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import file_sha256, remove_durably, temporary_name, write_atomic
 from dfer.schemas.manifest import MANIFEST_SCHEMA, with_added_columns
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256, remove_durably, temporary_name, write_atomic
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:

@@ -9,8 +9,8 @@ import polars as pl
 
 from dfer.pipeline.cache_folder import is_prepared, not_a_cache, prepare_cache, writing
 from dfer.schemas.cache import CacheInfo, require_cache
-from dfer.schemas.errors import UserError
-from dfer.schemas.folder_lock import FolderLock
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.folder_lock import FolderLock
 
 PATIENCE_SECONDS = 5.0  # that a slice waits for another one to prepare the cache
 POLL_SECONDS = 0.05

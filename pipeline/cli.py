@@ -14,8 +14,8 @@ from dfer.pipeline.options import (
     SourceType,
     means_options,
 )
-from dfer.schemas.commands import Program, printable, resumable
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import Program, printable, resumable
+from dfer.schemas.support.text import counted
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -163,7 +163,7 @@ def extract(
     from dfer.pipeline import session
     from dfer.pipeline.config import ExtractConfig
     from dfer.pipeline.extract import Slice
-    from dfer.schemas.machine import available_cores
+    from dfer.schemas.support.machine import available_cores
 
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
@@ -230,7 +230,7 @@ def finalize(cache: Path, as_json: bool) -> None:
 def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
     """Show what is in CACHE on one HTML page: counts, distributions, faces, every unusable clip."""
     from dfer.pipeline.page import check_target, report_page
-    from dfer.schemas.page import write_page
+    from dfer.schemas.html.page import write_page
 
     check_target(out, cache)
     write_page(out, report_page(cache, clips_per_group), as_json)

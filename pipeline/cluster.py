@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 RETRIES = 2  # of a shard whose subprocess fails; lost Dask workers are Dask's own to retry
 

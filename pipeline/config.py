@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dfer.schemas.cache import INFO_FILE, CacheInfo
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 SCENE, FACE = "scene", "face"
 SIMILARITY, BOX = "similarity", "box"

@@ -14,12 +14,12 @@ import polars as pl
 
 from dfer.pipeline.statistics import SEED, random_sample, ranking
 from dfer.pipeline.svg import number
-from dfer.schemas.errors import UserError
 from dfer.schemas.face_shards import ShardReader
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.overlay import keypoint_overlay
-from dfer.schemas.page import picture
-from dfer.schemas.text import counted
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.overlay import keypoint_overlay
+from dfer.schemas.html.page import picture
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 
 FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): beginning, middle, end
 LARGEST = 256  # pixels; larger crops are shrunk, so that the page stays small

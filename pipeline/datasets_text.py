@@ -12,9 +12,9 @@ from rich.text import Text
 
 from dfer.data_manifest.datasets import READERS
 from dfer.data_manifest.readers import Problem
-from dfer.schemas.commands import printable
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.text import counted
 
 FOLDS_SHOWN = 6  # in columns of their own; more do not fit on 80 characters
 KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder"}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dfer.pipeline import fetch, mediapipe_tasks, models
-from dfer.schemas.errors import UserError
-from dfer.schemas.machine import available_cores
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.machine import available_cores
 
 
 @dataclass(frozen=True, kw_only=True)

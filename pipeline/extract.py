@@ -21,9 +21,9 @@ from dfer.pipeline.models import ModelPaths, model_hashes
 from dfer.pipeline.reuse import Reuse
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
-from dfer.schemas.errors import UserError
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 
 LIBRARIES = ("av", "decord2", "dlib-bin", "mediapipe", "numpy", "pillow", "polars", "pyarrow", "simplejpeg")
 

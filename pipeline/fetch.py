@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import file_sha256, write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256, write_atomic
 
 
 def check_sha256(path: Path, sha256: str) -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dfer.schemas.errors import Interrupted
+from dfer.schemas.support.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

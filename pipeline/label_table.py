@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from dfer.schemas.cache import NO_FACE, OK, STATUSES
-from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.html.markup import Html, join, tag
 
 OPEN_UP_TO = 30  # labels; a longer table starts closed
 EXPLANATION = (

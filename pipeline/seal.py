@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dfer.schemas.cache import COMMIT_FILE, SEAL_FILE, SINGLE_FILES
-from dfer.schemas.files import file_sha256, remove_durably, write_atomic
+from dfer.schemas.support.files import file_sha256, remove_durably, write_atomic
 
 
 def sealed_names(shards: int) -> list[str]:

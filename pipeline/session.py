@@ -18,11 +18,11 @@ from dfer.pipeline.progress import clip_progress
 from dfer.pipeline.reuse import Reuse, open_reuse
 from dfer.pipeline.workers import Limits
 from dfer.schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
-from dfer.schemas.commands import printable
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import target_file, write_parquet
 from dfer.schemas.manifest import MISSING
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import target_file, write_parquet
+from dfer.schemas.support.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)

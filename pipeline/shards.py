@@ -19,7 +19,7 @@ from dfer.schemas.cache import (
     is_unfinished_file,
     shard_of,
 )
-from dfer.schemas.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
+from dfer.schemas.support.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
 
 
 def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:

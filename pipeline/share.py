@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from dfer.schemas import cache as layout
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import atomic_file
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import atomic_file
 
 SHARED_TABLES = ("clips", "landmarks")
 

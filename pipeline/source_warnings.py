@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from dfer.schemas.cache import OK
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.text import counted
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.support.text import counted
 
 GROUPS_SHOWN = 20  # warnings that are rarer share a group: a stranger's may all differ
 CLIPS_SHOWN = 5  # of a group

@@ -16,7 +16,7 @@ import polars as pl
 
 from dfer.pipeline.pose import head_pose
 from dfer.schemas.cache import LANDMARKS_SCHEMA, OK, SHARD_FILES, STATUSES
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 COLUMNS = ("clip_id", "detector", "score", "box", "landmarks")
 MEASURES = ("score", "side", "yaw", "pitch", "roll")

@@ -3,7 +3,7 @@
 import math
 
 from dfer.pipeline.statistics import Bins
-from dfer.schemas.markup import Html, tag
+from dfer.schemas.html.markup import Html, tag
 
 # The chart's own units: 360 wide is a phone's width, so that the numbers stay readable there.
 WIDTH, HEIGHT = 360, 190

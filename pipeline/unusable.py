@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from dfer.schemas.cache import OK, STATUSES
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.text import counted
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.support.text import counted
 
 REASONS_SHOWN = 20  # of a status; the rarer ones share a group
 MEANINGS = {

@@ -27,7 +27,7 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     CacheInfo,
 )
-from dfer.schemas.files import file_sha256
+from dfer.schemas.support.files import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

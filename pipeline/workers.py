@@ -24,8 +24,9 @@ from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.mediapipe_tasks import NO_NETWORK
 from dfer.pipeline.models import ModelPaths
 from dfer.pipeline.reuse import Reuse
-from dfer.schemas import cache, children
-from dfer.schemas.errors import UserError
+from dfer.schemas import cache
+from dfer.schemas.support import processes
+from dfer.schemas.support.errors import UserError
 
 POLL_SECONDS = 0.1
 ATTEMPTS = 2
@@ -164,7 +165,7 @@ class _Worker:
         self._executor = ProcessPoolExecutor(
             1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
         )
-        with children.spared(signal.SIGINT):
+        with processes.spared(signal.SIGINT):
             self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
         self._loading, self._started = True, time.monotonic()
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import temporary_name
 from dfer.schemas.manifest import with_added_columns
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import temporary_name
 
 FORMAT_VERSION = 1
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.cache import SHARD_FILES, faces_schema
-from dfer.schemas.errors import UserError
 from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.support.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dfer.schemas import children
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.support import processes
 from dfer.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def _measure_apart(
     config: TrainConfig, classes: int, task: str, batch_size: int, device: str, seconds: float
 ) -> Measurement:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=children.end_with_parent) as pool:
+    with ProcessPoolExecutor(1, context, initializer=processes.end_with_parent) as pool:
         try:
-            with children.spared(signal.SIGINT, signal.SIGTERM):
+            with processes.spared(signal.SIGINT, signal.SIGTERM):
                 figure = pool.submit(measure, config, classes, task, batch_size, device, seconds)
             signal.siginterrupt(signal.SIGINT, True)  # polars' handler of it lets a wait go on
             return figure.result()

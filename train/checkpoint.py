@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import atomic_file
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import atomic_file
 from dfer.train.config import TrainConfig, config_from
 from dfer.train.logs import EpochRow, row_from
 from dfer.train.model.network import DferNetwork, build

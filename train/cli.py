@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from dfer.schemas.commands import Program, printable, resumable
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import Program, printable, resumable
+from dfer.schemas.support.text import counted
 from dfer.train.config import TrainConfig, flag, load_config, preset_note
 from dfer.train.options import (
     CACHES_ARGUMENT,
@@ -253,7 +253,7 @@ def evaluate(
     """
     import json
 
-    from dfer.schemas.files import write_atomic
+    from dfer.schemas.support.files import write_atomic
     from dfer.train import judging, report
     from dfer.train.experiment import Means
     from dfer.train.predictions import predictions_target, write_predictions
@@ -313,7 +313,7 @@ def report_command(
 
     Curves, figures, and what the network looks at.
     """
-    from dfer.schemas.page import write_page
+    from dfer.schemas.html.page import write_page
     from dfer.train.experiment import Means
     from dfer.train.page.report import report_page
     from dfer.train.run_folder import own_target

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from dfer.data_manifest.published import JUDGED, PAPER, TESTED, results
-from dfer.schemas.text import counted
+from dfer.schemas.support.text import counted
 
 # Share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few.
 OFF = 0.05

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dfer.data_manifest.published import PAPER, costs
-from dfer.schemas.text import counted
+from dfer.schemas.support.text import counted
 from dfer.train.benchmark import INFERENCE, TRAINING, Measurement, training_hours
 from dfer.train.config import TrainConfig, load_config
 from dfer.train.describe import Part

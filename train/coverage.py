@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from dfer.data_manifest.labels import match_labels
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

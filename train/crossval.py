@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import write_atomic
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.text import counted
 from dfer.train import distributed, evaluate, loop, plots, session
 from dfer.train.comparison import as_json, obstacle
 from dfer.train.config import TrainConfig

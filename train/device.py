@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 KINDS = ("cpu", "cuda", "mps")  # of those that torch knows, what this program is made for
 

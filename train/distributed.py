@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed, nn
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 T = TypeVar("T")

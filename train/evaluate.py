@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import metrics
 from dfer.train.augment import flip_expressions, prepare
 from dfer.train.bootstrap import Intervals, intervals

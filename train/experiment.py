@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import loop
 from dfer.train.config import TrainConfig
 from dfer.train.run_folder import refuse_what_is_no_run

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.schemas.commands import printable
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import fold_numbers
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 from dfer.train import checkpoint, evaluate
 from dfer.train.comparison import obstacle
 from dfer.train.coverage import cover

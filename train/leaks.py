@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.shards import fingerprints, usable
 
 

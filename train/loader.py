@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from dfer.schemas import children
 from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.errors import UserError
 from dfer.schemas.face_shards import ShardReader, StoredClip
 from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.support import processes
+from dfer.schemas.support.errors import UserError
 from dfer.train.sampling import Augmentation, View, evaluation_view, frame_positions
 
 READ_AHEAD = 2  # batches that each worker process has ready
@@ -239,7 +239,7 @@ class Loader:
         Raises UserError for a damaged clip.
         """
         self._plan.batches = plan
-        with children.spared(signal.SIGINT, signal.SIGTERM):
+        with processes.spared(signal.SIGINT, signal.SIGTERM):
             batches = iter(self._loader)
         for batch in batches:
             if isinstance(batch, UserError):
@@ -258,7 +258,7 @@ class Loader:
 def _prepare_worker(_worker: int) -> None:
     """Let a worker process end when its run does, and not before."""
     # torch's own watch of the parent's number begins after a second of imports: too late for a run killed by then.
-    children.end_with_parent()
+    processes.end_with_parent()
     _outlive_termination()
 
 

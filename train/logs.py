@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
 from dfer.train.run_folder import METRIC_LINES, METRICS
 
 TENSORBOARD = "tensorboard"

@@ -21,9 +21,9 @@ from typing import Any
 
 import polars as pl
 
-from dfer.schemas.errors import Interrupted, UserError
-from dfer.schemas.files import write_atomic
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import Interrupted, UserError
+from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.text import counted
 from dfer.train import checkpoint, distributed, evaluate, metrics, plots
 from dfer.train.logs import EpochRow, TensorBoard, best_row, write_rows
 from dfer.train.optimise import learning_rate

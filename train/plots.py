@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dfer.schemas.commands import printable
+from dfer.schemas.support.commands import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

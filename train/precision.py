@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.cache import OK
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
 from dfer.train.run_folder import own_target
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of clips that figures are also given by

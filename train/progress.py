@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dfer.schemas.commands import printable
+from dfer.schemas.support.commands import printable
 from dfer.train import metrics
 from dfer.train.logs import EpochRow
 from dfer.train.loop import Watch

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dfer.data_manifest.published import PAPER, by_scene
-from dfer.schemas.commands import printable
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.text import counted
 from dfer.train import metrics
 from dfer.train.comparison import as_json, side_by_side
 from dfer.train.metrics import percent

@@ -11,8 +11,8 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     refuse_inside_cache,
 )
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import target_file
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import target_file
 
 RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"  # run.json: only a run's folder has it
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"

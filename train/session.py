@@ -9,12 +9,12 @@ import torch
 from rich.console import Console
 
 from dfer.schemas.cache import refuse_inside_cache
-from dfer.schemas.commands import printable
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import temporary_name
-from dfer.schemas.folder_lock import FolderLock
-from dfer.schemas.machine import available_cores
-from dfer.schemas.text import counted
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import temporary_name
+from dfer.schemas.support.folder_lock import FolderLock
+from dfer.schemas.support.machine import available_cores
+from dfer.schemas.support.text import counted
 from dfer.train import checkpoint, distributed, loop, progress
 from dfer.train.device import choose_device
 from dfer.train.distributed import World

@@ -9,9 +9,9 @@ import polars as pl
 
 from dfer.data_manifest.labels import meaning
 from dfer.schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
-from dfer.schemas.errors import UserError
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 
 LARGEST_CROP = 4096  # pixels; a stranger's number must not fill the memory
 

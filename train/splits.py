@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import fold_numbers, is_tested, is_trained
-from dfer.schemas.text import counted
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 from dfer.train.leaks import between_parts, shared_subjects
 from dfer.train.shards import usable
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from dfer.schemas.errors import Interrupted
+from dfer.schemas.support.errors import Interrupted
 
 # A signal to a whole group comes twice to what torchrun has started: it passes its own on.
 SAME_SECONDS = 2.0

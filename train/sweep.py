@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from dfer.data_manifest.published import ablation
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
 from dfer.train import distributed, evaluate, loop, plots, session
 from dfer.train.comparison import ablation_obstacle
 from dfer.train.config import TrainConfig, load_config

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import distributed, evaluate
 from dfer.train.checkpoint import Checkpoint
 from dfer.train.config import TrainConfig

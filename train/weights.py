@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dfer.data_manifest.labels import match_labels
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import checkpoint
 from dfer.train.config import flag
 from dfer.train.model.network import DferNetwork

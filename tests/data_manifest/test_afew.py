@@ -4,7 +4,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 def test_split_folders_and_seven_expressions(root, video):

@@ -2,8 +2,8 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import MANIFEST_SCHEMA
+from dfer.schemas.support.errors import UserError
 
 
 def test_names_give_label_subject_and_intensity(root, video):

@@ -7,8 +7,8 @@ from trees import write_files
 
 from dfer.data_manifest import datasets, folders
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.support.errors import UserError
 
 
 def test_a_folder_tree_gives_the_first_folder_as_label_and_finds_frame_folders(tmp_path):

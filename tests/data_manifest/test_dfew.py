@@ -6,8 +6,8 @@ import trees
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.data_manifest.labels import SEVEN
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO, fold_numbers, is_tested, is_trained
+from dfer.schemas.support.errors import UserError
 
 
 def lists(root, part, fold=1):

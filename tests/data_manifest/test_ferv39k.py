@@ -5,8 +5,8 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER
+from dfer.schemas.support.errors import UserError
 
 
 def test_all_scenes_with_their_split(root, frames):

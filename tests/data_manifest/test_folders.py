@@ -4,8 +4,8 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.support.errors import UserError
 
 
 def test_labels_with_and_without_splits(root, video, frames):

@@ -7,7 +7,7 @@ import trees
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.data_manifest.labels import canonical, canonical_name, match_labels, meanings, merge_spellings
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 def test_synonyms_in_any_case_and_unknown_words_as_they_are():

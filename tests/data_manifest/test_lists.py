@@ -6,8 +6,8 @@ import trees
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.data_manifest.lists import NAME
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import fold_numbers
+from dfer.schemas.support.errors import UserError
 
 
 def test_folds_in_a_folder_of_lists(root, frames):

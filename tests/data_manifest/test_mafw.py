@@ -3,8 +3,8 @@ import trees
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.data_manifest.readers import Options
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
+from dfer.schemas.support.errors import UserError
 
 
 def test_single_labels_in_five_folds_and_compound_ones_left_out(root, video):

@@ -2,7 +2,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 def test_names_give_everything_and_silent_twins_are_left_out(root, video):

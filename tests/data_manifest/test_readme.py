@@ -7,8 +7,8 @@ import pytest
 import trees
 
 from dfer.data_manifest import datasets
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import MISSING, VIDEO
+from dfer.schemas.support.errors import UserError
 
 README = Path(__file__).parents[2] / "README.md"
 

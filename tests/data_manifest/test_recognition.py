@@ -8,7 +8,7 @@ import trees
 
 from dfer.data_manifest.datasets import READERS, read_manifest
 from dfer.data_manifest.readers import Options
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 BUILDS = {
     "dfew": lambda root, frames: trees.build_dfew(root, [frames], clips=5),

@@ -7,8 +7,8 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import MISSING, VIDEO, fold_numbers
+from dfer.schemas.support.errors import UserError
 
 NO_CSV = (
     (b"PK\x03\x04\x14\x00", "is not text but an Excel or zip file; save it as text"),

@@ -5,7 +5,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 TRAIN = "EmoLabel_DataSplit/train(single-labeled)/set_1.csv"
 

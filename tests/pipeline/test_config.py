@@ -9,8 +9,8 @@ from dfer.pipeline.config import ExtractConfig, config_of
 from dfer.pipeline.extract import begun, extract_shard, join_slices
 from dfer.pipeline.workers import Limits
 from dfer.schemas.cache import read_cache_info
-from dfer.schemas.errors import UserError
 from dfer.schemas.manifest import MANIFEST_SCHEMA
+from dfer.schemas.support.errors import UserError
 
 CONFIG = ExtractConfig(frames=8, margin=0, blendshapes=True)
 

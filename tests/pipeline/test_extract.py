@@ -11,7 +11,7 @@ import pytest
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.extract import describe_cache
 from dfer.schemas import cache as layout
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 def contents(folder):

@@ -11,7 +11,7 @@ import dfer.pipeline
 import dfer.schemas
 from dfer.pipeline import fetch
 from dfer.pipeline.sample import REQUIREMENT, SHA256
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 CLOSED = "http://127.0.0.1:9"
 

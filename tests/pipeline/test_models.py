@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from dfer.pipeline import models
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 def test_all_models_are_shown_with_licence_place_and_sha256(cli):

@@ -9,7 +9,7 @@ import pytest
 from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
 
 from dfer.pipeline.page import check_target, report_page
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 HOSTILE = (
     "<script>alert(1)</script>",

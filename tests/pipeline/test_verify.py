@@ -12,8 +12,8 @@ import simplejpeg
 from dfer.pipeline import seal
 from dfer.pipeline.verify import verify
 from dfer.schemas import cache as layout
-from dfer.schemas.errors import UserError
-from dfer.schemas.files import file_sha256
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from dfer.schemas import cache
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 
 @pytest.fixture

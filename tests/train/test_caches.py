@@ -9,8 +9,8 @@ import torch
 from made_up import TINY, cache, clip, done, printed, refused
 from synthetic_cache import SyntheticClip
 
-from dfer.schemas.errors import UserError
 from dfer.schemas.face_shards import ShardReader
+from dfer.schemas.support.errors import UserError
 from dfer.train import checkpoint
 from dfer.train.evaluate import clip_dataset
 from dfer.train.loader import Loader, Request, Sight, in_batches

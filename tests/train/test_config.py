@@ -1,6 +1,6 @@
 import pytest
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.config import PRESETS, RecipeConfig, TrainConfig, load_config
 
 

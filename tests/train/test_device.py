@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.device import choose_device
 
 NO_SUCH = "no such device; give auto, cpu, cuda or mps"

@@ -6,7 +6,7 @@ import torch
 from made_up import TINY, cache, clip, done, printed, refused
 
 from dfer.data_manifest.published import TESTED
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import checkpoint
 from dfer.train.comparison import ablation_obstacle, obstacle
 from dfer.train.coverage import cover

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import checkpoint
 from dfer.train.shards import open_pool
 

@@ -14,8 +14,8 @@ import simplejpeg
 import torch
 
 from dfer.schemas.cache import faces_schema
-from dfer.schemas.errors import UserError
 from dfer.schemas.face_shards import ShardReader
+from dfer.schemas.support.errors import UserError
 from dfer.train.evaluate import clip_dataset
 from dfer.train.loader import Loader, Request, Sight
 from dfer.train.shards import open_pool
@@ -124,7 +124,7 @@ def read_many(tmp_path):
         import sys
         from pathlib import Path
         import pyarrow.ipc
-        from dfer.schemas.errors import UserError
+        from dfer.schemas.support.errors import UserError
         from dfer.schemas.face_shards import ShardReader
 
         reader = ShardReader(Path(sys.argv[1]))

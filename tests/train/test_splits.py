@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from dfer.schemas.cache import CLIPS_SCHEMA
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.splits import SplitChoice, choose_split, fold_numbers
 
 

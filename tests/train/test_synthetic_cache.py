@@ -3,7 +3,7 @@ import pytest
 import torch
 from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.evaluate import clip_dataset
 from dfer.train.loader import Loader, Sight, in_batches
 from dfer.train.shards import open_pool, usable

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train import checkpoint
 from dfer.train.config import NetworkConfig, load_config
 from dfer.train.model.backbone import ResNet18

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.overlay import keypoint_overlay
+from dfer.schemas.html.page import picture
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.overlay import keypoint_overlay
-from dfer.schemas.page import picture
 from dfer.train.page.insight import Seen
 
 QUALITY = 85

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.schemas import page
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.overlay import legend
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.overlay import legend
-from dfer.schemas.text import counted
+from dfer.schemas.support.text import counted
 from dfer.train import evaluate, plots
 from dfer.train.checkpoint import Checkpoint
 from dfer.train.loader import Loader

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.schemas import page
-from dfer.schemas.errors import UserError
-from dfer.schemas.markup import Html, tag
-from dfer.schemas.text import counted
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, tag
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 from dfer.train import checkpoint, evaluate, judging, loop
 from dfer.train.checkpoint import Checkpoint
 from dfer.train.device import choose_device

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from dfer.schemas import page
-from dfer.schemas.markup import Html, join, tag
-from dfer.schemas.text import counted
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.support.text import counted
 from dfer.train import evaluate, metrics, plots
 from dfer.train.checkpoint import Checkpoint
 from dfer.train.comparison import obstacle, side_by_side

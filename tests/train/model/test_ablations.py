@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 from dfer.train.config import load_config
 from dfer.train.model.network import DferNetwork
 from dfer.train.sweep import load_sweep

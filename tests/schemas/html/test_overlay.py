@@ -2,8 +2,8 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 
+from dfer.schemas.html.overlay import keypoint_overlay
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.overlay import keypoint_overlay
 
 
 def test_the_overlay_puts_circles_on_the_points_and_lines_on_the_edges():

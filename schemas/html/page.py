@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from dfer.schemas.files import target_file, write_atomic
-from dfer.schemas.markup import Html, join, tag
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.support.files import target_file, write_atomic
 
 STYLE = Path(__file__).with_name("page.css")
 

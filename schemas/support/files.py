@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dfer.schemas.errors import UserError
+from dfer.schemas.support.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl

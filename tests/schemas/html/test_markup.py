@@ -1,4 +1,4 @@
-from dfer.schemas.markup import Html, join, tag, text
+from dfer.schemas.html.markup import Html, join, tag, text
 
 
 def test_only_markup_made_by_tag_stays_markup():

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dfer.schemas.html.markup import Html, tag
 from dfer.schemas.keypoints import DLIB18, KeypointSet
-from dfer.schemas.markup import Html, tag
 
 
 def keypoint_overlay(

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from dfer.schemas.files import atomic_file, file_sha256, write_atomic
+from dfer.schemas.support.files import atomic_file, file_sha256, write_atomic
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -28,7 +28,7 @@ def test_a_disk_that_is_full_is_said_with_the_file_that_was_to_be_written(tmp_pa
 import resource, sys
 from pathlib import Path
 import polars as pl
-from dfer.schemas.files import write_atomic, write_parquet
+from dfer.schemas.support.files import write_atomic, write_parquet
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for write in (lambda path: write_atomic(path, bytes(5000)),
               lambda path: write_parquet(path, pl.DataFrame({"a": range(5000)}))):

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from dfer.schemas.errors import Interrupted, UserError
+from dfer.schemas.support.errors import Interrupted, UserError
 
 
 class Program(click.Group):

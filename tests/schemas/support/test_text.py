@@ -1,4 +1,4 @@
-from dfer.schemas.text import counted
+from dfer.schemas.support.text import counted
 
 
 def test_one_is_singular_and_none_is_not():
