@@ -10,8 +10,18 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest import afew, crema_d, dfew, ferv39k, folders, lists, mafw, ravdess, tables
-from dfer.data_manifest.files import subfolders
+from dfer.data_manifest.disk.scan import subfolders
+from dfer.data_manifest.layouts import (
+    afew,
+    crema_d,
+    dfew,
+    ferv39k,
+    folders,
+    frame_lists,
+    mafw,
+    ravdess,
+    tables,
+)
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
 from dfer.schemas.support.errors import UserError
@@ -25,7 +35,7 @@ READERS: tuple[Reader, ...] = (
     mafw.READER,
     afew.READER,
     tables.READER,
-    lists.READER,
+    frame_lists.READER,
     crema_d.READER,
     ravdess.READER,
     folders.READER,
@@ -95,7 +105,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
         if named is None:
             known = ", ".join(reader.name for reader in READERS)
             raise UserError(f"--dataset {dataset}: unknown; it is one of {AUTO}, {known}")
-        if root.is_file() and named not in (tables.READER, lists.READER):
+        if root.is_file() and named not in (tables.READER, frame_lists.READER):
             raise UserError(f"{root} is a file; give the folder that holds the clips")
         return named
     fitting = next((reader for reader in READERS if reader.fits(root)), None)

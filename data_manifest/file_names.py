@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.files import find_clips, first_clips
+from dfer.data_manifest.disk.scan import find_clips, first_clips
 from dfer.data_manifest.folds import PARTS
 from dfer.data_manifest.readers import EXAMPLES, Problem, problem
 from dfer.schemas.support.errors import UserError

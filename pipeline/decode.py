@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.data_manifest.files import IMAGE_SUFFIXES
+from dfer.data_manifest.disk.scan import IMAGE_SUFFIXES
 from dfer.pipeline import video
 from dfer.pipeline.sources import DecodeError, Source, SourceFacts
 

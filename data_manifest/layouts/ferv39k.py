@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest import disk
+from dfer.data_manifest.disk import locate
+from dfer.data_manifest.disk.places import Place, find
 from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
 from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
-from dfer.data_manifest.places import Place, find
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
 from dfer.data_manifest.text_lists import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER
@@ -36,16 +36,16 @@ FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s
 
 
 def fits(root: Path) -> bool:
-    lists = disk.first_existing(root, LISTS)
-    return lists is not None and disk.any_case(root / lists / "train_All.csv").is_file()
+    lists = locate.first_existing(root, LISTS)
+    return lists is not None and locate.any_case(root / lists / "train_All.csv").is_file()
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips of all scenes. Raises UserError where a list is missing, malformed or contradicts the other."""
-    lists = disk.first_existing(root, LISTS)
+    lists = locate.first_existing(root, LISTS)
     if lists is None:
         raise UserError(f"{root}: it has no folder {LISTS[0]} with train_All.csv and test_All.csv")
-    files = {part: disk.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
+    files = {part: locate.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
     entries = pl.concat(_entries(file, part) for part, file in files.items())
     rows, problems = one_row_a_clip(entries)
     groups, of_groups = _scene_groups((root / lists).parent)
@@ -57,7 +57,7 @@ def read(root: Path, _: Options) -> Rows:
     strange += _contradictions(rows)
     found = find(root, PLACES, rows["clip_id"], CLIP_ID)
     rows = rows.with_columns(path=pl.format("{}/{}", pl.lit(found.folder), "clip_id"))
-    rows, unlocated = disk.locate(rows, root)
+    rows, unlocated = locate.locate(rows, root)
     return Rows(table=rows, problems=(*problems, *of_groups, *strange, *unlocated, *found.problems))
 
 

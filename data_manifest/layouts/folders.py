@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.files import find_clips, subfolders
+from dfer.data_manifest.disk.scan import find_clips, subfolders
 from dfer.data_manifest.folds import PARTS
 from dfer.data_manifest.labels import merge_spellings
 from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence

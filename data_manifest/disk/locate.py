@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from dfer.data_manifest.files import (
+from dfer.data_manifest.disk.scan import (
     FOUND_SCHEMA,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest import disk
-from dfer.data_manifest.files import find_clips, subfolders
+from dfer.data_manifest.disk import locate
+from dfer.data_manifest.disk.scan import find_clips, subfolders
 from dfer.data_manifest.folds import PARTS
 from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
 from dfer.data_manifest.readers import Options, Reader, Rows, problem
@@ -33,7 +33,7 @@ def fits(root: Path) -> bool:
 
 def _expressions(root: Path, split: str) -> set[str]:
     """The folders in a split's folder, in small letters; some unpackers put it into one of its own name."""
-    folder = root / (disk.first_existing(root, [f"{split}/{split}"]) or split)
+    folder = root / (locate.first_existing(root, [f"{split}/{split}"]) or split)
     return {name.lower() for name in subfolders(folder) if not name.lower().startswith(ALIGNED)}
 
 
