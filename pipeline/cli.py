@@ -31,7 +31,7 @@ def sample(folder: Path, as_json: bool) -> None:
     """Bring six real clips (CREMA-D, ODbL) into FOLDER, to try things on."""
     import json
 
-    from dfer.pipeline.sample import CLIPS, fetch_sample
+    from dfer.pipeline.setup.sample import CLIPS, fetch_sample
 
     fetched = fetch_sample(folder)
     if as_json:
@@ -47,7 +47,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
     """Show each model file: place, licence, whether its sha256 holds. A missing one is obtained."""
     import json
 
-    from dfer.pipeline.models import MODEL_FILES, obtain
+    from dfer.pipeline.setup.models import MODEL_FILES, obtain
 
     rows = [
         {"name": m.name, "purpose": m.purpose, "licence": m.licence, "sha256": m.sha256, "m": m}
@@ -71,7 +71,7 @@ def datasets(as_json: bool) -> None:
 
     from rich.console import Console
 
-    from dfer.pipeline.datasets_text import known_datasets, print_datasets
+    from dfer.pipeline.report.datasets import known_datasets, print_datasets
 
     if as_json:
         click.echo(json.dumps(known_datasets(), indent=2, ensure_ascii=False))
@@ -91,7 +91,7 @@ def manifest(
 ) -> None:
     """Read the table of SOURCE's clips, without decoding any, and print its counts and problems."""
     from dfer.data_manifest.readers import Options
-    from dfer.pipeline import session
+    from dfer.pipeline.run import session
 
     options = Options(compound=compound, name=name)
     session.show_manifest(session.Source(path=source, dataset=dataset, options=options), out, as_json)
@@ -160,9 +160,9 @@ def extract(
     interruption; what is done is kept.
     """
     from dfer.data_manifest.readers import Options
-    from dfer.pipeline import session
     from dfer.pipeline.config import ExtractConfig
-    from dfer.pipeline.extract import Slice
+    from dfer.pipeline.run import session
+    from dfer.pipeline.run.extract import Slice
     from dfer.schemas.support.machine import available_cores
 
     if address and (part or workers or retry):
@@ -190,8 +190,8 @@ def extract(
 @resumable
 def shard(cache: Path, source: Path, index: int, means: dict) -> None:
     """Extract shard INDEX of a CACHE that was begun elsewhere (what `--dask` runs)."""
-    from dfer.pipeline import session
-    from dfer.pipeline.workers import die_with_parent
+    from dfer.pipeline.run import session
+    from dfer.pipeline.run.workers import die_with_parent
 
     die_with_parent()
     session.extract_shard(cache, source, index, session.Means(**means))
@@ -202,8 +202,8 @@ def shard(cache: Path, source: Path, index: int, means: dict) -> None:
 @JSON_OPTION
 def finalize(cache: Path, as_json: bool) -> None:
     """Join the slices of CACHE, when all are done, into a finished cache."""
-    from dfer.pipeline import session
-    from dfer.pipeline.extract import Outcome, join_slices
+    from dfer.pipeline.run import session
+    from dfer.pipeline.run.extract import Outcome, join_slices
 
     clips = join_slices(cache)
     session.show(Outcome(clips=clips, extracted=len(clips), reused=None), cache, as_json)
@@ -229,7 +229,7 @@ def finalize(cache: Path, as_json: bool) -> None:
 @JSON_OPTION
 def report_command(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
     """Show what is in CACHE on one HTML page: counts, distributions, faces, every unusable clip."""
-    from dfer.pipeline.page import check_target, report_page
+    from dfer.pipeline.report.report import check_target, report_page
     from dfer.schemas.html.page import write_page
 
     check_target(out, cache)
@@ -244,7 +244,7 @@ def share(cache: Path, out: Path, as_json: bool) -> None:
     """Write CACHE's landmark tables to OUT, without a picture, for others who hold the same videos."""
     import json
 
-    from dfer.pipeline.share import share as copy_tables
+    from dfer.pipeline.cache.share import share as copy_tables
 
     clips = copy_tables(cache, out)
     if as_json:
@@ -261,7 +261,7 @@ def verify(cache: Path, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from dfer.pipeline import verify as check
+    from dfer.pipeline.cache import verify as check
 
     findings = list(check.verify(cache))
     counts = None if findings else asdict(check.count(cache))

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline import crops, decode, faces, finding, landmarks
+from dfer.pipeline.cache.reuse import Reuse, StoredFace
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.models import ModelPaths
-from dfer.pipeline.reuse import Reuse, StoredFace
-from dfer.pipeline.smoothing import smooth
-from dfer.pipeline.sources import DecodeError, Source, SourceFacts
+from dfer.pipeline.face import align, detect, find, landmarks
+from dfer.pipeline.face.smoothing import smooth
+from dfer.pipeline.setup.models import ModelPaths
+from dfer.pipeline.video import decode
+from dfer.pipeline.video.sources import DecodeError, Source, SourceFacts
 from dfer.schemas import cache
 from dfer.schemas.keypoints import DLIB18
 
@@ -97,7 +98,7 @@ def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
     import decord  # noqa: F401
 
     blank = np.zeros((96, 96, 3), np.uint8)
-    faces.detect(blank, models.landmarker, config)
+    detect.detect(blank, models.landmarker, config)
     landmarks.find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
 
 
@@ -106,9 +107,9 @@ def _extract(
 ) -> ExtractedClip:
     """An open clip's face, found or taken over. Raises DecodeError."""
     if stored is None:
-        found = finding.find_face(source, config, models)
+        found = find.find_face(source, config, models)
     else:
-        found = finding.take_over(source, stored, config) if stored.positions else None
+        found = find.take_over(source, stored, config) if stored.positions else None
     if found is None:
         return ExtractedClip(status=cache.NO_FACE, reason="no face in any sampled frame", facts=source.facts)
     # What is taken over from a cache says of the source what the source says again.
@@ -119,13 +120,13 @@ def _extract(
 
 
 def _make_track(
-    found: finding.FoundFace, times: list[float | None], config: ExtractConfig, models: ModelPaths
+    found: find.FoundFace, times: list[float | None], config: ExtractConfig, models: ModelPaths
 ) -> Track:
     """Cut the crops. Transforms are smoothed over time, between cuts; key-points are not, and follow exactly."""
     seconds = np.array([p / 25 for p in found.positions] if None in times else times, float)
     runs = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
-    anchors = smooth(crops.find_anchors(found.landmarks, found.boxes, config.align), seconds, runs)
-    transforms = np.stack([crops.fit(a, config.align, config.size, config.margin) for a in anchors])
+    anchors = smooth(align.find_anchors(found.landmarks, found.boxes, config.align), seconds, runs)
+    transforms = np.stack([align.fit(a, config.align, config.size, config.margin) for a in anchors])
     keypoints = DLIB18.select(found.landmarks)
     expressions = None
     if config.blendshapes:
@@ -140,7 +141,7 @@ def _make_track(
         landmarks=found.landmarks,
         keypoints=keypoints,
         transform=transforms,
-        crop_keypoints=np.stack([crops.carry(k, m) for k, m in zip(keypoints, transforms, strict=True)]),
+        crop_keypoints=np.stack([align.carry(k, m) for k, m in zip(keypoints, transforms, strict=True)]),
         crops=[patch.crop(m, config) for patch, m in zip(found.patches, transforms, strict=True)],
         blendshapes=expressions,
     )

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfer.pipeline import fetch, mediapipe_tasks, models
+from dfer.pipeline.face import mediapipe_tasks
+from dfer.pipeline.setup import fetch, models
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.machine import available_cores
 
@@ -119,8 +120,8 @@ def _examine_decoder() -> Finding:
 
     from PIL import Image
 
-    from dfer.pipeline import decode
-    from dfer.pipeline.sources import DecodeError
+    from dfer.pipeline.video import decode
+    from dfer.pipeline.video.sources import DecodeError
 
     name = "decoding a test video"
     with TemporaryDirectory() as folder:

@@ -69,8 +69,8 @@ def sample_cache(cli, sample_clips, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model_paths():
     """Both model files."""
-    from dfer.pipeline.mediapipe_tasks import close_detectors
-    from dfer.pipeline.models import obtain_all
+    from dfer.pipeline.face.mediapipe_tasks import close_detectors
+    from dfer.pipeline.setup.models import obtain_all
 
     yield obtain_all()
     close_detectors()

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.mediapipe_tasks import close_detectors
-from dfer.pipeline.models import ModelPaths, obtain_all
+from dfer.pipeline.face.mediapipe_tasks import close_detectors
+from dfer.pipeline.setup.models import ModelPaths, obtain_all
 from dfer.schemas.keypoints import DLIB18
 
 COLOURS = {"upper_image_left": "#ffb000", "upper_image_right": "#40c4ff", "lower": "#ff5c8a", None: "#ffffff"}

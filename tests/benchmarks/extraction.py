@@ -17,12 +17,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dfer.pipeline import decode, landmarks
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.mediapipe_tasks import close_detectors, expression_scores
-from dfer.pipeline.models import ModelPaths, obtain_all
-from dfer.pipeline.sources import DecodeError
+from dfer.pipeline.face import landmarks
+from dfer.pipeline.face.mediapipe_tasks import close_detectors, expression_scores
+from dfer.pipeline.setup.models import ModelPaths, obtain_all
+from dfer.pipeline.video import decode
+from dfer.pipeline.video.sources import DecodeError
 
 
 def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from dfer.pipeline import plan
+from dfer.pipeline.cache import plan
 from dfer.schemas.cache import COMMIT_FILE
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.models import obtain_all
-from dfer.pipeline.workers import Limits, extract_clips
+from dfer.pipeline.run.workers import Limits, extract_clips
+from dfer.pipeline.setup.models import obtain_all
 
 
 def main() -> None:

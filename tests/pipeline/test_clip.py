@@ -3,9 +3,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from dfer.pipeline import crops, landmarks
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.face import align, landmarks
 from dfer.schemas.keypoints import DLIB18
 
 
@@ -64,12 +64,12 @@ def test_a_face_that_is_covered_for_a_frame_is_tracked_or_its_box_is_kept(
 def test_crops_shake_less_than_the_landmarks_that_they_are_made_of(sample_clips, model_paths):
     clip = extract_clip(sample_clips / "1001_DFA_NEU_XX.flv", ExtractConfig(), model_paths)
     track = clip.track
-    raw = np.stack([crops.fit(a, "similarity", 128, 0.1) for a in
-                    crops.find_anchors(track.landmarks, track.box, "similarity")])  # fmt: skip
+    raw = np.stack([align.fit(a, "similarity", 128, 0.1) for a in
+                    align.find_anchors(track.landmarks, track.box, "similarity")])  # fmt: skip
     corner = np.array([200.0, 100.0])
 
     def shake(transforms):
-        return np.diff([crops.carry(corner, m) for m in transforms], n=2, axis=0).std()
+        return np.diff([align.carry(corner, m) for m in transforms], n=2, axis=0).std()
 
     assert shake(track.transform) < 0.6 * shake(raw)
 

@@ -48,8 +48,8 @@ import os
 from pathlib import Path
 from dfer.pipeline import clip
 from dfer.pipeline import config
-from dfer.pipeline import mediapipe_tasks
-from dfer.pipeline import models
+from dfer.pipeline.face import mediapipe_tasks
+from dfer.pipeline.setup import models
 before = os.environ.get('https_proxy'), os.environ.get('HTTPS_PROXY')
 path = Path({str(sample_clips / "1001_DFA_ANG_XX.flv")!r})
 assert clip.extract_clip(path, config.ExtractConfig(frames=4), models.obtain_all()).status == "ok"

@@ -7,7 +7,8 @@ import pickle
 import sys
 from pathlib import Path
 
-from dfer.pipeline import extract, plan
+from dfer.pipeline.cache import plan
+from dfer.pipeline.run import extract
 
 
 def build(cache: Path, manifest, config, clips: dict) -> None:

@@ -1,0 +1,145 @@
+"""Write a shard so that it is there whole or not at all: its three files first, its commit last."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import polars as pl
+
+from dfer.pipeline.cache.plan import Shard
+from dfer.pipeline.clip import ExtractedClip
+from dfer.schemas.cache import (
+    COMMIT_FILE,
+    LANDMARKS_SCHEMA,
+    RESULTS_SCHEMA,
+    SHARD_FILES,
+    faces_schema,
+    is_unfinished_file,
+    shard_of,
+)
+from dfer.schemas.support.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
+
+
+def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
+    """Write and commit one shard; `clips` are in the shard's order.
+
+    Raises OSError where the cache cannot be written; the shard then does not count as done.
+    """
+    named = list(zip(shard.clip_ids, clips, strict=True))
+    usable = [(clip_id, clip) for clip_id, clip in named if clip.track]
+    commit = cache / COMMIT_FILE.format(shard.index)
+    remove_durably(commit)  # an old commit must not vouch for new files
+    files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
+    with atomic_file(files["faces"]) as file:
+        _write_faces(file, usable)
+    write_parquet(files["landmarks"], _landmark_table(usable))
+    write_parquet(files["clips"], _result_table(shard.index, named))
+    content = {
+        "settings_hash": settings_hash,
+        "clip_list_hash": shard.clip_list_hash,
+        "rows": {
+            "clips": len(named),
+            "faces": len(usable),
+            "landmarks": sum(len(c.track.crops) for _, c in usable),
+        },
+        "files": {
+            str(path.relative_to(cache)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in files.values()
+        },
+    }
+    write_atomic(commit, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def leftovers(cache: Path, shards: int) -> list[Path]:
+    """What a finished cache of so many shards must not hold: later shards, and what killed runs were writing.
+
+    Commits come first, so that no commit ever vouches for a file that is already gone. Files that no
+    extraction makes are not among them.
+    """
+    late, unfinished = [], []
+    names = (path.relative_to(cache).as_posix() for path in sorted(cache.rglob("*")) if path.is_file())
+    for name in filter(is_unfinished_file, names):
+        index = shard_of(name)
+        if name.endswith(".tmp"):
+            unfinished.append(cache / name)
+        elif index is not None and index >= shards:
+            late.append(cache / name)
+    commits = cache / COMMIT_FILE
+    return [*sorted(late, key=lambda path: path.parent != commits.parent), *unfinished]
+
+
+def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) -> None:
+    import pyarrow as pa
+
+    schema = faces_schema()
+    with pa.ipc.new_file(file, schema) as writer:
+        for clip_id, clip in usable:
+            track = clip.track
+            row = {
+                "clip_id": clip_id,
+                "crops": track.crops,
+                "keypoints": track.crop_keypoints.astype(np.float32).ravel(),
+                "detected": [detector is not None for detector in track.detector],
+                "blendshapes": None if track.blendshapes is None else track.blendshapes.ravel(),
+            }
+            writer.write_batch(pa.RecordBatch.from_pylist([row], schema=schema))
+
+
+def _landmark_table(usable: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:
+    parts = [_landmark_rows(clip_id, clip) for clip_id, clip in usable]
+    return pl.concat(parts) if parts else LANDMARKS_SCHEMA.to_frame()
+
+
+def _landmark_rows(clip_id: str, clip: ExtractedClip) -> pl.DataFrame:
+    track = clip.track
+    frames = len(track.crops)
+    columns: dict[str, Any] = {
+        "clip_id": [clip_id] * frames,
+        "frame": range(frames),
+        "source_frame": track.source_frame,
+        "time_s": track.time_s,
+        "detector": track.detector,
+        "score": track.score,
+        "box": track.box.astype(np.float32),
+        "landmarks": track.landmarks.astype(np.float32),
+        "keypoints": track.keypoints.astype(np.float32),
+        "transform": track.transform.astype(np.float32),
+        "blendshapes": _scores_or_null(track.blendshapes, frames),
+    }
+    return pl.DataFrame(columns, schema=LANDMARKS_SCHEMA)
+
+
+def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[list[float] | None]:
+    """Blendshapes (m, 52) as rows of a table: null where they were not asked for or no face was seen."""
+    if scores is None:
+        return [None] * frames
+    # Lists: polars takes no arrays among nulls.
+    return [None if np.isnan(row).any() else row.tolist() for row in scores]
+
+
+def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:
+    rows, usable = [], 0
+    for clip_id, clip in named:
+        facts, track = clip.facts, clip.track
+        rows.append(
+            {
+                "clip_id": clip_id,
+                "status": clip.status,
+                "reason": clip.reason,
+                "frames": len(track.crops) if track else 0,
+                "frames_with_face": sum(d is not None for d in track.detector) if track else 0,
+                "source_frames": facts and facts.frames,
+                "fps": facts and facts.fps,
+                "duration_s": facts and facts.duration_s,
+                "width": facts and facts.width,
+                "height": facts and facts.height,
+                "source_warning": facts and facts.warning,
+                "fingerprint": clip.fingerprint,
+                "shard": shard,
+                "row": usable if track else None,
+            }
+        )
+        usable += track is not None
+    return pl.DataFrame(rows, schema=RESULTS_SCHEMA)

@@ -1,0 +1,285 @@
+import json
+import os
+import random
+import shutil
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import simplejpeg
+
+from dfer.pipeline.cache import seal
+from dfer.pipeline.cache.verify import verify
+from dfer.schemas import cache as layout
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256
+
+
+@pytest.fixture(scope="module")
+def good_cache(cli, sample_clips, tmp_path_factory):
+    """The six clips in three shards, a few frames each."""
+    folder = tmp_path_factory.mktemp("verify") / "cache [1]"
+    outcome = cli("pipeline", "extract", sample_clips, "--out", folder, "--frames", 4, "--shard-clips", 2)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder
+
+
+@pytest.fixture
+def cache(good_cache, tmp_path):
+    return shutil.copytree(good_cache, tmp_path / "cache")
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def found(cache):
+    """File → what is wrong with it."""
+    findings = list(verify(cache))
+    assert all("\n" not in finding.wrong for finding in findings)
+    assert len({finding.file for finding in findings}) == len(findings)
+    return {finding.file: finding.wrong for finding in findings}
+
+
+def reseal(cache):
+    """Make every checksum hold again, as somebody would who made a cache up."""
+    shards = len(list((cache / "commits").iterdir()))
+    for index in range(shards):
+        path = cache / layout.COMMIT_FILE.format(index)
+        commit = json.loads(path.read_text())
+        for name in commit["files"]:
+            commit["files"][name] = {
+                "bytes": (cache / name).stat().st_size,
+                "sha256": file_sha256(cache / name),
+            }
+        path.write_text(json.dumps(commit))
+    seal.write_seal(cache, shards)
+
+
+def flip(path, generator):
+    content = bytearray(path.read_bytes())
+    offset = generator.randrange(len(content))
+    content[offset] ^= 1 << generator.randrange(8)
+    path.write_bytes(content)
+    return offset
+
+
+def test_a_good_cache_holds_and_is_counted(cli, good_cache):
+    outcome = cli("pipeline", "verify", good_cache)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"{good_cache} holds: 6 clips, 3 shards, 16 files\n"
+    assert len(files(good_cache)) == 16
+    answer = json.loads(cli("pipeline", "verify", good_cache, "--json").stdout)
+    assert answer["holds"] and answer["counts"] == {"clips": 6, "shards": 3, "files": 16}
+
+
+def test_one_flipped_bit_anywhere_is_found_and_its_file_named(cache):
+    generator = random.Random(4)
+    for name in files(cache) * 6:
+        whole = (cache / name).read_bytes()
+        offset = flip(cache / name, generator)
+        assert list(found(cache)) == [name], (name, offset)
+        (cache / name).write_bytes(whole)
+    assert found(cache) == {}
+
+
+def test_the_command_names_every_damaged_file_on_a_line_and_exits_with_1(cli, cache):
+    generator = random.Random(5)
+    damaged = [
+        "cache.json",
+        "manifest.parquet",
+        "clips.parquet",
+        "commits/00002.json",
+        "faces/00001.arrow",
+        "seal.json",
+    ]
+    for name in damaged[2:5]:
+        flip(cache / name, generator)
+    outcome = cli("pipeline", "verify", cache)
+    assert outcome.returncode == 1 and outcome.stderr == ""
+    assert [line.split(": ")[0] for line in outcome.stdout.splitlines()] == [
+        "clips.parquet",
+        "commits/00002.json",
+        "faces/00001.arrow",
+    ]
+    answer = json.loads(cli("pipeline", "verify", cache, "--json").stdout)
+    assert not answer["holds"] and len(answer["findings"]) == 3
+
+
+def test_missing_cut_swapped_and_extra_files_are_named(cache):
+    for name in files(cache):
+        if name == "cache.json":
+            continue
+        whole = (cache / name).read_bytes()
+        (cache / name).write_bytes(whole[: len(whole) // 2])
+        assert list(found(cache)) == [name]
+        (cache / name).unlink()
+        assert name in found(cache) and "missing" in found(cache)[name]
+        (cache / name).mkdir()
+        assert name in found(cache)
+        (cache / name).rmdir()
+        (cache / name).write_bytes(whole)
+    first, second = cache / "faces" / "00000.arrow", cache / "faces" / "00001.arrow"
+    first.rename(cache / "swap")
+    second.rename(first)
+    (cache / "swap").rename(second)
+    assert list(found(cache)) == ["faces/00000.arrow", "faces/00001.arrow"]
+
+
+def test_what_does_not_belong_to_a_cache_is_named_and_escaped(cli, cache):
+    (cache / "faces" / "00007.arrow").write_bytes(b"")
+    (cache / "faces" / ".00000.arrow.tmp").write_bytes(b"")
+    (cache / "notes").mkdir()
+    (cache / "notes" / "a\x1b[2J\nb.txt").write_text("")
+    outcome = cli("pipeline", "verify", cache)
+    assert outcome.returncode == 1
+    assert outcome.stdout.splitlines() == [
+        "faces/.00000.arrow.tmp: it is not part of the cache",
+        "faces/00007.arrow: it is not part of the cache",
+        r"notes/a\x1b[2J\nb.txt: it is not part of the cache",
+    ]
+
+
+def test_a_pipe_or_a_link_in_place_of_a_file_is_not_read(cache):
+    (cache / "clips.parquet").rename(cache.parent / "elsewhere")
+    (cache / "clips.parquet").symlink_to(cache.parent / "elsewhere")
+    (cache / "faces" / "00000.arrow").unlink()
+    os.mkfifo(cache / "faces" / "00000.arrow")
+    wrong = found(cache)
+    assert set(wrong.values()) == {"it is not a regular file"}
+    assert set(wrong) == {"clips.parquet", "faces/00000.arrow"}
+
+
+def test_an_unfinished_cache_is_said_to_be_unfinished_and_its_shards_are_checked(cache):
+    for name in ("seal.json", "clips.parquet", "commits/00001.json"):
+        (cache / name).unlink()
+    (cache / "landmarks" / ".00001.parquet.tmp").write_bytes(b"half")
+    ((file, wrong),) = found(cache).items()
+    assert file == "seal.json" and "unfinished" in wrong
+    flip(cache / "faces" / "00002.arrow", random.Random(0))
+    assert list(found(cache)) == ["seal.json", "faces/00002.arrow"]
+
+
+def test_what_is_no_cache_is_one_line_and_exit_1(cli, tmp_path, cache):
+    (cache / "cache.json").write_text(json.dumps({"format_version": 2}))
+    (cache / "seal.json").unlink()
+    for folder, message in (
+        (tmp_path / "missing", "no such cache folder"),
+        (tmp_path, "is not a landmark cache"),
+        (cache, "cache format 2, this program reads 1"),
+    ):
+        outcome = cli("pipeline", "verify", folder)
+        assert outcome.returncode == 1 and outcome.stdout == ""
+        (line,) = outcome.stderr.splitlines()
+        assert message in line
+
+
+def rewrite_table(name, **columns):
+    def change(cache):
+        table = pl.read_parquet(cache / name)
+        table.with_columns(**columns).cast(table.schema).write_parquet(cache / name)
+
+    return change
+
+
+def rewrite_faces(**changes):
+    def change(cache):
+        path = cache / "faces" / "00000.arrow"
+        with pa.ipc.open_file(path) as reader:
+            rows = [reader.get_batch(i).to_pylist()[0] for i in range(reader.num_record_batches)]
+        with pa.ipc.new_file(str(path), layout.faces_schema()) as writer:
+            for row in rows:
+                new = {**row, **{name: edit(row[name]) for name, edit in changes.items()}}
+                writer.write_batch(pa.RecordBatch.from_pylist([new], schema=layout.faces_schema()))
+
+    return change
+
+
+def rewrite_json(name, **fields):
+    def change(cache):
+        content = json.loads((cache / name).read_text())
+        (cache / name).write_text(json.dumps({**content, **fields}))
+
+    return change
+
+
+SMALL = simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8))
+COL = pl.col
+LAST_FIRST = pl.int_range(pl.len()).reverse()
+CLIPS, RESULTS, LANDMARKS = "clips.parquet", "clips/00000.parquet", "landmarks/00000.parquet"
+FACES, COMMIT = "faces/00000.arrow", "commits/00000.json"
+WRONG = {
+    "status": (rewrite_table(RESULTS, status=pl.lit("fine")), RESULTS, "status is unknown"),
+    "reason": (rewrite_table(RESULTS, reason=pl.lit("blurred")), RESULTS, "status and reason"),
+    "shard": (rewrite_table(RESULTS, shard=pl.lit(3)), RESULTS, "in shard 0"),
+    "row": (rewrite_table(RESULTS, row=COL("row") + 1), RESULTS, "row numbers"),
+    "frames": (rewrite_table(RESULTS, frames=pl.lit(5)), RESULTS, "number of frames cannot be"),
+    "faces": (rewrite_table(RESULTS, frames_with_face=pl.lit(5)), RESULTS, "frames with a face"),
+    "fewer faces": (rewrite_table(RESULTS, frames_with_face=pl.lit(3)), LANDMARKS, "frames with a face"),
+    "fps": (rewrite_table(RESULTS, fps=pl.lit(float("inf"))), RESULTS, "fps is no number"),
+    "fingerprint": (rewrite_table(RESULTS, fingerprint=pl.lit("x")), RESULTS, "no sha256"),
+    "twice": (rewrite_table(RESULTS, clip_id=COL("clip_id").first()), RESULTS, "id of another"),
+    "no column": (rewrite_table(LANDMARKS, box=pl.lit(None)), LANDMARKS, "box are missing"),
+    "frame": (rewrite_table(LANDMARKS, frame=COL("frame") + 1), LANDMARKS, "not the frames"),
+    "clip": (rewrite_table(LANDMARKS, clip_id=pl.lit("x")), LANDMARKS, "not the frames"),
+    "source": (rewrite_table(LANDMARKS, source_frame=pl.lit(-1)), LANDMARKS, "source_frame"),
+    "score": (rewrite_table(LANDMARKS, score=pl.lit(None)), LANDMARKS, "detector and score"),
+    "points": (
+        rewrite_table(LANDMARKS, keypoints=COL("keypoints").gather(LAST_FIRST)),
+        LANDMARKS,
+        "key-points",
+    ),
+    "transform": (
+        rewrite_table(LANDMARKS, transform=COL("transform").gather(LAST_FIRST)),
+        FACES,
+        "px from where",
+    ),
+    "crops": (rewrite_faces(crops=lambda v: v[1:]), FACES, "is not the clip"),
+    "junk": (rewrite_faces(crops=lambda v: [b"junk"] * len(v)), FACES, "clip '1001_DFA_ANG_XX'"),
+    "cut JPEG": (rewrite_faces(crops=lambda v: [c[:900] for c in v]), FACES, "clip '1001_DFA_ANG_XX'"),
+    "size": (rewrite_faces(crops=lambda v: [SMALL] * len(v)), FACES, "64×64 pixels instead of 128×128"),
+    "a point less": (rewrite_faces(keypoints=lambda v: v[2:]), FACES, "differ in number"),
+    "not a number": (rewrite_faces(keypoints=lambda v: [float("nan"), *v[1:]]), FACES, "is no number"),
+    "moved": (rewrite_faces(keypoints=lambda v: [v[0] + 0.02, *v[1:]]), FACES, "0.02 px from where"),
+    "detected": (rewrite_faces(detected=lambda v: [not d for d in v]), FACES, "detections"),
+    "other clip": (rewrite_faces(clip_id=lambda v: v + "x"), FACES, "is not the clip"),
+    "label": (rewrite_table(CLIPS, label=pl.lit("x")), CLIPS, "label is not in cache.json"),
+    "path": (rewrite_table(CLIPS, path=pl.lit("../x")), CLIPS, "leads elsewhere"),
+    "other path": (
+        rewrite_table(CLIPS, path=pl.lit("x")),
+        "manifest.parquet",
+        "not say what clips.parquet says",
+    ),
+    "joined": (rewrite_table(CLIPS, width=pl.lit(1)), CLIPS, "shard's own table"),
+    "order": (rewrite_table(CLIPS, shard=COL("shard").reverse()), CLIPS, "shard order"),
+    "rows": (rewrite_json(COMMIT, rows={"clips": 1, "faces": 2, "landmarks": 8}), RESULTS, "commit says 1"),
+    "landmarks": (rewrite_json(COMMIT, rows={"clips": 2, "faces": 2, "landmarks": 9}), LANDMARKS, "says 9"),
+    "settings": (rewrite_json(COMMIT, settings_hash="x"), COMMIT, "other settings"),
+    "counts": (rewrite_json(COMMIT, rows=[]), COMMIT, "three counts"),
+    "labels": (rewrite_json("cache.json", labels=["ANG", "ANG"]), "cache.json", "a label twice"),
+    "setting": (rewrite_json("cache.json", settings={"size": "big"}), "cache.json", "setting frames"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_content_is_named_even_where_every_checksum_was_made_to_hold(cache, name):
+    change, file, message = WRONG[name]
+    change(cache)
+    reseal(cache)
+    wrong = found(cache)
+    assert message in wrong.get(file, "nothing"), wrong
+
+
+def test_bytes_that_a_stranger_changed_under_good_checksums_end_in_findings_only(good_cache, tmp_path):
+    generator = random.Random(6)
+    for attempt in range(60):
+        cache = shutil.copytree(good_cache, tmp_path / str(attempt))
+        names = [n for n in files(cache) if "seal" not in n and "commits" not in n]
+        for _ in range(3):
+            flip(cache / generator.choice(names), generator)
+        reseal(cache)
+        try:
+            found(cache)
+        except UserError as error:  # cache.json itself cannot be used
+            assert "\n" not in str(error)

@@ -1,0 +1,229 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.run.extract import describe_cache
+from dfer.schemas import cache as layout
+from dfer.schemas.support.errors import UserError
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
+    clips = layout.read_clips(sample_cache)
+    assert clips.schema == layout.CLIPS_SCHEMA
+    assert clips["label"].to_list() == ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
+    assert clips["status"].to_list() == ["ok"] * 6
+    assert clips["frames"].to_list() == clips["frames_with_face"].to_list() == [32] * 6
+    assert clips["subject"].unique().to_list() == ["1001"]
+    assert clips["row"].to_list() == list(range(6))
+
+
+def test_landmark_tables_and_face_shards_hold_the_columns_of_the_contract(sample_cache):
+    table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
+    assert table.schema == layout.LANDMARKS_SCHEMA
+    assert len(table) == 6 * 32
+    with pa.memory_map(str(sample_cache / "faces" / "00000.arrow")) as file:
+        reader = pa.ipc.open_file(file)
+        assert reader.schema == layout.faces_schema()
+        assert reader.num_record_batches == 6
+        batch = reader.get_batch(3)
+        of_clip = table.filter(pl.col("clip_id") == batch.column("clip_id")[0].as_py())
+        keypoints = np.array(batch.column("keypoints")[0].as_py()).reshape(32, 18, 2)
+    moved = np.einsum(
+        "tij,tkj->tki", of_clip["transform"].to_numpy()[..., :2], of_clip["keypoints"].to_numpy()
+    )
+    moved += of_clip["transform"].to_numpy()[:, None, :, 2]
+    assert np.abs(moved - keypoints).max() < 0.01
+    assert ((keypoints >= 0) & (keypoints <= 127)).all(-1).mean() >= 0.99
+
+
+def test_nothing_in_the_cache_names_the_machine_or_the_place(sample_cache, sample_clips):
+    for path, content in contents(sample_cache).items():
+        for name in (str(sample_clips), str(sample_cache), str(Path.home())):
+            assert name.encode() not in content, (path, name)
+    assert os.uname().nodename not in (sample_cache / "cache.json").read_text()
+
+
+def test_a_rerun_does_nothing_and_says_so(cli, sample_clips, sample_cache):
+    before = {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")}
+    outcome = cli("pipeline", "extract", sample_clips, "--out", sample_cache)
+    assert outcome.returncode == 0
+    assert outcome.stdout.startswith("nothing to do:") and "6 clips (6 usable)" in outcome.stdout
+    assert {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")} == before
+
+
+def test_one_worker_writes_the_same_bytes_as_two(cli, sample_clips, sample_cache, tmp_path):
+    outcome = cli("pipeline", "extract", sample_clips, "--out", tmp_path / "cache", "--workers", 1, "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    counts = json.loads(outcome.stdout)
+    assert (counts["extracted"], counts["ok"], counts["frames_with_face"]) == (6, 6, 192)
+    assert contents(tmp_path / "cache") == contents(sample_cache)
+
+
+@pytest.fixture(scope="module")
+def mixed_tree(tmp_path_factory, sample_clips, audio_only, moving_astronaut):
+    """A folder per label with what a lab's disk holds: good clips, a frame folder, and three bad files."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("mixed")
+    for label in ("happy", "sad [2]"):
+        (root / label).mkdir()
+    shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", root / "happy" / "good ünïcode.flv")
+    folder = root / "sad [2]" / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(moving_astronaut(5)):
+        Image.fromarray(frame).save(folder / f"{number:05}.jpg")
+    (root / "sad [2]" / "text.mp4").write_text("this is not a video\n" * 20)
+    (root / "sad [2]" / "empty.mp4").write_bytes(b"")
+    shutil.copy(audio_only, root / "happy" / "audio.mp4")
+    return root
+
+
+def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_tree, tmp_path):
+    outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 8)
+    assert outcome.returncode == 0, outcome.stderr
+    clips = layout.read_clips(tmp_path / "cache")
+    found = {
+        path: (status, reason) for path, status, reason in clips.select("path", "status", "reason").rows()
+    }
+    assert found == {
+        "happy/audio.mp4": ("undecodable", "no video stream in the file (audio only?)"),
+        "happy/good ünïcode.flv": ("ok", None),
+        "sad [2]/empty.mp4": ("undecodable", "the file is empty (0 bytes)"),
+        "sad [2]/frames": ("ok", None),
+        "sad [2]/text.mp4": ("undecodable", "not a video that the decoder can read"),
+    }
+    lines = outcome.stdout.splitlines()
+    for path, (status, reason) in found.items():
+        assert (f"{path}: {status}: {reason}" in lines) == (status != "ok")
+    assert "2 of 5 clips usable" in lines[-2] and "--retry" in lines[-1]
+
+
+def test_strict_exits_with_3_when_a_clip_was_unusable(cli, mixed_tree, sample_clips, sample_cache, tmp_path):
+    outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 2, "--strict")
+    assert outcome.returncode == 3
+    assert cli("pipeline", "extract", sample_clips, "--out", sample_cache, "--strict").returncode == 0
+
+
+def test_clips_are_redone_when_the_list_changes_and_only_then(cli, mixed_tree, tmp_path):
+    source = shutil.copytree(mixed_tree, tmp_path / "source")
+    cli("pipeline", "extract", source, "--out", tmp_path / "cache", "--frames", 2)
+    (source / "sad [2]" / "text.mp4").unlink()
+    again = cli("pipeline", "extract", source, "--out", tmp_path / "cache", "--frames", 2, "--json")
+    assert json.loads(again.stdout)["extracted"] == json.loads(again.stdout)["clips"] == 4
+    fresh = cli("pipeline", "extract", source, "--out", tmp_path / "fresh", "--frames", 2)
+    assert fresh.returncode == 0 and contents(tmp_path / "fresh") == contents(tmp_path / "cache")
+
+
+def test_a_file_that_was_replaced_under_its_name_is_extracted_again(cli, sample_clips, audio_only, tmp_path):
+    source = tmp_path / "source" / "label"
+    source.mkdir(parents=True)
+    (source / "a.flv").write_bytes(b"")
+    shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "b.flv")
+    arguments = ("pipeline", "extract", source.parent, "--out", tmp_path / "cache", "--frames", 2)
+    cli(*arguments)
+    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["undecodable", "ok"]
+    shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", source / "a.flv")
+    assert json.loads(cli(*arguments, "--json").stdout)["extracted"] == 2
+    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["ok", "ok"]
+
+
+def test_a_cache_of_other_clips_is_not_overwritten(cli, mixed_tree, sample_clips, sample_cache):
+    before = contents(sample_cache)
+    outcome = cli("pipeline", "extract", mixed_tree, "--out", sample_cache)
+    message = "was made from other clips; give another --out (its first is 1001_DFA_ANG_XX, that of now "
+    assert outcome.returncode == 1 and message in outcome.stderr
+    assert contents(sample_cache) == before
+
+
+def test_a_shard_whose_commit_is_gone_is_made_again_the_same(cli, sample_clips, sample_cache, tmp_path):
+    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+    (cache / "commits" / "00000.json").unlink()
+    with (cache / "faces" / "00000.arrow").open("r+b") as file:
+        file.truncate(1000)
+    outcome = cli("pipeline", "extract", sample_clips, "--out", cache, "--json")
+    assert json.loads(outcome.stdout)["extracted"] == 6
+    assert contents(cache) == contents(sample_cache)
+
+
+def bad_calls(tmp_path, sample_clips, sample_cache):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    newer = shutil.copytree(sample_cache, tmp_path / "newer")
+    content = json.loads((newer / "cache.json").read_text())
+    (newer / "cache.json").write_text(json.dumps({**content, "format_version": 2}))
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "out"
+    return {
+        "a missing folder": ([tmp_path / "missing", "--out", out], "no such file or folder"),
+        "an empty folder": ([tmp_path / "empty", "--out", out], "no clips in"),
+        "a file as source": (
+            [sample_clips / "1001_DFA_ANG_XX.flv", "--out", out],
+            "is a file; give the folder",
+        ),
+        "an output below a file": (
+            [sample_clips, "--out", tmp_path / "file" / "cache"],
+            "cannot write the cache",
+        ),
+        "an output on a read-only system": ([sample_clips, "--out", "/proc/cache"], "cannot write the cache"),
+        "an output that is something else": (
+            [sample_clips, "--out", tmp_path / "other"],
+            "not a landmark cache",
+        ),
+        "a newer format": ([sample_clips, "--out", newer], "cache format 2, this program reads 1"),
+        "other settings": ([sample_clips, "--out", sample_cache, "--size", 96], "--size 128 (asked now: 96)"),
+        "a size of nothing": ([sample_clips, "--out", out, "--size", 0], "--size 0: it must lie between"),
+        "models elsewhere": (
+            [sample_clips, "--out", out, "--models", tmp_path / "missing"],
+            "no such folder",
+        ),
+    }
+
+
+def test_wrong_input_is_one_clear_line_and_exit_1(cli, tmp_path, sample_clips, sample_cache):
+    for name, (arguments, message) in bad_calls(tmp_path, sample_clips, sample_cache).items():
+        outcome = cli("pipeline", "extract", *arguments)
+        assert outcome.returncode == 1, (name, outcome)
+        (line,) = outcome.stderr.splitlines()
+        assert line.startswith("pipeline: ") and message in line, (name, line)
+        assert outcome.stdout == "", name
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback(cli, tmp_path):
+    outcome = cli("pipeline", "extract", tmp_path / "missing", "--out", tmp_path / "out", "--debug")
+    assert outcome.returncode == 1 and "Traceback" in outcome.stderr
+
+
+def test_wrong_usage_exits_with_2(cli):
+    assert cli("pipeline", "extract").returncode == 2
+    assert cli("pipeline", "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"margin": -0.1}, {"quality": 101}, {"min_score": 2}])
+def test_settings_out_of_range_name_their_flag(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} {value}"):
+        ExtractConfig(**wrong)
+
+
+def test_every_setting_changes_the_hash_that_a_commit_must_match():
+    from dfer.data_manifest.datasets import Manifest
+    from dfer.schemas.manifest import MANIFEST_SCHEMA
+
+    manifest = Manifest(dataset="x", labels=(), clips=MANIFEST_SCHEMA.to_frame())
+    changes = [{}, {"frames": 31}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]
+    changes += [{"input": "face"}, {"align": "box"}, {"blendshapes": True}, {"shard_clips": 255}]
+    hashes = {describe_cache(manifest, ExtractConfig(**change)).settings_hash for change in changes}
+    assert len(hashes) == len(changes) == len(vars(ExtractConfig())) + 1

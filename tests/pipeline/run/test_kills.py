@@ -1,0 +1,318 @@
+"""Real kills of real processes: what is committed stays, and the finished bytes are always the same."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dfer.data_manifest.datasets import read_manifest
+from dfer.pipeline.cache import plan
+from dfer.pipeline.cache.verify import verify
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.run import extract
+
+KILLER = Path(__file__).parents[1] / "killer"
+BIN = Path(sys.executable).parent
+build = runpy.run_path(str(KILLER / "build.py"))["build"]
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def environment(**more):
+    """This one, with the killer's `sitecustomize.py` before everything else."""
+    path = os.pathsep.join([str(KILLER), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+@pytest.fixture(scope="module")
+def tiny_clips(moving_astronaut, write_video, tmp_path_factory):
+    """Five videos of two frames, and one that is none."""
+    root = tmp_path_factory.mktemp("tiny") / "clips"
+    for number in range(5):
+        label = "happy" if number < 3 else "sad"
+        write_video(root / label / f"{number}.mp4", moving_astronaut(2 + number)[-2:])
+    (root / "sad" / "5.mp4").write_text("not a video")
+    return root
+
+
+def committed_files(cache, manifest, config):
+    """Every file of a shard whose commit holds, with its inode and time: a shard made again has others."""
+    settings = extract.describe_cache(manifest, config).settings_hash
+    found = {}
+    for shard in plan.plan_shards(manifest.clips, config.shard_clips):
+        if plan.is_committed(cache, shard, settings):
+            for path in cache.glob(f"*/{shard.index:05}.*"):
+                found[path] = (path.stat().st_ino, path.stat().st_mtime_ns)
+    return found
+
+
+def check_resume(cache, manifest, config, finish, expected):
+    """Finish a killed run: what was committed is kept, and the bytes are the expected ones."""
+    before = committed_files(cache, manifest, config)
+    finish()
+    after = committed_files(cache, manifest, config)
+    assert before.items() <= after.items()
+    assert contents(cache) == expected
+    assert list(verify(cache)) == []
+    return len(before) // 4
+
+
+@pytest.mark.parametrize("start", ["nothing", "a longer dataset's cache"])
+def test_a_kill_at_any_step_of_the_protocol_loses_nothing_that_was_committed(
+    start, tiny_clips, model_paths, tmp_path
+):
+    config = ExtractConfig(frames=2, shard_clips=2)
+    whole = read_manifest(tiny_clips)
+    clips = {path: extract_clip(tiny_clips / path, config, model_paths) for path in whole.clips["path"]}
+    assert [clip.status for clip in clips.values()] == ["ok"] * 5 + ["undecodable"]
+    rows = whole.clips[:3] if start == "nothing" else whole.clips[[0, 1, 3]]
+    job = {"manifest": type(whole)(dataset="x", labels=whole.labels, clips=rows), "config": config}
+    job["clips"] = clips
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    build(tmp_path / "fresh", **job)
+    expected = contents(tmp_path / "fresh")
+    if start != "nothing":
+        build(tmp_path / "old", whole, config, clips)
+    step, kept = 0, []
+    while True:
+        step += 1
+        for moment in ("before", "after"):
+            cache = tmp_path / f"{step}-{moment}"
+            if start != "nothing":
+                shutil.copytree(tmp_path / "old", cache)
+            killed = subprocess.run(
+                [sys.executable, KILLER / "build.py", tmp_path / "job", cache],
+                env=environment(KILL_AT=f"{step}:{moment}", KILL_BELOW=str(cache)),
+            )
+            if killed.returncode == 0:  # the run had fewer steps
+                assert contents(cache) == expected
+                assert moment == "before" and step > 30
+                assert set(kept) == ({0, 1, 2} if start == "nothing" else {1, 2})
+                return
+            assert killed.returncode == -signal.SIGKILL
+            if (cache / "cache.json").exists():
+                assert {finding.file for finding in verify(cache)} <= {"seal.json"}
+            kept.append(
+                check_resume(cache, job["manifest"], config, lambda c=cache: build(c, **job), expected)
+            )
+            shutil.rmtree(cache)
+
+
+OPTIONS = ("--frames", "1", "--shard-clips", "2", "--workers", "1", "--json")
+CONFIG = ExtractConfig(frames=1, shard_clips=2)
+
+
+@pytest.fixture
+def start_extract(tiny_clips):
+    def start(cache, **more):
+        command = [BIN / "pipeline", "extract", tiny_clips, "--out", cache, *OPTIONS]
+        return subprocess.Popen(
+            command,
+            env=environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def finish_extract(start_extract):
+    def finish(cache):
+        process = start_extract(cache)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, ""), err
+        return json.loads(out)
+
+    return finish
+
+
+def session(leader):
+    """The processes of a session that are still there: all that a run has started."""
+    alive = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return alive
+
+
+def all_gone(leader):
+    deadline = time.monotonic() + 10
+    while session(leader) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not session(leader)
+
+
+def test_a_kill_at_twenty_random_moments_leaves_no_process_and_the_same_bytes(
+    tiny_clips, start_extract, finish_extract, tmp_path
+):
+    manifest = read_manifest(tiny_clips)
+    started = time.monotonic()
+    finish_extract(tmp_path / "whole")
+    duration = time.monotonic() - started
+    expected = contents(tmp_path / "whole")
+    generator = random.Random(7)
+    workers_seen = 0
+    for number in range(20):
+        cache = tmp_path / str(number // 2)  # every cache is killed twice
+        before = committed_files(cache, manifest, CONFIG)
+        process = start_extract(cache)
+        time.sleep(generator.uniform(0.2, duration))
+        workers_seen += len(session(process.pid)) > 1
+        process.kill()
+        process.communicate()
+        assert all_gone(process.pid), session(process.pid)
+        assert before.items() <= committed_files(cache, manifest, CONFIG).items()
+        if number % 2:
+            check_resume(cache, manifest, CONFIG, lambda c=cache: finish_extract(c), expected)
+    assert workers_seen >= 5
+
+
+def test_a_kill_at_steps_of_the_whole_command_leaves_no_process_and_the_same_bytes(
+    tiny_clips, start_extract, finish_extract, tmp_path
+):
+    manifest = read_manifest(tiny_clips)
+    finish_extract(tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    for step, kept in (("2:before", 0), ("9:after", 0), ("21:after", 1), ("34:after", 2), ("49:before", 3)):
+        cache = tmp_path / step
+        process = start_extract(cache, KILL_AT=step, KILL_BELOW=str(cache))
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+        assert all_gone(process.pid), session(process.pid)
+        found = check_resume(cache, manifest, CONFIG, lambda c=cache: finish_extract(c), expected)
+        assert found == kept, step
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)]
+)
+def test_an_interrupted_run_says_in_one_line_how_to_go_on_and_leaves_no_process(
+    number, to_all, start_extract, finish_extract, tmp_path
+):
+    cache = tmp_path / "cache"
+    process = start_extract(cache)
+    while not (cache / "commits" / "00000.json").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert err == "pipeline: interrupted; the same command goes on from here\n" and out == ""
+    assert all_gone(process.pid)
+    assert not list(cache.rglob("*.tmp"))
+    assert finish_extract(cache)["extracted"] <= 4
+    finish_extract(tmp_path / "whole")
+    assert contents(cache) == contents(tmp_path / "whole")
+
+
+def test_the_first_moment_of_every_process_that_an_extraction_starts_is_deaf_to_ctrl_c(
+    start_extract, tmp_path
+):
+    process = start_extract(tmp_path / "cache")
+    deaf = {}
+    while process.poll() is None:
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(OSError):  # it has just ended
+                status = Path(f"/proc/{child.pid}/status").read_text()
+                masks = dict(re.findall(r"^(Sig(?:Blk|Ign)):\s+([0-9a-f]+)$", status, re.MULTILINE))
+                deaf.setdefault(child.pid, set()).add(
+                    any(int(mask, 16) >> (signal.SIGINT - 1) & 1 for mask in masks.values())
+                )
+        time.sleep(0.001)
+    process.communicate()
+    assert len(deaf) >= 3  # two resource trackers and the worker
+    assert set.union(*deaf.values()) == {True}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 100 kB, and a function that makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
+
+    if not shutil.which("mount") or mount("size=100k").returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder, lambda: mount("remount,size=10m")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
+    cli, sample_clips, small_disk, tmp_path
+):
+    disk, enlarge = small_disk
+    cache = disk / "cache"
+    # One worker: of two that write at once none may find room.
+    arguments = (
+        "pipeline",
+        "extract",
+        sample_clips,
+        "--shard-clips",
+        2,
+        "--frames",
+        4,
+        "--workers",
+        1,
+        "--out",
+    )
+    outcome = cli(*arguments, cache)
+    assert outcome.returncode == 1
+    assert outcome.stderr == (
+        f"pipeline: cannot write the cache {cache}: No space left on device; "
+        "make room and run the same command again, finished shards are kept\n"
+    )
+    assert (cache / "commits" / "00000.json").exists() and not list(cache.rglob("*.tmp"))
+    enlarge()
+    again = cli(*arguments, cache, "--json")
+    assert again.returncode == 0 and json.loads(again.stdout)["extracted"] == 4
+    assert cli(*arguments, tmp_path / "whole").returncode == 0
+    assert contents(cache) == contents(tmp_path / "whole")
+
+
+def test_a_file_larger_than_the_limit_is_one_line(sample_clips, tmp_path):
+    limited = 'ulimit -f 32; exec "$0" extract "$1" --out "$2" --frames 8'
+    command = ["bash", "-c", limited, BIN / "pipeline", sample_clips, tmp_path / "cache"]
+    outcome = subprocess.run(command, capture_output=True, text=True)
+    assert outcome.returncode == 1
+    (line,) = outcome.stderr.splitlines()
+    assert "File too large; make room" in line
+
+
+def test_a_damaged_shard_table_is_said_to_be_damaged_with_what_to_do(
+    tiny_clips, finish_extract, tmp_path, cli
+):
+    cache = tmp_path / "cache"
+    finish_extract(cache)
+    path = cache / "clips" / "00001.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    outcome = cli("pipeline", "extract", tiny_clips, "--out", cache, *OPTIONS)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and f"remove {cache / 'commits' / '00001.json'} and run again" in line
+    (cache / "commits" / "00001.json").unlink()
+    assert finish_extract(cache)["extracted"] == 2
+    assert list(verify(cache)) == []

@@ -1,0 +1,87 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dfer.schemas import cache as layout
+
+FAULTY = Path(__file__).parents[1] / "faulty"
+
+
+@pytest.fixture
+def clips(astronaut_video, tmp_path):
+    """A folder of copies of one good video under chosen names."""
+
+    def make(*names):
+        folder = tmp_path / "clips" / "label"
+        folder.mkdir(parents=True)
+        for name in names:
+            shutil.copy(astronaut_video, folder / f"{name}.mp4")
+        return folder.parent
+
+    return make
+
+
+def extract(cli, source, cache, *options):
+    path = os.pathsep.join([str(FAULTY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    outcome = cli("pipeline", "extract", source, "--out", cache, "--json", *options, PYTHONPATH=path)
+    assert outcome.returncode == 0, outcome.stderr
+    (line,) = outcome.stderr.splitlines()
+    assert "have one label" in line
+    rows = layout.read_clips(cache).select("path", "status", "reason").rows()
+    return {path.split("/")[-1].removesuffix(".mp4"): (status, reason) for path, status, reason in rows}
+
+
+def test_clips_that_kill_hang_or_starve_their_process_are_quarantined_and_all_others_are_finished(
+    cli, clips, tmp_path
+):
+    good = [f"{letter}_good" for letter in "acegik"]
+    source = clips(*good, "b_segfault", "d_sigkill", "f_hang", "h_eat", "j_once")
+    limits = ("--clip-timeout", 3, "--worker-memory", 1.5, "--frames", 4, "--workers", 2)
+    found = extract(cli, source, tmp_path / "cache", *limits)
+    died = "its process died (killed, or crashed in a library)"
+    assert found == {
+        **dict.fromkeys(good, ("ok", None)),
+        "b_segfault": ("quarantined", died),
+        "d_sigkill": ("quarantined", died),
+        "f_hang": ("quarantined", "it took longer than 3 s"),
+        "h_eat": ("quarantined", "it needed more than 1.5 GB of memory"),
+        "j_once": ("ok", None),
+    }
+
+
+def test_faults_leave_the_same_bytes_with_any_number_of_workers(cli, clips, tmp_path):
+    source = clips("a", "b_sigkill", "c", "d", "e_segfault")
+    for workers in (1, 3):
+        extract(cli, source, tmp_path / str(workers), "--frames", 2, "--workers", workers)
+    one, three = (
+        {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        for folder in (tmp_path / "1", tmp_path / "3")
+    )
+    assert one == three
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(("--clip-timeout", 0), "more than 0 seconds"), (("--worker-memory", 0.1), "at least 0.5 GB")],
+)
+def test_limits_that_no_clip_can_keep_are_refused(cli, clips, tmp_path, option, message):
+    outcome = cli("pipeline", "extract", clips("a"), "--out", tmp_path / "cache", *option)
+    assert outcome.returncode == 1 and message in outcome.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_quarantined_clips_are_tried_again_when_asked_and_the_rest_is_kept(cli, clips, tmp_path):
+    source, cache = clips("a", "b", "c_moody"), tmp_path / "cache"
+    options = ("--frames", 2, "--shard-clips", 2, "--clip-timeout", 2, "--workers", 1)
+    found = extract(cli, source, cache, *options)
+    assert found["c_moody"] == ("quarantined", "it took longer than 2 s")
+    kept = (cache / "faces" / "00000.arrow").stat().st_ino
+    again = cli("pipeline", "extract", source, "--out", cache, *options)
+    assert again.stdout.startswith("nothing to do") and "--retry tries again" in again.stdout
+    (source / "label" / "c_moody.calm").touch()
+    outcome = cli("pipeline", "extract", source, "--out", cache, *options, "--retry", "--json")
+    assert json.loads(outcome.stdout)["extracted"] == 1 and json.loads(outcome.stdout)["ok"] == 3
+    assert (cache / "faces" / "00000.arrow").stat().st_ino == kept

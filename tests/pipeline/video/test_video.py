@@ -1,0 +1,179 @@
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from dfer.pipeline.video import decode, video
+from dfer.pipeline.video.sources import DecodeError
+
+BITS = 8
+
+
+def numbered(frames):
+    """Frames whose number is written into their upper edge as black and white blocks of 16 px."""
+    made = []
+    for number, frame in enumerate(frames):
+        frame = frame.copy()
+        frame[:16] = 0
+        for bit in range(BITS):
+            frame[:16, 16 * bit : 16 * (bit + 1)] = 255 * (number >> bit & 1)
+        made.append(frame)
+    return made
+
+
+def number_of(frame):
+    return sum(int(frame[4:12, 16 * bit + 4 : 16 * bit + 12].mean() > 127) << bit for bit in range(BITS))
+
+
+@pytest.fixture(scope="module")
+def make(moving_astronaut, tmp_path_factory):
+    """Encode 50 numbered frames: make(name, codec, pix_fmt, b_frames, frame → time in ms)."""
+    import fractions
+
+    import av
+
+    frames = numbered(moving_astronaut(50))
+    folder = tmp_path_factory.mktemp("videos")
+
+    def write(name, codec, pix_fmt="yuv420p", b_frames=0, due=None):
+        path = folder / name
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=1000 if due else 25)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt, stream.bit_rate = pix_fmt, 3_000_000
+            stream.codec_context.max_b_frames = b_frames
+            for number, frame in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                if due:
+                    picture.pts, picture.time_base = due(number), fractions.Fraction(1, 1000)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+def read(path, wanted=8):
+    source = decode.open_source(path)
+    positions = decode.sample_positions(source.facts.frames, wanted)
+    return source, positions, list(source.read(positions))
+
+
+KINDS = {
+    "h264.mp4": ("libx264", "yuv420p", 3),
+    "hevc.mp4": ("libx265", "yuv420p", 2),
+    "vp8.webm": ("libvpx", "yuv420p", 0),
+    "mpeg4.avi": ("mpeg4", "yuv420p", 0),
+    "cinepak.avi": ("cinepak", "rgb24", 0),
+    "picture.gif": ("gif", "rgb8", 0),
+    "grey.mkv": ("ffv1", "gray", 0),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_sampled_frames_of_every_kind_of_video_are_the_right_ones(make, name):
+    source, positions, frames = read(make(name, *KINDS[name]))
+    assert isinstance(source, video.Video) and source.facts.warning is None
+    assert source.facts.frames == 50
+    assert [number_of(frame) for frame in frames] == positions
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_reordered_frames_in_an_avi_are_found_out_and_decoded_in_order(make, codec):
+    source, positions, frames = read(make(f"{codec}_reordered.avi", codec, "yuv420p", 2))
+    assert source.facts.warning == (
+        "the decoder's times of the frames are not the container's; every frame was decoded in order"
+    )
+    assert [number_of(frame) for frame in frames] == positions
+
+
+def test_a_variable_frame_rate_keeps_frames_and_times(make):
+    def due(number):
+        return 40 * number + (20 if number % 2 else 0) + (700 if number > 30 else 0)
+
+    source, positions, frames = read(make("variable.mp4", "libx264", "yuv420p", 2, due))
+    assert [number_of(frame) for frame in frames] == positions
+    np.testing.assert_allclose(source.times(positions), [due(p) / 1000 for p in positions], atol=2e-3)
+
+
+def rotated(path, matrix):
+    """The same MP4 with another display matrix in its track header."""
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd") + 4
+    matrix_at = header + 4 + 20 + 8 + 8  # version 0: five 32-bit fields, 8 reserved bytes, four 16-bit fields
+    content[matrix_at : matrix_at + 36] = struct.pack(">9i", *matrix)
+    turned = path.with_name(f"turned{abs(hash(matrix))}.mp4")
+    turned.write_bytes(content)
+    return turned
+
+
+ONE = 1 << 16
+TURNS = {90: (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30), 180: (-ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30)}
+
+
+@pytest.mark.parametrize("degrees", TURNS)
+@pytest.mark.parametrize("way", ["jumping", "in order"])
+def test_phone_video_is_turned_upright_as_its_metadata_says(make, degrees, way):
+    path = rotated(make("upright.mp4", "mpeg4"), TURNS[degrees])
+    source = video.Video(path) if way == "jumping" else video.SequentialVideo(path, "")
+    (frame,) = source.read([13])
+    clockwise = -degrees // 90
+    assert number_of(np.rot90(frame, -clockwise)) == 13
+    assert (
+        (source.facts.height, source.facts.width)
+        == frame.shape[:2]
+        == ((320, 240) if degrees == 90 else (240, 320))
+    )
+
+
+def test_both_ways_give_the_same_frames_and_times(sample_clips):
+    path = sample_clips / "1001_DFA_SAD_XX.flv"
+    one, other = video.Video(path), video.SequentialVideo(path, "")
+    positions = [0, 9, 10, 44]
+    for mine, theirs in zip(one.read(positions), other.read(positions), strict=True):
+        assert np.abs(mine.astype(int) - theirs.astype(int)).mean() < 1
+    np.testing.assert_allclose(one.times(positions), other.times(positions), atol=2e-3)
+    assert one.facts.frames == other.facts.frames
+
+
+def test_a_file_that_is_cut_off_says_how_much_is_missing(make, tmp_path):
+    content = make("whole.avi", "mpeg4").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
+    source, positions, frames = read(tmp_path / "cut.avi")
+    assert source.facts.warning.startswith("the header says 50 frames, ")
+    assert source.facts.frames < 50 and len(frames) == len(positions)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_off_flv_whose_header_counts_no_frames_says_so_too(sample_clips, tmp_path, share):
+    content = (sample_clips / "1001_DFA_HAP_XX.flv").read_bytes()
+    (tmp_path / "cut.flv").write_bytes(content[: int(share * len(content))])
+    source, _, _ = read(tmp_path / "cut.flv")
+    assert "s that the header says are not there: the file is cut off" in source.facts.warning
+    assert source.facts.frames < 56
+
+
+@pytest.mark.parametrize("name", ["slow.flv", "slow.mkv", "slow.wmv", "held.mkv"])
+def test_a_whole_file_whose_last_frame_stands_long_is_not_called_cut_off(make, name):
+    due = {"slow": lambda n: 1000 * n, "held": lambda n: 40 * n + 900 * (n > 10)}[name.split(".")[0]]
+    codec = {"flv": "flv1", "mkv": "mpeg4", "wmv": "wmv2"}[name.split(".")[1]]
+    source, _, _ = read(make(name, codec, due=due))
+    assert source.facts.warning is None
+
+
+def test_a_cut_off_file_that_is_decoded_in_order_still_says_so(make, tmp_path):
+    content = make("mpeg4_reordered.avi", "mpeg4", "yuv420p", 2).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 2 // 3])
+    source, _, _ = read(tmp_path / "cut.avi")
+    assert isinstance(source, video.SequentialVideo)
+    assert re.match(
+        r"the header says 50 frames, \d+ are there: the file is cut off; .*in order$", source.facts.warning
+    )
+
+
+@pytest.mark.parametrize("kept", [100, 3000])
+def test_a_file_without_its_index_is_undecodable(make, tmp_path, kept):
+    (tmp_path / "cut.mp4").write_bytes(make("short.mp4", "libx264").read_bytes()[:kept])
+    with pytest.raises(DecodeError, match="not a video that the decoder can read"):
+        decode.open_source(tmp_path / "cut.mp4")
