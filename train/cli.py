@@ -70,11 +70,11 @@ def run(
 
     On several GPUs: torchrun --no-python --nproc-per-node 4 train run CACHE --out RUN.
     """
-    from dfer.train import report
-    from dfer.train.experiment import Experiment
-    from dfer.train.session import start
-    from dfer.train.splits import SplitChoice
-    from dfer.train.weights import Start
+    from dfer.train.commands.run import start
+    from dfer.train.data.splits import SplitChoice
+    from dfer.train.engine.experiment import Experiment
+    from dfer.train.engine.weights import Start
+    from dfer.train.report import terminal
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
     means, settings = means_and_settings(options)
@@ -84,7 +84,7 @@ def run(
     _tell_notes(preset, experiment.config)
     trained = start(caches, out, experiment, means, resume=resume)
     if trained:
-        report.print_run(trained, out)
+        terminal.print_run(trained, out)
 
 
 @main.command(cls=SettingsCommand)
@@ -113,9 +113,9 @@ def crossval(
     """
     import json
 
-    from dfer.train import report
-    from dfer.train.crossval import as_dict, cross_validate
-    from dfer.train.weights import Start
+    from dfer.train.commands.crossval import as_dict, cross_validate
+    from dfer.train.engine.weights import Start
+    from dfer.train.report import terminal
 
     means, settings = means_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
@@ -127,7 +127,7 @@ def crossval(
     if as_json:
         click.echo(json.dumps(as_dict(result), indent=2))
     else:
-        report.print_crossval(result, out)
+        terminal.print_crossval(result, out)
 
 
 def _tell_notes(preset: str, config: TrainConfig) -> None:
@@ -179,10 +179,10 @@ def sweep(
     """
     import json
 
-    from dfer.train import report
-    from dfer.train.splits import SplitChoice
-    from dfer.train.sweep import Variant, as_dict, load_sweep, run_sweep
-    from dfer.train.weights import Start
+    from dfer.train.commands.sweep import Variant, as_dict, load_sweep, run_sweep
+    from dfer.train.data.splits import SplitChoice
+    from dfer.train.engine.weights import Start
+    from dfer.train.report import terminal
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
@@ -213,7 +213,7 @@ def sweep(
     if as_json:
         click.echo(json.dumps(as_dict(swept), indent=2))
     else:
-        report.print_sweep(chosen, swept, out)
+        terminal.print_sweep(chosen, swept, out)
 
 
 @main.command()
@@ -254,24 +254,25 @@ def evaluate(
     import json
 
     from dfer.schemas.support.files import write_atomic
-    from dfer.train import judging, report
-    from dfer.train.experiment import Means
-    from dfer.train.predictions import predictions_target, write_predictions
-    from dfer.train.run_folder import own_target
+    from dfer.train.commands import evaluate
+    from dfer.train.engine.experiment import Means
+    from dfer.train.report import terminal
+    from dfer.train.results.predictions import predictions_target, write_predictions
+    from dfer.train.results.run_folder import own_target
 
     if predictions:
         predictions_target(predictions)
     picture = own_target(confusion, "--confusion", (".png",)) if confusion else None
     means = Means(device=device, loader_workers=loader_workers)
-    result = judging.evaluate_run(run, caches, which, clips, means)
+    result = evaluate.evaluate_run(run, caches, which, clips, means)
     if predictions:
         write_predictions(predictions, result.predictions, result.origin)
     if picture:
-        write_atomic(picture, judging.confusion_picture(result))
+        write_atomic(picture, evaluate.confusion_picture(result))
     if as_json:
-        click.echo(json.dumps(report.as_dict(result), indent=2))
+        click.echo(json.dumps(terminal.as_dict(result), indent=2))
     else:
-        report.print_evaluation(result)
+        terminal.print_evaluation(result)
     written = [printable(str(path)) for path in (predictions, confusion) if path]
     if written:
         click.echo(f"written: {', '.join(written)}", err=as_json)
@@ -314,9 +315,9 @@ def report_command(
     Curves, figures, and what the network looks at.
     """
     from dfer.schemas.html.page import write_page
-    from dfer.train.experiment import Means
-    from dfer.train.page.report import report_page
-    from dfer.train.run_folder import own_target
+    from dfer.train.commands.report import report_page
+    from dfer.train.engine.experiment import Means
+    from dfer.train.results.run_folder import own_target
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
@@ -339,14 +340,14 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     """
     import json
 
-    from dfer.train import cost_report
-    from dfer.train.describe import describe as parts_of
+    from dfer.train.commands.describe import describe as parts_of
+    from dfer.train.report import cost
 
     parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
     else:
-        cost_report.print_parts(parts)
+        cost.print_parts(parts)
 
 
 @main.command(cls=SettingsCommand)
@@ -384,8 +385,9 @@ def benchmark(
     """
     import json
 
-    from dfer.train import benchmark, cost_report
-    from dfer.train.describe import describe as parts_of
+    from dfer.train.commands import benchmark
+    from dfer.train.commands.describe import describe as parts_of
+    from dfer.train.report import cost
 
     for size in batch_sizes:
         if not 1 <= size <= 10**9:
@@ -406,4 +408,4 @@ def benchmark(
         }
         click.echo(json.dumps(content, indent=2))
     else:
-        cost_report.print_benchmark(config, whole, measured)
+        cost.print_benchmark(config, whole, measured)

@@ -10,7 +10,7 @@ import click
 from dfer.train.config import SECTIONS, flag, preset_names
 
 if TYPE_CHECKING:
-    from dfer.train.experiment import Means
+    from dfer.train.engine.experiment import Means
 
 CACHES_ARGUMENT = click.argument(
     "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -171,8 +171,8 @@ def start_options(command: Callable) -> Callable:
 def means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
     """The flags of `means_options` apart from those of `setting_options`, the latter where given. Raises UserError
     where --tensorboard cannot be had."""
-    from dfer.train.experiment import Means
-    from dfer.train.logs import require_tensorboard
+    from dfer.train.engine.experiment import Means
+    from dfer.train.results.logs import require_tensorboard
 
     if options["tensorboard"]:
         require_tensorboard()

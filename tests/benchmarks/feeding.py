@@ -30,13 +30,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from dfer.schemas.face_shards import ShardReader
 from dfer.train.config import load_config
-from dfer.train.evaluate import clip_dataset
-from dfer.train.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
-from dfer.train.model.network import build
-from dfer.train.sampling import epoch_order
-from dfer.train.shards import Pool, open_pool, usable
-from dfer.train.splits import SplitChoice, choose_split
-from dfer.train.training import Training
+from dfer.train.data.caches import Pool, open_pool, usable
+from dfer.train.data.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
+from dfer.train.data.sampling import epoch_order
+from dfer.train.data.splits import SplitChoice, choose_split
+from dfer.train.engine.training import Training
+from dfer.train.models.keypoint.network import build
+from dfer.train.results.evaluation import clip_dataset
 
 FRAMES, BATCH, CLIPS = 16, 16, 256
 A_ROUND = 4  # batches: short rounds, since the speed of a shared machine changes within a second

@@ -19,10 +19,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from dfer.train.config import load_config
-from dfer.train.model.heatmaps import gaussian_maps
-from dfer.train.model.network import DferNetwork, KeypointFeatures, build
-from dfer.train.objective import Objective, objective
-from dfer.train.optimise import make_optimiser
+from dfer.train.engine.objective import Objective, objective
+from dfer.train.engine.optim import make_optimiser
+from dfer.train.models.keypoint.heatmaps import gaussian_maps
+from dfer.train.models.keypoint.network import DferNetwork, KeypointFeatures, build
 
 CONFIG = load_config("paper")
 CLASSES = 7

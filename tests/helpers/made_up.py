@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from synthetic_cache import SyntheticClip, write_cache
 
 from dfer.train.config import load_config
-from dfer.train.model.network import build
-from dfer.train.shards import open_pool
-from dfer.train.splits import SplitChoice, choose_split
-from dfer.train.training import Training
+from dfer.train.data.caches import open_pool
+from dfer.train.data.splits import SplitChoice, choose_split
+from dfer.train.engine.training import Training
+from dfer.train.models.keypoint.network import build
 
 TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),

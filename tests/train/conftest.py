@@ -7,9 +7,9 @@ import torch
 @pytest.fixture(scope="session")
 def stored_batch(sample_cache):
     """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
-    from dfer.train.evaluate import clip_dataset
-    from dfer.train.loader import Loader, Sight, in_batches
-    from dfer.train.shards import open_pool
+    from dfer.train.data.caches import open_pool
+    from dfer.train.data.loader import Loader, Sight, in_batches
+    from dfer.train.results.evaluation import clip_dataset
 
     cache = open_pool(sample_cache)
     dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=8))
@@ -21,7 +21,7 @@ def stored_batch(sample_cache):
 def real_input(stored_batch):
     """The same as the network takes it: frames (6, 8, 3, 112, 112), key-points (6, 8, 18, 2)."""
     from dfer.train.config import DataConfig
-    from dfer.train.evaluate import network_input
+    from dfer.train.results.evaluation import network_input
 
     return network_input(stored_batch, DataConfig(num_frames=8))[:2]
 

@@ -4,10 +4,10 @@ import torch
 from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.evaluate import clip_dataset
-from dfer.train.loader import Loader, Sight, in_batches
-from dfer.train.shards import open_pool, usable
-from dfer.train.splits import SplitChoice, choose_split
+from dfer.train.data.caches import open_pool, usable
+from dfer.train.data.loader import Loader, Sight, in_batches
+from dfer.train.data.splits import SplitChoice, choose_split
+from dfer.train.results.evaluation import clip_dataset
 
 
 def read(cache, clips, frames):

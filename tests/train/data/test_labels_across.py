@@ -1,0 +1,157 @@
+"""A network judged on, or started from, a dataset that names its classes in another way or has others."""
+
+import polars as pl
+import pytest
+import torch
+from made_up import TINY, cache, clip, done, printed, refused
+
+from dfer.data_manifest.published import TESTED
+from dfer.schemas.support.errors import UserError
+from dfer.train.data.coverage import cover
+from dfer.train.engine import checkpoint
+from dfer.train.engine.weights import start_from_run
+from dfer.train.models.keypoint.network import build
+from dfer.train.results.comparison import ablation_obstacle, obstacle
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("across")
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A network of the classes Happy, Sad and Angry, trained on a dataset called afew with its own split."""
+    clips = [
+        clip(label, seed, split="test" if seed > 5 else "train")
+        for seed, label in enumerate(("Happy", "Sad", "Angry") * 3)
+    ]
+    own = cache(folder, "afew", clips, ["Happy", "Sad", "Angry"])
+    done("run", own, "--out", folder / "run", *TINY)
+    return folder / "run"
+
+
+def test_the_same_classes_in_another_order_and_by_synonyms_are_judged(run, folder):
+    labels = ["ANG", "sadness", "joy"] * 3  # the clips of the run's own cache, each by another name
+    names = {"joy": "Happy", "sadness": "Sad", "ANG": "Angry"}
+    clips = [clip(label, seed) for seed, label in enumerate(labels)]
+    foreign = cache(folder, "foreign", clips, ["ANG", "joy", "sadness"])
+    result = printed("evaluate", run, foreign, "--clips", "all")
+    own = printed("evaluate", run, folder / "afew", "--clips", "all")
+    assert result["clips"] == 9 and result["renamed"] == names and result["not_covered"] == {}
+    assert result["predictions"] == own["predictions"]
+    right = sum(names[label] == result["predictions"][f"{n:06}"] for n, label in enumerate(labels))
+    assert result["war"] == pytest.approx(right / 9)
+    assert list(result["recall"]) == ["Happy", "Sad", "Angry"]
+    shown = done("evaluate", run, foreign, "--clips", "all").stdout
+    assert "labels by the network's names: ANG → Angry, joy → Happy, sadness → Sad" in shown
+
+
+def test_classes_that_the_network_lacks_are_counted_apart_and_still_predicted(run, folder, tmp_path):
+    labels = ["happiness", "sad", "anger", "contempt", "contempt", "calm"]
+    foreign = cache(folder, "superset", [clip(label, seed) for seed, label in enumerate(labels)])
+    table = tmp_path / "predictions.parquet"
+    arguments = ("evaluate", run, foreign, "--clips", "all")
+    result = printed(*arguments, "--predictions", table)
+    assert result["not_covered"] == {"calm": 1, "contempt": 2}
+    assert (result["clips"], result["usable"], len(result["predictions"])) == (3, 3, 6)
+    alone = cache(folder, "subset", [clip(label, seed) for seed, label in enumerate(labels[:3])])
+    covered = printed("evaluate", run, alone, "--clips", "all")
+    for figure in ("war", "uar", "war_usable", "recall", "confusion", "intervals"):
+        assert result[figure] == covered[figure], figure
+    rows = pl.read_parquet(table)
+    assert rows["label"].to_list() == ["Happy", "Sad", "Angry", "contempt", "contempt", "calm"]
+    assert rows["predicted"].null_count() == 0 and set(rows["predicted"]) <= {"Happy", "Sad", "Angry"}
+    shown = done(*arguments).stdout
+    assert "not covered: 3 clips of classes that the network lacks" in shown
+    assert [line.split("│")[1:4] for line in shown.splitlines() if "contempt" in line] == [
+        [" contempt    ", "     2 ", " not covered "]
+    ]
+
+
+def test_a_dataset_with_fewer_classes_has_no_recall_of_the_others(run, folder):
+    foreign = cache(folder, "fewer", [clip("happy", seed) for seed in range(3)])
+    result = printed("evaluate", run, foreign, "--clips", "all")
+    assert result["recall"]["Sad"] is None and result["recall"]["Happy"] == result["war"] == result["uar"]
+
+
+def test_no_class_in_common_is_one_line(run, folder):
+    foreign = cache(folder, "other", [clip(label, seed) for seed, label in enumerate(("ja", "nein"))])
+    line = refused("evaluate", run, foreign, "--clips", "all")
+    assert "no class in common: the clips have ja, nein, the network Happy, Sad, Angry" in line
+    with pytest.raises(UserError, match="the clips have no labels"):
+        cover(pl.DataFrame({"label": [None]}, {"label": pl.String}), ["Happy"])
+
+
+def test_training_stays_strict_about_labels_that_its_cache_does_not_list(folder):
+    clips = [clip(label, seed) for seed, label in enumerate(("Happy", "happiness", "Sad"))]
+    line = refused("run", cache(folder, "strict", clips, ["Happy", "Sad"]), "--out", folder / "no", *TINY)
+    assert "the network does not know the labels happiness" in line
+
+
+def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
+    kept = checkpoint.load(run / "best.pt")
+    labels = ("sadness", "contempt", "anger", "joy")
+    network = build(kept.config.network, classes=4, num_frames=2, seed=9)
+    fresh = network.clip_head.bias[1].clone()
+    loaded = start_from_run(network, labels, run / "best.pt")
+    assert loaded.classes == ("sadness", "anger", "joy")
+    old = kept.model["clip_head.weight"]  # Happy, Sad, Angry
+    assert torch.equal(network.clip_head.weight[[0, 2, 3]], old[[1, 2, 0]])
+    assert torch.equal(network.clip_head.bias[1], fresh)
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "third", "reason"),
+    [
+        ("afew", "test", "Angry", None),
+        ("afew", "all", "Angry", "published is the official split, this is: all clips"),
+        ("afew", "train", "Angry", "this is: the training clips"),
+        ("afew", "test", "contempt", "the network lacks the class of 1 clip"),
+        ("ferv39k", "test", "Angry", "the network was trained on afew"),
+        ("unknown", "test", "Angry", None),
+    ],
+)
+def test_published_results_stand_only_beside_the_protocol_that_was_run(
+    run, tmp_path, monkeypatch, name, clips, third, reason
+):
+    monkeypatch.setitem(TESTED, "afew", 3)  # as if AFEW were that small
+    rows = [
+        clip(label, seed, split="test" if seed > 2 else "train")
+        for seed, label in enumerate(("Happy", "Sad", third) * 2)
+    ]
+    source = cache(tmp_path, name, rows)
+    shown = done("evaluate", run, source, "--clips", clips).stdout
+    assert ("55.00" in shown) == (name == "afew" and reason is None)  # Huang et al. 2024, Table 4
+    if reason:
+        assert f"not comparable with what is published for {name}: " in shown and reason in shown
+    else:
+        assert "not comparable" not in shown
+
+
+def test_a_single_fold_is_not_the_published_mean_of_five(folder):
+    clips = [clip("ab"[seed % 2], seed, fold=seed // 4 + 1) for seed in range(8)]
+    source = cache(folder, "dfew", clips)
+    done("run", source, "--out", folder / "fold", *TINY, "--fold", 2)
+    shown = done("evaluate", folder / "fold", source).stdout
+    assert "68.73" not in shown and "published is the mean of 5 folds, this is: fold 2" in shown
+    done("report", folder / "fold", "--clips", 0)
+    page = (folder / "fold" / "report.html").read_text()
+    assert "published is the mean of 5 folds, this is: fold 2" in page and "68.73" not in page
+    of_five = {"dataset": "dfew", "trained_on": "dfew", "clips": 11_600}
+    assert obstacle(**of_five, protocol="mean of 5 folds") is None
+    assert "this is: mean of 5 folds of subjects" in obstacle(
+        **of_five, protocol="mean of 5 folds of subjects"
+    )
+    few = obstacle("dfew", trained_on="dfew", protocol="mean of 5 folds", clips=8)
+    assert few == "published is for all 11697 test clips, this is for 8"
+
+
+def test_an_ablation_is_compared_only_on_the_dataset_and_protocol_of_the_published_one():
+    published_on = ("AFEW", "DFEW")
+    assert ablation_obstacle("dfew", "mean of 5 folds", 11_697, published_on) is None
+    assert ablation_obstacle("afew", "official split", 371, published_on) is None
+    assert "this is: fold 1" in ablation_obstacle("dfew", "fold 1", 2341, published_on)
+    assert "this is ferv39k" in ablation_obstacle("ferv39k", "official split", 7847, published_on)
+    assert "this is for 12" in ablation_obstacle("afew", "official split", 12, published_on)
+    assert ablation_obstacle("ferv39k", "official split", 7847, ()) is None

@@ -1,0 +1,141 @@
+import polars as pl
+import pytest
+
+from dfer.schemas.cache import CLIPS_SCHEMA
+from dfer.schemas.support.errors import UserError
+from dfer.train.data.splits import SplitChoice, choose_split, fold_numbers
+
+
+def table(**columns):
+    count = len(next(iter(columns.values())))
+    data = {"clip_id": [f"c{i:02}" for i in range(count)], "status": ["ok"] * count, **columns}
+    return pl.DataFrame(data, schema_overrides=CLIPS_SCHEMA).select(
+        *(pl.col(n) if n in data else pl.lit(None, k).alias(n) for n, k in CLIPS_SCHEMA.items()),
+        cache=pl.lit(0),
+    )
+
+
+def ids(split):
+    return split.train["clip_id"].to_list(), split.test["clip_id"].to_list()
+
+
+def test_the_datasets_own_split_is_used():
+    clips = table(label=["a", "b", "a", "b"], split=["train", "train", "val", "test"])
+    assert ids(choose_split(clips, SplitChoice(), 0)) == (["c00", "c01"], ["c03"])
+    assert ids(choose_split(clips.head(3), SplitChoice(), 0)) == (["c00", "c01"], ["c02"])
+
+
+def test_clips_that_are_in_no_part_and_files_in_both_are_said():
+    clips = table(
+        label=["a", "b", "a", "b", "a", None], split=["train", "train", "val", "test", None, "test"]
+    )
+    assert choose_split(clips, SplitChoice(), 0).notes == (
+        "clips neither trained on nor judged: 1 without a label, 1 of no split or fold, 1 of the split val",
+    )
+    clips = table(label=["a", "a", "b"], fold=[1, 2, None], fingerprint=["x", "x", None])
+    assert choose_split(clips, SplitChoice(fold=2), 0).notes == (
+        "clips neither trained on nor judged: 1 of no split or fold",
+        "warning: test clips that are training clips too: 1 (the same files, such as c01)",
+    )
+    assert choose_split(table(label=["a", "b"] * 4), SplitChoice(holdout=0.5), 0).notes == ()
+    without_split = choose_split(table(label=["a", "b", None]), SplitChoice(), 0)
+    assert without_split.notes == ("clips neither trained on nor judged: 1 without a label",)
+
+
+def test_a_fold_is_tested_and_the_others_are_trained_on():
+    clips = table(label=["a", "b", "a"], fold=[1, 2, 3])
+    assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c02"], ["c01"])
+    with pytest.raises(UserError, match="choose one with --fold"):
+        choose_split(clips, SplitChoice(), 0)
+    with pytest.raises(UserError, match="--fold 5: the cache has 1, 2, 3"):
+        choose_split(clips, SplitChoice(fold=5), 0)
+
+
+def test_folds_that_are_no_partition_are_taken_from_their_lists():
+    clips = table(
+        label=["a", "b"] * 3,
+        fold=[1, 2, None, None, 3, None],
+        test_folds=[None, None, [1, 2], [], None, None],
+        train_folds=[None, None, [3], [1, 3], None, None],
+    )
+    assert fold_numbers(clips) == [1, 2, 3]
+    assert ids(choose_split(clips, SplitChoice(fold=1), 0)) == (["c01", "c03", "c04"], ["c00", "c02"])
+    assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c04"], ["c01", "c02"])
+    assert ids(choose_split(clips, SplitChoice(fold=3), 0)) == (["c00", "c01", "c02", "c03"], ["c04"])
+
+
+def test_folds_that_only_lists_name_are_offered():
+    clips = table(label=["a", "b"], test_folds=[[4], [7]], train_folds=[[7], [4]])
+    with pytest.raises(UserError, match="the cache has folds 4, 7: choose one with --fold"):
+        choose_split(clips, SplitChoice(), 0)
+    assert ids(choose_split(clips, SplitChoice(fold=7), 0)) == (["c00"], ["c01"])
+
+
+def test_holdout_keeps_whole_subjects_apart_and_the_seed_decides_which():
+    clips = table(label=["a", "b"] * 20, subject=[f"s{i // 4}" for i in range(40)])
+    split = choose_split(clips, SplitChoice(holdout=0.3), 0)
+    assert set(split.train["subject"]) & set(split.test["subject"]) == set()
+    assert split.test["subject"].n_unique() == 3
+    assert (
+        ids(choose_split(clips, SplitChoice(holdout=0.3), 0))
+        == ids(split)
+        != ids(choose_split(clips, SplitChoice(holdout=0.3), 1))
+    )
+
+
+def test_holdout_without_subjects_takes_its_share_of_every_label():
+    split = choose_split(table(label=["a"] * 10 + ["b"] * 20), SplitChoice(holdout=0.2), 0)
+    assert split.test["label"].to_list().count("a") == 2
+    assert split.test["label"].to_list().count("b") == 4
+
+
+def test_holdout_keeps_its_share_apart_where_labels_have_a_clip_each():
+    clips = table(label=list("abcdef"))
+    for holdout, count in ((0.2, 1), (0.5, 3), (0.6, 4)):
+        assert len(choose_split(clips, SplitChoice(holdout=holdout), 0).test) == count
+
+
+def test_with_no_split_at_all_the_training_clips_are_judged_and_that_is_said():
+    split = choose_split(table(label=["a", "b", None]), SplitChoice(), 0)
+    assert split.seen and ids(split) == (["c00", "c01"],) * 2
+    assert "the training clips themselves" in split.description
+
+
+def test_clips_without_labels_or_an_empty_part_are_refused():
+    with pytest.raises(UserError, match="no clip of the cache has a label"):
+        choose_split(table(label=[None, None]), SplitChoice(), 0)
+    with pytest.raises(UserError, match="2 training and 0 test clips"):
+        choose_split(table(label=["a", "b"]), SplitChoice(holdout=0.1), 0)
+
+
+def test_folds_of_subjects_are_a_partition_into_whole_subjects_of_about_equal_size():
+    clips = table(label=["a", "b"] * 50, subject=[f"s{i % 7 if i < 60 else i % 23}" for i in range(100)])
+    parts = [choose_split(clips, SplitChoice(fold=k, subject_folds=5), 0) for k in range(1, 6)]
+    assert sorted(clip for part in parts for clip in part.test["clip_id"]) == clips["clip_id"].to_list()
+    assert all(set(part.train["subject"]).isdisjoint(part.test["subject"]) for part in parts)
+    assert all(15 <= len(part.test) <= 25 for part in parts)
+    other = choose_split(clips, SplitChoice(fold=1, subject_folds=5), 1)
+    assert ids(other) != ids(parts[0])
+
+
+def test_folds_of_subjects_need_subjects_and_a_number_that_fits():
+    with pytest.raises(UserError, match="2 clips of the cache have no subject"):
+        choose_split(table(label=["a", "b"]), SplitChoice(fold=1, subject_folds=2), 0)
+    clips = table(label=["a", "b"], subject=["x", "y"])
+    with pytest.raises(UserError, match="subject:3: between 2 and 2 folds"):
+        choose_split(clips, SplitChoice(fold=1, subject_folds=3), 0)
+    with pytest.raises(UserError, match="choose one of 1 to 2"):
+        choose_split(clips, SplitChoice(fold=3, subject_folds=2), 0)
+
+
+def test_people_in_both_parts_and_classes_that_are_never_shown_are_said():
+    clips = table(
+        label=["a", "b", "b", "c", "a"],
+        split=["train", "train", "test", "test", "test"],
+        subject=["s1", "s2", "s1", "s3", None],
+        status=["ok", "no_face", "ok", "ok", "ok"],
+    )
+    assert choose_split(clips, SplitChoice(), 0).notes == (
+        "warning: classes without a usable training clip: b (1 test clip), c (1 test clip)",
+        "warning: subjects of test clips that training clips show too: 1 (such as s1)",
+    )

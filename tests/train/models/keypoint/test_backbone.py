@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from dfer.train.models.keypoint.backbone import ResNet18
+
+
+def torchvision_names():
+    """The keys of torchvision's resnet18 state dict without fc, written out from its naming scheme."""
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = ["conv1.weight", *(f"bn1.{n}" for n in norm)]
+    for stage in range(1, 5):
+        for block in range(2):
+            base = f"layer{stage}.{block}"
+            for number in (1, 2):
+                names += [f"{base}.conv{number}.weight", *(f"{base}.bn{number}.{n}" for n in norm)]
+            if stage > 1 and block == 0:
+                names += [f"{base}.downsample.0.weight", *(f"{base}.downsample.1.{n}" for n in norm)]
+    return names
+
+
+def test_parameters_are_named_as_torchvision_names_them():
+    assert sorted(ResNet18().state_dict()) == sorted(torchvision_names())
+    shapes = {name: tuple(value.shape) for name, value in ResNet18().state_dict().items()}
+    assert shapes["conv1.weight"] == (64, 3, 7, 7)
+    assert shapes["layer3.0.downsample.0.weight"] == (256, 128, 1, 1)
+    # torchvision's resnet18 has 11 689 512 parameters, 513 000 of them in fc.
+    assert sum(p.numel() for p in ResNet18().parameters()) == 11_689_512 - 513_000
+
+
+@pytest.mark.parametrize(("strides", "side"), [((1, 2, 1, 1), 14), ((1, 2, 1, 2), 7), ((1, 2, 2, 2), 4)])
+def test_stage_strides_set_the_size_of_the_map(strides, side):
+    with torch.device("meta"):
+        assert ResNet18(strides)(torch.empty(2, 3, 112, 112)).shape == (2, 512, side, side)
+
+
+def test_a_block_is_two_convolutions_and_a_shortcut():
+    torch.manual_seed(0)
+    block = ResNet18().layer2[0].eval()
+    for norm in (block.bn1, block.bn2, block.downsample[1]):
+        norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2)
+
+    def normed(x, norm):
+        mean, var = norm.running_mean[:, None, None], norm.running_var[:, None, None]
+        return (x - mean) / torch.sqrt(var + norm.eps)
+
+    x = torch.randn(2, 64, 12, 12)
+    f = torch.nn.functional
+    inner = torch.relu(normed(f.conv2d(x, block.conv1.weight, stride=2, padding=1), block.bn1))
+    outer = normed(f.conv2d(inner, block.conv2.weight, padding=1), block.bn2)
+    shortcut = normed(f.conv2d(x, block.downsample[0].weight, stride=2), block.downsample[1])
+    torch.testing.assert_close(block(x), torch.relu(outer + shortcut), rtol=1e-4, atol=1e-5)

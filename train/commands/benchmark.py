@@ -1,0 +1,207 @@
+"""What a network costs on this machine: clips a second in training and inference, and memory.
+
+Every figure is taken in a process of its own, so that its memory is its own and running out of it costs no other
+figure. Clips are random pixels in memory: reading a cache is timed by tests/benchmarks/feeding.py.
+"""
+
+import dataclasses
+import multiprocessing
+import resource
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.support import processes
+from dfer.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from dfer.train.data.loader import Batch
+
+TRAINING, INFERENCE = "training", "inference"
+TASKS = (TRAINING, INFERENCE)
+FEWEST = 3  # repetitions, however long one takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one task came to. clips_per_second: of the median repetition; memory: bytes, the most that the task took
+    beside what torch takes by itself (resident on a CPU, allocated by torch on a GPU); failure: why there is no
+    figure, else None."""
+
+    task: str
+    batch_size: int
+    device: str
+    threads: int
+    clips_per_second: float | None = None
+    repetitions: int = 0
+    memory: int | None = None
+    failure: str | None = None
+
+
+def measure_all(
+    config: TrainConfig, classes: int, batch_sizes: Sequence[int], device: str, seconds: float
+) -> Iterator[Measurement]:
+    """Each task at each batch size, one after the other. device: as `choose_device` takes it; seconds: how long each
+    is repeated.
+
+    Raises UserError for a device or a precision that this machine does not have.
+    """
+    for task in TASKS:
+        for batch_size in batch_sizes:
+            yield _measure_apart(config, classes, task, batch_size, device, seconds)
+
+
+def _measure_apart(
+    config: TrainConfig, classes: int, task: str, batch_size: int, device: str, seconds: float
+) -> Measurement:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=processes.end_with_parent) as pool:
+        try:
+            with processes.spared(signal.SIGINT, signal.SIGTERM):
+                figure = pool.submit(measure, config, classes, task, batch_size, device, seconds)
+            signal.siginterrupt(signal.SIGINT, True)  # polars' handler of it lets a wait go on
+            return figure.result()
+        except BrokenProcessPool:
+            reason = "its process was killed: probably out of memory"
+            return Measurement(task=task, batch_size=batch_size, device=device, threads=0, failure=reason)
+        except KeyboardInterrupt:  # the pool would wait for the figure
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
+
+
+def measure(
+    config: TrainConfig, classes: int, task: str, batch_size: int, device_name: str, seconds: float
+) -> Measurement:
+    """One task in this process. Raises UserError for a device or a precision that this machine does not have."""
+    import torch
+
+    from dfer.train.engine.device import choose_device
+    from dfer.train.engine.precision import check_precision
+
+    device = choose_device(device_name)
+    check_precision(config.execution.precision, device)
+    found = Measurement(
+        task=task, batch_size=batch_size, device=_device_name(device), threads=torch.get_num_threads()
+    )
+    before = _peak_memory(device)
+    try:
+        repeat = _task(config, classes, task, random_batch(config, classes, batch_size, device), device)
+        times = _timed(repeat, device, seconds)
+    except (torch.OutOfMemoryError, MemoryError):
+        return dataclasses.replace(found, failure="out of memory")
+    except RuntimeError as error:
+        if "alloc" not in str(error) and "memory" not in str(error):
+            raise
+        return dataclasses.replace(found, failure="out of memory")
+    return dataclasses.replace(
+        found,
+        clips_per_second=batch_size / statistics.median(times),
+        repetitions=len(times),
+        memory=_peak_memory(device) - before,
+    )
+
+
+def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "torch.device") -> "Batch":
+    """A batch as it comes from the loader, of random pixels, on the device: crops of which the window is the
+    network's input size."""
+    import torch
+
+    from dfer.train.data.loader import Batch
+
+    data = config.data
+    side = round(data.image_size / data.crop_fraction)
+    random = torch.Generator().manual_seed(0)
+    clips, shape = batch_size, (batch_size, data.num_frames)
+    batch = Batch(
+        frames=torch.randint(0, 256, (*shape, 3, side, side), dtype=torch.uint8, generator=random),
+        keypoints=side * torch.rand(*shape, DLIB18.count, 2, generator=random),
+        labels=torch.randint(0, classes, (clips,), generator=random),
+        windows=torch.rand(clips, 2, generator=random, dtype=torch.float64),
+        flips=torch.arange(clips) % 2 == 1,
+        colours=torch.ones(clips, 3),
+        clips=torch.arange(clips),
+        expressions=torch.rand(*shape, len(BLENDSHAPES), generator=random)
+        if config.network.expression_scores == "on"
+        else None,
+    )
+    return batch.to(device)
+
+
+def _task(
+    config: TrainConfig, classes: int, task: str, batch: "Batch", device: "torch.device"
+) -> Callable[[], None]:
+    """One repetition of a task: what a training step does, or what predicting does, once a batch is there."""
+    import torch
+
+    from dfer.train.engine.learner import Learner
+    from dfer.train.models.keypoint.network import build
+    from dfer.train.results.evaluation import scores_of
+
+    network = build(config.network, classes, config.data.num_frames, config.recipe.seed)
+    learner = Learner(config, network, batch.labels.cpu().numpy(), device)
+
+    @torch.inference_mode()
+    def predict() -> None:
+        scores_of(learner.model.eval(), batch, config, device)
+
+    def step() -> None:
+        learner.begin()
+        learner.add(batch, len(batch.labels))
+        learner.finish()
+
+    return step if task == TRAINING else predict
+
+
+def _timed(repeat: Callable[[], None], device: "torch.device", seconds: float) -> list[float]:
+    """Seconds of each repetition, after one that is not counted."""
+    times: list[float] = []
+    repeat()
+    _wait_for(device)
+    while len(times) < FEWEST or sum(times) < seconds:
+        started = time.perf_counter()
+        repeat()
+        _wait_for(device)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _wait_for(device: "torch.device") -> None:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _peak_memory(device: "torch.device") -> int:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _device_name(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def training_hours(clips_per_second: float, clips: int, epochs: int) -> float:
+    """How long the steps of a training take at that speed; judging is not counted."""
+    return clips * epochs / clips_per_second / 3600

@@ -1,0 +1,131 @@
+"""What a network does with clips: its features before the classifier, and where it looks.
+
+Read off with hooks while it predicts, so that what is shown is what predicts.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from dfer.train.config import TrainConfig
+from dfer.train.data.augment import MEAN, STD
+from dfer.train.data.loader import Loader, in_batches
+from dfer.train.engine.precision import autocast
+from dfer.train.models.keypoint.heatmaps import gaussian_maps
+from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.keypoint.temporal import TemporalTransformer
+from dfer.train.results.evaluation import batch_size, network_input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Insight:
+    """Of n clips of N frames. features: (n, R) what the classifier is given; attention: (n, blocks, N), the shares of
+    the class token's attention that go to the frames, mean over heads, summing to 1 over the frames (None without a
+    transformer); weights: (n, N, K) W_a (None without messages)."""
+
+    features: np.ndarray
+    attention: np.ndarray | None
+    weights: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One clip as the network sees it. frames: (N, S, S, 3) uint8; keypoints: (N, K, 2) pixels of them;
+    maps: (N, K, h, w) the Gaussian maps of the key-points on the network's grid, each with a peak of at most 1."""
+
+    frames: np.ndarray
+    keypoints: np.ndarray
+    maps: np.ndarray
+
+
+@torch.inference_mode()
+def look_into(
+    network: DferNetwork, loader: Loader, clips: Sequence[int], config: TrainConfig, device: torch.device
+) -> Insight:
+    """Run the clips of the loader's dataset, by their numbers, and keep what passes."""
+    network.eval()
+    features: list[np.ndarray] = []
+    attention: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    blocks: list[torch.Tensor] = []
+    with ExitStack() as hooks:
+        hooks.enter_context(_before(network.clip_head, lambda x: features.append(_array(x))))
+        if isinstance(network.temporal, TemporalTransformer):
+            for block in network.temporal.blocks:
+                watched = block.attention
+                hooks.enter_context(_before(watched, lambda x, a=watched: blocks.append(a.weights(x))))
+        if _has_messages(network):
+            hooks.enter_context(
+                _before(network.graph, lambda v, g: weights.append(_array(network.graph.weights(v, g))))
+            )
+        for batch in loader.batches(in_batches(clips, batch_size(config))):
+            with autocast(config.execution.precision, device):
+                network(*network_input(batch.to(device), config.data))
+            if blocks:
+                attention.append(_array(torch.stack([_to_frames(block) for block in blocks], 1)))
+                blocks.clear()
+    frames = config.data.num_frames
+    return Insight(
+        features=np.concatenate(features),
+        attention=np.concatenate(attention) if attention else None,
+        weights=np.concatenate(weights).reshape(len(clips), frames, -1) if weights else None,
+    )
+
+
+@torch.inference_mode()
+def clips_as_seen(
+    loader: Loader, clips: Sequence[int], network: DferNetwork, config: TrainConfig
+) -> list[Seen]:
+    """Clips of the loader's dataset, by their numbers, as the network is given them."""
+    grid = _grid(network, config)
+    seen = []
+    for batch in loader.batches(in_batches(clips, 1)):
+        given = network_input(batch, config.data)
+        mean, std = (given.frames.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+        pixels = ((given.frames[0] * std + mean) * 255).round().clamp(0, 255).byte()  # (N, 3, S, S)
+        points = given.keypoints[0]  # (N, K, 2)
+        maps = gaussian_maps(points, *grid, config.network.heatmap_sigma, "peak")  # (N, K, h, w)
+        seen.append(
+            Seen(
+                frames=pixels.permute(0, 2, 3, 1).numpy(),
+                keypoints=(points * config.data.image_size - 0.5).numpy(),
+                maps=maps.numpy(),
+            )
+        )
+    return seen
+
+
+def _grid(network: DferNetwork, config: TrainConfig) -> tuple[int, int]:
+    """Height and width of the backbone's map."""
+    size = config.data.image_size
+    device = next(network.parameters()).device
+    _, _, height, width = network.backbone(torch.zeros(1, 3, size, size, device=device)).shape
+    return height, width
+
+
+def _has_messages(network: DferNetwork) -> bool:
+    return network.graph is not None and network.graph.relation is not None
+
+
+def _to_frames(weights: torch.Tensor) -> torch.Tensor:
+    """The class token's attention (B, heads, N + 1, N + 1) → (B, N), shares of what it gives to the frames."""
+    given = weights[:, :, 0, 1:].mean(1)
+    return given / given.sum(1, keepdim=True)
+
+
+def _before(module: nn.Module, keep: Callable[..., None]) -> RemovableHandle:
+    """Hand what a module is given to `keep`, until the handle is removed or its context ends."""
+
+    def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        keep(*given)
+
+    return module.register_forward_pre_hook(hook)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
