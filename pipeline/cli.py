@@ -1,5 +1,6 @@
 """`pipeline`: raw clips to a landmark cache. Commands parse, call and print; imports wait until they are needed."""
 
+import os
 from pathlib import Path
 
 import click
@@ -163,7 +164,7 @@ def extract(
     from dfer.pipeline.config import ExtractConfig
     from dfer.pipeline.run import session
     from dfer.pipeline.run.extract import Slice
-    from dfer.schemas.support.machine import available_cores
+    from dfer.schemas.support.processes import available_cores
 
     if address and (part or workers or retry):
         raise click.UsageError("--dask goes without --slice, --workers and --retry")
@@ -191,9 +192,9 @@ def extract(
 def shard(cache: Path, source: Path, index: int, means: dict) -> None:
     """Extract shard INDEX of a CACHE that was begun elsewhere (what `--dask` runs)."""
     from dfer.pipeline.run import session
-    from dfer.pipeline.run.workers import die_with_parent
+    from dfer.schemas.support.processes import end_with_parent
 
-    die_with_parent()
+    end_with_parent(os.getppid())
     session.extract_shard(cache, source, index, session.Means(**means))
 
 

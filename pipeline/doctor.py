@@ -12,7 +12,7 @@ from pathlib import Path
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.setup import fetch, models
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.machine import available_cores
+from dfer.schemas.support.processes import available_cores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ process, and then given up with a reason. Nothing else is lost or done twice.
 import contextlib
 import os
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -22,11 +21,10 @@ from dfer.pipeline.cache.reuse import Reuse
 from dfer.pipeline.clip import ExtractedClip, extract_clip, warm_up
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.mediapipe_tasks import NO_NETWORK
-from dfer.pipeline.run import interrupt
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.schemas import cache
-from dfer.schemas.support import processes
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.processes import end_with_parent, signals_blocked, stop_request
 
 POLL_SECONDS = 0.1
 ATTEMPTS = 2
@@ -68,7 +66,7 @@ def extract_clips(
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     remaining = iter(tasks)
     with (
-        interrupt.deferred() as check_interrupt,
+        stop_request() as stop,
         TemporaryDirectory(prefix="dfer-workers-") as notes,
         contextlib.ExitStack() as stack,
     ):
@@ -78,7 +76,7 @@ def extract_clips(
             workers.append(_Worker(Path(notes) / str(number), config, models, limits, reuse))
             stack.callback(workers[-1].stop)
         while True:
-            check_interrupt()
+            stop.check()
             for worker in workers:
                 if left and worker.ready:
                     task = next(remaining, None)
@@ -165,7 +163,7 @@ class _Worker:
         self._executor = ProcessPoolExecutor(
             1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
         )
-        with processes.spared(signal.SIGINT):
+        with signals_blocked(signal.SIGINT):
             self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
         self._loading, self._started = True, time.monotonic()
 
@@ -211,21 +209,11 @@ class _Worker:
         return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)
 
 
-def die_with_parent() -> None:
-    """Let the kernel end this process when its parent is killed, which then cannot do it (Linux only)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 def _prepare_process(note: Path, parent: int) -> None:
     """Make a worker process quiet, mortal and known."""
     # What native libraries write to stderr would tear the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    die_with_parent()
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent(parent)
     note.write_text(str(os.getpid()))

@@ -7,14 +7,14 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dfer.schemas.support.errors import Interrupted, UserError
+from dfer.schemas.support.processes import sigterm_raises
 
 
 class Program(click.Group):
@@ -40,7 +40,7 @@ class Program(click.Group):
         if sys.stderr is None:  # closed by the caller; libraries write to it all the same
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
-            with _terminated_as_interrupted():
+            with sigterm_raises():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
@@ -85,17 +85,3 @@ def printable(line: str) -> str:
 
 def _remember_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.meta["debug"] = value
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """In the block SIGTERM, which would end the process without a word, raises as Ctrl-C does."""
-
-    def stop(number: int, _frame: object) -> None:
-        raise Interrupted(number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,34 +1,152 @@
-"""Processes that end with their parent, not by the signals that a terminal or a job manager sends to a group."""
+"""Signals, and processes that end when their parent does.
+
+Ctrl-C and job managers send SIGINT or SIGTERM to a whole process group. A program here decides itself when it stops
+(`stop_request`), its workers stop with it and not before (`signals_blocked`), and no worker outlives it
+(`end_with_parent`).
+"""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from types import FrameType
+
+from dfer.schemas.support.errors import Interrupted
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# torchrun passes its own signal on, so a signal to the group reaches its processes twice.
+REPEAT_SECONDS = 2.0
+POLL_SECONDS = 1.0
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class StopRequest:
+    """number: of the signal that asked to stop; 0 if none did."""
+
+    number: int = 0
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal asked to stop."""
+        if self.number:
+            raise Interrupted(self.number)
 
 
 @contextmanager
-def spared(*signals: signal.Signals) -> Iterator[None]:
-    """Processes started within the block never see these signals, unless they unblock them themselves.
+def stop_request(announcement: str | None = None) -> Iterator[StopRequest]:
+    """Note SIGINT and SIGTERM instead of acting on them, so that the caller can stop at a safe point.
 
-    multiprocessing starts its resource tracker with the first of them and unblocks SIGINT and SIGTERM after that: so
-    it is started before.
+    announcement: printed to stderr at the first signal. A second signal then raises Interrupted at once. Without
+        an announcement, further signals are ignored.
+
+    Raises Interrupted at the end of the block if a signal came and there was no announcement.
     """
+    request, first = StopRequest(), 0.0
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        if not request.number:
+            request.number, first = number, time.monotonic()
+            if announcement:
+                print(announcement, file=sys.stderr)
+        elif announcement and time.monotonic() - first >= REPEAT_SECONDS:
+            raise Interrupted(number)
+
+    with _handlers(dict.fromkeys(STOP_SIGNALS, note)):
+        yield request
+    if not announcement:
+        request.check()
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Make SIGTERM raise Interrupted, as Ctrl-C raises KeyboardInterrupt."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handlers({signal.SIGTERM: stop}):
+        yield
+
+
+@contextmanager
+def sigterm_kills() -> Iterator[None]:
+    """Make SIGTERM end the process at once, while it waits in a library where Python's handlers do not run."""
+    with _handlers({signal.SIGTERM: signal.SIG_DFL}):
+        yield
+
+
+@contextmanager
+def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
+    """Start processes that never see these signals, unless they unblock them.
+
+    A signal that reaches this process is acted on at the end of the block: in the middle of a start it would leave
+    a half-started process.
+    """
+    # multiprocessing starts its resource tracker with the first process and then unblocks SIGINT and SIGTERM.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    received: list[int] = []
+    with _handlers({number: lambda n, _: received.append(n) for number in signals}):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    for number in dict.fromkeys(received):
+        signal.raise_signal(number)
+
+
+def ignore_stop_signals(seconds: int) -> None:
+    """Let this worker outlive a signal to its group: ignore SIGINT, and end this many seconds after SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(seconds))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process when its parent ends, even by SIGKILL or before this call.
+
+    parent: its process id; by default that of the process which started this one through multiprocessing.
+    """
+    if parent is None:
+        parent = multiprocessing.parent_process().pid
+    if sys.platform == "linux":  # the kernel does it, also while a library holds the GIL
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    else:
+        threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_for_end(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def _handlers(handlers: Mapping[int, Handler]) -> Iterator[None]:
+    """Set signal handlers for the block; outside the main thread, where Python runs none, change nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_with_parent() -> None:
-    """Let this process, which multiprocessing has started, end when its parent is gone, even if it already is."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+        for number, handler in before.items():
+            signal.signal(number, handler)

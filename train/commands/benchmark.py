@@ -67,7 +67,7 @@ def _measure_apart(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=processes.end_with_parent) as pool:
         try:
-            with processes.spared(signal.SIGINT, signal.SIGTERM):
+            with processes.signals_blocked(*processes.STOP_SIGNALS):
                 figure = pool.submit(measure, config, classes, task, batch_size, device, seconds)
             signal.siginterrupt(signal.SIGINT, True)  # polars' handler of it lets a wait go on
             return figure.result()

@@ -13,7 +13,7 @@ from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import temporary_name
 from dfer.schemas.support.folder_lock import FolderLock
-from dfer.schemas.support.machine import available_cores
+from dfer.schemas.support.processes import available_cores, stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.data.caches import Pool, open_pool
@@ -24,11 +24,12 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import Experiment, Means, difference, origin_of, started_from
 from dfer.train.engine.precision import check_precision
-from dfer.train.engine.stopping import stop_request
 from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.models.keypoint.network import build
 from dfer.train.results.logs import EpochRow
+
+STOPPING = "stopping after this step; press Ctrl-C again to stop now"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,11 @@ def _train(
         soft_wrap=True,
         markup=False,
     )
-    with closing(training), stop_request() as stop, progress.training_progress(console, training) as watch:
+    with (
+        closing(training),
+        stop_request(STOPPING) as stop,
+        progress.training_progress(console, training) as watch,
+    ):
         return run.finish(watch, stop)
 
 

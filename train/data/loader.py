@@ -1,7 +1,6 @@
 """Stored clips to batches of uint8 frames: JPEG decoding, in worker processes where that pays."""
 
 import math
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,7 +238,7 @@ class Loader:
         Raises UserError for a damaged clip.
         """
         self._plan.batches = plan
-        with processes.spared(signal.SIGINT, signal.SIGTERM):
+        with processes.signals_blocked(*processes.STOP_SIGNALS):
             batches = iter(self._loader)
         for batch in batches:
             if isinstance(batch, UserError):
@@ -259,15 +258,8 @@ def _prepare_worker(_worker: int) -> None:
     """Let a worker process end when its run does, and not before."""
     # torch's own watch of the parent's number begins after a second of imports: too late for a run killed by then.
     processes.end_with_parent()
-    _outlive_termination()
-
-
-def _outlive_termination() -> None:
-    """A terminal sends Ctrl-C, a job manager SIGTERM, to all processes of a job: the run then ends its step and saves
-    it, for which it needs its workers. They end with it (`Loader.close`), or LAST_SECONDS after SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_SECONDS))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    # A signal to the group: the run ends its step and saves it, for which it needs its workers.
+    processes.ignore_stop_signals(LAST_SECONDS)
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:

@@ -1,7 +1,6 @@
 """The processes of one training, as `torchrun` starts them; one process is a world of its own."""
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch
 from torch import distributed, nn
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.processes import sigterm_kills
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 T = TypeVar("T")
@@ -49,24 +49,15 @@ def join(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # Gloo carries what lies on the CPU in either case: sums of figures, predictions.
-    with _ended_by_sigterm():
+    with (
+        sigterm_kills()
+    ):  # torchrun ends those that wait for a failed one, and a wait in torch runs no handlers
         distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
         distributed.barrier()  # whoever leaves first takes the connections of the others along
     finally:
         distributed.destroy_process_group()
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """In the block SIGTERM ends the process at once, as torchrun means it for those who wait for one that has failed:
-    a wait within torch would not hear Python's handlers until it is over."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -23,10 +23,10 @@ import polars as pl
 
 from dfer.schemas.support.errors import Interrupted, UserError
 from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.processes import StopRequest
 from dfer.schemas.support.text import counted
 from dfer.train.engine import checkpoint, distributed
 from dfer.train.engine.optim import learning_rate
-from dfer.train.engine.stopping import StopRequest
 from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.results import evaluation, metrics, plots
