@@ -4,11 +4,10 @@ Clips and models are nothing to it: `extract` says what is to be in the cache, `
 """
 
 import dataclasses
-import errno
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import polars as pl
@@ -18,8 +17,14 @@ from dfer.pipeline.cache import plan, seal, shards
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.manifest import MANIFEST_SCHEMA, with_added_columns
+from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256, remove_durably, temporary_name, write_atomic
+
+
+def writing(cache: Path) -> AbstractContextManager[None]:
+    """Turn an OSError while the cache is written into a UserError with advice."""
+    return files.writing(f"the cache {cache}", "run the same command again; finished shards are kept")
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
@@ -99,18 +104,6 @@ def finalize(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard]) -> 
         if seal.read_seal(cache) is None:
             seal.write_seal(cache, len(planned))
     return clips
-
-
-@contextmanager
-def writing(cache: Path) -> Iterator[None]:
-    """Say of a failure to write what it means for the cache. Raises UserError in place of OSError."""
-    try:
-        yield
-    except OSError as error:
-        advice = "give another --out"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "make room and run the same command again, finished shards are kept"
-        raise UserError(f"cannot write the cache {cache}: {error.strerror}; {advice}") from None
 
 
 def _write_table(cache: Path, name: str, table: pl.DataFrame) -> None:

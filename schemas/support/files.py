@@ -1,5 +1,6 @@
 """Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
 
+import errno
 import hashlib
 import io
 import os
@@ -37,6 +38,23 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)  # a full disk names none, and nobody knows the temporary name
         raise
+
+
+@contextmanager
+def writing(what: str, retry: str) -> Iterator[None]:
+    """Turn an OSError into one line on what could not be written and what to do.
+
+    what: is written, such as "the cache faces"
+    retry: what to do once there is room again
+
+    Raises UserError instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = f"make room, then {retry}" if full else "give another --out"
+        raise UserError(f"cannot write {what}: {error.strerror}; {advice}") from None
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:

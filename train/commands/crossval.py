@@ -19,11 +19,11 @@ from dfer.train.commands import run
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice, official_folds
-from dfer.train.engine import distributed, loop
+from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, Means, read_origin
 from dfer.train.engine.weights import AFRESH, Start
-from dfer.train.results import evaluation, plots
+from dfer.train.results import evaluation, plots, run_folder
 from dfer.train.results.comparison import as_json, obstacle
 from dfer.train.results.evaluation import Figures
 from dfer.train.results.logs import best_row, read_rows
@@ -120,7 +120,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     origin = {**read_origin(folders[0][1]), "folds": [vars(choice) for choice in choices]}
     labels = tuple(origin["labels"])
     pooled = {}
-    for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS):
+    for name in (run_folder.PREDICTIONS, run_folder.BEST_PREDICTIONS):
         tables = [
             read_predictions(run / name, labels).with_columns(fold=pl.lit(fold)) for fold, run in folders
         ]
@@ -134,13 +134,13 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         pooled_last=evaluation.judge(last, labels),
         pooled_best=evaluation.judge(best, labels),
     )
-    with loop.writing(out):
+    with run_folder.writing(out):
         for name, table in pooled.items():
             write_atomic(out / name, as_parquet(table, origin))
         write_atomic(out / CROSSVAL, as_table(result).write_csv().encode())
         figures = result.pooled_last
         title = f"{figures.words}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"
-        write_atomic(out / loop.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
+        write_atomic(out / run_folder.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
     return result
 
 

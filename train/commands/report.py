@@ -18,7 +18,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.commands import evaluate
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.loader import Loader
-from dfer.train.engine import checkpoint, loop
+from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Means, read_origin
@@ -31,11 +31,11 @@ from dfer.train.report.looks import (
     weights_section,
 )
 from dfer.train.report.results import curves, figures, overview
-from dfer.train.results import evaluation
+from dfer.train.results import evaluation, run_folder
 from dfer.train.results.predictions import read_predictions
 
 MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
-PREDICTIONS = {"last": loop.PREDICTIONS, "best": loop.BEST_PREDICTIONS}
+PREDICTIONS = {"last": run_folder.PREDICTIONS, "best": run_folder.BEST_PREDICTIONS}
 
 
 def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, means: Means) -> bytes:
@@ -47,7 +47,7 @@ def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: 
     if not run.is_dir():
         raise UserError(f"no such run: {run}")
     origin = read_origin(run)
-    last = checkpoint.load(run / loop.LAST)
+    last = checkpoint.load(run / run_folder.LAST)
     rows = last.rows
     if not rows:
         raise UserError(f"{run} has no finished epoch yet: nothing to report")
@@ -112,7 +112,7 @@ def _look(run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, me
 def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
     settings = {f"Settings: {name}": values for name, values in kept.config.to_dict().items()}
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
-    weights = _weights(run / loop.WEIGHTS)
+    weights = _weights(run / run_folder.WEIGHTS)
     given = {"Weights it started from": weights} if weights else {}
     return page.facts({"Run": plain, "Versions": origin["versions"], **settings, **given})
 

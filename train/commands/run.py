@@ -22,11 +22,19 @@ from dfer.train.data.splits import Split
 from dfer.train.engine import checkpoint, distributed, loop
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.distributed import World
-from dfer.train.engine.experiment import Experiment, Means, difference, origin_of, started_from
+from dfer.train.engine.experiment import (
+    Experiment,
+    Means,
+    difference,
+    library_versions,
+    origin_of,
+    started_from,
+)
 from dfer.train.engine.precision import check_precision
 from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.models.keypoint.network import build
+from dfer.train.results import run_folder
 from dfer.train.results.logs import EpochRow
 
 STOPPING = "stopping after this step; press Ctrl-C again to stop now"
@@ -63,7 +71,7 @@ def start(
         kept = distributed.from_first(kept, world)
         if distributed.from_first(kept is not None and _is_finished(out, kept), world):
             return Trained(rows=[*kept.rows], split=split, already=True) if world.first else None
-        origin["versions"] = loop.library_versions()
+        origin["versions"] = library_versions()
         with distributed.agreed(world):
             training, loaded = _prepare(experiment, pool, split, device, world, means, kept)
             run = loop.Run(
@@ -77,7 +85,9 @@ def start(
 
 
 def _is_finished(out: Path, kept: checkpoint.Checkpoint) -> bool:
-    return kept.epoch == kept.config.recipe.epochs and all((out / name).exists() for name in loop.RESULTS)
+    return kept.epoch == kept.config.recipe.epochs and all(
+        (out / name).exists() for name in run_folder.RESULTS
+    )
 
 
 def _prepare(
@@ -148,7 +158,7 @@ def _alone_in(out: Path, world: World) -> Iterator[None]:
     if not world.first:
         yield
         return
-    with loop.writing(out):
+    with run_folder.writing(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(out)
     with lock:
@@ -162,17 +172,17 @@ def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> c
     refuse_inside_cache(out)
     if not out.exists() or _is_empty(out):
         return None
-    if not (out / loop.RUN).exists():
+    if not (out / run_folder.RUN).exists():
         raise UserError(f"{out} is there and is not a run; give another --out")
     other = difference(out, experiment.config, origin)
     if other:
         raise UserError(f"{out} holds another run ({other}); give another --out")
-    if not (out / loop.LAST).exists():
+    if not (out / run_folder.LAST).exists():
         return None  # killed before it was saved once
-    kept = checkpoint.load(out / loop.LAST)
+    kept = checkpoint.load(out / run_folder.LAST)
     if len(kept.rows) != kept.epoch:
         raise UserError(
-            f"{out / loop.LAST} is damaged: it has the figures of {len(kept.rows)} epochs, not {kept.epoch}"
+            f"{out / run_folder.LAST} is damaged: it has the figures of {len(kept.rows)} epochs, not {kept.epoch}"
         )
     if kept.epoch < experiment.config.recipe.epochs and not resume:
         raise UserError(
@@ -183,7 +193,7 @@ def _kept(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> c
 
 def _is_empty(out: Path) -> bool:
     """Whether a folder holds nothing, or only what a run leaves that was killed before its run.json."""
-    names = (loop.SETTINGS, loop.WEIGHTS, loop.RUN)
+    names = (run_folder.SETTINGS, run_folder.WEIGHTS, run_folder.RUN)
     whole = {out / name for name in names[:-1]}
     own = whole | {temporary_name(out / name) for name in names}
     return out.is_dir() and all(path in own for path in out.iterdir())

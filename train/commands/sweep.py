@@ -20,11 +20,11 @@ from dfer.train.commands.crossval import CrossValidation, cross_validate
 from dfer.train.config import TrainConfig, load_config
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice
-from dfer.train.engine import distributed, loop
+from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, Means, read_origin
 from dfer.train.engine.weights import AFRESH, Start
-from dfer.train.results import evaluation, plots
+from dfer.train.results import evaluation, plots, run_folder
 from dfer.train.results.comparison import ablation_obstacle
 from dfer.train.results.predictions import read_predictions
 from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, refuse_what_is_one
@@ -178,7 +178,7 @@ def _compared(sweep: Sweep, done: Sequence[Path | CrossValidation], out: Path) -
     last = outcomes[-1]
     incomparable = ablation_obstacle(last.dataset, last.protocol, last.clips, datasets)
     swept = Swept(rows=tuple(rows), datasets=datasets, incomparable=incomparable)
-    with loop.writing(out):
+    with run_folder.writing(out):
         write_atomic(out / SWEEP, as_table(swept).write_csv().encode())
         write_atomic(out / SWEEP_PLOT, _plot(swept, sweep))
     return swept
@@ -216,7 +216,7 @@ def _of_run(run: Path) -> _Outcome:
     labels = origin["labels"]
     last, best = (
         evaluation.judge(read_predictions(run / name, labels), labels)
-        for name in (loop.PREDICTIONS, loop.BEST_PREDICTIONS)
+        for name in (run_folder.PREDICTIONS, run_folder.BEST_PREDICTIONS)
     )
     return _Outcome(
         dataset=origin["dataset"],

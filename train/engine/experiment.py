@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_lesson
-from dfer.train.engine import loop
 from dfer.train.engine.weights import AFRESH, Start
-from dfer.train.results.run_folder import refuse_what_is_no_run
+from dfer.train.results.run_folder import RUN, SETTINGS, refuse_what_is_no_run
 
 # What other commands read of run.json, beside the split, and of what kind it is.
 NEEDED = {
@@ -29,6 +29,7 @@ NEEDED = {
     "notes": list,
     "versions": dict,
 }
+LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
 OF_TEXTS = ("labels", "caches", "notes")
 # Of `origin_of`, what is another wherever the cache is another.
 OF_CACHE = {"dataset", "labels", "cache_settings_hash"}
@@ -87,11 +88,16 @@ def origin_of(
     }
 
 
+def library_versions() -> dict[str, str]:
+    """What computes."""
+    return {name: version(name) for name in LIBRARIES}
+
+
 def started_from(run: Path) -> dict[str, str]:
     """The hashes of the files that the run in a folder started from; none where there is no run. It needs the files
     no more: it goes on without them."""
     try:
-        found = json.loads((run / loop.RUN).read_bytes())
+        found = json.loads((run / RUN).read_bytes())
         return {name: found[name] for name in AFRESH.hashes() if isinstance(found.get(name), str)}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}  # whoever reads the run says what is wrong with it
@@ -99,7 +105,7 @@ def started_from(run: Path) -> dict[str, str]:
 
 def read_origin(run: Path) -> dict[str, Any]:
     """What run.json says. Raises UserError where there is none or it is damaged."""
-    path = run / loop.RUN
+    path = run / RUN
     if not path.exists():
         refuse_what_is_no_run(run)
     try:
@@ -125,9 +131,9 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
     """
     found = read_origin(run)
     try:
-        settings = (run / loop.SETTINGS).read_text().splitlines()
+        settings = (run / SETTINGS).read_text().splitlines()
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"{run / loop.SETTINGS} is missing or damaged: {run} is not a run") from None
+        raise UserError(f"{run / SETTINGS} is missing or damaged: {run} is not a run") from None
     asked = config.to_toml().splitlines()
     if settings != asked:
         there = sorted(set(settings) - set(asked)) or sorted(set(asked) - set(settings))

@@ -9,19 +9,16 @@ other files follow from it and are written before it, or again after it.
 """
 
 import dataclasses
-import errno
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from dfer.schemas.support.errors import Interrupted, UserError
+from dfer.schemas.support.errors import Interrupted
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.processes import StopRequest
 from dfer.schemas.support.text import counted
@@ -41,10 +38,8 @@ from dfer.train.results.run_folder import (
     RUN,
     SETTINGS,
     WEIGHTS,
+    writing,
 )
-
-RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
-LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,20 +202,3 @@ def start_folder(
 
 def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def library_versions() -> dict[str, str]:
-    """What computes."""
-    return {name: version(name) for name in LIBRARIES}
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Say of a failure to write what it means for the run. Raises UserError in place of OSError."""
-    try:
-        yield
-    except OSError as error:
-        advice = "give another --out"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "make room; the same command goes on (`train run`: with --resume)"
-        raise UserError(f"cannot write the run {out}: {error.strerror}; {advice}") from None

@@ -1,6 +1,7 @@
 """What a folder is: a run, a cache, or a folder of several runs, by the names of its files; and what is refused where
 it is another."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dfer.schemas.cache import (
@@ -11,6 +12,7 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     refuse_inside_cache,
 )
+from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file
 
@@ -18,15 +20,21 @@ RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"  # run.json
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"
 METRICS, METRIC_LINES = "metrics.csv", "metrics.jsonl"
 PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
+RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"  # beside several runs
 # Of a run, a cross-validation or a sweep, and of a cache; each beside a file that tells what the folder is.
 OWN_FILES = {
     *(RUN, SETTINGS, WEIGHTS, *CHECKPOINTS, METRICS, METRIC_LINES),
-    *(PREDICTIONS, BEST_PREDICTIONS, CONFUSION, CROSSVAL, SWEEP, SWEEP_PLOT),
+    *(*RESULTS, CROSSVAL, SWEEP, SWEEP_PLOT),
     *(*SINGLE_FILES, SEAL_FILE),
 }
 SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}
 TOLD_BY = (RUN, CROSSVAL, SWEEP, INFO_FILE)
+
+
+def writing(out: Path) -> AbstractContextManager[None]:
+    """Turn an OSError while a run is written into a UserError with advice."""
+    return files.writing(f"the run {out}", "run the same command again (`train run`: with --resume)")
 
 
 def refuse_what_is_one(out: Path) -> None:
