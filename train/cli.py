@@ -24,8 +24,8 @@ from dfer.train.options import (
     NumberList,
     SettingsCommand,
     given,
-    means_and_settings,
-    means_options,
+    options_and_settings,
+    run_option_flags,
     setting_options,
     start_options,
 )
@@ -51,7 +51,7 @@ def main() -> None:
 @HOLDOUT_OPTION
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
 @start_options
-@means_options
+@run_option_flags
 @setting_options()
 def run(
     caches: tuple[Path, ...],
@@ -77,12 +77,12 @@ def run(
     from dfer.train.report import terminal
 
     click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
-    means, settings = means_and_settings(options)
+    run_options, settings = options_and_settings(options)
     split = SplitChoice(fold=fold, holdout=holdout)
     weights = Start(init_from=init_from, backbone=backbone)
     experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
     _tell_notes(preset, experiment.config)
-    trained = start(caches, out, experiment, means, resume=resume)
+    trained = start(caches, out, experiment, run_options, resume=resume)
     if trained:
         terminal.print_run(trained, out)
 
@@ -93,7 +93,7 @@ def run(
 @click.option("--folds", required=True, help=f"{FOLDS_HELP}.")
 @PRESET_OPTION
 @start_options
-@means_options
+@run_option_flags
 @JSON_OPTION
 @setting_options()
 @resumable
@@ -117,11 +117,11 @@ def crossval(
     from dfer.train.engine.weights import Start
     from dfer.train.report import terminal
 
-    means, settings = means_and_settings(options)
+    run_options, settings = options_and_settings(options)
     weights = Start(init_from=init_from, backbone=backbone)
     config = load_config(preset, settings)
     _tell_notes(preset, config)
-    result = cross_validate(caches, out, config, folds, means, weights, _tell_fold)
+    result = cross_validate(caches, out, config, folds, run_options, weights, _tell_fold)
     if result is None:  # not the first of several processes
         return
     if as_json:
@@ -156,7 +156,7 @@ def _tell_fold(place: int, count: int) -> None:
 @FOLD_OPTION
 @HOLDOUT_OPTION
 @start_options
-@means_options
+@run_option_flags
 @JSON_OPTION
 @setting_options()
 @resumable
@@ -186,7 +186,7 @@ def sweep(
 
     if folds and (fold is not None or holdout):
         raise click.UsageError("--folds goes without --fold and --holdout")
-    means, settings = means_and_settings(options)
+    run_options, settings = options_and_settings(options)
     chosen = load_sweep(name)
     own = [key for key in settings if any(key in variant.settings for variant in chosen.variants)]
     if own:
@@ -201,7 +201,7 @@ def sweep(
         out,
         chosen,
         settings,
-        means,
+        run_options,
         split=SplitChoice(fold=fold, holdout=holdout),
         folds=folds,
         start=Start(init_from=init_from, backbone=backbone),
@@ -255,7 +255,7 @@ def evaluate(
 
     from dfer.schemas.support.files import write_atomic
     from dfer.train.commands import evaluate
-    from dfer.train.engine.experiment import Means
+    from dfer.train.engine.experiment import RunOptions
     from dfer.train.report import terminal
     from dfer.train.results.predictions import predictions_target, write_predictions
     from dfer.train.results.run_folder import own_target
@@ -263,8 +263,8 @@ def evaluate(
     if predictions:
         predictions_target(predictions)
     picture = own_target(confusion, "--confusion", (".png",)) if confusion else None
-    means = Means(device=device, loader_workers=loader_workers)
-    result = evaluate.evaluate_run(run, caches, which, clips, means)
+    run_options = RunOptions(device=device, loader_workers=loader_workers)
+    result = evaluate.evaluate_run(run, caches, which, clips, run_options)
     if predictions:
         write_predictions(predictions, result.predictions, result.origin)
     if picture:
@@ -315,15 +315,15 @@ def report_command(
     Curves, figures, and what the network looks at.
     """
     from dfer.schemas.html.page import write_page
-    from dfer.train.commands.report import report_page
-    from dfer.train.engine.experiment import Means
+    from dfer.train.engine.experiment import RunOptions
+    from dfer.train.report.report import report_page
     from dfer.train.results.run_folder import own_target
 
     target = out or run / "report.html"
     if out or run.is_dir():  # of a run that is not there something else is said
         own_target(target)
     page = report_page(
-        run, caches, which, clips_per_kind, Means(device=device, loader_workers=loader_workers)
+        run, caches, which, clips_per_kind, RunOptions(device=device, loader_workers=loader_workers)
     )
     write_page(target, page, as_json)
 

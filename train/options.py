@@ -10,7 +10,7 @@ import click
 from dfer.train.config import SECTIONS, flag, preset_names
 
 if TYPE_CHECKING:
-    from dfer.train.engine.experiment import Means
+    from dfer.train.engine.experiment import RunOptions
 
 CACHES_ARGUMENT = click.argument(
     "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -154,7 +154,7 @@ def _as_given(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def means_options(command: Callable) -> Callable:
+def run_option_flags(command: Callable) -> Callable:
     """Flags for what training needs and what does not change its result."""
     for option in reversed(MEANS_OPTIONS):
         command = option(command)
@@ -168,17 +168,17 @@ def start_options(command: Callable) -> Callable:
     return command
 
 
-def means_and_settings(options: dict[str, Any]) -> tuple["Means", dict[str, Any]]:
-    """The flags of `means_options` apart from those of `setting_options`, the latter where given. Raises UserError
+def options_and_settings(options: dict[str, Any]) -> tuple["RunOptions", dict[str, Any]]:
+    """The flags of `run_options` apart from those of `setting_options`, the latter where given. Raises UserError
     where --tensorboard cannot be had."""
-    from dfer.train.engine.experiment import Means
+    from dfer.train.engine.experiment import RunOptions
     from dfer.train.results.logs import require_tensorboard
 
     if options["tensorboard"]:
         require_tensorboard()
-    names = [field.name for field in dataclasses.fields(Means)]
-    means = Means(**{name: options[name] for name in names})
-    return means, given({name: value for name, value in options.items() if name not in names})
+    names = [field.name for field in dataclasses.fields(RunOptions)]
+    run_options = RunOptions(**{name: options[name] for name in names})
+    return run_options, given({name: value for name, value in options.items() if name not in names})
 
 
 def given(settings: dict[str, Any]) -> dict[str, Any]:

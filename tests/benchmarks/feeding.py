@@ -31,12 +31,12 @@ from torch.utils.data import DataLoader, Dataset
 from dfer.schemas.face_shards import ShardReader
 from dfer.train.config import load_config
 from dfer.train.data.caches import Pool, open_pool, usable
-from dfer.train.data.loader import READ_AHEAD, Batch, Loader, Sight, in_batches
+from dfer.train.data.dataset import READ_AHEAD, Batch, ViewSpec, clip_dataset, in_batches
+from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import epoch_order
 from dfer.train.data.splits import SplitChoice, choose_split
 from dfer.train.engine.training import Training
 from dfer.train.models.keypoint.network import build
-from dfer.train.results.evaluation import clip_dataset
 
 FRAMES, BATCH, CLIPS = 16, 16, 256
 A_ROUND = 4  # batches: short rounds, since the speed of a shared machine changes within a second
@@ -47,7 +47,7 @@ def copied(source: Path, target: Path) -> Pool:
     """A cache of CLIPS clips of 16 real crops each, those of the source again and again."""
     cache = open_pool(source)
     table = usable(cache.clips)
-    dataset = clip_dataset(cache, table, cache.labels, Sight(frames=FRAMES))
+    dataset = clip_dataset(cache, table, cache.labels, ViewSpec(frames=FRAMES))
     (batch,) = Loader(dataset, 0, CPU).batches(in_batches(range(len(table)), len(table)))
     crops = batch.frames.permute(0, 1, 3, 4, 2).numpy()
     clips = [
@@ -126,7 +126,7 @@ def timed(batches: Iterator, count: int) -> float:
 def feeding(cache: Pool, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Seconds of each way for A_ROUND batches, round by round."""
     clips = stored_bytes(cache)
-    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=FRAMES))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=FRAMES))
     ours = Loader(dataset, 1, CPU)
     order = np.concatenate([epoch_order(CLIPS, 0, epoch) for epoch in range(rounds)])
     files = DataLoader(
@@ -186,7 +186,7 @@ def large_cache(folder: Path, clips: int) -> tuple[float, list[float]]:
     write_flat_cache(folder, clips)
     started = time.perf_counter()
     cache = open_pool(folder)
-    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=4))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=4))
     opened = time.perf_counter() - started
     loader, order, memory = Loader(dataset, 0, CPU), epoch_order(clips, 0, 0), []
     for tenth in np.array_split(order, 10):

@@ -8,11 +8,11 @@ import torch
 def stored_batch(sample_cache):
     """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
     from dfer.train.data.caches import open_pool
-    from dfer.train.data.loader import Loader, Sight, in_batches
-    from dfer.train.results.evaluation import clip_dataset
+    from dfer.train.data.dataset import ViewSpec, clip_dataset, in_batches
+    from dfer.train.data.loader import Loader
 
     cache = open_pool(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=8))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=8))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(6), 6))
     return batch
 
@@ -21,7 +21,7 @@ def stored_batch(sample_cache):
 def real_input(stored_batch):
     """The same as the network takes it: frames (6, 8, 3, 112, 112), key-points (6, 8, 18, 2)."""
     from dfer.train.config import DataConfig
-    from dfer.train.results.evaluation import network_input
+    from dfer.train.engine.forward import network_input
 
     return network_input(stored_batch, DataConfig(num_frames=8))[:2]
 

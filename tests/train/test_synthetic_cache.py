@@ -5,13 +5,13 @@ from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool, usable
-from dfer.train.data.loader import Loader, Sight, in_batches
+from dfer.train.data.dataset import ViewSpec, clip_dataset, in_batches
+from dfer.train.data.loader import Loader
 from dfer.train.data.splits import SplitChoice, choose_split
-from dfer.train.results.evaluation import clip_dataset
 
 
 def read(cache, clips, frames):
-    dataset = clip_dataset(cache, clips, cache.labels, Sight(frames=frames))
+    dataset = clip_dataset(cache, clips, cache.labels, ViewSpec(frames=frames))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(len(clips)), len(clips)))
     return batch
 

@@ -25,7 +25,7 @@ from dfer.train.config import TrainConfig
 if TYPE_CHECKING:
     import torch
 
-    from dfer.train.data.loader import Batch
+    from dfer.train.data.dataset import Batch
 
 TRAINING, INFERENCE = "training", "inference"
 TASKS = (TRAINING, INFERENCE)
@@ -117,7 +117,7 @@ def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "to
     network's input size."""
     import torch
 
-    from dfer.train.data.loader import Batch
+    from dfer.train.data.dataset import Batch
 
     data = config.data
     side = round(data.image_size / data.crop_fraction)
@@ -144,9 +144,9 @@ def _task(
     """One repetition of a task: what a training step does, or what predicting does, once a batch is there."""
     import torch
 
+    from dfer.train.engine.forward import scores_of
     from dfer.train.engine.learner import Learner
     from dfer.train.models.keypoint.network import build
-    from dfer.train.results.evaluation import scores_of
 
     network = build(config.network, classes, config.data.num_frames, config.recipe.seed)
     learner = Learner(config, network, batch.labels.cpu().numpy(), device)

@@ -21,11 +21,11 @@ from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice, official_folds
 from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.experiment import Experiment, Means, read_origin
-from dfer.train.engine.weights import AFRESH, Start
-from dfer.train.results import evaluation, plots, run_folder
+from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
+from dfer.train.engine.weights import FROM_SCRATCH, Start
+from dfer.train.results import plots, run_folder
 from dfer.train.results.comparison import as_json, obstacle
-from dfer.train.results.evaluation import Figures
+from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
 from dfer.train.results.predictions import as_parquet, read_predictions
 from dfer.train.results.run_folder import CROSSVAL, refuse_what_is_one
@@ -89,8 +89,8 @@ def cross_validate(
     out: Path,
     config: TrainConfig,
     folds: str,
-    means: Means,
-    start: Start = AFRESH,
+    run_options: RunOptions,
+    start: Start = FROM_SCRATCH,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
 ) -> CrossValidation | None:
     """Train the folds that are not done yet, each into its own folder; what all come to, None in all but the first
@@ -99,7 +99,7 @@ def cross_validate(
     on_fold: told in the first process before each fold its place from 0, and how many there are.
     Raises UserError for folds, a cache or a folder that cannot be used; all folds are checked first.
     """
-    with distributed.join(choose_device(means.device)) as world:
+    with distributed.join(choose_device(run_options.device)) as world:
         with distributed.agreed(world):
             refuse_what_is_one(out)
             pool = open_pool(*folders)
@@ -110,7 +110,7 @@ def cross_validate(
         for place, experiment in enumerate(experiments):
             if world.first:
                 on_fold(place, len(choices))
-            run.start(folders, _folder(out, experiment.split), experiment, means, resume=True)
+            run.start(folders, _folder(out, experiment.split), experiment, run_options, resume=True)
         return summarise(out, choices) if world.first else None
 
 
@@ -131,8 +131,8 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         protocol=_protocol(choices),
         labels=labels,
         folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
-        pooled_last=evaluation.judge(last, labels),
-        pooled_best=evaluation.judge(best, labels),
+        pooled_last=compute_figures(last, labels),
+        pooled_best=compute_figures(best, labels),
     )
     with run_folder.writing(out):
         for name, table in pooled.items():
@@ -167,7 +167,7 @@ def as_dict(result: CrossValidation) -> dict[str, Any]:
 
 
 def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]) -> Fold:
-    figures = [evaluation.judge(table.filter(fold=number), labels) for table in (last, best)]
+    figures = [compute_figures(table.filter(fold=number), labels) for table in (last, best)]
     best = best_row(read_rows(run))
     return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best.epoch)
 

@@ -11,22 +11,24 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.coverage import cover
+from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import trained_before
-from dfer.train.data.loader import Loader, in_batches
+from dfer.train.data.loader import Loader
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.experiment import Means, read_origin
-from dfer.train.results import evaluation
+from dfer.train.engine.experiment import RunOptions, read_origin
+from dfer.train.engine.forward import batch_size, predict
 from dfer.train.results.comparison import obstacle
+from dfer.train.results.figures import Evaluation, evaluate_predictions
 from dfer.train.results.plots import confusion_png
 from dfer.train.results.predictions import prediction_table
 from dfer.train.results.run_folder import refuse_what_is_no_run
 
 
 def evaluate_run(
-    run: Path, folders: Sequence[Path], which: str, clips: str, means: Means
-) -> evaluation.Evaluation:
+    run: Path, folders: Sequence[Path], which: str, clips: str, run_options: RunOptions
+) -> Evaluation:
     """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of one cache or several.
 
     Labels are matched with the network's by what they mean (`coverage`).
@@ -41,14 +43,14 @@ def evaluate_run(
     coverage = cover(split.test, kept.labels)
     table = coverage.clips
     good = usable(table)
-    device = choose_device(means.device)
+    device = choose_device(run_options.device)
     network = checkpoint.restore(kept).to(device)
     # Labels are for judging; to predict none is needed, and some of these the network does not have.
     unlabelled = good.with_columns(label=pl.lit(None, pl.String))
-    dataset = evaluation.clip_dataset(pool, unlabelled, kept.labels, evaluation.sight_of(kept.config))
-    loader = Loader(dataset, means.loader_workers or 0, device)
-    plan = in_batches(range(len(good)), evaluation.batch_size(kept.config))
-    probabilities = evaluation.predict(network, loader, plan, kept.config, device)
+    dataset = clip_dataset(pool, unlabelled, kept.labels, view_spec(kept.config))
+    loader = Loader(dataset, run_options.loader_workers or 0, device)
+    plan = in_batches(range(len(good)), batch_size(kept.config))
+    probabilities = predict(network, loader, plan, kept.config, device)
     predictions = prediction_table(table, probabilities, kept.labels, kept.majority)
     incomparable = obstacle(
         pool.dataset,
@@ -57,8 +59,9 @@ def evaluate_run(
         clips=len(table),
         not_covered=sum(coverage.not_covered.values()),
     )
-    return evaluation.evaluation(
-        kept,
+    return evaluate_predictions(
+        kept.labels,
+        kept.epoch,
         pool.dataset,
         clips,
         predictions,
@@ -77,7 +80,7 @@ def evaluate_run(
     )
 
 
-def confusion_picture(result: evaluation.Evaluation) -> bytes:
+def confusion_picture(result: Evaluation) -> bytes:
     """The confusion matrix of all clips, as PNG."""
     figures = result.figures
     title = f"{figures.words}\n{counted(figures.clips, 'clip')} of {printable(result.dataset)}"

@@ -24,7 +24,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import (
     Experiment,
-    Means,
+    RunOptions,
     difference,
     library_versions,
     origin_of,
@@ -50,7 +50,7 @@ class Trained:
 
 
 def start(
-    folders: Sequence[Path], out: Path, experiment: Experiment, means: Means, *, resume: bool
+    folders: Sequence[Path], out: Path, experiment: Experiment, run_options: RunOptions, *, resume: bool
 ) -> Trained | None:
     """Train a run on one cache or several; a finished one that is the same is left as it is, an unfinished one needs
     `resume`.
@@ -58,7 +58,7 @@ def start(
     None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
-    device = choose_device(means.device)
+    device = choose_device(run_options.device)
     check_precision(experiment.config.execution.precision, device)
     with distributed.join(device) as world, ExitStack() as held:
         with distributed.agreed(world):
@@ -73,9 +73,13 @@ def start(
             return Trained(rows=[*kept.rows], split=split, already=True) if world.first else None
         origin["versions"] = library_versions()
         with distributed.agreed(world):
-            training, loaded = _prepare(experiment, pool, split, device, world, means, kept)
+            training, loaded = _prepare(experiment, pool, split, device, world, run_options, kept)
             run = loop.Run(
-                training, out, origin, save_minutes=means.save_minutes, tensorboard=means.tensorboard
+                training,
+                out,
+                origin,
+                save_minutes=run_options.save_minutes,
+                tensorboard=run_options.tensorboard,
             )
             if kept:
                 run.restore(kept)
@@ -96,7 +100,7 @@ def _prepare(
     split: Split,
     device: torch.device,
     world: World,
-    means: Means,
+    run_options: RunOptions,
     kept: checkpoint.Checkpoint | None,
 ) -> tuple[Training, Loaded | None]:
     """A training at its start, and what became of the weights that it starts from. Raises UserError."""
@@ -110,7 +114,9 @@ def _prepare(
         device,
         network,
         world=world,
-        loader_workers=_workers(device, world) if means.loader_workers is None else means.loader_workers,
+        loader_workers=_workers(device, world)
+        if run_options.loader_workers is None
+        else run_options.loader_workers,
         trained_before=loaded.trained_on if loaded else (),
     )
     return training, loaded

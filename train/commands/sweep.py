@@ -22,10 +22,11 @@ from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice
 from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.experiment import Experiment, Means, read_origin
-from dfer.train.engine.weights import AFRESH, Start
-from dfer.train.results import evaluation, plots, run_folder
+from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
+from dfer.train.engine.weights import FROM_SCRATCH, Start
+from dfer.train.results import plots, run_folder
 from dfer.train.results.comparison import ablation_obstacle
+from dfer.train.results.figures import compute_figures
 from dfer.train.results.predictions import read_predictions
 from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, refuse_what_is_one
 
@@ -131,11 +132,11 @@ def run_sweep(
     out: Path,
     sweep: Sweep,
     overrides: Mapping[str, Any],
-    means: Means,
+    run_options: RunOptions,
     *,
     split: SplitChoice,
     folds: str | None,
-    start: Start = AFRESH,
+    start: Start = FROM_SCRATCH,
     on_variant: Callable[[Variant, TrainConfig, int, int], None] = lambda variant, config, place, count: None,
     on_fold: Callable[[int, int], None] = lambda place, count: None,
 ) -> Swept | None:
@@ -147,7 +148,7 @@ def run_sweep(
     on_fold: as for `cross_validate`; both in the first process.
     Raises UserError for settings, a cache or a folder that cannot be used; all settings are checked first.
     """
-    with distributed.join(choose_device(means.device)) as world:
+    with distributed.join(choose_device(run_options.device)) as world:
         with distributed.agreed(world):
             configs = [_config_of(variant, sweep, overrides) for variant in sweep.variants]
             refuse_what_is_one(out)
@@ -158,10 +159,10 @@ def run_sweep(
                 on_variant(variant, config, place, len(configs))
             folder = out / variant.name
             if folds:
-                result = cross_validate(folders, folder, config, folds, means, start, on_fold)
+                result = cross_validate(folders, folder, config, folds, run_options, start, on_fold)
             else:
                 experiment = Experiment(config=config, split=split, start=start)
-                run.start(folders, folder, experiment, means, resume=True)
+                run.start(folders, folder, experiment, run_options, resume=True)
                 result = folder
             done.append(result)
         return _compared(sweep, done, out) if world.first else None
@@ -215,7 +216,7 @@ def _of_run(run: Path) -> _Outcome:
     origin = read_origin(run)
     labels = origin["labels"]
     last, best = (
-        evaluation.judge(read_predictions(run / name, labels), labels)
+        compute_figures(read_predictions(run / name, labels), labels)
         for name in (run_folder.PREDICTIONS, run_folder.BEST_PREDICTIONS)
     )
     return _Outcome(

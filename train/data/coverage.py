@@ -42,3 +42,17 @@ def cover(clips: pl.DataFrame, labels: Sequence[str]) -> Coverage:
 def only_covered(table: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     """The rows of a table of clips or predictions that figures rest on: those with a class of the network."""
     return table.filter(pl.col("label").is_in(list(labels)))
+
+
+def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
+    """The class of every clip as the network numbers it.
+
+    Raises UserError for labels that the network does not know.
+    """
+    numbers = {label: number for number, label in enumerate(labels)}
+    unknown = sorted(set(clips["label"].drop_nulls()) - set(labels))
+    if unknown:
+        raise UserError(
+            f"the network does not know the labels {', '.join(unknown)}; it has {', '.join(labels)}"
+        )
+    return [numbers.get(label, -1) for label in clips["label"]]

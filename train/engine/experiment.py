@@ -13,7 +13,7 @@ from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_lesson
-from dfer.train.engine.weights import AFRESH, Start
+from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results.run_folder import RUN, SETTINGS, refuse_what_is_no_run
 
 # What other commands read of run.json, beside the split, and of what kind it is.
@@ -41,7 +41,7 @@ class Experiment:
 
     config: TrainConfig
     split: SplitChoice
-    start: Start = AFRESH
+    start: Start = FROM_SCRATCH
 
     def settled(self, pool: Pool) -> "Experiment":
         """The same with what its settings leave to the caches decided."""
@@ -60,7 +60,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class RunOptions:
     """With what it is trained; none of it changes the result but for rounding. save_minutes: how often the run is
     saved within an epoch, 0: at every step; tensorboard: whether event files are written beside it."""
 
@@ -98,7 +98,7 @@ def started_from(run: Path) -> dict[str, str]:
     no more: it goes on without them."""
     try:
         found = json.loads((run / RUN).read_bytes())
-        return {name: found[name] for name in AFRESH.hashes() if isinstance(found.get(name), str)}
+        return {name: found[name] for name in FROM_SCRATCH.hashes() if isinstance(found.get(name), str)}
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}  # whoever reads the run says what is wrong with it
 

@@ -15,14 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
-from dfer.train.data.loader import Batch
+from dfer.train.data.dataset import Batch
 from dfer.train.engine.averaging import averaged_copy
 from dfer.train.engine.distributed import World
+from dfer.train.engine.forward import scores_of
 from dfer.train.engine.objective import objective
 from dfer.train.engine.optim import clip_gradients, make_optimiser
 from dfer.train.engine.precision import gradient_scaler
 from dfer.train.models.keypoint.network import DferNetwork
-from dfer.train.results import evaluation
 
 
 class Learner:
@@ -77,7 +77,7 @@ class Learner:
                 "take a deviation; give more --num-frames, a larger --image-size or another --batch-size"
             )
         with self._gradients_exchanged(last=last):
-            scores = evaluation.scores_of(self.model, batch, self.config, self.device, mix=mix)
+            scores = scores_of(self.model, batch, self.config, self.device, mix=mix)
             loss = self.objective.total(scores, batch.labels, mix)
             # DistributedDataParallel takes the mean over the processes, a step the sum over its parts.
             self.scaler.scale(loss * (self.world.size / weight)).backward()

@@ -26,7 +26,8 @@ from dfer.train.engine import checkpoint, distributed
 from dfer.train.engine.optim import learning_rate
 from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
-from dfer.train.results import evaluation, metrics, plots
+from dfer.train.results import metrics, plots
+from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import EpochRow, TensorBoard, best_row, write_rows
 from dfer.train.results.predictions import as_parquet, read_predictions
 from dfer.train.results.run_folder import (
@@ -138,7 +139,7 @@ class Run:
                     with writing(self.out):
                         self._write_table(name, predictions)
 
-    def _row(self, figures: evaluation.Figures, test_seconds: float) -> EpochRow:
+    def _row(self, figures: Figures, test_seconds: float) -> EpochRow:
         training, totals = self.training, self.training.totals
         return EpochRow(
             epoch=training.epoch,
@@ -159,7 +160,7 @@ class Run:
     def _write_results(self) -> None:
         labels = self.training.labels
         predictions = read_predictions(self.out / PREDICTIONS, labels)
-        figures = evaluation.judge(predictions, labels)
+        figures = compute_figures(predictions, labels)
         seen = " that the network was trained on" if self.training.split.seen else ""
         title = f"{figures.words}, last epoch\n{counted(figures.clips, 'clip')}{seen}"
         with writing(self.out):

@@ -19,16 +19,18 @@ import torch
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, fingerprints, usable
-from dfer.train.data.loader import Batch, Loader, Request, in_batches
+from dfer.train.data.dataset import Batch, Request, clip_dataset, in_batches, view_spec
+from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
 from dfer.train.data.splits import Split
 from dfer.train.engine import distributed
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.distributed import World
+from dfer.train.engine.forward import batch_size, predict
 from dfer.train.engine.learner import Learner
 from dfer.train.engine.optim import learning_rate, set_learning_rate
 from dfer.train.models.keypoint.network import DferNetwork
-from dfer.train.results import evaluation
+from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.predictions import prediction_table
 
 
@@ -105,8 +107,8 @@ class Training:
     def _loader(
         self, pool: Pool, clips: pl.DataFrame, workers: int, augmentation: Augmentation | None
     ) -> Loader:
-        sight = evaluation.sight_of(self.config, augmentation)
-        dataset = evaluation.clip_dataset(pool, clips, self.labels, sight)
+        sight = view_spec(self.config, augmentation)
+        dataset = clip_dataset(pool, clips, self.labels, sight)
         return Loader(dataset, workers, self.device)
 
     def _nothing(self) -> Totals:
@@ -181,7 +183,7 @@ class Training:
             f"the loss is {loss} in epoch {self.epoch} at the clips {ids}; try a smaller --learning-rate, {advice}"
         )
 
-    def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, evaluation.Figures]:
+    def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, Figures]:
         """The predictions for the split's test part as the network is now, and their figures.
 
         on_batch: called after each batch, as often in every process.
@@ -189,17 +191,17 @@ class Training:
         network, size = self.learner.predicting(), self.world.size
         distributed.share_buffers(network, self.world)
         mine = range(self.world.rank, len(self.test_clips), size)
-        batch_size = evaluation.batch_size(self.config, size)
-        plan = in_batches(mine, batch_size)
-        part = evaluation.predict(network, self.test_loader, plan, self.config, self.device, on_batch)
+        at_once = batch_size(self.config, size)
+        plan = in_batches(mine, at_once)
+        part = predict(network, self.test_loader, plan, self.config, self.device, on_batch)
         most = math.ceil(len(self.test_clips) / size)
-        for _ in range(math.ceil(most / batch_size) - math.ceil(len(mine) / batch_size)):
+        for _ in range(math.ceil(most / at_once) - math.ceil(len(mine) / at_once)):
             on_batch()
         probabilities = np.zeros((len(self.test_clips), len(self.labels)), np.float32)
         for rank, found in enumerate(distributed.gathered(part, self.world)):
             probabilities[rank :: self.world.size] = found
         table = prediction_table(self.split.test, probabilities, self.labels, self.majority)
-        return table, evaluation.judge(table, self.labels)
+        return table, compute_figures(table, self.labels)
 
     def close(self) -> None:
         """End the processes that read its data; it cannot go on after that."""

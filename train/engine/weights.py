@@ -60,7 +60,7 @@ class Start:
         return start_from_backbone(network, self.backbone) if self.backbone else None
 
 
-AFRESH = Start()
+FROM_SCRATCH = Start()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,13 @@ from torch.utils.hooks import RemovableHandle
 
 from dfer.train.config import TrainConfig
 from dfer.train.data.augment import MEAN, STD
-from dfer.train.data.loader import Loader, in_batches
+from dfer.train.data.dataset import in_batches
+from dfer.train.data.loader import Loader
+from dfer.train.engine.forward import batch_size, network_input
 from dfer.train.engine.precision import autocast
 from dfer.train.models.keypoint.heatmaps import gaussian_maps
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.models.keypoint.temporal import TemporalTransformer
-from dfer.train.results.evaluation import batch_size, network_input
 
 
 @dataclass(frozen=True, kw_only=True)

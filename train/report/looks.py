@@ -11,12 +11,13 @@ from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.text import counted
+from dfer.train.data.coverage import label_ids
 from dfer.train.data.loader import Loader
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.report.cards import cards, choose_clips, clip_card
 from dfer.train.report.insight import Insight, Seen, clips_as_seen
-from dfer.train.results import evaluation, plots
+from dfer.train.results import plots
 
 PERPLEXITY = 30  # of t-SNE, the usual value (van der Maaten and Hinton 2008: 5 to 50)
 
@@ -42,7 +43,7 @@ def features_section(looked: Looked) -> Html:
         return tag("p", "Left out: the network's features are not all numbers.")
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     rows, labels = looked.predictions, looked.kept.labels
-    truth = np.array(evaluation.label_ids(rows, labels))
+    truth = np.array(label_ids(rows, labels))
     right = (rows["label"] == rows["predicted"]).to_numpy()
     chart = plots.clip_map_png(neighbours(features, perplexity), truth, right, labels)
     return join(
@@ -87,7 +88,7 @@ def weights_section(looked: Looked) -> Html:
     if weights is None:
         return tag("p", "This network's key-point graph passes no messages.")
     labels = looked.kept.labels
-    truth = np.array(evaluation.label_ids(looked.predictions, labels))
+    truth = np.array(label_ids(looked.predictions, labels))
     per_clip = weights.mean(1)  # (n, K)
     by_class = np.stack(
         [

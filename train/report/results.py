@@ -9,8 +9,9 @@ from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.support.text import counted
 from dfer.train.engine.checkpoint import Checkpoint
-from dfer.train.results import evaluation, metrics, plots
+from dfer.train.results import metrics, plots
 from dfer.train.results.comparison import obstacle, side_by_side
+from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import EpochRow, best_row
 from dfer.train.results.metrics import percent
 
@@ -61,7 +62,7 @@ def figures(
 ) -> Html:
     """Recalls, WAR, UAR and confusion of the prediction tables `last` and `best`, beside what is published.
     origin: what run.json says."""
-    judged = {name: evaluation.judge(table, labels) for name, table in tables.items()}
+    judged = {name: compute_figures(table, labels) for name, table in tables.items()}
     epochs = {"last": rows[-1].epoch + 1, "best": best_row(rows).epoch + 1}
     recalls = {name: metrics.recalls(figures.confusion) for name, figures in judged.items()}
     head = ["class", "clips", *(f"recall, {name}" for name in judged)]
@@ -103,7 +104,7 @@ def figures(
     )
 
 
-def _published(origin: Mapping[str, Any], judged: dict[str, evaluation.Figures]) -> Html | None:
+def _published(origin: Mapping[str, Any], judged: dict[str, Figures]) -> Html | None:
     dataset = str(origin["dataset"])
     beside = side_by_side(dataset, {f"this run, {name}": (f.war, f.uar) for name, f in judged.items()})
     if beside is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dfer.train.commands.crossval import CrossValidation
     from dfer.train.commands.run import Trained
     from dfer.train.commands.sweep import Sweep, Swept
-    from dfer.train.results.evaluation import Evaluation
+    from dfer.train.results.figures import Evaluation
 
 
 def print_run(trained: "Trained", out: Path) -> None:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, recall_score
 
-from dfer.train.results.evaluation import by_group, judge
+from dfer.train.results.figures import by_group, compute_figures
 
 LABELS = ("anger", "fear", "neutral")
 
@@ -40,6 +40,6 @@ def test_figures_by_group_are_scikit_learns_for_each_group(predictions):
 
 
 def test_a_single_group_has_the_figures_of_all_clips(predictions):
-    whole = judge(predictions, LABELS)
+    whole = compute_figures(predictions, LABELS)
     ((_, *found),) = by_group(predictions.with_columns(scene=pl.lit("x")), "scene", LABELS).iter_rows()
     assert found == pytest.approx([whole.clips, whole.usable, whole.war, whole.uar])

@@ -17,8 +17,8 @@ from dfer.schemas.cache import faces_schema
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool
-from dfer.train.data.loader import Loader, Request, Sight
-from dfer.train.results.evaluation import clip_dataset
+from dfer.train.data.dataset import Request, ViewSpec, clip_dataset
+from dfer.train.data.loader import Loader
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_reader_works_in_another_process(sample_cache):
 
 def test_the_dataset_decodes_the_frames_that_the_view_names(sample_cache):
     cache = open_pool(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=50))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=50))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(4)]])
     frames, keypoints = batch.frames[0], batch.keypoints[0]
     stored = ShardReader(sample_cache).read(0, 4, "1001_DFA_NEU_XX")
@@ -92,7 +92,7 @@ def test_what_a_stranger_put_into_a_shard_is_found_out(copied, name):
     rewrite(copied, **changes)
     cache = open_pool(copied)
     with pytest.raises(UserError, match=message) as caught:
-        dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=4))
+        dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=4))
         list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(1)]]))
     assert "1001_DFA_DIS_XX" in str(caught.value) and "\n" not in str(caught.value)
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from dfer.train.data.caches import open_pool
-from dfer.train.data.loader import Loader, Request, Sight
+from dfer.train.data.dataset import Request, ViewSpec, clip_dataset
+from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import Augmentation, epoch_order
-from dfer.train.results.evaluation import clip_dataset
 
 
 def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache):
     cache = open_pool(sample_cache)
-    sight = Sight(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, colour=0.3))
+    sight = ViewSpec(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, colour=0.3))
     dataset = clip_dataset(cache, cache.clips, cache.labels, sight)
     here, workers = (Loader(dataset, count, torch.device("cpu")) for count in (0, 2))
     for epoch in range(2):
@@ -34,7 +34,7 @@ def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache)
 
 def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
     cache = open_pool(sample_cache)
-    dataset = clip_dataset(cache, cache.clips, cache.labels, Sight(frames=2))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=2))
     plan = [[Request(3), Request(3, counts=False)]]
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(plan)
     assert batch.labels.tolist() == [3, -1]
@@ -47,7 +47,7 @@ def test_repeated_frames_of_a_short_clip_are_the_same_frames(sample_cache):
     all_of_it, twice = (
         next(iter(Loader(dataset, 0, torch.device("cpu")).batches(plan)))
         for frames in (32, 64)
-        for dataset in [clip_dataset(cache, cache.clips, cache.labels, Sight(frames=frames))]
+        for dataset in [clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=frames))]
     )
     assert torch.equal(all_of_it.frames.repeat_interleave(2, 1), twice.frames)
     assert torch.equal(all_of_it.keypoints.repeat_interleave(2, 1), twice.keypoints)

@@ -12,10 +12,10 @@ from synthetic_cache import SyntheticClip
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool
-from dfer.train.data.loader import Loader, Request, Sight, in_batches
+from dfer.train.data.dataset import Request, ViewSpec, clip_dataset, in_batches
+from dfer.train.data.loader import Loader
 from dfer.train.data.splits import SplitChoice, choose_split, official_folds
 from dfer.train.engine import checkpoint
-from dfer.train.results.evaluation import clip_dataset
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_people_and_clips_of_two_caches_are_never_the_same_ones(split_cache, pla
 
 def test_the_loader_reads_each_clip_from_its_own_cache(split_cache, plain_cache):
     pool = open_pool(split_cache, plain_cache)
-    dataset = clip_dataset(pool, pool.clips, pool.labels, Sight(frames=2))
+    dataset = clip_dataset(pool, pool.clips, pool.labels, ViewSpec(frames=2))
     order = [7, 0, 11, 6, 5]
     here, workers = (
         [*Loader(dataset, count, torch.device("cpu")).batches(in_batches(order, 5))] for count in (0, 1)
@@ -88,7 +88,7 @@ def test_the_loader_reads_each_clip_from_its_own_cache(split_cache, plain_cache)
     single = []
     for number in order:
         own = open_pool((split_cache, plain_cache)[number // 6])
-        part = clip_dataset(own, own.clips, own.labels, Sight(frames=2))
+        part = clip_dataset(own, own.clips, own.labels, ViewSpec(frames=2))
         (batch,) = Loader(part, 0, torch.device("cpu")).batches([[Request(number % 6)]])
         single.append(batch.frames[0])
     assert torch.equal(here[0].frames, torch.stack(single)) and torch.equal(workers[0].frames, here[0].frames)
@@ -100,7 +100,7 @@ def test_a_damaged_clip_is_named_with_its_own_cache(split_cache, plain_cache, tm
     broken = shutil.copytree(plain_cache, tmp_path / "broken")
     (broken / "faces" / "00000.arrow").write_bytes(b"junk")
     pool = open_pool(split_cache, broken)
-    dataset = clip_dataset(pool, pool.clips, pool.labels, Sight(frames=2))
+    dataset = clip_dataset(pool, pool.clips, pool.labels, ViewSpec(frames=2))
     with pytest.raises(UserError, match=rf"{broken}/faces/00000.arrow, clip 000003: .*make this cache again"):
         list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(9)]]))
     assert ShardReader(split_cache).read(0, 0, "000000")

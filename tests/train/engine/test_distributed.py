@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import torch
 
-from dfer.train.data.loader import Request
+from dfer.train.data.dataset import Request
 from dfer.train.engine import checkpoint
 
 # SGD: Adam's first steps have the size of the learning rate whatever the gradient, rounding included.

@@ -4,11 +4,12 @@ import torch
 
 from dfer.train.config import load_config
 from dfer.train.data.caches import open_pool
-from dfer.train.data.loader import Loader, in_batches
+from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
+from dfer.train.data.loader import Loader
+from dfer.train.engine.forward import network_input, predict
 from dfer.train.models.keypoint.network import build
 from dfer.train.report.cards import under_maps
 from dfer.train.report.insight import clips_as_seen, look_into
-from dfer.train.results.evaluation import clip_dataset, network_input, predict, sight_of
 
 CPU = torch.device("cpu")
 SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
@@ -18,7 +19,7 @@ SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
 def looked(sample_cache):
     config, cache = load_config("quick", SMALL), open_pool(sample_cache)
     network = build(config.network, 6, 4, seed=0).eval()
-    loader = Loader(clip_dataset(cache, cache.clips, cache.labels, sight_of(config)), 0, CPU)
+    loader = Loader(clip_dataset(cache, cache.clips, cache.labels, view_spec(config)), 0, CPU)
     return network, loader, config, look_into(network, loader, range(6), config, CPU)
 
 

@@ -6,9 +6,9 @@ from dfer.schemas.blendshapes import BLENDSHAPES, FLIP
 from dfer.train.config import NetworkConfig, load_config
 from dfer.train.data.augment import flip_expressions
 from dfer.train.data.caches import open_pool
-from dfer.train.data.loader import Loader, in_batches
+from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
+from dfer.train.data.loader import Loader
 from dfer.train.models.keypoint.network import build
-from dfer.train.results.evaluation import clip_dataset, sight_of
 
 SMILE = BLENDSHAPES.index("mouthSmileLeft")
 
@@ -18,7 +18,7 @@ def scores(scored_cache):
     """(6, 4, 52) of the six clips, as the loader gives them."""
     cache = open_pool(scored_cache)
     config = load_config("quick", {"num_frames": 4, "expression_scores": "on"})
-    dataset = clip_dataset(cache, cache.clips, cache.labels, sight_of(config))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, view_spec(config))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches(in_batches(range(6), 6))
     return batch.expressions
 

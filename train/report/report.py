@@ -17,11 +17,12 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.commands import evaluate
 from dfer.train.data.caches import Pool, open_pool, usable
+from dfer.train.data.dataset import clip_dataset, view_spec
 from dfer.train.data.loader import Loader
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.experiment import Means, read_origin
+from dfer.train.engine.experiment import RunOptions, read_origin
 from dfer.train.report.insight import look_into
 from dfer.train.report.looks import (
     Looked,
@@ -31,14 +32,16 @@ from dfer.train.report.looks import (
     weights_section,
 )
 from dfer.train.report.results import curves, figures, overview
-from dfer.train.results import evaluation, run_folder
+from dfer.train.results import run_folder
 from dfer.train.results.predictions import read_predictions
 
 MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": run_folder.PREDICTIONS, "best": run_folder.BEST_PREDICTIONS}
 
 
-def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, means: Means) -> bytes:
+def report_page(
+    run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, run_options: RunOptions
+) -> bytes:
     """The page of a run, UTF-8. folders: where its caches lie, none: where they lay; which: whose features and
     attention are shown, of the `last` or the `best` network; clips_per_kind: 0 shows no faces.
 
@@ -53,7 +56,7 @@ def report_page(run: Path, folders: Sequence[Path], which: str, clips_per_kind: 
         raise UserError(f"{run} has no finished epoch yet: nothing to report")
     tables = {name: read_predictions(run / file, last.labels) for name, file in PREDICTIONS.items()}
     kept = last if which == "last" else checkpoint.load(run / f"{which}.pt")
-    looked = _look(run, _pool_of(run, origin, folders), kept, tables[which], means)
+    looked = _look(run, _pool_of(run, origin, folders), kept, tables[which], run_options)
     sections = {
         "Learning curves": curves(rows, last),
         "Figures": figures(tables, kept.labels, rows, origin),
@@ -87,15 +90,17 @@ def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool
     return pool
 
 
-def _look(run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, means: Means) -> Looked | None:
+def _look(
+    run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, run_options: RunOptions
+) -> Looked | None:
     clips = usable(evaluate.chosen_split(pool, run, kept.config.recipe.seed, "test").test)
     if clips.is_empty():
         return None
     drawn = np.random.default_rng(0).permutation(len(clips))[:MOST_CLIPS]
-    device = choose_device(means.device)
+    device = choose_device(run_options.device)
     network = checkpoint.restore(kept).to(device)
-    dataset = evaluation.clip_dataset(pool, clips, kept.labels, evaluation.sight_of(kept.config))
-    loader = Loader(dataset, means.loader_workers or 0, device)
+    dataset = clip_dataset(pool, clips, kept.labels, view_spec(kept.config))
+    loader = Loader(dataset, run_options.loader_workers or 0, device)
     numbered = clips.select("clip_id").with_row_index("number")
     known = numbered.join(predictions, on="clip_id", how="left", maintain_order="left")
     if known["predicted"].null_count():
