@@ -1,58 +1,20 @@
 """The whole way of one clip: decode, find and follow a face, 68 landmarks, 18 key-points, aligned crops."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.cache.reuse import Reuse, StoredFace
+from dfer.pipeline.cache.reuse import Reuse
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import align, detect, find, landmarks
 from dfer.pipeline.face.smoothing import smooth
+from dfer.pipeline.records import ExtractedClip, StoredFace, Track
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video import decode
-from dfer.pipeline.video.sources import DecodeError, Source, SourceFacts
+from dfer.pipeline.video.sources import DecodeError, Source
 from dfer.schemas import cache
 from dfer.schemas.keypoints import DLIB18
-
-
-@dataclass(frozen=True, kw_only=True)
-class Track:
-    """One face through the m kept frames of a clip. Coordinates are source pixels unless named otherwise.
-
-    source_frame: (m,) int; time_s, detector, score: m entries, None where unknown or carried over;
-    box: (m, 4); landmarks: (m, 68, 2); keypoints: (m, 18, 2); transform: (m, 2, 3) source to crop;
-    crop_keypoints: (m, 18, 2) crop pixels; crops: m JPEGs; blendshapes: (m, 52) float32, NaN where MediaPipe
-    sees no face, None unless asked for.
-    """
-
-    source_frame: list[int]
-    time_s: list[float | None]
-    detector: list[str | None]
-    score: list[float | None]
-    box: np.ndarray
-    landmarks: np.ndarray
-    keypoints: np.ndarray
-    transform: np.ndarray
-    crop_keypoints: np.ndarray
-    crops: list[bytes]
-    blendshapes: np.ndarray | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractedClip:
-    """What became of a clip: its status (`schemas.cache`), the reason where it is not ok, and its track if it is.
-
-    reused: whether its face was taken from an earlier cache.
-    """
-
-    status: str
-    reason: str | None = None
-    facts: SourceFacts | None = None
-    fingerprint: str | None = None
-    track: Track | None = None
-    reused: bool = False
 
 
 def extract_clip(

@@ -10,28 +10,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from dfer.pipeline.records import StoredFace
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.support.errors import UserError
 
 # What `--reuse` reads of a landmark table.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFace:
-    """A followed face as an earlier extraction left it, source pixels; no positions: there was none.
-
-    positions: m frame numbers; detector, score: m entries, None where carried over; boxes: (m, 4); landmarks:
-    (m, 68, 2); warning: what was said of it.
-    """
-
-    positions: list[int]
-    detector: list[str | None]
-    score: list[float | None]
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    warning: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

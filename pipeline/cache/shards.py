@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from dfer.pipeline.cache.plan import Shard
-from dfer.pipeline.clip import ExtractedClip
+from dfer.pipeline.records import ExtractedClip
 from dfer.schemas.cache import (
     COMMIT_FILE,
     LANDMARKS_SCHEMA,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfer.pipeline.cache.reuse import StoredFace
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import detect, identity, track
 from dfer.pipeline.face.patches import Patch
+from dfer.pipeline.records import StoredFace
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video import decode
 from dfer.pipeline.video.sources import Source

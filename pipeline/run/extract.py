@@ -16,8 +16,8 @@ from dfer.pipeline.cache import plan, seal, shards
 from dfer.pipeline.cache.folder import finalize, read_plan, read_results, writing
 from dfer.pipeline.cache.lock import alone, at_work
 from dfer.pipeline.cache.reuse import Reuse
-from dfer.pipeline.clip import ExtractedClip
 from dfer.pipeline.config import ExtractConfig, config_of, settings_hash
+from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.run import workers
 from dfer.pipeline.setup.models import ModelPaths, model_hashes
 from dfer.schemas import cache as layout

@@ -18,9 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dfer.pipeline.cache.reuse import Reuse
-from dfer.pipeline.clip import ExtractedClip, extract_clip, warm_up
+from dfer.pipeline.clip import extract_clip, warm_up
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.mediapipe_tasks import NO_NETWORK
+from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.schemas import cache
 from dfer.schemas.support.errors import UserError

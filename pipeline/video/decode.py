@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from dfer.data_manifest.disk.scan import IMAGE_SUFFIXES
+from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video import video
-from dfer.pipeline.video.sources import DecodeError, Source, SourceFacts
+from dfer.pipeline.video.sources import DecodeError, Source
 
 
 def sample_positions(frames: int, wanted: int) -> list[int]:

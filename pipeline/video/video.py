@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.video.sources import DecodeError, Source, SourceFacts
+from dfer.pipeline.records import SourceFacts
+from dfer.pipeline.video.sources import DecodeError, Source
 
 TIME_TOLERANCE_S = 0.002
 SHORTAGE_TOLERANCE_S = 0.1  # beside the last frame's own time, which no packet may tell
