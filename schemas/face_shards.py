@@ -13,7 +13,6 @@ import numpy as np
 
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.cache import SHARD_FILES, faces_schema
-from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 
 
@@ -22,7 +21,7 @@ class StoredClip:
     """One clip as it lies in the cache: m JPEGs (views of the mapped file), key-points in crop pixels."""
 
     crops: list[memoryview]
-    keypoints: np.ndarray  # (m, 18, 2) float32
+    keypoints: np.ndarray  # (m, K, 2) float32
     detected: np.ndarray  # (m,) bool
     blendshapes: np.ndarray | None  # (m, 52) float32, NaN where no face was seen; None: not asked for
 
@@ -30,12 +29,13 @@ class StoredClip:
 class ShardReader:
     """Random access to the clips of a cache by (shard, row)."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keypoints: int) -> None:
+        """keypoints: how many each frame has."""
+        self._folder, self._keypoints = folder, keypoints
         self._open: dict[int, object] = {}
 
     def __getstate__(self) -> dict:
-        return {"_folder": self._folder, "_open": {}}
+        return {"_folder": self._folder, "_keypoints": self._keypoints, "_open": {}}
 
     def read(self, shard: int, row: int, clip_id: str) -> StoredClip:
         """The clip at a row of a shard, which must be the one named.
@@ -47,7 +47,7 @@ class ShardReader:
         try:
             batch = self._reader(shard).get_batch(row)
             batch.validate(full=True)
-            return _stored_clip(batch, clip_id)
+            return _stored_clip(batch, clip_id, self._keypoints)
         except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
             path, number = self._path(shard), getattr(error, "errno", None)
             # Arrow's own errors, of a damaged file, have no number.
@@ -80,20 +80,20 @@ def _most_open() -> int:
     return 1024 if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
 
-def _stored_clip(batch, clip_id: str) -> StoredClip:
+def _stored_clip(batch, clip_id: str, count: int) -> StoredClip:
     if batch.num_rows != 1 or batch.column("clip_id")[0].as_py() != clip_id:
         raise ValueError("another clip lies in its place")
     crops = _slices(batch.column("crops").values)
     detected = batch.column("detected").values.to_numpy(zero_copy_only=False)
     keypoints = batch.column("keypoints").values.to_numpy()
     frames = len(crops)
-    if not frames or len(detected) != frames or len(keypoints) != frames * DLIB18.count * 2:
+    if not frames or len(detected) != frames or len(keypoints) != frames * count * 2:
         raise ValueError("its crops and key-points differ in number")
     if not np.isfinite(keypoints).all():
         raise ValueError("a key-point is not a number")
     return StoredClip(
         crops=crops,
-        keypoints=keypoints.reshape(frames, DLIB18.count, 2),
+        keypoints=keypoints.reshape(frames, count, 2),
         detected=detected,
         blendshapes=_scores(batch.column("blendshapes"), frames),
     )

@@ -87,3 +87,5 @@ DLIB18 = KeypointSet(
         *((14, 3), (14, 10), (14, 17), (15, 8), (15, 12), (15, 17)),  # cheeks
     ),
 )
+
+KEYPOINT_SETS = {keypoints.name: keypoints for keypoints in (DLIB18,)}

@@ -27,19 +27,6 @@ MANIFEST_SCHEMA = pl.Schema(
     }
 )
 
-ADDED_COLUMNS = (
-    "scene_group",
-    "intensity",
-    "test_folds",
-    "train_folds",
-)  # which the first caches did not have
-
-
-def with_added_columns(table: pl.DataFrame) -> pl.DataFrame:
-    """A manifest or clips table of an earlier version with the columns that came later, all null."""
-    absent = [name for name in ADDED_COLUMNS if name not in table.columns]
-    return table.with_columns(pl.lit(None, dtype=MANIFEST_SCHEMA[name]).alias(name) for name in absent)
-
 
 def fold_numbers(clips: pl.DataFrame) -> list[int]:
     """All folds that test a clip of a manifest or clips table."""

@@ -16,7 +16,8 @@ from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline.cache import plan, seal, shards
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
-from dfer.schemas.manifest import MANIFEST_SCHEMA, with_added_columns
+from dfer.schemas.manifest import MANIFEST_SCHEMA
+from dfer.schemas.read_cache import read_cache_info
 from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256, remove_durably, temporary_name, write_atomic
@@ -60,10 +61,10 @@ def is_prepared(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> bool:
 
 def read_plan(cache: Path) -> tuple[CacheInfo, Manifest]:
     """What a cache, finished or not, is made of. Raises UserError where it is damaged."""
-    info = layout.read_cache_info(cache)
+    info = read_cache_info(cache)
     path = cache / layout.MANIFEST_FILE
     try:
-        clips = with_added_columns(pl.read_parquet(path, glob=False))
+        clips = pl.read_parquet(path, glob=False)
         clips = clips.select(MANIFEST_SCHEMA.names()).cast(MANIFEST_SCHEMA)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(
@@ -128,7 +129,7 @@ def _recognise(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> CacheInfo |
     """What the `cache.json` of a cache says that was made alike; None where there is none. Raises UserError."""
     if not (cache / layout.INFO_FILE).exists():
         return None
-    found = layout.read_cache_info(cache)
+    found = read_cache_info(cache)
     if found.settings_hash != info.settings_hash:
         raise UserError(f"{cache} was made with {_difference(found, info)}; give another --out")
     if (cache / layout.MANIFEST_FILE).exists():

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from dfer.pipeline.cache.folder import is_prepared, not_a_cache, prepare_cache, writing
-from dfer.schemas.cache import CacheInfo, require_cache
+from dfer.schemas.cache import CacheInfo
+from dfer.schemas.read_cache import require_cache
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.folder_lock import FolderLock
 

@@ -13,6 +13,8 @@ import polars as pl
 from dfer.pipeline.records import StoredFace
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
+from dfer.schemas.keypoints import LANDMARKS
+from dfer.schemas.read_cache import read_cache_info, read_clips
 from dfer.schemas.support.errors import UserError
 
 # What `--reuse` reads of a landmark table.
@@ -40,13 +42,13 @@ def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
     Raises UserError for a folder that is no cache, or was made with other detection settings.
     """
     for folder in folders:
-        info: CacheInfo = layout.read_cache_info(folder)
+        info: CacheInfo = read_cache_info(folder)
         if info.landmark_hash != landmark_hash:
             raise UserError(
                 f"--reuse {folder}: its landmarks were made with other settings or models "
                 f"({', '.join(f'{k}={v}' for k, v in info.settings.items())}); leave it out"
             )
-        layout.read_clips(folder)
+        read_clips(folder)
     return Reuse(folders=folders) if folders else None
 
 
@@ -55,7 +57,7 @@ def _index(folders: tuple[Path, ...]) -> dict[str, tuple[Path, int, str, str, st
     """fingerprint → (cache, shard, clip_id, status, warning) of all clips whose outcome can be taken over."""
     places: dict[str, tuple[Path, int, str, str, str | None]] = {}
     for folder in folders:
-        clips = layout.read_clips(folder).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
+        clips = read_clips(folder).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
         rows = clips.select("fingerprint", "shard", "clip_id", "status", "source_warning").iter_rows()
         for fingerprint, *place in rows:
             places.setdefault(fingerprint, (folder, *place))
@@ -89,6 +91,7 @@ def _shard_table(folder: Path, shard: int) -> pl.DataFrame:
         table = pl.read_parquet(path, columns=list(COLUMNS))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}); leave out --reuse") from None
-    if any(table.schema[name] != layout.LANDMARKS_SCHEMA[name] for name in COLUMNS):
+    expected = layout.landmarks_schema(LANDMARKS)
+    if any(table.schema[name] != expected[name] for name in COLUMNS):
         raise UserError(f"{path} has the wrong columns; leave out --reuse {folder}")
     return table

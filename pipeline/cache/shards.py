@@ -12,17 +12,19 @@ from dfer.pipeline.cache.plan import Shard
 from dfer.pipeline.records import ExtractedClip
 from dfer.schemas.cache import (
     COMMIT_FILE,
-    LANDMARKS_SCHEMA,
     RESULTS_SCHEMA,
     SHARD_FILES,
     faces_schema,
     is_unfinished_file,
+    landmarks_schema,
     shard_of,
 )
 from dfer.schemas.support.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
 
 
-def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str) -> None:
+def write_shard(
+    cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str, keypoints: int
+) -> None:
     """Write and commit one shard; `clips` are in the shard's order.
 
     Raises OSError where the cache cannot be written; the shard then does not count as done.
@@ -34,7 +36,7 @@ def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], setti
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
-    write_parquet(files["landmarks"], _landmark_table(usable))
+    write_parquet(files["landmarks"], _landmark_table(usable, landmarks_schema(keypoints)))
     write_parquet(files["clips"], _result_table(shard.index, named))
     content = {
         "settings_hash": settings_hash,
@@ -87,12 +89,12 @@ def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) ->
             writer.write_batch(pa.RecordBatch.from_pylist([row], schema=schema))
 
 
-def _landmark_table(usable: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:
-    parts = [_landmark_rows(clip_id, clip) for clip_id, clip in usable]
-    return pl.concat(parts) if parts else LANDMARKS_SCHEMA.to_frame()
+def _landmark_table(usable: Sequence[tuple[str, ExtractedClip]], schema: pl.Schema) -> pl.DataFrame:
+    parts = [_landmark_rows(clip_id, clip, schema) for clip_id, clip in usable]
+    return pl.concat(parts) if parts else schema.to_frame()
 
 
-def _landmark_rows(clip_id: str, clip: ExtractedClip) -> pl.DataFrame:
+def _landmark_rows(clip_id: str, clip: ExtractedClip, schema: pl.Schema) -> pl.DataFrame:
     track = clip.track
     frames = len(track.crops)
     columns: dict[str, Any] = {
@@ -108,7 +110,7 @@ def _landmark_rows(clip_id: str, clip: ExtractedClip) -> pl.DataFrame:
         "transform": track.transform.astype(np.float32),
         "blendshapes": _scores_or_null(track.blendshapes, frames),
     }
-    return pl.DataFrame(columns, schema=LANDMARKS_SCHEMA)
+    return pl.DataFrame(columns, schema=schema)
 
 
 def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[list[float] | None]:

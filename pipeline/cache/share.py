@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from dfer.schemas import cache as layout
+from dfer.schemas.read_cache import read_cache_info, read_clips
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import atomic_file
 
@@ -17,8 +18,8 @@ def share(cache: Path, out: Path) -> int:
     cache.json is written last, so that a copy that was stopped is no cache.
     Raises UserError where the cache is unfinished or damaged, or `out` cannot be written.
     """
-    layout.read_cache_info(cache)
-    clips = layout.read_clips(cache)
+    read_cache_info(cache)
+    clips = read_clips(cache)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not empty; give another OUT")
     shards = range((clips["shard"].max() or 0) + 1)

@@ -27,6 +27,7 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     CacheInfo,
 )
+from dfer.schemas.read_cache import read_cache_info, read_clips, require_cache, require_faces
 from dfer.schemas.support.files import file_sha256
 
 
@@ -53,8 +54,8 @@ def verify(cache: Path) -> Iterator[Finding]:
     Raises UserError where the folder is no cache or holds its tables only, or its `cache.json` cannot be used at
     all.
     """
-    layout.require_cache(cache)
-    layout.require_faces(cache)
+    require_cache(cache)
+    require_faces(cache)
     present = _list_files(cache)
     checks = _Checks(cache, present)
     sealed = checks.run(SEAL_FILE, _read_seal, cache, SEAL_FILE in present) or {}
@@ -62,7 +63,7 @@ def verify(cache: Path) -> Iterator[Finding]:
         checks.run(name, _check_sealed, cache / name, sha256)
     info = None
     if INFO_FILE not in checks.findings:
-        info = checks.run(INFO_FILE, content.check_info, layout.read_cache_info(cache))
+        info = checks.run(INFO_FILE, content.check_info, read_cache_info(cache))
     shards = list(range(len(sealed) - len(SINGLE_FILES))) if sealed else _committed_shards(present)
     commits, results = {}, {}
     for index in shards:
@@ -82,7 +83,7 @@ def count(cache: Path) -> Counts:
     """Count what a cache that was verified holds. Raises UserError where it is not finished."""
     shards = len(read_seal(cache) or {}) - len(SINGLE_FILES)
     files = len(sealed_names(shards)) + 1 + shards * len(SHARD_FILES)
-    return Counts(clips=len(layout.read_clips(cache)), shards=shards, files=files)
+    return Counts(clips=len(read_clips(cache)), shards=shards, files=files)
 
 
 class _Checks:

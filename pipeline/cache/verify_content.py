@@ -15,16 +15,16 @@ import polars as pl
 from dfer.pipeline.cache.plan import plan_shards
 from dfer.schemas.cache import (
     CLIPS_SCHEMA,
-    LANDMARKS_SCHEMA,
     OK,
     RESULTS_SCHEMA,
     SHARD_FILES,
     STATUSES,
     CacheInfo,
     faces_schema,
+    landmarks_schema,
 )
 from dfer.schemas.keypoints import DLIB18
-from dfer.schemas.manifest import ADDED_COLUMNS, KINDS, MANIFEST_SCHEMA, with_added_columns
+from dfer.schemas.manifest import KINDS, MANIFEST_SCHEMA
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
 SHA256 = "[0-9a-f]{64}"
@@ -125,8 +125,8 @@ def read_results(path: Path, index: int, commit: Commit | None, info: CacheInfo 
 def read_landmarks(
     path: Path, results: pl.DataFrame | None, commit: Commit | None, info: CacheInfo | None
 ) -> pl.DataFrame:
-    """Read and check a shard's landmarks (LANDMARKS_SCHEMA), one row per usable clip and frame."""
-    table = _read_table(path, LANDMARKS_SCHEMA)
+    """Read and check a shard's landmark table, one row per usable clip and frame."""
+    table = _read_table(path, landmarks_schema(info.keypoints.count if info else DLIB18.count))
     if commit:
         said = commit.rows["landmarks"]
         _require(len(table) == said, f"it has {len(table)} rows, its commit says {said}")
@@ -278,10 +278,8 @@ def _is_inside(path: str) -> bool:
 
 
 def _read_table(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A Parquet table that has a schema's columns; it may have more, and may lack those of later versions."""
+    """A Parquet table that has a schema's columns; it may have more."""
     table = pl.read_parquet(path, glob=False)
-    if any(name in schema for name in ADDED_COLUMNS):
-        table = with_added_columns(table)
     wrong = [name for name, kind in schema.items() if table.schema.get(name) != kind]
     _require(not wrong, f"its columns {', '.join(wrong)} are missing or of another type")
     return table

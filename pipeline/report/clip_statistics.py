@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from dfer.pipeline.report.pose import head_pose
-from dfer.schemas.cache import LANDMARKS_SCHEMA, OK, SHARD_FILES, STATUSES
+from dfer.schemas.cache import OK, SHARD_FILES, STATUSES, landmarks_schema
+from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 
 COLUMNS = ("clip_id", "detector", "score", "box", "landmarks")
@@ -186,8 +187,8 @@ def _read_landmarks(path: Path, frames: int) -> pl.DataFrame:
     """COLUMNS of a landmark table that must have `frames` rows; the count is compared before they are read."""
     try:
         lazy = pl.scan_parquet(path)
-        schema = lazy.collect_schema()
-        wrong = [name for name in COLUMNS if schema.get(name) != LANDMARKS_SCHEMA[name]]
+        schema, expected = lazy.collect_schema(), landmarks_schema(DLIB18.count)
+        wrong = [name for name in COLUMNS if schema.get(name) != expected[name]]
         if wrong:
             raise _damaged(path, f"missing or wrong columns: {', '.join(wrong)}")
         if lazy.select(pl.len()).collect().item() != frames:

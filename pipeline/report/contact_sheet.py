@@ -18,6 +18,7 @@ from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import keypoint_overlay
 from dfer.schemas.html.page import picture
+from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 
@@ -62,7 +63,7 @@ def contact_sheet(group: Group, cache: Path, size: int) -> Html:
 
     Raises UserError where a face shard is missing or damaged, or a crop is no JPEG of that size.
     """
-    reader = ShardReader(cache)
+    reader = ShardReader(cache, DLIB18.count)
     cards = [_card(clip, cache, reader, size) for clip in group.figures.iter_rows(named=True)]
     return join(tag("h3", group.title), tag("p", group.choice), tag("div", *cards, class_="cards"))
 
@@ -110,7 +111,7 @@ def _pictures(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int)
                 width=min(size, LARGEST),
                 height=min(size, LARGEST),
             ),
-            keypoint_overlay(stored.keypoints[position], size),
+            keypoint_overlay(DLIB18, stored.keypoints[position], size),
             None if found else tag("span", "no face found", class_="flag"),
             class_="crop",
         )

@@ -14,11 +14,12 @@ from dfer.pipeline.report.svg import bar_chart, describe
 from dfer.pipeline.report.unusable import unusable_list
 from dfer.pipeline.run.summary import summarise
 from dfer.pipeline.video.source_warnings import warning_list
-from dfer.schemas.cache import OK, STATUSES, CacheInfo, read_cache_info, read_clips, require_faces
+from dfer.schemas.cache import OK, STATUSES, CacheInfo
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
 from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.read_cache import read_cache_info, read_clips, require_faces
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file
 
@@ -56,7 +57,7 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
     """
     info, clips = read_cache_info(cache), read_clips(cache)
     require_faces(cache)
-    size = _crop_size(cache, info)
+    size = info.crop_size
     figures = clip_figures(cache, clips)
     sheets = [contact_sheet(group, cache, size) for group in choose_groups(figures, clips_per_group)]
     sections = {
@@ -120,7 +121,7 @@ def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
             "p",
             "Three frames of each clip: from its beginning, middle and end. Sizes, scores and angles are medians.",
         ),
-        legend(),
+        legend(DLIB18),
         *sheets,
         tag("p", "These are people's faces: pass this page on only as the dataset's licence allows."),
     )
@@ -138,13 +139,3 @@ def _provenance(info: CacheInfo) -> Html:
             "Model files (sha256)": info.models,
         }
     )
-
-
-def _crop_size(cache: Path, info: CacheInfo) -> int:
-    """Side of the crops, checked: it is a stranger's number until then."""
-    if info.keypoint_set != DLIB18.name:
-        raise UserError(f"{cache} holds the key-points {info.keypoint_set!r}, not {DLIB18.name!r}")
-    size = info.settings.get("size")
-    if not isinstance(size, int) or not 1 <= size <= 4096:
-        raise UserError(f"{cache} has no sound crop size in cache.json ({size!r}); make this cache again")
-    return size

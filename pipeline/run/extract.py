@@ -189,7 +189,7 @@ def write_as_finished(
         done[place] = clip
         if len(done) == len(shard.clip_ids):
             with writing(cache):
-                shards.write_shard(cache, shard, [done[i] for i in range(len(done))], settings)
+                shards.write_shard(cache, shard, [done[i] for i in range(len(done))], settings, DLIB18.count)
             del collected[index]
 
 

@@ -18,8 +18,9 @@ from dfer.pipeline.run import cluster, extract, summary
 from dfer.pipeline.run.progress import clip_progress
 from dfer.pipeline.run.workers import Limits
 from dfer.pipeline.setup.models import ModelPaths, obtain_all
-from dfer.schemas.cache import OK, QUARANTINED, UNDECODABLE, read_cache_info
+from dfer.schemas.cache import OK, QUARANTINED, UNDECODABLE
 from dfer.schemas.manifest import MISSING
+from dfer.schemas.read_cache import read_cache_info
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file, write_parquet

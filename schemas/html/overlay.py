@@ -1,24 +1,23 @@
-"""The key-points and their graph as inline SVG, to lie over a crop. Colours are the page's CSS."""
+"""The key-points and their graph as inline SVG over a crop. The page's CSS has the colours."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from dfer.schemas.html.markup import Html, tag
-from dfer.schemas.keypoints import DLIB18, KeypointSet
+from dfer.schemas.keypoints import KeypointSet
 
 
 def keypoint_overlay(
-    keypoints: np.ndarray,
-    size: int,
-    *,
-    radii: Sequence[float] | None = None,
-    keypoint_set: KeypointSet = DLIB18,
+    keypoint_set: KeypointSet, keypoints: np.ndarray, size: int, *, radii: Sequence[float] | None = None
 ) -> Html:
-    """The graph's edges and the key-points (K, 2), in pixels of a square crop of `size`, to lie over it.
+    """Draw key-points and the edges of their graph, to put over a square crop.
 
-    radii: (K,) of the points in pixels; all the same without. Classes name a point's region; the viewBox puts pixel
-    centres at integers, as the cache does.
+    keypoints: (K, 2) crop pixels
+    size: side of the crop, pixels
+    radii: (K,) pixels; one radius for all by default
+
+    The class of a point is its region. The viewBox puts pixel centres at integers, as the cache does.
     """
     region_of = {k: name for name, members in keypoint_set.regions.items() for k in members}
     radii = radii if radii is not None else [size / 56] * len(keypoints)
@@ -40,9 +39,9 @@ def keypoint_overlay(
     )
 
 
-def legend() -> Html:
-    """Which colour is which region."""
-    names = [*DLIB18.regions, "no_region"]
+def legend(keypoint_set: KeypointSet) -> Html:
+    """List the regions with their colours."""
+    names = [*keypoint_set.regions, "no_region"]
     dots = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
     return tag("ul", *dots, class_="legend", aria_label="Colours of the key-points")
 

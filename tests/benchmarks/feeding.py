@@ -63,7 +63,7 @@ def copied(source: Path, target: Path) -> Pool:
 
 def stored_bytes(cache: Pool) -> list[list[bytes]]:
     """The JPEGs of every clip, in memory."""
-    reader = ShardReader(cache.folders[0])
+    reader = ShardReader(cache.folders[0], cache.keypoints.count)
     rows = cache.clips.select("shard", "row", "clip_id").iter_rows()
     return [[bytes(crop) for crop in reader.read(*row).crops] for row in rows]
 

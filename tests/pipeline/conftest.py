@@ -11,10 +11,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from dfer.schemas.cache import CLIPS_SCHEMA, LANDMARKS_SCHEMA, CacheInfo, faces_schema
+from dfer.schemas.cache import CLIPS_SCHEMA, CacheInfo, faces_schema, landmarks_schema
 from dfer.schemas.keypoints import DLIB18
 
 SIZE = 32
+SCHEMA = landmarks_schema(DLIB18.count)
 PER_SHARD = 4
 
 
@@ -74,7 +75,7 @@ def make_cache(tmp_path) -> Callable[..., Path]:
                         "keypoints": DLIB18.select(landmarks).astype(np.float32),
                     }
                     empty = {c: [None] * m for c in ("time_s", "transform", "blendshapes")}
-                    tables.append(pl.DataFrame({**columns, **empty}, schema_overrides=LANDMARKS_SCHEMA))
+                    tables.append(pl.DataFrame({**columns, **empty}, schema_overrides=SCHEMA))
                     jpeg = simplejpeg.encode_jpeg(rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8))
                     batch = {
                         "clip_id": row["clip_id"],
@@ -84,8 +85,8 @@ def make_cache(tmp_path) -> Callable[..., Path]:
                     }
                     batches.append(pa.RecordBatch.from_pylist([batch], schema=faces_schema()))
                 rows.append(row)
-            tables = [table.select(LANDMARKS_SCHEMA.names()) for table in tables]
-            table = pl.concat(tables) if tables else LANDMARKS_SCHEMA.to_frame()
+            tables = [table.select(SCHEMA.names()) for table in tables]
+            table = pl.concat(tables) if tables else SCHEMA.to_frame()
             table.write_parquet(folder / "landmarks" / f"{shard:05}.parquet")
             with pa.ipc.new_file(str(folder / "faces" / f"{shard:05}.arrow"), faces_schema()) as writer:
                 for batch in batches:

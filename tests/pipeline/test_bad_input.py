@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfer.schemas import cache as layout
+from dfer.schemas.read_cache import read_clips
 
 MUTANTS = 300
 
@@ -17,7 +17,7 @@ def extract(cli, source, cache, *options):
     assert outcome.returncode == 0, outcome.stderr
     (line,) = outcome.stderr.splitlines()
     assert "have one label" in line
-    return layout.read_clips(cache)
+    return read_clips(cache)
 
 
 def mutate(content, random):

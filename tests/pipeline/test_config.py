@@ -8,8 +8,8 @@ from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline.config import ExtractConfig, config_of
 from dfer.pipeline.run.extract import begun, extract_shard, join_slices
 from dfer.pipeline.run.workers import Limits
-from dfer.schemas.cache import read_cache_info
 from dfer.schemas.manifest import MANIFEST_SCHEMA
+from dfer.schemas.read_cache import read_cache_info
 from dfer.schemas.support.errors import UserError
 
 CONFIG = ExtractConfig(frames=8, margin=0, blendshapes=True)

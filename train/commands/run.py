@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dfer.schemas.cache import refuse_inside_cache
+from dfer.schemas.read_cache import refuse_inside_cache
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import temporary_name

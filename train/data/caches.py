@@ -8,12 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from dfer.data_manifest.labels import meaning
-from dfer.schemas.cache import OK, CacheInfo, read_cache_info, read_clips, require_faces
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.cache import OK, CacheInfo
+from dfer.schemas.keypoints import KeypointSet
+from dfer.schemas.read_cache import read_cache_info, read_clips, require_faces
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
-
-LARGEST_CROP = 4096  # pixels; a stranger's number must not fill the memory
 
 
 class Cache:
@@ -24,32 +23,12 @@ class Cache:
         self.folder = folder
         self.info: CacheInfo = read_cache_info(folder)
         require_faces(folder)
-        if self.info.keypoint_set != DLIB18.name:
-            raise UserError(f"{folder} holds the key-points {self.info.keypoint_set!r}, not {DLIB18.name!r}")
-        size = self.info.settings.get("size")
-        if not isinstance(size, int) or not 1 <= size <= LARGEST_CROP:
-            raise UserError(f"{folder}: cache.json gives no sound size of the crops; make the cache again")
-        if len(set(self.info.labels)) < len(self.info.labels):
-            raise UserError(f"{folder}: cache.json names a label twice; make the cache again")
         self.clips: pl.DataFrame = read_clips(folder)
-        if self.clips["clip_id"].null_count() or self.clips["clip_id"].is_duplicated().any():
-            raise UserError(
-                f"{folder}: clips.parquet has a clip twice or without an id; make the cache again"
-            )
-        if usable(self.clips).select("shard", "row").null_count().sum_horizontal().sum():
-            raise UserError(
-                f"{folder}: clips.parquet does not say where usable clips lie; make the cache again"
-            )
 
     @property
     def has_expressions(self) -> bool:
         """Whether it was extracted with MediaPipe's expression scores."""
         return self.info.settings.get("blendshapes") is True
-
-    @property
-    def crop_size(self) -> int:
-        """Side of the stored crops, pixels."""
-        return int(self.info.settings["size"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +67,12 @@ class Pool:
     @property
     def crop_size(self) -> int:
         """Side of the stored crops, pixels."""
-        return self.caches[0].crop_size
+        return self.caches[0].info.crop_size
+
+    @property
+    def keypoints(self) -> KeypointSet:
+        """The caches' key-point set."""
+        return self.caches[0].info.keypoints
 
     @property
     def without_expressions(self) -> tuple[Path, ...]:
@@ -136,10 +120,16 @@ def _refuse_misfits(caches: Sequence[Cache]) -> None:
     for place, cache in enumerate(caches):
         if cache.folder.resolve() in [other.folder.resolve() for other in caches[:place]]:
             raise UserError(f"{cache.folder} is given twice; give each cache once")
-        if cache.crop_size != first.crop_size:
+        size, other = cache.info.crop_size, first.info.crop_size
+        if size != other:
             raise UserError(
-                f"{first.folder} has crops of {first.crop_size} px and {cache.folder} of {cache.crop_size} px: "
-                f"extract one again with --size {first.crop_size} or {cache.crop_size} (--reuse makes that cheap)"
+                f"{first.folder} has crops of {other} px, {cache.folder} of {size} px; extract one of them again "
+                f"with --size {other} or {size} (--reuse makes that quick)"
+            )
+        if cache.info.keypoint_set != first.info.keypoint_set:
+            raise UserError(
+                f"{first.folder} has the key-points {first.info.keypoint_set}, {cache.folder} "
+                f"{cache.info.keypoint_set}; train on caches with the same key-points"
             )
 
 

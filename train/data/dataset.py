@@ -14,7 +14,6 @@ from torch.utils.data import Dataset, get_worker_info
 
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.face_shards import ShardReader, StoredClip
-from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
@@ -89,7 +88,9 @@ def clip_dataset(pool: Pool, clips: pl.DataFrame, labels: Sequence[str], view: V
             f"{pool.without_expressions[0]} has no expression scores, which the network needs: "
             "extract with --blendshapes, or train with --expression-scores off"
         )
-    return ClipDataset(pool.folders, clips, label_ids(clips, labels), pool.crop_size, view)
+    return ClipDataset(
+        pool.folders, clips, label_ids(clips, labels), pool.crop_size, pool.keypoints.count, view
+    )
 
 
 def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:
@@ -110,9 +111,10 @@ class ClipDataset(Dataset):
         clips: pl.DataFrame,
         labels: Sequence[int],
         crop_size: int,
+        keypoints: int,
         view: ViewSpec,
     ) -> None:
-        self._readers = [ShardReader(folder) for folder in folders]
+        self._readers = [ShardReader(folder, keypoints) for folder in folders]
         self._folders = folders
         self._caches = clips["cache"].to_numpy()
         self._stored_ids = clips["stored_id"]
@@ -120,7 +122,7 @@ class ClipDataset(Dataset):
         self._rows = clips["row"].to_numpy()
         self._ids = clips["clip_id"]
         self.labels = np.asarray(labels, np.int64)
-        self._size = crop_size
+        self._size, self._keypoints = crop_size, keypoints
         self._spec = view
         self._memory = _Memory()
 
@@ -144,7 +146,7 @@ class ClipDataset(Dataset):
         count, frames = len(requests), self._spec.frames
         pixels = self._memory.take((count, frames, self._size, self._size, 3))
         pictures = pixels.numpy()
-        keypoints = np.empty((count, frames, DLIB18.count, 2), np.float32)
+        keypoints = np.empty((count, frames, self._keypoints, 2), np.float32)
         expressions = None
         if self._spec.expressions:
             expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)

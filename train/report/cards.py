@@ -71,7 +71,7 @@ def _large(seen: Seen, frame: int, weights: np.ndarray | None) -> Iterator[Html]
     else:
         # Areas follow the weights.
         radii, note = size / 18 * np.sqrt(weights / max(float(weights.max()), 1e-9)), "W_a"
-    overlay = keypoint_overlay(seen.keypoints[frame], size, radii=radii)
+    overlay = keypoint_overlay(DLIB18, seen.keypoints[frame], size, radii=radii)
     yield _noted(join(picture(_jpeg(seen.frames[frame]), note, "jpeg"), overlay), note)
 
 

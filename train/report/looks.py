@@ -126,7 +126,7 @@ def clips_section(looked: Looked, count: int) -> Html:
             "key-points lie, each region in its colour, and the key-points with areas that follow W_a in that "
             "frame. Right: all frames, each over a bar for its share of the last block's attention.",
         ),
-        legend(),
+        legend(DLIB18),
         cards(shown),
         tag("p", "These are people's faces: pass this page on only as the dataset's licence allows."),
     )

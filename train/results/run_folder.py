@@ -4,14 +4,8 @@ it is another."""
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dfer.schemas.cache import (
-    COMMIT_FILE,
-    INFO_FILE,
-    SEAL_FILE,
-    SHARD_FILES,
-    SINGLE_FILES,
-    refuse_inside_cache,
-)
+from dfer.schemas.cache import COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, SINGLE_FILES
+from dfer.schemas.read_cache import refuse_inside_cache
 from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file

@@ -5,8 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dfer.schemas import cache as layout
 from dfer.schemas.face_shards import ShardReader
+from dfer.schemas.read_cache import read_clips
 
 
 def contents(folder):
@@ -148,7 +148,7 @@ def test_a_reused_clip_is_decoded_and_not_detected(cli, mixed, first, tmp_path):
     extract(cli, mixed, tmp_path / "out", "--reuse", changed)
     made = pl.read_parquet(tmp_path / "out" / "landmarks" / "00000.parquet")
     assert made["score"].unique().to_list() == [0.125]
-    assert layout.read_clips(tmp_path / "out")["status"].to_list() == ["ok", "ok", "no_face"]
+    assert read_clips(tmp_path / "out")["status"].to_list() == ["ok", "ok", "no_face"]
 
 
 def test_frames_that_show_nobody_have_no_scores_beside_those_that_have(
@@ -161,6 +161,6 @@ def test_frames_that_show_nobody_have_no_scores_beside_those_that_have(
     scored = landmarks["blendshapes"].is_not_null()
     assert scored.to_list() == landmarks["detector"].is_not_null().to_list() == [*4 * [True], *4 * [False]]
     assert landmarks["blendshapes"].dtype == pl.Array(pl.Float32, 52)
-    stored = ShardReader(tmp_path / "cache").read(0, 0, "leaves.mp4").blendshapes
+    stored = ShardReader(tmp_path / "cache", 18).read(0, 0, "leaves.mp4").blendshapes
     assert np.isnan(stored[4:]).all() and np.array_equal(stored[:4], np.stack(landmarks["blendshapes"][:4]))
     assert cli("pipeline", "verify", tmp_path / "cache").returncode == 0

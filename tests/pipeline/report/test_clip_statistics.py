@@ -7,7 +7,7 @@ import pytest
 
 from dfer.pipeline.report.clip_statistics import MOST_BINS, bins, clip_figures, random_sample, ranking
 from dfer.pipeline.report.pose import EYE_DISTANCE, MOUTH_DEPTH, MOUTH_DROP, NOSE_DEPTH, NOSE_DROP, head_pose
-from dfer.schemas.cache import read_clips
+from dfer.schemas.read_cache import read_clips
 
 
 def average_face(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -10,10 +10,9 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import READERS
-from dfer.pipeline.cache import seal
 from dfer.pipeline.cache.plan import plan_shards
-from dfer.schemas.cache import CLIPS_FILE, CLIPS_SCHEMA, MANIFEST_FILE, read_clips
-from dfer.schemas.manifest import ADDED_COLUMNS, MANIFEST_SCHEMA, MISSING
+from dfer.schemas.manifest import MANIFEST_SCHEMA, MISSING
+from dfer.schemas.read_cache import read_clips
 
 
 @pytest.fixture
@@ -191,19 +190,6 @@ def test_a_table_is_a_source(cli, tmp_path, blank):
     clips = read_clips(tmp_path / "cache")
     assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.m2v"]
     assert clips["reason"][3] == "no kind of file that is read: x.m2v"
-
-
-def test_a_cache_of_an_earlier_version_opens(cli, sample_cache, tmp_path):
-    old = shutil.copytree(sample_cache, tmp_path / "cache")
-    for name in (CLIPS_FILE, MANIFEST_FILE):
-        pl.read_parquet(old / name).drop(ADDED_COLUMNS).write_parquet(old / name)
-    clips = read_clips(old)
-    assert {name: clips.schema[name] for name in CLIPS_SCHEMA} == CLIPS_SCHEMA
-    assert clips["test_folds"].is_null().all()
-    seal.remove_seal(old)
-    seal.write_seal(old, 1)
-    outcome = cli("pipeline", "verify", old)
-    assert outcome.returncode == 0, outcome.stdout
 
 
 def test_a_missing_frame_folder_that_appears_makes_another_shard():

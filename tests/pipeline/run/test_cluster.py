@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dfer.schemas import cache as layout
+from dfer.schemas.read_cache import read_clips
 
 
 def contents(folder):
@@ -91,5 +91,5 @@ def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(program, cluster, s
     assert running.returncode == 0, stderr
     assert "8 of 9 clips usable" in stdout
     assert contents(out) == contents(local)
-    reasons = layout.read_clips(out)["reason"].drop_nulls()
+    reasons = read_clips(out)["reason"].drop_nulls()
     assert reasons.to_list() == ["its process died (killed, or crashed in a library)"]

@@ -11,6 +11,7 @@ import pytest
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.run.extract import describe_cache
 from dfer.schemas import cache as layout
+from dfer.schemas.read_cache import read_clips
 from dfer.schemas.support.errors import UserError
 
 
@@ -19,7 +20,7 @@ def contents(folder):
 
 
 def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
-    clips = layout.read_clips(sample_cache)
+    clips = read_clips(sample_cache)
     assert clips.schema == layout.CLIPS_SCHEMA
     assert clips["label"].to_list() == ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
     assert clips["status"].to_list() == ["ok"] * 6
@@ -30,7 +31,7 @@ def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
 
 def test_landmark_tables_and_face_shards_hold_the_columns_of_the_contract(sample_cache):
     table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
-    assert table.schema == layout.LANDMARKS_SCHEMA
+    assert table.schema == layout.landmarks_schema(18)
     assert len(table) == 6 * 32
     with pa.memory_map(str(sample_cache / "faces" / "00000.arrow")) as file:
         reader = pa.ipc.open_file(file)
@@ -92,7 +93,7 @@ def mixed_tree(tmp_path_factory, sample_clips, audio_only, moving_astronaut):
 def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_tree, tmp_path):
     outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 8)
     assert outcome.returncode == 0, outcome.stderr
-    clips = layout.read_clips(tmp_path / "cache")
+    clips = read_clips(tmp_path / "cache")
     found = {
         path: (status, reason) for path, status, reason in clips.select("path", "status", "reason").rows()
     }
@@ -132,10 +133,10 @@ def test_a_file_that_was_replaced_under_its_name_is_extracted_again(cli, sample_
     shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "b.flv")
     arguments = ("pipeline", "extract", source.parent, "--out", tmp_path / "cache", "--frames", 2)
     cli(*arguments)
-    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["undecodable", "ok"]
+    assert read_clips(tmp_path / "cache")["status"].to_list() == ["undecodable", "ok"]
     shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", source / "a.flv")
     assert json.loads(cli(*arguments, "--json").stdout)["extracted"] == 2
-    assert layout.read_clips(tmp_path / "cache")["status"].to_list() == ["ok", "ok"]
+    assert read_clips(tmp_path / "cache")["status"].to_list() == ["ok", "ok"]
 
 
 def test_a_cache_of_other_clips_is_not_overwritten(cli, mixed_tree, sample_clips, sample_cache):

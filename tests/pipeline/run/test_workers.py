@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dfer.schemas import cache as layout
+from dfer.schemas.read_cache import read_clips
 
 FAULTY = Path(__file__).parents[1] / "faulty"
 
@@ -30,7 +30,7 @@ def extract(cli, source, cache, *options):
     assert outcome.returncode == 0, outcome.stderr
     (line,) = outcome.stderr.splitlines()
     assert "have one label" in line
-    rows = layout.read_clips(cache).select("path", "status", "reason").rows()
+    rows = read_clips(cache).select("path", "status", "reason").rows()
     return {path.split("/")[-1].removesuffix(".mp4"): (status, reason) for path, status, reason in rows}
 
 

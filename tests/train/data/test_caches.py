@@ -38,7 +38,7 @@ def rewrite(cache, **changes):
 
 
 def test_a_clip_is_read_as_it_was_written(sample_cache):
-    stored = ShardReader(sample_cache).read(0, 2, "1001_DFA_FEA_XX")
+    stored = ShardReader(sample_cache, 18).read(0, 2, "1001_DFA_FEA_XX")
     table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
     table = table.filter(pl.col("clip_id") == "1001_DFA_FEA_XX")
     transform = table["transform"].to_numpy()
@@ -49,7 +49,7 @@ def test_a_clip_is_read_as_it_was_written(sample_cache):
 
 
 def test_a_reader_works_in_another_process(sample_cache):
-    reader = ShardReader(sample_cache)
+    reader = ShardReader(sample_cache, 18)
     first = reader.read(0, 0, "1001_DFA_ANG_XX")
     again = pickle.loads(pickle.dumps(reader)).read(0, 0, "1001_DFA_ANG_XX")
     assert [bytes(c) for c in again.crops] == [bytes(c) for c in first.crops]
@@ -60,7 +60,7 @@ def test_the_dataset_decodes_the_frames_that_the_view_names(sample_cache):
     dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=50))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(4)]])
     frames, keypoints = batch.frames[0], batch.keypoints[0]
-    stored = ShardReader(sample_cache).read(0, 4, "1001_DFA_NEU_XX")
+    stored = ShardReader(sample_cache, 18).read(0, 4, "1001_DFA_NEU_XX")
     positions = [int((k + 0.5) * 32 / 50) for k in range(50)]  # more frames than are kept: some repeat
     assert (batch.labels.item(), batch.clips.item(), frames.shape) == (4, 4, (50, 3, 128, 128))
     for k in (0, 1, 25, 49):
@@ -105,14 +105,14 @@ def test_a_shard_that_is_missing_cut_or_no_arrow_file_is_one_line(copied):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(UserError, match="make this cache again") as caught:
-            ShardReader(copied).read(0, 0, "1001_DFA_ANG_XX")
+            ShardReader(copied, 18).read(0, 0, "1001_DFA_ANG_XX")
         assert "\n" not in str(caught.value)
         path.touch()
 
 
 def test_a_row_beyond_the_shard_is_one_line(sample_cache):
     with pytest.raises(UserError, match="make this cache again"):
-        ShardReader(sample_cache).read(0, 600, "1001_DFA_ANG_XX")
+        ShardReader(sample_cache, 18).read(0, 600, "1001_DFA_ANG_XX")
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def read_many(tmp_path):
         from dfer.schemas.support.errors import UserError
         from dfer.schemas.face_shards import ShardReader
 
-        reader = ShardReader(Path(sys.argv[1]))
+        reader = ShardReader(Path(sys.argv[1]), 18)
         others = [open(sys.executable) for _ in range(int(sys.argv[3]))]
         try:
             first = bytes(reader.read(0, 0, "000000").crops[0])

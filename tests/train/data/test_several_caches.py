@@ -103,7 +103,7 @@ def test_a_damaged_clip_is_named_with_its_own_cache(split_cache, plain_cache, tm
     dataset = clip_dataset(pool, pool.clips, pool.labels, ViewSpec(frames=2))
     with pytest.raises(UserError, match=rf"{broken}/faces/00000.arrow, clip 000003: .*make this cache again"):
         list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(9)]]))
-    assert ShardReader(split_cache).read(0, 0, "000000")
+    assert ShardReader(split_cache, 18).read(0, 0, "000000")
 
 
 def test_a_cache_without_a_split_beside_one_that_has_one_is_trained_on(split_cache, plain_cache):
