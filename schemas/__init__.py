@@ -1,1 +1,1 @@
-"""The contract between `pipeline` and `train`: key-points, tables, cache layout, errors and exit codes."""
+"""The contract between `pipeline` and `train`: the cache layout, its tables, the key-points."""

@@ -1,6 +1,6 @@
-"""MediaPipe's 52 expression scores of a face (blendshapes, 0–1): their order in a cache, and in a mirrored image.
+"""MediaPipe's 52 expression scores of a face (blendshapes, 0–1): their order in a cache and in a mirrored image.
 
-The names are ARKit's but for the first; `Left` and `Right` in them are the subject's own sides.
+The names are ARKit's, except for the first. `Left` and `Right` are the subject's own sides.
 """
 
 BLENDSHAPES = (

@@ -1,9 +1,9 @@
 """The landmark cache on disk: file names, columns, statuses, `cache.json`.
 
 cache.json               what made the cache: dataset, labels, settings, versions, model files
-manifest.parquet         the dataset as it was read: one row per clip, paths relative to its folder
+manifest.parquet         the dataset as read: one row per clip, paths relative to its folder
 clips.parquet            one row per clip of the manifest, usable or not
-clips/00000.parquet      what was found out about the clips of one shard
+clips/00000.parquet      results for the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
 landmarks/00000.parquet  one row per usable clip and frame, in source pixels
 commits/00000.json       written after its shard; a shard without a valid commit does not exist
@@ -38,10 +38,10 @@ SHARD_FILES = {
     "landmarks": "landmarks/{:05d}.parquet",
 }
 COMMIT_FILE = "commits/{:05d}.json"
-SINGLE_FILES = (INFO_FILE, MANIFEST_FILE, CLIPS_FILE)  # beside the commits, what the seal vouches for
+SINGLE_FILES = (INFO_FILE, MANIFEST_FILE, CLIPS_FILE)  # checked by the seal, together with the commits
 SEAL_FILE = "seal.json"  # sha256 of the single files, of all commits, and of itself
 
-# What an extraction finds out about a clip; the columns of a shard's own clip table.
+# What an extraction finds out about a clip: the columns of clips/00000.parquet.
 RESULTS_SCHEMA = pl.Schema(
     {
         "clip_id": pl.String,
@@ -61,7 +61,7 @@ RESULTS_SCHEMA = pl.Schema(
     }
 )
 
-# The same beside what the manifest says, which may change without a clip being decoded again.
+# The same plus the manifest's columns, which may change without decoding a clip again.
 CLIPS_SCHEMA = pl.Schema(
     {
         "clip_id": pl.String,
@@ -88,7 +88,7 @@ def landmarks_schema(keypoints: int) -> pl.Schema:
             "frame": pl.Int32,  # 0…frames−1
             "source_frame": pl.Int32,
             "time_s": pl.Float64,  # from the first frame; null for frame folders
-            "detector": pl.String,  # null where no face was found and the box is carried over
+            "detector": pl.String,  # null: no face found, the box is carried over
             "score": pl.Float32,  # the detector's own scale
             "box": pl.Array(pl.Float32, 4),  # x0, y0, x1, y1 in source pixels
             "landmarks": pl.Array(pl.Float32, (68, 2)),  # source pixels
@@ -100,7 +100,7 @@ def landmarks_schema(keypoints: int) -> pl.Schema:
 
 
 def faces_schema() -> Any:
-    """The Arrow schema of a face shard; one record batch of one row a clip, m frames."""
+    """The Arrow schema of a face shard: one record batch of one row per clip, m frames."""
     import pyarrow as pa
 
     return pa.schema(
@@ -109,17 +109,19 @@ def faces_schema() -> Any:
             pa.field("crops", pa.list_(pa.binary()), nullable=False),  # m JPEGs
             pa.field("keypoints", pa.list_(pa.float32()), nullable=False),  # m × K × 2, crop pixels
             pa.field("detected", pa.list_(pa.bool_()), nullable=False),  # m; false: the box is carried over
-            pa.field("blendshapes", pa.list_(pa.float32())),  # m × 52, NaN: no face seen; null: not asked for
+            pa.field(
+                "blendshapes", pa.list_(pa.float32())
+            ),  # m × 52, NaN: no face found; null: not requested
         ]
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheInfo:
-    """What `cache.json` says. Nothing in it depends on the machine, the time or the number of workers.
+    """The content of `cache.json`. It does not depend on the machine, the time or the number of workers.
 
-    settings_hash: of all that decides the cache's bytes; landmark_hash: of what decides boxes and landmarks, so
-    that another cache with the same one can take them over.
+    settings_hash: of everything that decides the cache's bytes
+    landmark_hash: of what decides boxes and landmarks; caches that share it can reuse each other's landmarks
     """
 
     dataset: str
@@ -147,7 +149,7 @@ class CacheInfo:
 
 
 def shard_of(name: str) -> int | None:
-    """The shard to which a file of a cache (relative to it) belongs by its name; None where to none."""
+    """Return the index of the shard that a file belongs to, or None. name: path relative to the cache."""
     digits = PurePosixPath(name).name.split(".")[0]
     if not digits.isdecimal():
         return None
@@ -157,8 +159,8 @@ def shard_of(name: str) -> int | None:
 
 
 def is_unfinished_file(name: str) -> bool:
-    """Whether a file (relative to a cache) may be there while an extraction is not finished."""
+    """Whether an unfinished extraction may leave this file. name: path relative to the cache."""
     path = PurePosixPath(name)
-    whole = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
-    known = shard_of(whole) is not None or whole in (*SINGLE_FILES, SEAL_FILE)
-    return known and Path(name) in (Path(whole), temporary_name(Path(whole)))
+    final = str(path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
+    known = shard_of(final) is not None or final in (*SINGLE_FILES, SEAL_FILE)
+    return known and Path(name) in (Path(final), temporary_name(Path(final)))

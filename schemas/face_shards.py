@@ -1,6 +1,6 @@
-"""Read a face shard: any clip by one memory-mapped access, checked before it is used.
+"""Read any clip of a face shard with one memory-mapped access, and check it before use.
 
-A cache may come from a stranger, so nothing in it is believed: ids, counts and sizes are compared.
+A cache may come from anybody, so ids, counts and sizes are compared.
 """
 
 import itertools
@@ -18,12 +18,12 @@ from dfer.schemas.support.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class StoredClip:
-    """One clip as it lies in the cache: m JPEGs (views of the mapped file), key-points in crop pixels."""
+    """A clip in the cache, m frames. crops: JPEGs, views of the mapped file; keypoints: crop pixels."""
 
     crops: list[memoryview]
     keypoints: np.ndarray  # (m, K, 2) float32
     detected: np.ndarray  # (m,) bool
-    blendshapes: np.ndarray | None  # (m, 52) float32, NaN where no face was seen; None: not asked for
+    blendshapes: np.ndarray | None  # (m, 52) float32, NaN: no face found; None: not requested
 
 
 class ShardReader:
@@ -38,9 +38,9 @@ class ShardReader:
         return {"_folder": self._folder, "_keypoints": self._keypoints, "_open": {}}
 
     def read(self, shard: int, row: int, clip_id: str) -> StoredClip:
-        """The clip at a row of a shard, which must be the one named.
+        """Read the clip at a row of a shard and check that it is the one named.
 
-        Raises UserError where the shard is missing, damaged, holds another clip there, or is not let be read.
+        Raises UserError if the shard is missing or damaged, cannot be read, or has another clip there.
         """
         import pyarrow as pa
 
@@ -50,11 +50,11 @@ class ShardReader:
             return _stored_clip(batch, clip_id, self._keypoints)
         except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
             path, number = self._path(shard), getattr(error, "errno", None)
-            # Arrow's own errors, of a damaged file, have no number.
+            # Arrow's own errors about a damaged file have no errno.
             if number and not isinstance(error, FileNotFoundError):
                 raise UserError(f"{path} cannot be read: {os.strerror(number)}") from None
             reason = str(error).split("\n")[0]
-            raise UserError(f"{path}, clip {clip_id}: {reason}; make this cache again") from None
+            raise UserError(f"{path}, clip {clip_id}: {reason}; extract this cache again") from None
 
     def _path(self, shard: int) -> Path:
         return self._folder / SHARD_FILES["faces"].format(shard)
@@ -64,33 +64,33 @@ class ShardReader:
 
         if shard not in self._open:
             reader = pa.ipc.open_file(pa.memory_map(str(self._path(shard))))
-            for column in faces_schema():  # later versions of the format may add columns, never change one
+            for column in faces_schema():  # later formats may add columns, but never change one
                 if reader.schema.field(column.name).type != column.type:
-                    raise ValueError(f"the column {column.name} has the type of something else")
+                    raise ValueError(f"column {column.name} has the wrong type")
             if len(self._open) >= _most_open():
-                del self._open[next(iter(self._open))]  # what was read from it stays valid
+                del self._open[next(iter(self._open))]  # clips read from it stay valid
             self._open[shard] = reader
         return self._open[shard]
 
 
 def _most_open() -> int:
-    """How many shards of a cache are kept open: a quarter of the files that this process may have open, often 1024,
-    as others may be wanted and there may be several caches."""
+    """How many shards to keep open: a quarter of the process's limit on open files (often 1024), since there may be
+    several caches."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1024 if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
 
 def _stored_clip(batch, clip_id: str, count: int) -> StoredClip:
     if batch.num_rows != 1 or batch.column("clip_id")[0].as_py() != clip_id:
-        raise ValueError("another clip lies in its place")
+        raise ValueError("another clip is stored in its place")
     crops = _slices(batch.column("crops").values)
     detected = batch.column("detected").values.to_numpy(zero_copy_only=False)
     keypoints = batch.column("keypoints").values.to_numpy()
     frames = len(crops)
     if not frames or len(detected) != frames or len(keypoints) != frames * count * 2:
-        raise ValueError("its crops and key-points differ in number")
+        raise ValueError("the numbers of crops and key-points differ")
     if not np.isfinite(keypoints).all():
-        raise ValueError("a key-point is not a number")
+        raise ValueError("a key-point is NaN or Inf")
     return StoredClip(
         crops=crops,
         keypoints=keypoints.reshape(frames, count, 2),
@@ -100,13 +100,13 @@ def _stored_clip(batch, clip_id: str, count: int) -> StoredClip:
 
 
 def _slices(binary) -> list[memoryview]:
-    """The values of an Arrow array of bytes, not copied."""
+    """The values of an Arrow array of bytes, without copying."""
     if binary.null_count:
         raise ValueError("a crop is missing")
     _, offsets, content = binary.buffers()
     ends = np.frombuffer(offsets, np.int32)[binary.offset : binary.offset + len(binary) + 1].tolist()
-    whole = memoryview(content).cast("B")
-    return [whole[start:end] for start, end in itertools.pairwise(ends)]
+    view = memoryview(content).cast("B")
+    return [view[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _scores(column, frames: int) -> np.ndarray | None:
@@ -114,5 +114,5 @@ def _scores(column, frames: int) -> np.ndarray | None:
         return None
     scores = column.values.to_numpy()
     if len(scores) != frames * len(BLENDSHAPES) or np.isinf(scores).any():
-        raise ValueError("its expression scores are damaged")
+        raise ValueError("the expression scores are damaged")
     return scores.reshape(frames, len(BLENDSHAPES))

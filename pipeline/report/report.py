@@ -86,7 +86,7 @@ def _overview(clips: pl.DataFrame) -> Html:
     if counts["frames"]:
         with_face = 100 * counts["frames_with_face"] / counts["frames"]
         shown_tiles.append(("of them with a face", f"{with_face:.1f} %"))
-    return page.tiles(shown_tiles)
+    return page.key_figures(shown_tiles)
 
 
 def _distributions(figures: pl.DataFrame) -> Html:
@@ -128,7 +128,7 @@ def _contact_sheets(sheets: list[Html], figures: pl.DataFrame) -> Html:
 
 
 def _provenance(info: CacheInfo) -> Html:
-    return page.facts(
+    return page.fact_tables(
         {
             "Settings": {
                 **info.settings,

@@ -1,35 +1,35 @@
-"""HTML and SVG built so that text cannot become markup: every string is escaped unless `tag` itself made it."""
+"""HTML and SVG in which text cannot become markup: every string is escaped unless `tag` made it."""
 
 import html
 import unicodedata
 from typing import Any
 
-LONGEST = 500  # characters shown of one text; a stranger's reason may be a megabyte
-# Characters that reorder what follows them: with one, a label could be made to read as another.
+MAX_CHARACTERS = 500  # shown of one text; a value in a damaged file may have a megabyte
+# These reorder the characters that follow: with one, a label could read as another label.
 REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 VOID = frozenset({"br", "img", "meta"})
 
 
 class Html(str):
-    """A string that is markup already. Only `tag`, `join` and constants of this program make one."""
+    """A string that is markup. Only `tag`, `join` and constants of this program make one."""
 
     __slots__ = ()
 
 
 def text(value: Any) -> Html:
-    """Any value as text of a page: escaped, control characters spelled out, cut after LONGEST characters."""
+    """Turn any value into text of a page: escaped, control characters spelled out, cut after MAX_CHARACTERS."""
     content = str(value)
-    if len(content) > LONGEST:
-        content = f"{content[:LONGEST]}… ({len(content)} characters)"
+    if len(content) > MAX_CHARACTERS:
+        content = f"{content[:MAX_CHARACTERS]}… ({len(content)} characters)"
     if not content.isprintable():
         content = "".join(map(_visible, content))
     return Html(html.escape(content))
 
 
 def tag(name: str, /, *children: str | None, **attributes: Any) -> Html:
-    """An element. Children that are not Html are escaped, None is left out.
+    """An element. Children that are not Html are escaped; None is left out.
 
-    Attributes: `class_` becomes class, `stroke_width` stroke-width; values are escaped, None is left out.
+    Attributes: `class_` becomes class, `stroke_width` stroke-width; values are escaped; None is left out.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{value if isinstance(value, Html) else text(value)}"'
@@ -42,7 +42,7 @@ def tag(name: str, /, *children: str | None, **attributes: Any) -> Html:
 
 
 def join(*parts: str | None) -> Html:
-    """Pieces one after the other; those that are not Html are escaped."""
+    """Join pieces; those that are not Html are escaped."""
     return Html("".join(part if isinstance(part, Html) else text(part) for part in parts if part is not None))
 
 

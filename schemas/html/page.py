@@ -1,7 +1,7 @@
-"""One HTML page that needs nothing else and shows no script: what the reports of both programs look like.
+"""The HTML page of both programs' reports: one file, no scripts, no outside resources.
 
-Everything in it that comes from a cache or a run is text that a stranger may have chosen: `markup.tag` escapes it,
-and a content security policy forbids scripts and requests even if that failed.
+Everything in it that comes from a cache or a run may have been chosen by anybody: `markup.tag` escapes it, and a
+content security policy forbids scripts and requests even if that failed.
 """
 
 import base64
@@ -20,7 +20,12 @@ STYLE = Path(__file__).with_name("page.css")
 
 
 def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html]) -> bytes:
-    """A page, UTF-8: a title of two parts, what is seen first, and sections by their titles, with links to them."""
+    """Build a page in UTF-8.
+
+    kind, name: the two parts of the title, such as "Cache" and its path
+    overview: shown first
+    sections: title → content; the page links to each
+    """
     style = STYLE.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -30,7 +35,7 @@ def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html])
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        # The policy holds quotes, which are escaped like any other attribute's.
+        # The quotes of the policy are escaped like those of any other attribute.
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
@@ -50,21 +55,21 @@ def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html])
     return ("<!doctype html>\n" + tag("html", head, body, lang="en") + "\n").encode()
 
 
-def tiles(pairs: Iterable[tuple[str, str]]) -> Html:
-    """Names and values, large: what is seen first."""
+def key_figures(pairs: Iterable[tuple[str, str]]) -> Html:
+    """Show the most important names and values in large type."""
     return tag(
         "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="tiles"
     )
 
 
 def picture(content: bytes, alt: str, kind: str = "png", **attributes: Any) -> Html:
-    """A PNG or JPEG inside the page. alt: for those who cannot see it."""
+    """Embed a PNG or JPEG. alt: a description for those who cannot see it."""
     source = Html(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
     return tag("img", src=source, alt=alt, loading="lazy", **attributes)
 
 
-def facts(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
-    """Tables of names and values, each under its title."""
+def fact_tables(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
+    """Show tables of names and values, each with its title."""
     return join(
         *(
             tag(
@@ -84,7 +89,7 @@ def facts(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
 
 
 def write_page(out: Path, page: bytes, as_json: bool) -> None:
-    """Write a page whole or not at all, and print where it is."""
+    """Write a page atomically and print its path."""
     write_atomic(target_file(out), page)
     if as_json:
         click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))

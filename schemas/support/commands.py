@@ -1,6 +1,6 @@
-"""What both command lines promise: one line for an error, `--debug` for its traceback, fixed exit codes.
+"""What both command lines share: one line for an error, `--debug` for its traceback, fixed exit codes.
 
-0 done, 1 wrong input or failure, 2 wrong usage (click's own), 130 interrupted, 143 terminated (SIGTERM).
+0 done, 1 wrong input or failure, 2 wrong usage (click's own), 3 `--strict`, 130 interrupted, 143 terminated.
 """
 
 import functools
@@ -18,7 +18,7 @@ from dfer.schemas.support.processes import sigterm_raises
 
 
 class Program(click.Group):
-    """A click group whose commands all take `--debug` and show no traceback without it."""
+    """A click group whose commands take `--debug` and show no traceback without it."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         debug = click.Option(
@@ -33,17 +33,17 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # a terminal of another encoding shows what it can
+            if stream is not None:  # a terminal with another encoding replaces what it cannot show
                 stream.reconfigure(errors="replace")
-        if os.environ.get("COLUMNS") == "0":  # as some terminals without a size say: tables would be empty
+        if os.environ.get("COLUMNS") == "0":  # set by some terminals without a size; tables would be empty
             del os.environ["COLUMNS"]
-        if sys.stderr is None:  # closed by the caller; libraries write to it all the same
+        if sys.stderr is None:  # closed by the caller, but libraries write to it
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
             with sigterm_raises():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just shown ^C
+            after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just printed ^C
             advice = ctx.meta.get("interrupted", "")
             click.echo(f"{after_echo}{ctx.info_name}: interrupted{advice}", err=True)
             sys.exit(128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT))
@@ -57,18 +57,18 @@ class Program(click.Group):
 
 
 def resumable(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that goes on where it was interrupted, and says so."""
+    """Mark a command that continues where it was interrupted, and say so when it is."""
 
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> None:
-        click.get_current_context().meta["interrupted"] = "; the same command goes on from here"
+        click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
         command(*args, **kwargs)
 
     return call
 
 
 def describe(error: Exception) -> str:
-    """One line for an error: its own words where a user is meant to read them, else its kind and place."""
+    """Describe an error in one line."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
@@ -79,7 +79,7 @@ def describe(error: Exception) -> str:
 
 
 def printable(line: str) -> str:
-    """A line in which what would break it or steer the terminal is spelled out: it may quote a stranger's file."""
+    """Escape characters that would break a line or control the terminal: it may quote any file's content."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
+"""Atomic files: written under a temporary name, flushed to disk, then renamed."""
 
 import errno
 import hashlib
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a binary file that takes its name only when the block ends without an exception.
+    """Open a binary file that gets its name only if the block ends without an exception.
 
-    The content is on the disk before the name is (fsync, rename, fsync of the folder), so that a machine
-    that stops at any moment leaves the old file, the new one, or a `.tmp` that nobody reads.
-    An OSError that comes of it names `path`.
+    The content reaches the disk before the name does (fsync, rename, fsync of the folder). A crash at any moment
+    leaves the old file, the new one, or a `.tmp` that nobody reads.
+
+    Raises OSError that names `path`, never the temporary file.
     """
     temporary = temporary_name(path)
     try:
@@ -32,11 +33,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
-        # Where it cannot be made it cannot be removed either, and the first reason counts.
+        # A file that cannot be created cannot be removed either; report the first error.
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = str(path)  # a full disk names none, and nobody knows the temporary name
+            error.filename = str(path)  # a full disk gives no name, and users do not know the temporary one
         raise
 
 
@@ -58,30 +59,32 @@ def writing(what: str, retry: str) -> Iterator[None]:
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
-    """Where a file that an option names is to be written, with links followed.
+    """Resolve the path of a file to write, and check that it can be a file.
 
-    suffixes: how its name may end, in lower case; any where there are none.
-    Raises UserError where no file can be put there: what is there and is no file stays.
+    option: the flag that names it, for the message
+    suffixes: allowed endings in lower case; none means any
+
+    Raises UserError.
     """
     if suffixes and path.suffix.lower() not in suffixes:
-        raise UserError(f"{option} {path}: its name must end in {' or '.join(suffixes)}")
+        raise UserError(f"{option} {path}: the name must end in {' or '.join(suffixes)}")
     target = path.resolve()
     if not target.parent.is_dir():
         raise UserError(f"{option} {path}: no such folder: {path.parent}")
     if target.is_dir():
-        raise UserError(f"{option} {path} is a folder; name a file in it")
+        raise UserError(f"{option} {path} is a folder; give a file name")
     if target.exists() and not target.is_file():
-        raise UserError(f"{option} {path} is there and is not a file; name another one")
+        raise UserError(f"{option} {path} exists and is not a regular file; choose another name")
     return target
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file lies while it is written. A killed process leaves it; the next writer takes it over."""
+    """The name of a file while it is written. A killed process leaves it; the next writer overwrites it."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def remove_durably(path: Path) -> None:
-    """Remove a file if it is there, and return only when a stopping machine cannot bring it back."""
+    """Remove a file if it exists. After the return a crash cannot bring it back."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -90,21 +93,20 @@ def remove_durably(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path` atomically."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 def write_parquet(path: Path, table: "pl.DataFrame") -> None:
-    """Write a table as Parquet, whole or not at all; by way of memory, as polars itself would say in a way of its own
-    that the disk is full."""
+    """Write a table as Parquet atomically. It is encoded in memory: polars reports a full disk in its own words."""
     content = io.BytesIO()
     table.write_parquet(content)
     write_atomic(path, content.getvalue())
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
+    """Hash a file's bytes: sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

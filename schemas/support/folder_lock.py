@@ -1,8 +1,8 @@
-"""Who may work in a folder: one process alone, or several that agree.
+"""Lock a folder for one process, or for several that share it.
 
-The lock is advisory and lies on the folder itself: it leaves no file there, and the kernel takes it back however its
-process ends. Only processes of one machine keep each other out: folders on a network file system are locked on each
-machine for itself, and where a file system has no locks at all, everybody gets one.
+The lock is advisory and on the folder itself: it leaves no file, and the kernel releases it however its process ends.
+It works between processes of one machine. On a network file system each machine has locks of its own, and on a file
+system without locks everybody gets the lock.
 """
 
 import errno
@@ -15,22 +15,22 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
 class FolderLock:
-    """A lock on an existing folder, not taken yet, let go at the end of its `with` block.
+    """A lock on an existing folder, released at the end of its `with` block.
 
-    Raises OSError where the folder cannot be opened.
+    Raises OSError if the folder cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
-        # Python opens it so that the programs started meanwhile, workers above all, do not inherit the lock.
+        # Python opens it close-on-exec: workers started later do not inherit the lock.
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def take(self, *, shared: bool) -> bool:
-        """Take it, or turn the one that is held into the other kind; whether that could be done at once.
+        """Take the lock, or change the kind of a lock already taken. Return whether it worked; it never waits.
 
-        Where it could not, nothing is held any more. Raises OSError.
+        After a failure no lock is left. Raises OSError.
         """
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # or a failure would leave the other kind held
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a failure must not leave the other kind
             fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False

@@ -1,6 +1,6 @@
-"""Words of messages."""
+"""Wording shared by messages."""
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and what is counted: "1 clip", "2 clips"."""
+    """Write a count with its noun: "1 clip", "2 clips"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -119,7 +119,7 @@ def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
     weights = _weights(run / run_folder.WEIGHTS)
     given = {"Weights it started from": weights} if weights else {}
-    return page.facts({"Run": plain, "Versions": origin["versions"], **settings, **given})
+    return page.fact_tables({"Run": plain, "Versions": origin["versions"], **settings, **given})
 
 
 def _weights(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
     ]
     words = f"Judged on {origin['tested_on']}."
     return join(
-        page.tiles(shown),
+        page.key_figures(shown),
         tag("p", words, class_="warning" if origin["tested_on_training_clips"] else None),
         *(
             tag("p", note, class_="warning" if note.startswith("warning") else None)

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def benchmark(program):
-    """A benchmark without end, and the processes that it has started."""
+    """An endless benchmark and its child processes."""
     command = [program("train"), "benchmark", "--preset", "quick", "--seconds", "1000"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     started = []
@@ -24,7 +24,7 @@ def benchmark(program):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_told_to_end_says_so_in_one_line_and_leaves_no_process(benchmark, number):
+def test_an_interrupted_command_prints_one_line_and_leaves_no_process(benchmark, number):
     process, started = benchmark
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -32,7 +32,7 @@ def test_a_command_that_is_told_to_end_says_so_in_one_line_and_leaves_no_process
     assert not psutil.wait_procs(started, timeout=30)[1]
 
 
-def test_a_command_that_is_killed_leaves_no_process(benchmark):
+def test_a_killed_command_leaves_no_process(benchmark):
     process, started = benchmark
     process.kill()
     assert not psutil.wait_procs(started, timeout=30)[1]

@@ -1,12 +1,15 @@
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
 
-from dfer.schemas.support.files import atomic_file, file_sha256, write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import atomic_file, file_sha256, write_atomic, writing
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, b"old")
     with pytest.raises(RuntimeError), atomic_file(path) as file:
@@ -16,14 +19,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_file_sha256_is_that_of_the_bytes(tmp_path):
+def test_file_sha256_hashes_the_bytes(tmp_path):
     write_atomic(tmp_path / "abc", b"abc")
     # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(tmp_path / "abc") == expected
 
 
-def test_a_disk_that_is_full_is_said_with_the_file_that_was_to_be_written(tmp_path):
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
     program = """
 import resource, sys
 from pathlib import Path
@@ -44,8 +47,22 @@ for write in (lambda path: write_atomic(path, bytes(5000)),
 
 
 @pytest.mark.parametrize("folder", ["none", "file"])
-def test_a_place_that_takes_no_file_is_said_by_the_files_own_name(tmp_path, folder):
+def test_a_folder_that_cannot_be_written_is_reported_with_the_name_of_the_file(tmp_path, folder):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError) as caught:
         write_atomic(tmp_path / folder / "new", b"")
     assert caught.value.filename == str(tmp_path / folder / "new")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "make room, then start again"),
+        (errno.EDQUOT, "make room"),
+        (errno.EACCES, "another --out"),
+    ],
+)
+def test_a_write_error_gives_one_line_with_advice(number, advice):
+    expected = f"cannot write the cache c: {os.strerror(number)}; .*{advice}"
+    with pytest.raises(UserError, match=expected), writing("the cache c", "start again"):
+        raise OSError(number, os.strerror(number))

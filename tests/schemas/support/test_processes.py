@@ -1,0 +1,108 @@
+"""Signals in real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from dfer.schemas.support.errors import Interrupted
+from dfer.schemas.support.processes import (
+    STOP_SIGNALS,
+    signals_blocked,
+    sigterm_kills,
+    sigterm_raises,
+    stop_request,
+)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_stop_request_waits_for_a_check(number):
+    with stop_request() as stop:
+        stop.check()
+        signal.raise_signal(number)
+        with pytest.raises(Interrupted) as stopped:
+            stop.check()
+        stop.number = 0
+    assert stopped.value.number == number
+
+
+def test_a_signal_after_the_last_check_is_raised_at_the_end():
+    with pytest.raises(Interrupted), stop_request():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_signal_stops_at_once_but_a_copy_of_the_first_does_not(monkeypatch, capsys):
+    with stop_request("stopping") as stop:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # as torchrun passes its own on
+        monkeypatch.setattr("dfer.schemas.support.processes.REPEAT_SECONDS", 0.0)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)
+    assert stop.number == signal.SIGINT
+    assert capsys.readouterr().err == "stopping\n"
+
+
+def test_handlers_are_restored():
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with stop_request("stopping"), sigterm_raises(), sigterm_kills(), signals_blocked(*STOP_SIGNALS):
+        pass
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def test_a_thread_changes_no_handler():
+    seen = []
+
+    def look():
+        with stop_request("stopping"):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_a_signal_during_the_start_of_a_process_is_raised_after_it():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), signals_blocked(*STOP_SIGNALS):
+        # Another thread may get a signal that this one blocks; Python then acts on it in the main thread.
+        sender = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+        sender.start()
+        sender.join()
+        sum(range(100_000))
+        steps.append("started")
+    assert steps == ["started"]
+
+
+CHILD = """
+import os, sys, time
+from dfer.schemas.support.processes import end_with_parent
+parent = int(sys.argv[1])
+end_with_parent(parent)
+print("ready", flush=True)
+time.sleep(60)
+"""
+PARENT = f"""
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {CHILD!r}, str(os.getpid())])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_ends_when_its_parent_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    parent.wait()
+    assert not psutil.wait_procs([child], timeout=10)[1]
+
+
+def test_a_process_whose_parent_is_gone_already_ends_at_once():
+    child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, text=True, timeout=30)
+    assert (child.returncode, child.stdout) == (-signal.SIGKILL, "")
