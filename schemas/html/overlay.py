@@ -1,4 +1,4 @@
-"""The key-points and their graph as inline SVG over a crop. The page's CSS has the colours."""
+"""The key-points and their graph as inline SVG over a crop."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,18 @@ import numpy as np
 
 from dfer.schemas.html.markup import Html, tag
 from dfer.schemas.keypoints import KeypointSet
+
+REGION_COLORS = ("#ffb000", "#40c4ff", "#ff5c8a", "#7ee081", "#c792ea", "#f78c6c")
+NO_REGION_COLOR = "#ffffff"
+
+
+def keypoint_colors(keypoint_set: KeypointSet) -> list[str]:
+    """Return the colour of each key-point: that of its region."""
+    colors = [NO_REGION_COLOR] * keypoint_set.count
+    for members, color in zip(keypoint_set.regions.values(), REGION_COLORS, strict=False):
+        for k in members:
+            colors[k] = color
+    return colors
 
 
 def keypoint_overlay(
@@ -17,17 +29,17 @@ def keypoint_overlay(
     size: side of the crop, pixels
     radii: (K,) pixels; one radius for all by default
 
-    The class of a point is its region. The viewBox puts pixel centres at integers, as the cache does.
+    A point has the colour of its region. The viewBox puts pixel centres at integers, as the cache does.
     """
-    region_of = {k: name for name, members in keypoint_set.regions.items() for k in members}
+    colors = keypoint_colors(keypoint_set)
     radii = radii if radii is not None else [size / 56] * len(keypoints)
     lines = [
         tag("line", x1=_place(xa), y1=_place(ya), x2=_place(xb), y2=_place(yb))
         for (xa, ya), (xb, yb) in (keypoints[list(edge)] for edge in keypoint_set.edges)
     ]
     circles = [
-        tag("circle", cx=_place(x), cy=_place(y), r=f"{radius:.2f}", class_=region_of.get(k, "no_region"))
-        for k, ((x, y), radius) in enumerate(zip(keypoints, radii, strict=True))
+        tag("circle", cx=_place(x), cy=_place(y), r=f"{radius:.2f}", fill=color)
+        for (x, y), radius, color in zip(keypoints, radii, colors, strict=True)
     ]
     return tag(
         "svg",
@@ -41,9 +53,14 @@ def keypoint_overlay(
 
 def legend(keypoint_set: KeypointSet) -> Html:
     """List the regions with their colours."""
-    names = [*keypoint_set.regions, "no_region"]
-    dots = [tag("li", tag("span", class_=f"dot {name}"), name.replace("_", " ")) for name in names]
+    names = [name.replace("_", " ") for name in (*keypoint_set.regions, "no_region")]
+    colors = [*REGION_COLORS[: len(keypoint_set.regions)], NO_REGION_COLOR]
+    dots = [tag("li", _dot(color), name) for name, color in zip(names, colors, strict=True)]
     return tag("ul", *dots, class_="legend", aria_label="Colours of the key-points")
+
+
+def _dot(color: str) -> Html:
+    return tag("svg", tag("circle", cx=5, cy=5, r=4.5, fill=color), viewBox="0 0 10 10", class_="dot")
 
 
 def _place(coordinate: float) -> str:
