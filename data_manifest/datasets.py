@@ -10,19 +10,20 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.scan import subfolders
+from dfer.data_manifest.disk.find_clips import subfolders
 from dfer.data_manifest.layouts import (
     afew,
     crema_d,
     dfew,
     ferv39k,
-    folders,
-    frame_lists,
+    former_dfer_lists,
+    label_folders,
     mafw,
     ravdess,
-    tables,
+    table,
 )
-from dfer.data_manifest.readers import Options, Problem, Reader, Rows
+from dfer.data_manifest.problems import Problem
+from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
 from dfer.schemas.support.errors import UserError
 
@@ -34,11 +35,11 @@ READERS: tuple[Reader, ...] = (
     ferv39k.READER,
     mafw.READER,
     afew.READER,
-    tables.READER,
-    frame_lists.READER,
+    table.READER,
+    former_dfer_lists.READER,
     crema_d.READER,
     ravdess.READER,
-    folders.READER,
+    label_folders.READER,
 )
 
 # A part of these is read as well as the whole: their files' names say all. To ask them of a folder walks through it.
@@ -105,7 +106,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
         if named is None:
             known = ", ".join(reader.name for reader in READERS)
             raise UserError(f"--dataset {dataset}: unknown; it is one of {AUTO}, {known}")
-        if root.is_file() and named not in (tables.READER, frame_lists.READER):
+        if root.is_file() and named not in (table.READER, former_dfer_lists.READER):
             raise UserError(f"{root} is a file; give the folder that holds the clips")
         return named
     fitting = next((reader for reader in READERS if reader.fits(root)), None)
@@ -114,7 +115,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
             f"{root} is a file; give the folder that holds the clips, a .csv or .parquet table, "
             "or a list of frame folders"
         )
-    if fitting is folders.READER:
+    if fitting is label_folders.READER:
         _refuse_what_is_not_whole(root)
     return fitting
 
@@ -122,7 +123,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
 def _refuse_what_is_not_whole(root: Path) -> None:
     """Raise UserError for what only `folders` fits, but is a part of a known dataset, or the folder above it."""
     known = [reader for reader in READERS if reader.traces]
-    anyway = f"--dataset {folders.READER.name} reads it as any tree"
+    anyway = f"--dataset {label_folders.READER.name} reads it as any tree"
     names = subfolders(root)
     # Not resolved: where a link leads, no dataset need be around it.
     above = Path(os.path.abspath(root)).parents[:DEPTH]  # noqa: PTH100

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.data_manifest.problems import Problem, problem, sentence
 from dfer.schemas.support.errors import UserError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {

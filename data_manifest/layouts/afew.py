@@ -5,11 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.scan import find_clips, subfolders
-from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.disk import any_case
+from dfer.data_manifest.disk.find_clips import find_clips, subfolders
 from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
+from dfer.data_manifest.official_splits import PARTS
+from dfer.data_manifest.problems import problem
+from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 
@@ -33,7 +34,7 @@ def fits(root: Path) -> bool:
 
 def _expressions(root: Path, split: str) -> set[str]:
     """The folders in a split's folder, in small letters; some unpackers put it into one of its own name."""
-    folder = root / (locate.first_existing(root, [f"{split}/{split}"]) or split)
+    folder = root / (any_case.first_existing(root, [f"{split}/{split}"]) or split)
     return {name.lower() for name in subfolders(folder) if not name.lower().startswith(ALIGNED)}
 
 

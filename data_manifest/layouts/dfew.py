@@ -4,12 +4,13 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.places import Place, find
-from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.disk import any_case, listed_clips
+from dfer.data_manifest.disk.clip_folders import Place, find
 from dfer.data_manifest.labels import SEVEN, read_labels
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
-from dfer.data_manifest.text_lists import read_lines
+from dfer.data_manifest.official_splits import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.problems import problem
+from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 
@@ -40,12 +41,12 @@ NUMBER = pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})(?:\.[^./]+)?$", 1).s
 
 
 def fits(root: Path) -> bool:
-    return locate.first_existing(root, [LISTS]) is not None
+    return any_case.first_existing(root, [LISTS]) is not None
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips that a fold names. Raises UserError where lists are missing, malformed or contradict each other."""
-    lists = root / (locate.first_existing(root, [LISTS]) or LISTS)
+    lists = root / (any_case.first_existing(root, [LISTS]) or LISTS)
     folds = [number for number in FOLDS if any(_list(lists, part, number).exists() for part in PARTS)]
     if not folds:
         raise UserError(f"{lists}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there")
@@ -58,14 +59,14 @@ def read(root: Path, _: Options) -> Rows:
     again = found.clips.join(first, on="path", how="anti").join(rows, on="clip_id", how="semi")["path"]
     rows = rows.join(first, on="clip_id", how="left", maintain_order="left")
     rows = rows.with_columns(pl.coalesce("path", pl.format("{}/{}", pl.lit(found.folder), "clip_id")))
-    rows, unlocated = locate.locate(rows, root, left_out=again)
+    rows, unlocated = listed_clips.locate(rows, root, left_out=again)
     doubled = problem("duplicate", "clips have the number of another; they are left out", again)
     return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated, *found.problems))
 
 
 def _list(lists: Path, part: str, fold: int) -> Path:
-    return locate.any_case(
-        lists / (locate.first_existing(lists, [PARTS[part]]) or PARTS[part]) / f"set_{fold}.csv"
+    return any_case.any_case(
+        lists / (any_case.first_existing(lists, [PARTS[part]]) or PARTS[part]) / f"set_{fold}.csv"
     )
 
 

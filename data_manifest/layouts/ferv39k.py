@@ -5,12 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.places import Place, find
-from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.disk import any_case, listed_clips
+from dfer.data_manifest.disk.clip_folders import Place, find
 from dfer.data_manifest.labels import SEVEN, SEVEN_FOLDERS, canonical, read_labels
-from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
-from dfer.data_manifest.text_lists import read_lines
+from dfer.data_manifest.official_splits import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.problems import Problem, problem
+from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
@@ -36,16 +37,16 @@ FORM = r"^(?P<scene>[^/\\]+)[/\\](?P<emotion>[^/\\]+)[/\\](?P<number>[^/\\]+?)\s
 
 
 def fits(root: Path) -> bool:
-    lists = locate.first_existing(root, LISTS)
-    return lists is not None and locate.any_case(root / lists / "train_All.csv").is_file()
+    lists = any_case.first_existing(root, LISTS)
+    return lists is not None and any_case.any_case(root / lists / "train_All.csv").is_file()
 
 
 def read(root: Path, _: Options) -> Rows:
     """All clips of all scenes. Raises UserError where a list is missing, malformed or contradicts the other."""
-    lists = locate.first_existing(root, LISTS)
+    lists = any_case.first_existing(root, LISTS)
     if lists is None:
         raise UserError(f"{root}: it has no folder {LISTS[0]} with train_All.csv and test_All.csv")
-    files = {part: locate.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
+    files = {part: any_case.any_case(root / lists / f"{part}_All.csv") for part in (TRAIN, TEST)}
     entries = pl.concat(_entries(file, part) for part, file in files.items())
     rows, problems = one_row_a_clip(entries)
     groups, of_groups = _scene_groups((root / lists).parent)
@@ -57,7 +58,7 @@ def read(root: Path, _: Options) -> Rows:
     strange += _contradictions(rows)
     found = find(root, PLACES, rows["clip_id"], CLIP_ID)
     rows = rows.with_columns(path=pl.format("{}/{}", pl.lit(found.folder), "clip_id"))
-    rows, unlocated = locate.locate(rows, root)
+    rows, unlocated = listed_clips.locate(rows, root)
     return Rows(table=rows, problems=(*problems, *of_groups, *strange, *unlocated, *found.problems))
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.places import Found, Place, find
-from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.disk import any_case, listed_clips
+from dfer.data_manifest.disk.clip_folders import Found, Place, find
 from dfer.data_manifest.labels import SEVEN, canonical_name, read_labels
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
-from dfer.data_manifest.text_lists import read_lines
+from dfer.data_manifest.official_splits import TEST, TRAIN, one_row_a_clip
+from dfer.data_manifest.problems import problem
+from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 
@@ -66,24 +67,24 @@ def read(root: Path, options: Options) -> Rows:
     rows, strange = read_labels(rows, classes, names)
     found = find(root, PLACES, rows["clip_id"], STEM)
     unwanted = _with_paths(left_out, found)["path"]
-    rows, unlocated = locate.locate(_with_paths(rows, found), root, unwanted)
+    rows, unlocated = listed_clips.locate(_with_paths(rows, found), root, unwanted)
     return Rows(table=rows, problems=(*problems, *strange, *unlocated, *found.problems))
 
 
 def _lists(root: Path, kinds: tuple[str, ...]) -> Path | None:
     """The folder that holds set_1 … set_5, or some of them, of single or compound labels."""
     folders = (f"{tree}/{kind}/no_caption/set_{k}" for tree in TREES for kind in kinds for k in FOLDS)
-    found = locate.first_existing(root, folders)
+    found = any_case.first_existing(root, folders)
     return (root / found).parent if found else None
 
 
 def _entries(lists: Path) -> pl.DataFrame:
     """All lists: name and clip_id (without its suffix), label as written, part, fold, file, line."""
     parts = []
-    folders = [(fold, locate.first_existing(lists, [f"set_{fold}"])) for fold in FOLDS]
+    folders = [(fold, any_case.first_existing(lists, [f"set_{fold}"])) for fold in FOLDS]
     for fold, folder in ((fold, lists / folder) for fold, folder in folders if folder):
         for part in (TRAIN, TEST):
-            lines = read_lines(locate.any_case(folder / f"{part}.txt"), FORM, "03747.mp4 anger")
+            lines = read_lines(any_case.any_case(folder / f"{part}.txt"), FORM, "03747.mp4 anger")
             clip_id = pl.col("name").str.replace(r"\.\w+$", "")
             parts.append(lines.with_columns(clip_id=clip_id, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)))
     return pl.concat(parts)

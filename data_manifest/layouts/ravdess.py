@@ -8,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.file_names import clips_by_name, mostly_named
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
+from dfer.data_manifest.disk.clips_by_filename import clips_by_name, mostly_named
+from dfer.data_manifest.problems import problem
+from dfer.data_manifest.reader import Options, Reader, Rows
 
 FORM = (
     r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip, refuse_two
-from dfer.data_manifest.readers import Problem, problem
+from dfer.data_manifest.official_splits import TEST, TRAIN, one_row_a_clip, refuse_two
+from dfer.data_manifest.problems import Problem, problem
 from dfer.schemas.support.errors import UserError
 
 LISTS = ("test_folds", "train_folds")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfer.data_manifest.datasets import READERS
-from dfer.data_manifest.readers import Problem
+from dfer.data_manifest.problems import Problem
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted

@@ -7,7 +7,7 @@ from trees import write_files
 
 from dfer.data_manifest import datasets
 from dfer.data_manifest.datasets import read_manifest
-from dfer.data_manifest.layouts import folders
+from dfer.data_manifest.layouts import label_folders as folders
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 

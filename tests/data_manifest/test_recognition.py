@@ -7,7 +7,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import READERS, read_manifest
-from dfer.data_manifest.readers import Options
+from dfer.data_manifest.reader import Options
 from dfer.schemas.support.errors import UserError
 
 BUILDS = {

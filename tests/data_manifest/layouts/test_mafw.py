@@ -2,7 +2,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.data_manifest.readers import Options
+from dfer.data_manifest.reader import Options
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO, fold_numbers
 from dfer.schemas.support.errors import UserError
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dfer.data_manifest.readers import sentence
+from dfer.data_manifest.problems import sentence
 
 
 @pytest.mark.parametrize(

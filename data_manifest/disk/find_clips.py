@@ -7,18 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
+from dfer.data_manifest.problems import Problem, problem, sentence
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"),
-        *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
-    )
-)
-IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 NO_DATA = frozenset(("__macosx", "@eadir"))  # folders that macOS' archives and Synology's disks add
 
 
@@ -126,11 +120,6 @@ def _images_passed_over(folders: list[Found]) -> list[Problem]:
 def _is_data(folder: str) -> bool:
     """Whether a folder of this name can hold clips."""
     return not folder.startswith(".") and folder.lower() not in NO_DATA
-
-
-def suffix_of(name: str) -> str:
-    """A file name's suffix in lower case."""
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (many names; a Path each would take seconds)
 
 
 def check_name(path: PurePosixPath) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.readers import Problem, problem
+from dfer.data_manifest.disk import any_case, listed_clips
+from dfer.data_manifest.problems import Problem, problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def find(root: Path, places: Sequence[Place], ids: pl.Series, clip_id: pl.Expr) 
 def _existing(root: Path, places: Sequence[Place]) -> list[tuple[Place, str]]:
     """Places that are there, written as on disk, each followed by the folder of its own name in it."""
     named = [
-        (place, locate.first_existing(root, [folder]))
+        (place, any_case.first_existing(root, [folder]))
         for place in places
         for folder in (place.folder, f"{place.folder}/{PurePosixPath(place.folder).name}")
     ]
@@ -68,5 +68,5 @@ def _existing(root: Path, places: Sequence[Place]) -> list[tuple[Place, str]]:
 
 
 def _clips(root: Path, folder: str, place: Place, clip_id: pl.Expr) -> pl.DataFrame:
-    there = locate.list_tree(root, folder, place.depth).filter(kind=place.kind)
+    there = listed_clips.list_tree(root, folder, place.depth).filter(kind=place.kind)
     return there.select(clip_id.alias("clip_id"), "path").drop_nulls()

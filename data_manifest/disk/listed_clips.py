@@ -1,26 +1,21 @@
 """Which of the clips that a list names are on disk: each parent folder is read once, then everything is a join."""
 
-import contextlib
-import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from dfer.data_manifest.disk.scan import (
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
+from dfer.data_manifest.disk.find_clips import (
     FOUND_SCHEMA,
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Found,
     check_name,
     is_text,
     size_of,
-    subfolders,
-    suffix_of,
 )
-from dfer.data_manifest.readers import Problem, problem
+from dfer.data_manifest.problems import Problem, problem
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
 from dfer.schemas.support.errors import UserError
 
@@ -103,33 +98,6 @@ def images_in(folder: Path, at_most: int) -> int:
             return len(list(islice(filter(None, images), at_most)))
     except OSError:
         return at_most
-
-
-def first_existing(root: Path, names: Iterable[str]) -> str | None:
-    """The first of these folders that is there, written as on disk: some unpackers change capitals."""
-    listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
-    return next(filter(None, (_as_written(name, listed) for name in names)), None)
-
-
-def any_case(file: Path) -> Path:
-    """A file as it is written on disk: some unpackers change capitals. As it was asked for where there is none."""
-    with contextlib.suppress(OSError):
-        names = os.listdir(file.parent)  # noqa: PTH208 (names alone)
-        if file.name not in names:
-            return file.with_name(next((n for n in names if n.lower() == file.name.lower()), file.name))
-    return file
-
-
-def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:
-    """A folder's path as it is on disk. listed: what the folders in a folder are called, by lower-case name."""
-    found = ""
-    for part in PurePosixPath(name).parts:
-        below = listed(found)
-        if part.lower() not in below:
-            return None
-        exact = part if part in below.values() else below[part.lower()]
-        found = f"{found}/{exact}" if found else exact
-    return found
 
 
 def _spelt_as_on_disk(rows: pl.DataFrame, found: pl.Series) -> pl.DataFrame:

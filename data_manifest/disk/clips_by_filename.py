@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.scan import find_clips, first_clips
-from dfer.data_manifest.folds import PARTS
-from dfer.data_manifest.readers import EXAMPLES, Problem, problem
+from dfer.data_manifest.disk.find_clips import find_clips, first_clips
+from dfer.data_manifest.official_splits import PARTS
+from dfer.data_manifest.problems import EXAMPLES, Problem, problem
 from dfer.schemas.support.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset

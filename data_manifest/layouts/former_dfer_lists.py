@@ -9,14 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.moved import moved_here
-from dfer.data_manifest.disk.paths import below_one_root
-from dfer.data_manifest.folds import PARTS, one_row_a_clip
+from dfer.data_manifest.disk import listed_clips
+from dfer.data_manifest.disk.common_root import below_one_root
+from dfer.data_manifest.disk.other_machine_paths import moved_here
 from dfer.data_manifest.labels import SEVEN, read_labels
 from dfer.data_manifest.layouts.mafw import CLASSES
-from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem
-from dfer.data_manifest.text_lists import read_lines
+from dfer.data_manifest.official_splits import PARTS, one_row_a_clip
+from dfer.data_manifest.problems import Problem, problem
+from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
@@ -54,7 +55,7 @@ def read(root: Path, _: Options) -> Rows:
     entries, ids = _named(entries.with_columns(path=paths, clip_id=paths).drop("folder"))
     rows, problems = one_row_a_clip(entries)
     rows, strange = read_labels(rows, CLASSES)
-    rows, unlocated = locate.locate(rows, base)
+    rows, unlocated = listed_clips.locate(rows, base)
     short = _short(rows, base)
     return Rows(table=rows, problems=(*problems, *moved, *ids, *strange, *unlocated, *short), root=base)
 
@@ -138,7 +139,7 @@ def _short(rows: pl.DataFrame, root: Path) -> list[Problem]:
     """Frame folders that hold some images, but less than half of those that their list says: a broken unpacking."""
     folders = rows.filter(pl.col("kind") == FRAME_FOLDER)
     halves = folders.select("path", (pl.col("frames").cast(pl.Int64) + 1) // 2).iter_rows()
-    short = [path for path, half in halves if 0 < locate.images_in(root / path, half) < half]
+    short = [path for path, half in halves if 0 < listed_clips.images_in(root / path, half) < half]
     text = "frame folders hold less than half of the images that the list says"
     return problem("images", text, pl.Series(short, dtype=pl.String))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.text_lists import read_text
+from dfer.data_manifest.text_files import read_text
 from dfer.schemas.support.errors import UserError
 
 SEPARATORS = ",;\t"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from dfer.data_manifest.labels import meanings
-from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.data_manifest.problems import Problem, problem, sentence
 from dfer.schemas.support.errors import UserError
 
 TRAIN, VAL, TEST = "train", "val", "test"

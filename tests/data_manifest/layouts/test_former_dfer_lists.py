@@ -5,7 +5,7 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.data_manifest.layouts.frame_lists import NAME
+from dfer.data_manifest.layouts.former_dfer_lists import NAME
 from dfer.schemas.manifest import fold_numbers
 from dfer.schemas.support.errors import UserError
 

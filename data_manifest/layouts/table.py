@@ -10,13 +10,14 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.paths import WINDOWS, below_one_root
-from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.csv_parquet import Cells, is_parquet, read_cells
+from dfer.data_manifest.disk import listed_clips
+from dfer.data_manifest.disk.common_root import WINDOWS, below_one_root
 from dfer.data_manifest.labels import merge_spellings
-from dfer.data_manifest.layouts.table_files import Cells, is_parquet, read_cells
 from dfer.data_manifest.layouts.table_folds import LISTS, one_row_a_path
-from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from dfer.data_manifest.official_splits import PARTS
+from dfer.data_manifest.problems import Problem, problem, sentence
+from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import MISSING
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
@@ -59,7 +60,7 @@ def read(file: Path, _: Options) -> Rows:
     _require(rows, ~nowhere, "its path {} leads to no clip", "path", file)
     rows, doubled = one_row_a_path(rows, file)
     rows, merged = merge_spellings(rows)
-    rows, unlocated = locate.locate(rows.drop("line"), root)
+    rows, unlocated = listed_clips.locate(rows.drop("line"), root)
     _refuse_nothing_there(rows, root, file)
     problems = (*emptied, *doubled, *merged, *_partly_empty(rows), *unlocated)
     return Rows(table=rows, problems=problems, root=root)

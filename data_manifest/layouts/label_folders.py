@@ -7,10 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.scan import find_clips, subfolders
-from dfer.data_manifest.folds import PARTS
+from dfer.data_manifest.disk.find_clips import find_clips, subfolders
 from dfer.data_manifest.labels import merge_spellings
-from dfer.data_manifest.readers import Options, Problem, Reader, Rows, problem, sentence
+from dfer.data_manifest.official_splits import PARTS
+from dfer.data_manifest.problems import Problem, problem, sentence
+from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER
 
 TABLES = (".csv", ".tsv", ".parquet")

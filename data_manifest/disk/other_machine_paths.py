@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.readers import Problem, problem
+from dfer.data_manifest.problems import Problem, problem
 
 
 def moved_here(written: pl.Series, base: Path) -> tuple[pl.Series, list[Problem]]:
