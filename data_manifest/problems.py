@@ -1,58 +1,42 @@
-"""What is wrong with a dataset's files and does not stop the reading: each kind counted, with examples."""
+"""Problems of a dataset's files that do not stop the reading: each counted, with a few examples."""
 
-import re
 from dataclasses import dataclass
 
 import polars as pl
 
-EXAMPLES = 3  # named in a problem
-
-# The first noun and verb of a problem's text, by which one is told from several.
-NOUN = re.compile(r"^((?:frame |silent )?)(clip|label|image|folder|row|video|table)s\b")
-VERB = re.compile(r"\b(?:are|have|contradict|hold|lie|say|show)\b")
-SINGULAR = {"are": "is", "have": "has"}
+EXAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Something about the dataset's files that a user should know of; the clips are read all the same.
+    """One thing that is wrong with a dataset's files.
 
-    kind: a word for programs ("missing", "extra", "duplicate", "labels", "unknown label", "unknown name", "empty",
-    "images", "folds", "folders", "table", "compound", "left out", "scene groups", "no label", "no split", "no
-    fold"); count: of clips (or images, folders, tables); text: a sentence that begins with it; examples: a few.
+    kind: a word for programs: missing, extra, duplicate, labels, unknown label, unknown name, empty, images, folds,
+        folders, table, compound, left out, scene groups, no label, no split, no fold
+    text: what is wrong and what was done about it, without the count
+    count: how many clips, images, folders, … it concerns
+    total: out of how many; None where that says nothing
+    examples: up to EXAMPLES of them
     """
 
     kind: str
-    count: int
     text: str
+    count: int
+    total: int | None = None
     examples: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
-        """The whole of it in one line."""
+        """All of it in one line: "listed but not on disk: 2 of 14 (a.mp4, b.mp4)"."""
+        of = f" of {self.total}" if self.total is not None else ""
         more = ", …" if self.count > len(self.examples) else ""
-        return f"{self.text} ({', '.join(self.examples)}{more})" if self.examples else self.text
+        named = f" ({', '.join(self.examples)}{more})" if self.examples else ""
+        return f"{self.text}: {self.count}{of}{named}"
 
 
-def problem(kind: str, text: str, examples: pl.Series) -> list[Problem]:
-    """One problem for all values of a series, none for an empty series. text: what follows the count (`sentence`)."""
-    count = len(examples)
-    if not count:
+def report(kind: str, text: str, found: pl.Series, total: int | None = None) -> list[Problem]:
+    """Make one problem of all values of a series, with the first as examples; none of an empty series."""
+    if found.is_empty():
         return []
-    named = tuple(map(str, examples.head(EXAMPLES)))
-    return [Problem(kind=kind, count=count, text=sentence(count, text), examples=named)]
-
-
-def sentence(count: int, text: str) -> str:
-    """A count and what follows it, which is written for several: "clips are in no list; they are left out"."""
-    if count != 1:
-        return f"{count} {text}"
-    text = NOUN.sub(r"\1\2", text)  # in "of 14 clips" there are several
-    text = VERB.sub(lambda verb: SINGULAR.get(verb[0], f"{verb[0]}s"), text, count=1)
-    for several, one in (
-        ("they are", "it is"),
-        (" and are ", " and is "),
-        ("contradicts their", "contradicts its"),
-    ):
-        text = text.replace(several, one)
-    return f"1 {text}"
+    examples = tuple(map(str, found.head(EXAMPLES)))
+    return [Problem(kind=kind, text=text, count=len(found), total=total, examples=examples)]

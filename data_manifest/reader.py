@@ -1,4 +1,4 @@
-"""What a dataset's reader is and what it returns."""
+"""What a dataset's reader is, what it is asked and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,11 @@ from dfer.data_manifest.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user may ask for. compound: keep clips with several emotions (MAFW), as `anger_disgust`; name: what the
-    dataset is called, where that is not its reader's name, as for a table."""
+    """What the user asked for.
+
+    compound: keep clips with several emotions (MAFW), labelled anger_disgust
+    name: the dataset's name, where it is not the reader's, as for a table
+    """
 
     compound: bool = False
     name: str | None = None
@@ -20,9 +23,11 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a reader found: a table with some columns of MANIFEST_SCHEMA (clip_id, path and kind at least).
+    """What a reader found.
 
-    root: the folder that the paths are relative to; None: the one that was asked for.
+    table: one row per clip with clip_id, path, kind, and any other columns of MANIFEST_SCHEMA
+    problems: what was wrong with the files
+    root: the folder that the paths are relative to; None for the folder that was read
     """
 
     table: pl.DataFrame
@@ -32,15 +37,22 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How one dataset is read, and what `pipeline datasets` says of it.
+    """How one dataset is recognised and read, and what `pipeline datasets` prints about it.
 
-    fits: whether a folder or file looks like this dataset, from a few names.
-    read: its clips. Raises UserError, one line, where its files cannot be used.
-    traces: a regular expression of folder names, in any case, that only this dataset has: a tree with one of them
-    that does not fit is this dataset, but not whole. compound: whether it heeds `Options.compound`; face_crops:
-    whether its frame folders hold face crops.
-    expects: what lies where, a line each; classes: canonical names, none where the data decide;
-    counts: as published; licence: what its page or agreement is called; cite: authors, year, venue.
+    name: for --dataset
+    title: its full name
+    fits: whether a folder or file looks like this dataset, from a few names
+    read: its clips; raises UserError, one line, if the files cannot be used
+    expects: the files and folders it needs, one per line
+    protocol: how it is split, and the flags for that
+    traces: regular expression of folder names that only this dataset has, case ignored; a tree with such a folder
+        that does not fit is an incomplete copy, or the wrong folder of one
+    compound: whether it supports Options.compound
+    face_crops: whether its frame folders contain face crops
+    classes: canonical label names; empty where the data decide
+    counts: clips as published
+    licence: what its licence or agreement is called
+    cite: authors, year, title, venue
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Lists of clips in text files: one line a clip, its fields by a regular expression, with the line's number."""
+"""Read text files: a whole file as UTF-8, or a list whose lines a regular expression takes apart."""
 
 from pathlib import Path
 
@@ -6,19 +6,25 @@ import polars as pl
 
 from dfer.schemas.support.errors import UserError
 
-TAIL = 60  # characters of a malformed line that are quoted
-NO_TEXT = {b"PK\x03\x04": "an Excel or zip file", b"\x1f\x8b": "compressed (gzip)", b"PAR1": "a Parquet file"}
+QUOTED = 60  # characters of a malformed line that an error quotes
+OTHER_FORMATS = {
+    b"PK\x03\x04": "an Excel or zip file",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"PAR1": "a Parquet file",
+}
 
 
-def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> pl.DataFrame:
-    """The named groups of `form` as text columns, one row a line; also `file` and `line` (from 1).
+def read_lines(file: Path, form: str, example: str, header: str | None = None) -> pl.DataFrame:
+    """Read a list, one row per line; empty lines are skipped.
 
-    Empty lines, and a first line that is `header` in any case, are passed over; a BOM and CRLF are too.
-    meant: how a line should look, for the error. Raises UserError for a file that is missing or not UTF-8 and for
-    a line of another form.
+    form: regular expression of a line; its named groups become text columns
+    example: a correct line, for the error
+    header: the first line to skip if it is there, lower case without spaces and quotes
+
+    Returns `line` (from 1), `file`, and the named groups.
+    Raises UserError if the file is missing or not UTF-8, or a line has another form.
     """
-    text = read_text(file)
-    lines = pl.DataFrame({"text": text.split("\n")}).with_row_index("line", 1)
+    lines = pl.DataFrame({"text": read_text(file).split("\n")}).with_row_index("line", 1)
     lines = lines.with_columns(pl.col("text").str.strip_chars()).filter(pl.col("text") != "")
     if header and len(lines) and lines["text"][0].lower().replace(" ", "").replace('"', "") == header:
         lines = lines.slice(1)
@@ -28,34 +34,34 @@ def read_lines(file: Path, form: str, meant: str, header: str | None = None) -> 
         pl.lit(str(file)).alias("file"),
         pl.col("text").str.extract_groups(form).alias("fields"),
     ).unnest("fields")
-    first = fields.columns[3]
-    wrong = fields.filter(pl.col(first).is_null())
+    first_field = fields.columns[3]
+    wrong = fields.filter(pl.col(first_field).is_null())
     if len(wrong):
-        shown = wrong["text"][0]
-        shown = shown if len(shown) <= TAIL else shown[:TAIL] + "…"
+        line, text = wrong.select("line", "text").row(0)
+        quoted = text if len(text) <= QUOTED else text[:QUOTED] + "…"
         raise UserError(
-            f"{file}, line {wrong['line'][0]}: {shown!r} is not of the form {meant}; mend or remove it"
+            f"{file}, line {line}: expected a line like {example!r}, found {quoted!r}; fix or remove it"
         )
     return fields.drop("text")
 
 
 def read_text(file: Path) -> str:
-    """A UTF-8 file, with or without BOM, lines ended by a line feed. Raises UserError where there is no such text."""
+    """Read UTF-8 text, with or without BOM and carriage returns. Raises UserError if it cannot."""
     try:
-        if file.exists() and not file.is_file():  # a pipe would make us wait for ever
-            raise UserError(f"{file} is no file; put the list or table itself there")
+        if file.exists() and not file.is_file():  # reading a pipe would wait forever
+            raise UserError(f"{file}: not a file; put the list or table there")
         content = file.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"no such file: {file}; the dataset is not complete without it") from None
+        raise UserError(f"{file}: no such file; the dataset is incomplete without it") from None
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}") from None
-    for start, what in NO_TEXT.items():
+    for start, what in OTHER_FORMATS.items():
         if content.startswith(start):
-            raise UserError(f"{file} is not text but {what}; save it as text (a table as CSV), in UTF-8")
+            raise UserError(f"{file}: not text but {what}; save it as text (a table as CSV) in UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: byte {error.start} is not UTF-8; save it as UTF-8") from None
     if "\0" in text:
-        raise UserError(f"{file}: byte {content.index(0)} is 0, which no text has; save it again, in UTF-8")
+        raise UserError(f"{file}: byte {content.index(0)} is 0, so not text; save it again as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,33 +1,34 @@
-"""Files and folders by name, whatever their capitals on disk: some unpackers change them."""
+"""Find files and folders by name in any case: some unpackers change capitals."""
 
-import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from dfer.data_manifest.disk.find_clips import subfolders
+from dfer.data_manifest.disk.folder_contents import subfolders
 
 
-def first_existing(root: Path, names: Iterable[str]) -> str | None:
-    """The first of these folders that is there, written as on disk: some unpackers change capitals."""
+def first_folder(root: Path, names: Iterable[str]) -> str | None:
+    """The first of these folders below `root` that exists, spelled as on disk; None if none does."""
     listed = functools.cache(lambda folder: {name.lower(): name for name in subfolders(root / folder)})
-    return next(filter(None, (_as_written(name, listed) for name in names)), None)
+    return next(filter(None, (_as_on_disk(name, listed) for name in names)), None)
 
 
-def any_case(file: Path) -> Path:
-    """A file as it is written on disk: some unpackers change capitals. As it was asked for where there is none."""
-    with contextlib.suppress(OSError):
+def file_in_any_case(file: Path) -> Path:
+    """A file's path spelled as on disk; unchanged if there is no such file."""
+    try:
         names = os.listdir(file.parent)  # noqa: PTH208 (names alone)
-        if file.name not in names:
-            return file.with_name(next((n for n in names if n.lower() == file.name.lower()), file.name))
-    return file
+    except OSError:
+        return file
+    if file.name in names:
+        return file
+    return file.with_name(next((name for name in names if name.lower() == file.name.lower()), file.name))
 
 
-def _as_written(name: str, listed: Callable[[str], dict[str, str]]) -> str | None:
-    """A folder's path as it is on disk. listed: what the folders in a folder are called, by lower-case name."""
+def _as_on_disk(path: str, listed: Callable[[str], dict[str, str]]) -> str | None:
+    """listed: names of the folders in a folder, by lower-case name."""
     found = ""
-    for part in PurePosixPath(name).parts:
+    for part in PurePosixPath(path).parts:
         below = listed(found)
         if part.lower() not in below:
             return None

@@ -1,4 +1,4 @@
-"""Datasets that say everything in the names of their files."""
+"""Clips whose file names state the label and more: take the names apart, leave out copies."""
 
 import re
 from pathlib import Path
@@ -6,63 +6,66 @@ from pathlib import Path
 import polars as pl
 
 from dfer.data_manifest.disk.find_clips import find_clips, first_clips
-from dfer.data_manifest.official_splits import PARTS
-from dfer.data_manifest.problems import EXAMPLES, Problem, problem
+from dfer.data_manifest.official_splits import SPLIT_NAMES
+from dfer.data_manifest.problems import EXAMPLES, Problem, report
 from dfer.schemas.support.errors import UserError
 
 LOOKED_AT = 100  # clips, to recognise a dataset
 
 
 def mostly_named(root: Path, form: str) -> bool:
-    """Whether most of the first clips have names (without suffix) of this form."""
+    """Whether most of the first clips have names (without suffix) that match a regular expression."""
     stems = [Path(path).stem for path in first_clips(root, LOOKED_AT)]
     return 2 * sum(re.fullmatch(form, stem) is not None for stem in stems) > len(stems)
 
 
-def clips_by_name(
-    root: Path, form: str, example: str, prefer: str = ""
+def clips_by_filename(
+    root: Path, form: str, example: str, preferred: str = ""
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """All clips below a folder, with `stem`, `known` (whether its name is of the form), and the form's named groups
-    as columns, null where it is not. Of several clips with one such name one is kept, that in a folder named `prefer`
-    or else the first.
+    """Find all clips below a folder and take their names apart.
 
-    Raises UserError where there are clips and none is named so. example: such a name.
+    form: regular expression of a name without suffix; its named groups become columns, null if it does not match
+    example: such a name, for messages
+    preferred: folder whose file is kept when several clips have the same name [default: the first]
+
+    Returns the clips with `stem` (name without suffix), `known` (whether it matches) and the groups.
+    Raises UserError if there are clips and no name matches.
     """
     found, problems = find_clips(root)
     stem = pl.col("path").str.extract(r"([^/]+?)(?:\.[^./]+)?$", 1)
     clips = found.with_columns(stem=stem, known=stem.str.contains(form))
-    strange = clips.filter(~pl.col("known"))["path"]
-    if len(strange) and len(strange) == len(clips):
+    unknown = clips.filter(~pl.col("known"))["path"]
+    if len(unknown) and len(unknown) == len(clips):
         raise UserError(
-            f"{root}: no clip has a name like {example} ({strange[0]} has not); give another folder"
+            f"{root}: no clip has a name like {example} (found {unknown[0]}); give another folder"
         )
-    text = f"clips have no name like {example}, and so no label"
-    problems += [*problem("unknown name", text, strange), *_sorted_otherwise(clips["path"])]
-    clips, copies = _one_of_a_name(clips, prefer)
+    text = f"clips without a name like {example}, so without a label"
+    problems += [*report("unknown name", text, unknown), *_split_folders(clips["path"])]
+    clips, copies = _one_per_name(clips, preferred)
     fields = clips.with_columns(stem.str.extract_groups(form).alias("fields")).unnest("fields")
     return fields, [*problems, *copies]
 
 
-def _one_of_a_name(clips: pl.DataFrame, prefer: str) -> tuple[pl.DataFrame, list[Problem]]:
-    """Converted or twice unpacked datasets have each clip again in another folder."""
-    inside = pl.col("path").str.to_lowercase().str.contains(f"(?:^|/){prefer.lower()}/")
-    ordered = clips.sort(~inside if prefer else "path", "path").with_row_index()
+def _one_per_name(clips: pl.DataFrame, preferred: str) -> tuple[pl.DataFrame, list[Problem]]:
+    """Leave out copies: converted or twice unpacked datasets have each clip again in another folder."""
+    inside = pl.col("path").str.to_lowercase().str.contains(f"(?:^|/){preferred.lower()}/")
+    ordered = clips.sort(~inside if preferred else "path", "path").with_row_index()
     is_copy = pl.col("known") & (pl.col("index") != pl.col("index").min().over("stem"))
     copies, kept = ordered.filter(is_copy), ordered.filter(~is_copy)
-    taken = kept.filter("known").join(copies, on="stem", how="semi")
-    folders = taken["path"].str.extract(r"^(.*)/", 1).fill_null("the top folder").unique().sort()
-    text = f"clips have the name of one in {', '.join(folders[:EXAMPLES])}{', …' * (len(folders) > EXAMPLES)}"
-    told = problem("duplicate", f"{text}, which is taken; they are left out", copies["path"])
-    return kept.drop("index").sort("path"), told
+    originals = kept.filter("known").join(copies, on="stem", how="semi")
+    folders = originals["path"].str.extract(r"^(.*)/", 1).fill_null("the top folder").unique().sort()
+    more = ", …" if len(folders) > EXAMPLES else ""
+    text = f"copies of clips in {', '.join(folders[:EXAMPLES])}{more}, left out"
+    return kept.drop("index").sort("path"), report("duplicate", text, copies["path"])
 
 
-def _sorted_otherwise(paths: pl.Series) -> list[Problem]:
-    """Clips in folders with names of different splits: somebody has sorted them, and this reader does not look."""
+def _split_folders(paths: pl.Series) -> list[Problem]:
+    """Report folders named after splits: someone has sorted the clips, and this reader ignores that."""
     folder = pl.col("path").str.split("/").list.slice(0, pl.col("path").str.count_matches("/"))
-    names = paths.to_frame("path").with_columns(folder=folder).explode("folder")
-    named = names.filter(pl.col("folder").str.to_lowercase().is_in(list(PARTS)))
+    folders = paths.to_frame("path").with_columns(folder=folder).explode("folder")
+    named = folders.filter(pl.col("folder").str.to_lowercase().is_in(list(SPLIT_NAMES)))
     splits = named["folder"].unique().sort()
     if len(splits) < 2:
         return []
-    text = f"clips are in folders named {', '.join(splits)}, which are not read; --dataset folders reads them"
-    return problem("folders", text, named["path"].unique(maintain_order=True))
+    text = f"clips in folders named {', '.join(splits)}, which are ignored (--dataset folders uses them)"
+    return report("folders", text, named["path"].unique(maintain_order=True))

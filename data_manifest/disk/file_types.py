@@ -1,4 +1,4 @@
-"""Which files are videos and which are images, by their suffix."""
+"""Which files are videos and which are images, by suffix."""
 
 import os
 

@@ -1,69 +1,69 @@
-"""Lists in the style of Former-DFER: `<frame folder> <number of frames> <label id>`, a file a fold and part.
+"""Lists in the style of Former-DFER: `<frame folder> <number of frames> <label id>`, one file per fold and part.
 
-The file's name says the part, and the fold where there are several: set_1_train.txt, DFEW_set_1_test.txt, train.txt.
+The file's name states the part, and the fold if there are several: set_1_train.txt, DFEW_set_1_test.txt, train.txt.
 """
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import listed_clips
 from dfer.data_manifest.disk.common_root import below_one_root
-from dfer.data_manifest.disk.other_machine_paths import moved_here
-from dfer.data_manifest.labels import SEVEN, read_labels
-from dfer.data_manifest.layouts.mafw import CLASSES
-from dfer.data_manifest.official_splits import PARTS, one_row_a_clip
-from dfer.data_manifest.problems import Problem, problem
+from dfer.data_manifest.disk.folder_contents import images_in
+from dfer.data_manifest.disk.listed_clips import read_listed
+from dfer.data_manifest.disk.other_machine_paths import reroot
+from dfer.data_manifest.labels import ELEVEN, SEVEN
+from dfer.data_manifest.official_splits import SPLIT_NAMES
+from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
-# Numbers are of ASCII digits, and so short that Int32 holds them. What stands around fold and part (DFEW_…, …_faces)
-# is the set of lists that a file belongs to: some published folders hold those of several datasets.
+# Numbers have ASCII digits, and few enough for Int32. What surrounds fold and part (DFEW_…, …_faces) names the set of
+# lists that a file belongs to: some published folders have the lists of several datasets.
 SET = "(?:set|fold|split)"
 NAME = re.compile(
-    rf"(?P<prefix>(?:[a-z0-9]+[_-])*?)(?:{SET}[_-]?(?P<fold>[0-9]{{1,9}})?[_-])?(?P<part>{'|'.join(PARTS)})"
+    rf"(?P<prefix>(?:[a-z0-9]+[_-])*?)(?:{SET}[_-]?(?P<fold>[0-9]{{1,9}})?[_-])?(?P<part>{'|'.join(SPLIT_NAMES)})"
     rf"(?:[_-]?{SET})?(?:[_-]?(?P<last>[0-9]{{1,9}}))?(?P<suffix>(?:[_-][a-z]+)*)\.txt",
     re.IGNORECASE,
 )
 FORM = r"^(?P<folder>.+?)\s+(?P<frames>[0-9]{1,9})\s+(?P<label>[0-9]{1,9})$"
-# To recognise a list, more is asked of a line: a path (with blanks only where it has folders) and an id of a class.
-LINE = re.compile(r"(?:\S+|.*[/\\].*)\s+[0-9]{1,9}\s+[0-9]{1,2}")
-# Ids from 0. The seven are Former-DFER's; those after them are of MAFW, as DFER-CLIP lists it.
-ORDER = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", *CLASSES[len(SEVEN) :])
-SIZES = (len(SEVEN), len(ORDER))
+# Stricter, to recognise a list: a path (with blanks only if it has folders) and the id of a class.
+FIRST_LINE = re.compile(r"(?:\S+|.*[/\\].*)\s+[0-9]{1,9}\s+[0-9]{1,2}")
+# Ids from 0. The seven are Former-DFER's; the others are MAFW's, as DFER-CLIP lists them.
+ORDER = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear", *ELEVEN[len(SEVEN) :])
+CLASS_COUNTS = (len(SEVEN), len(ELEVEN))
 
 
 def fits(root: Path) -> bool:
-    """Whether it is such a file, or a folder that holds one."""
+    """Whether it is such a file, or a folder that contains one."""
     return any(_is_list(file) for file in _named_as_lists(root))
 
 
 def read(root: Path, _: Options) -> Rows:
-    """One row a frame folder. root: a folder of lists, or one of them, which stands for all parts and folds of it.
+    """Read one row per frame folder.
 
-    Raises UserError where a list is malformed, lists contradict each other, or are of several datasets.
+    root: a folder of lists, or one list, which stands for all parts and folds of its set
+
+    Raises UserError if a list is malformed, or lists contradict each other or belong to several datasets.
     """
     files = _files(root)
     base = root if root.is_dir() else root.parent
     entries = pl.concat(_entries(file) for file in files)
-    here, moved = moved_here(entries["folder"], Path(os.path.abspath(base)))  # noqa: PTH100 (links stay)
+    here, moved = reroot(entries["folder"], Path(os.path.abspath(base)))  # noqa: PTH100 (keeps links)
     base, paths = below_one_root(here, base)
-    entries, ids = _named(entries.with_columns(path=paths, clip_id=paths).drop("folder"))
-    rows, problems = one_row_a_clip(entries)
-    rows, strange = read_labels(rows, CLASSES)
-    rows, unlocated = listed_clips.locate(rows, base)
-    short = _short(rows, base)
-    return Rows(table=rows, problems=(*problems, *moved, *ids, *strange, *unlocated, *short), root=base)
+    entries, ids = _named_labels(entries.with_columns(path=paths, clip_id=paths).drop("folder"))
+    rows = read_listed(entries, base, ELEVEN)
+    return replace(rows, root=base, problems=(*moved, *ids, *rows.problems, *_incomplete(rows.table, base)))
 
 
 def _files(root: Path) -> list[Path]:
-    """The lists that belong together: those of a folder, or those of the set that a file is of.
+    """The lists of one set: the only one in a folder, or the one that a file belongs to.
 
-    All files with their names: one whose lines are of another form is an error, not another file.
+    All files with its names: one whose lines have another form is an error, not another file.
     """
     sets: dict[tuple, list[Path]] = {}
     for file in _named_as_lists(root.parent if root.is_file() else root):
@@ -73,40 +73,40 @@ def _files(root: Path) -> list[Path]:
     sets = {key: files for key, files in sets.items() if any(map(_is_list, files))} or sets
     if not sets:
         raise UserError(
-            f"{root}: no list such as set_1_train.txt with lines `<frame folder> <frames> <label id>`"
+            f"{root}: no list such as set_1_train.txt with lines `<frame folder> <frames> <label id>`; add one"
         )
     if len(sets) > 1:
         names = ", ".join(files[0].name for files in sets.values())
         raise UserError(
-            f"{root} holds lists of several datasets ({names}); give one of these files: all parts and folds "
-            "of its dataset are read"
+            f"{root}: lists of several datasets ({names}); give one of these files, and all parts and folds of its "
+            "dataset are read"
         )
     return next(iter(sets.values()))
 
 
 def _named_as_lists(root: Path) -> list[Path]:
-    """The files in a folder, or the one, whose names are those of lists."""
+    """The files in a folder, or the one file, that have a list's name."""
     files = [root] if root.is_file() else sorted(root.glob("*.[tT][xX][tT]"))
     return [file for file in files if NAME.fullmatch(file.name)]
 
 
 def _set(file: Path) -> tuple:
-    """What lists have in common that belong together: the name without fold and part, and whether it has a fold."""
+    """What lists of one set share: the name without fold and part, and whether it has a fold."""
     named = NAME.fullmatch(file.name)
     return (named["prefix"].lower(), named["suffix"].lower(), _fold(file) is None) if named else ()
 
 
 def _is_list(file: Path) -> bool:
-    """Whether it is a file whose first line with something in it is of the form."""
+    """Whether the first line that is not empty has the form of a list."""
     if not file.is_file():
         return False
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         first = next((line for line in lines if line.strip()), "")
-    return LINE.fullmatch(first.strip()) is not None
+    return FIRST_LINE.fullmatch(first.strip()) is not None
 
 
 def _fold(file: Path) -> int | None:
-    """The fold that a list's name says."""
+    """The fold in a list's name."""
     named = NAME.fullmatch(file.name)
     fold = named["fold"] or named["last"]
     return int(fold) if fold else None
@@ -116,32 +116,32 @@ def _entries(file: Path) -> pl.DataFrame:
     """One list: folder, frames, label id, part, fold, file, line."""
     lines = read_lines(file, FORM, "path/to/00001 120 3")
     if lines.is_empty():
-        raise UserError(f"{file} names no clip; fill or remove it")
-    part = PARTS[NAME.fullmatch(file.name)["part"].lower()]
+        raise UserError(f"{file}: no clips in it; fill or remove it")
+    part = SPLIT_NAMES[NAME.fullmatch(file.name)["part"].lower()]
     return lines.with_columns(part=pl.lit(part), fold=pl.lit(_fold(file), pl.Int32))
 
 
-def _named(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """Label ids to names: from 0, or from 1, as some write them; what has no 0 is reported."""
+def _named_labels(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+    """Label ids to names. Ids count from 0; without a 0 they are reported, and from 1 if that fills a class list."""
     ids = entries["label"].cast(pl.Int64)
-    shifted = ids.min() == 1 and ids.max() in SIZES
-    names = {str(number + shifted): name for number, name in enumerate(ORDER)}
+    from_one = ids.min() == 1 and ids.max() in CLASS_COUNTS
+    names = {str(number + from_one): name for number, name in enumerate(ORDER)}
     named = entries.with_columns(pl.col("label").cast(pl.Int64).cast(pl.String).replace(names))
     if ids.min() == 0:
         return named, []
-    text = f"{len(entries)} label ids run from {ids.min()} to {ids.max()}: "
-    # Without a 7 they may be of a list of 0–6 that lacks its first class, or one of 1–7 that lacks its last.
-    text += f"1 is read as {ORDER[0]}" if shifted else f"no id 0; read as from 0, so that 1 is {ORDER[1]}"
-    return named, [Problem(kind="labels", count=len(entries), text=text)]
+    # Without the highest id this could be either: a list from 0 without its first class, or from 1 without its last.
+    start = f"1 (1 is {ORDER[0]})" if from_one else f"0 (1 is {ORDER[1]})"
+    text = f"label ids {ids.min()} to {ids.max()} without a 0, read as counted from {start}"
+    return named, [Problem(kind="labels", text=text, count=len(entries))]
 
 
-def _short(rows: pl.DataFrame, root: Path) -> list[Problem]:
-    """Frame folders that hold some images, but less than half of those that their list says: a broken unpacking."""
+def _incomplete(rows: pl.DataFrame, root: Path) -> list[Problem]:
+    """Frame folders with some images, but fewer than half of the listed number: unpacking broke off."""
     folders = rows.filter(pl.col("kind") == FRAME_FOLDER)
     halves = folders.select("path", (pl.col("frames").cast(pl.Int64) + 1) // 2).iter_rows()
-    short = [path for path, half in halves if 0 < listed_clips.images_in(root / path, half) < half]
-    text = "frame folders hold less than half of the images that the list says"
-    return problem("images", text, pl.Series(short, dtype=pl.String))
+    short = [path for path, half in halves if 0 < images_in(root / path, half) < half]
+    text = "frame folders with fewer than half of the listed images"
+    return report("images", text, pl.Series(short, dtype=pl.String))
 
 
 READER = Reader(
@@ -150,10 +150,11 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "set_{1..5}_{train,test}.txt (or fold_…, DFEW_set_…), or {train,test}.txt; lines `<frame folder> <frames> "
-        "<label id>`: folders absolute or relative to the list's, ids 0–10: " + ", ".join(ORDER),
+        "set_{1..5}_{train,test}.txt (or fold_…, DFEW_set_…), or {train,test}.txt",
+        "lines `<frame folder> <frames> <label id>`: the folder absolute or relative to the list, ids from 0 in the "
+        "order of the classes",
     ),
-    protocol="the folds or the split that the lists' names say",
+    protocol="the folds or the split in the lists' names",
     classes=ORDER,
-    cite="the form: Zhao, Liu 2021, Former-DFER, ACM Multimedia",
+    cite="the format: Zhao, Liu 2021, Former-DFER, ACM Multimedia",
 )
