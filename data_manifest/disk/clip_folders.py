@@ -82,7 +82,7 @@ def _choose(root: Path, known: KnownFolders, ids: pl.Series) -> Chosen:
         if chosen.clips.is_empty():
             chosen = Chosen(path=path, kind=folder.kind, clips=clips)
         else:
-            text = f"not in {chosen.path} but in {path}, which is not read"
+            text = f"clips only in {path}, which is not read (the others are in {chosen.path})"
             problems += report("folders", text, held["path"])
         if missing.is_empty():
             break  # nothing left to look for in the others, which may be large
