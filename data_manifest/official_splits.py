@@ -74,9 +74,8 @@ def refuse_two_values(
     one, other = sorted((row[column] for row in pair), key=lambda value: value is None)
     found = f"has {column} {one} and {f'no {column}' if other is None else f'{column} {other}'}"
     if column == "part":
-        found = f"is in both {one} and {other}" + (
-            f" of fold {first['fold']}" if first["fold"] is not None else ""
-        )
+        fold = first["fold"]
+        found = f"is in both {one} and {other}{'' if fold is None else f' of fold {fold}'}"
     where = [f"{row['file']}, line {row['line']}" for row in pair]
     raise UserError(f"{where[0]}: clip {first['clip_id']} {found} (also {where[1]}); {advice}")
 

@@ -14,7 +14,7 @@ from dfer.schemas.manifest import VIDEO
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFolder:
-    """A folder that may hold the clips.
+    """A folder where the clips may be.
 
     path: relative to the dataset's root
     kind: of its clips, VIDEO or FRAME_FOLDER
@@ -82,7 +82,7 @@ def _choose(root: Path, known: KnownFolders, ids: pl.Series) -> Chosen:
         if chosen.clips.is_empty():
             chosen = Chosen(path=path, kind=folder.kind, clips=clips)
         else:
-            text = f"clips only in {path}, which is not read (the others are in {chosen.path})"
+            text = f"clips only in {path}, not read because the others are in {chosen.path}"
             problems += report("folders", text, held["path"])
         if missing.is_empty():
             break  # nothing left to look for in the others, which may be large
@@ -90,8 +90,7 @@ def _choose(root: Path, known: KnownFolders, ids: pl.Series) -> Chosen:
 
 
 def _existing(root: Path, folders: tuple[ClipFolder, ...]) -> Iterator[tuple[ClipFolder, str]]:
-    """The folders that exist, with their path as on disk, each followed by a folder of the same name inside it, which
-    some unpackers make."""
+    """The folders that exist, with their path as on disk. Some unpackers nest a folder in one of the same name."""
     for folder in folders:
         for path in (folder.path, f"{folder.path}/{PurePosixPath(folder.path).name}"):
             found = first_folder(root, [path])

@@ -67,5 +67,5 @@ def _split_folders(paths: pl.Series) -> list[Problem]:
     splits = named["folder"].unique().sort()
     if len(splits) < 2:
         return []
-    text = f"clips in folders named {', '.join(splits)}, which are ignored (--dataset folders uses them)"
+    text = f"clips in folders named {', '.join(splits)}, not used as splits (--dataset folders uses them)"
     return report("folders", text, named["path"].unique(maintain_order=True))

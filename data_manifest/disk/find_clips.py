@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
-from dfer.data_manifest.disk.folder_contents import ENTRY_SCHEMA, Entry, check_name, may_hold_clips, size_of
+from dfer.data_manifest.disk.folder_contents import ENTRY_SCHEMA, Entry, check_name, may_have_clips, size_of
 from dfer.data_manifest.problems import Problem, report
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
@@ -75,7 +75,7 @@ def _folders(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
         if above[-1] in above[:-1]:
             below.clear()
             continue
-        below[:] = sorted(name for name in below if may_hold_clips(name))
+        below[:] = sorted(name for name in below if may_have_clips(name))
         yield folder, below, files
 
 

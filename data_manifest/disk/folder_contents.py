@@ -72,15 +72,15 @@ def images_in(folder: Path, at_most: int) -> int:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder that may hold clips, sorted; none if it is missing or unreadable."""
+    """Names of the folders in a folder, without hidden and junk ones, sorted; none if it is missing or unreadable."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if may_hold_clips(entry.name) and entry.is_dir())
+            return sorted(entry.name for entry in entries if may_have_clips(entry.name) and entry.is_dir())
     except OSError:
         return []
 
 
-def may_hold_clips(folder: str) -> bool:
+def may_have_clips(folder: str) -> bool:
     """Whether a folder of this name is neither hidden nor an archive's junk."""
     return not folder.startswith(".") and folder.lower() not in ARCHIVE_JUNK
 

@@ -43,9 +43,8 @@ def read(root: Path, _: Options) -> Rows:
     """Read all clips in the split folders. Raises UserError if there are none."""
     found, problems = find_clips(root)
     found = _with_split_and_label(found)
-    is_clip = pl.col("split").is_not_null() & canonical_names(pl.col("label")).is_in(list(SEVEN)).fill_null(
-        False
-    )
+    is_expression = canonical_names(pl.col("label")).is_in(list(SEVEN)).fill_null(False)
+    is_clip = pl.col("split").is_not_null() & is_expression
     rows, outside = found.filter(is_clip), found.filter(~is_clip)
     if rows.is_empty():
         raise UserError(f"{root}: no videos in Train/<Emotion>/ and Val/<Emotion>/; unpack AFEW there")
@@ -54,16 +53,15 @@ def read(root: Path, _: Options) -> Rows:
     without = (pl.col("kind") == FRAME_FOLDER) & (pl.col("images") == 0)
     name = pl.col("path").str.extract(r"([^/]+)$", 1)
     same_name = rows.filter(name.is_duplicated() & (pl.col("kind") == VIDEO)).sort(name, maintain_order=True)
-    return Rows(
-        table=rows,
-        problems=(
-            *renamed,
-            *report("extra", "clips outside <split>/<emotion>/, left out", outside.filter(~without)["path"]),
-            *report("duplicate", "videos of the same name in several folders, all kept", same_name["path"]),
-            *report("empty", "frame folders without an image", rows.filter(without)["path"]),
-            *(problem for problem in problems if problem.kind != "empty"),
-        ),
-    )
+    outside = outside.filter(~without)["path"]
+    problems = [
+        *renamed,
+        *report("extra", "clips outside <split>/<emotion>/, left out", outside),
+        *report("duplicate", "videos of the same name in several folders, all kept", same_name["path"]),
+        *report("empty", "frame folders without an image", rows.filter(without)["path"]),
+        *(problem for problem in problems if problem.kind != "empty"),
+    ]
+    return Rows(table=rows, problems=tuple(problems))
 
 
 def _with_split_and_label(found: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
-# Some unpackers nest a folder in one of its own name; some repositories put all but the clips into FERV39k.
+# Some unpackers nest a folder in one of the same name; some repositories put all but the clips into FERV39k.
 LIST_FOLDERS = tuple(
     f"{above}{folder}All_scenes"
     for above in ("", "FERV39k/")

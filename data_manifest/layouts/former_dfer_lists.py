@@ -46,7 +46,7 @@ def fits(root: Path) -> bool:
 def read(root: Path, _: Options) -> Rows:
     """Read one row per frame folder.
 
-    root: a folder of lists, or one list, which stands for all parts and folds of its set
+    root: a folder of lists, or one list (all parts and folds of its set are read)
 
     Raises UserError if a list is malformed, or lists contradict each other or belong to several datasets.
     """

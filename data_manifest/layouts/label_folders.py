@@ -46,7 +46,7 @@ def _doubtful_labels(rows: pl.DataFrame) -> list[Problem]:
         *report("labels", "clips whose label is the name of a split", rows.filter(is_split)["path"]),
         *report(
             "labels",
-            "clips in split folders below a label folder, which are ignored",
+            "clips in split folders below a label folder (not used as splits)",
             rows.filter(below_label & ~is_split)["path"],
         ),
     ]
@@ -78,7 +78,7 @@ def _useless_folders(root: Path, found: pl.DataFrame, has_splits: bool) -> list[
 
 
 def _tables(root: Path) -> list[Problem]:
-    """Tables in the root, which may say more about the clips than their folders do."""
+    """Tables in the root: they may say more about the clips than the folders do."""
     names = sorted(file.name for file in root.iterdir() if file.suffix.lower() in TABLES and file.is_file())
     text = "tables that are not read (if one lists the clips, give that file)"
     return report("table", text, pl.Series(names, dtype=pl.String))

@@ -48,7 +48,7 @@ def read(file: Path, _: Options) -> Rows:
     written, emptied = _without_words_for_empty(cells)
     _require(written, pl.col("path").is_not_null(), "no path", "path", file)
     drive = pl.col("path").str.contains(WINDOWS_DRIVE)
-    _require(written, ~drive, "path {} has a Windows drive, which does not exist here", "path", file)
+    _require(written, ~drive, "path {} starts with a Windows drive", "path", file)
     written = _with_parts(written, file)
     root, paths = below_one_root(written["path"], file.parent)
     paths = paths.str.normalize("NFC")  # one of Unicode's two forms; the disk may have the other

@@ -48,7 +48,7 @@ def test_clips_sorted_into_split_folders_are_reported(root):
     trees.write_files(root, "train/relaxed/1001_DFA_ANG_XX.flv", "test/stressed/1001_DFA_SAD_XX.flv")
     (problem,) = read_manifest(root).problems
     assert problem.kind == "folders" and problem.count == 2
-    assert "named test, train, which are ignored (--dataset folders" in problem.text
+    assert "named test, train, not used as splits (--dataset folders" in problem.text
 
 
 def test_copies_are_left_out_and_the_original_folder_is_kept(root):

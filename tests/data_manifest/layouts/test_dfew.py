@@ -66,7 +66,7 @@ def test_clips_in_another_known_folder_are_reported(root, frames):
     missing, elsewhere = read_manifest(root).problems
     assert (missing.kind, missing.count) == ("missing", 1)
     assert elsewhere.line == (
-        "clips only in Clip/original, which is not read (the others are in Clip/clip_224x224): 1 "
+        "clips only in Clip/original, not read because the others are in Clip/clip_224x224: 1 "
         "(Clip/original/part_1/3.mp4)"
     )
 

@@ -24,9 +24,9 @@ def test_a_pair_of_lists_is_a_split_and_either_file_gives_both(root, frames):
         manifest = read_manifest(source)
         assert dict(manifest.clips["split"].value_counts().iter_rows()) == {"train": 7, "test": 7}
     (root / "test.txt").unlink()
-    alone = read_manifest(root / "train.txt")
-    assert set(alone.clips["split"]) == {"train"} and len(alone.clips) == 7
-    assert [problem.kind for problem in alone.problems] == ["extra"]
+    one = read_manifest(root / "train.txt")
+    assert set(one.clips["split"]) == {"train"} and len(one.clips) == 7
+    assert [problem.kind for problem in one.problems] == ["extra"]
 
 
 def test_ids_counted_from_1_are_reported(root, frames):

@@ -8,18 +8,6 @@ from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 
 
-def test_labels_are_read_with_and_without_splits(root, video, frames):
-    for splits in (("train", "test"), ()):
-        base = root / ("split" if splits else "plain")
-        for split in splits or ("",):
-            for label in ("happy", "sad"):
-                trees.write_video(base / split / label / "b (2).mp4", video)
-                trees.write_frame_folder(base / split / label / "c", frames)
-        clips = read_manifest(base).clips
-        assert set(clips["kind"]) == {VIDEO, FRAME_FOLDER} and set(clips["label"]) == {"happy", "sad"}
-        assert set(clips["split"]) == (set(splits) or {None})
-
-
 def test_spellings_of_one_label_are_merged_and_reported(root, video):
     for label in ("Angry", "Anger", "anger", "Happy", "bored", "Bored"):
         trees.write_video(root / label / "a.mp4", video)
@@ -91,7 +79,7 @@ def test_folders_that_macos_archives_add_are_ignored(root):
         (("train/a.mp4", "test/a.mp4"), "clips whose label is the name of a split: 2"),
         (
             ("afew/Train/Sad/a.mp4", "afew/Val/Sad/b.mp4", "other/c.mp4"),
-            "clips in split folders below a label folder, which are ignored: 2 (afew/Train/Sad/a.mp4, afew/Val",
+            "clips in split folders below a label folder (not used as splits): 2 (afew/Train/Sad/a.mp4, afew/Val",
         ),
         (
             ("happy/a.mp4", "sad/a.mp4", "clips.csv"),

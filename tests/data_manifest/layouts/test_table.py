@@ -95,11 +95,11 @@ def test_a_clip_with_several_folds_is_tested_in_each(root):
         ),
         (
             ["path,label", "a,x", "C:\\clips\\b.mp4,x"],
-            "line 3: path 'C:\\\\clips\\\\b.mp4' has a Windows drive",
+            "line 3: path 'C:\\\\clips\\\\b.mp4' starts with a Windows drive",
         ),
         (
             ["path,label", "d:/b.mp4,x"],
-            "line 2: path 'd:/b.mp4' has a Windows drive, which does not exist here; fix or remove it",
+            "line 2: path 'd:/b.mp4' starts with a Windows drive; fix or remove it",
         ),
         (["a.mp4"], "no column path or label among a.mp4"),
         ([], "t.csv: the file is empty"),
