@@ -1,1 +1,1 @@
-"""One reader per dataset layout, each giving the same manifest table (`schemas.manifest`)."""
+"""Read a dataset's folder, whatever its layout, to one manifest table (`schemas.manifest`)."""

@@ -1,6 +1,6 @@
-"""Canonical names of expressions, and the other names that datasets write for them.
+"""Map labels of different spellings to one class: canonical names of expressions, and their synonyms.
 
-A model is told its classes by name; so one that was trained on "happiness" is judged on another dataset's "Happy".
+A network stores its classes by name, so one trained on "happiness" can be judged on another dataset's "Happy".
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from dfer.data_manifest.readers import Problem, problem, sentence
+from dfer.data_manifest.problems import Problem, report
 from dfer.schemas.support.errors import UserError
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -27,47 +27,49 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "calm": ("calmness", "cal"),
 }
 CANONICAL = {word: name for name, others in SYNONYMS.items() for word in (name, *others)}
-BETWEEN = re.compile(r"[\s_+,-]+")  # the emotions of a compound label
-GAP = re.compile(r"[\s_-]+")  # between the words of one name
+BETWEEN_EMOTIONS = re.compile(r"[\s_+,-]+")  # of a compound label
+BETWEEN_WORDS = re.compile(r"[\s_-]+")  # of one name
 
-PAIRS = 12  # different spellings named in a problem
+SHOWN = 12  # different spellings that a problem or error lists
 
-# The seven that most datasets have.
+# The classes of DFEW, FERV39k and AFEW; of MAFW; and the folders of AFEW and FERV39k.
 SEVEN = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-# What AFEW and FERV39k call their folders.
+ELEVEN = (*SEVEN, "contempt", "anxiety", "helplessness", "disappointment")
 SEVEN_FOLDERS = dict(
     zip(("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"), SEVEN, strict=True)
 )
 
 
 def canonical_name(label: str) -> str:
-    """A label's canonical name, whatever its case; several emotions (disgust-anger) in the order of the alphabet. A
-    word that is not in the table stays, stripped and in Unicode's composed form."""
+    """A label's canonical name, case ignored; several emotions ("disgust-anger") are joined in alphabetical order.
+
+    An unknown word stays as it is, stripped and in Unicode's composed form (NFC).
+    """
     plain = unicodedata.normalize("NFC", label.strip())
     known = CANONICAL.get(plain.lower())
     if known:
         return known
-    emotions = {CANONICAL.get(part.lower()) for part in BETWEEN.split(plain)}
+    emotions = {CANONICAL.get(part.lower()) for part in BETWEEN_EMOTIONS.split(plain)}
     return plain if None in emotions or len(emotions) < 2 else "_".join(sorted(emotions))
 
 
 def meaning(label: str) -> str:
-    """What two labels share that differ only in how they are written: Angry and anger, very happy and very_happy."""
-    return GAP.sub("_", canonical_name(label).lower())
+    """A key that spellings of one label share: Angry and anger, very happy and very_happy."""
+    return BETWEEN_WORDS.sub("_", canonical_name(label).lower())
 
 
-def canonical(labels: pl.Expr) -> pl.Expr:
+def canonical_names(labels: pl.Expr) -> pl.Expr:
     """`canonical_name` of a column."""
-    return _of_each_name(labels, canonical_name)
+    return _of_each_label(labels, canonical_name)
 
 
 def meanings(labels: pl.Expr) -> pl.Expr:
     """`meaning` of a column."""
-    return _of_each_name(labels, meaning)
+    return _of_each_label(labels, meaning)
 
 
-def _of_each_name(labels: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
-    """A function of each different label, for all rows: there are few labels and many rows."""
+def _of_each_label(labels: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
+    """Call a function once per distinct label: there are few labels and many rows."""
 
     def mapped(values: pl.Series) -> pl.Series:
         names = values.unique().drop_nulls()
@@ -79,9 +81,9 @@ def _of_each_name(labels: pl.Expr, function: Callable[[str], str]) -> pl.Expr:
 
 
 def match_labels(own: Sequence[str], other: Sequence[str]) -> dict[str, str | None]:
-    """For each name of another dataset the one of `own` that means the same; None where there is none.
+    """Map each of another dataset's labels to the one of `own` with the same spelling, else the same `meaning`.
 
-    The same spelling comes first, then the same `meaning`.
+    None where `own` has neither.
     """
     by_meaning: dict[str, str] = {}
     for name in own:
@@ -90,68 +92,65 @@ def match_labels(own: Sequence[str], other: Sequence[str]) -> dict[str, str | No
 
 
 def read_labels(
-    rows: pl.DataFrame, classes: Sequence[str], official: Mapping[str, str] | None = None
+    rows: pl.DataFrame, classes: Sequence[str], written: Mapping[str, str] | None = None
 ) -> tuple[pl.DataFrame, list[Problem]]:
-    """Give `label` of a table (with `clip_id`) its canonical names, for a dataset whose classes are known.
+    """Replace a known dataset's labels by their canonical names.
 
-    official: what its owners write for each class (numbers, say), which is taken in silence; other spellings are
-    reported, and a label that is no class at all becomes null and is reported. Raises UserError where all are such.
+    rows: with `clip_id` and `label`
+    classes: canonical names of the dataset
+    written: what its owners write for each class, such as a number [default: the names themselves]
+
+    Returns the rows, and as problems other spellings, and labels that are not a class (they become null).
+    Raises UserError if no clip has a label of the dataset.
     """
-    official = {name: name for name in classes} if official is None else official
-    written = pl.col("label").str.strip_chars().str.normalize("NFC")
-    silent = written.replace_strict(official, default=None, return_dtype=pl.String)
-    meant = canonical(pl.col("label"))
+    written = {name: name for name in classes} if written is None else written
+    found = pl.col("label").str.strip_chars().str.normalize("NFC")
+    official = found.replace_strict(written, default=None, return_dtype=pl.String)
+    guessed = canonical_names(pl.col("label"))
     named = rows.with_columns(
-        _written=written,
-        label=pl.coalesce(silent, pl.when(meant.is_in(list(classes))).then(meant)),
-        _silent=silent,
+        _found=found,
+        label=pl.coalesce(official, pl.when(guessed.is_in(list(classes))).then(guessed)),
+        _official=official,
     )
-    mapped = named.filter(pl.col("_silent").is_null() & pl.col("label").is_not_null())
-    pairs = mapped.select(pl.format("{} → {}", "_written", "label")).to_series()
-    unknown = named.filter(pl.col("label").is_null() & pl.col("_written").is_not_null())
-    if len(unknown) and len(unknown) == len(named) - named["_written"].null_count():
-        found = ", ".join(unknown["_written"].unique().sort()[:PAIRS])
+    renamed = named.filter(pl.col("_official").is_null() & pl.col("label").is_not_null())
+    unknown = named.filter(pl.col("label").is_null() & pl.col("_found").is_not_null())
+    if len(unknown) and len(unknown) == len(named) - named["_found"].null_count():
+        labels = ", ".join(unknown["_found"].unique().sort()[:SHOWN])
         raise UserError(
-            f"no clip has a label of the dataset: found {found} (clip {unknown['clip_id'].min()} …), expected "
-            f"{', '.join(official)}; mend the lists, or give another --dataset"
+            f"no clip has a label of this dataset: found {labels} (clip {unknown['clip_id'].min()} …), expected "
+            f"{', '.join(written)}; fix the lists, or choose another --dataset"
         )
-    strange = unknown.select(pl.format("{}: {}", "clip_id", "_written")).to_series()
+    strange = unknown.select(pl.format("{}: {}", "clip_id", "_found")).to_series()
     problems = [
-        *_counted("labels", "labels are written in another way than the dataset's own", pairs),
-        *problem(
-            "unknown label", "clips have a label that is no class of the dataset; it is left out", strange
-        ),
+        *_renamed(renamed.select("_found", "label"), "labels in another spelling than the dataset's own"),
+        *report("unknown label", "labels that are not a class of this dataset, ignored", strange),
     ]
-    return named.drop("_written", "_silent"), problems
+    return named.drop("_found", "_official"), problems
 
 
 def merge_spellings(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """Labels as they are written, but where several mean the same (Angry, anger) all become that `meaning`.
+    """Keep labels as written, except that spellings of one label (Angry, anger) all become its `meaning`.
 
-    Unicode's two ways to write an é are one, in silence.
+    Labels that differ only in how Unicode composes an accent are merged without a report.
     """
     rows = rows.with_columns(pl.col("label").str.normalize("NFC"))
     names = rows.select(pl.col("label").drop_nulls().unique().sort()).to_series()
     spellings: dict[str, list[str]] = {}
     for name in names:
         spellings.setdefault(meaning(name), []).append(name)
-    merged = {name: key for key, written in spellings.items() if len(written) > 1 for name in written}
+    merged = {name: key for key, several in spellings.items() if len(several) > 1 for name in several}
     changed = {name: key for name, key in merged.items() if name != key}
     if not changed:
         return rows, []
-    pairs = rows.filter(pl.col("label").is_in(list(changed))).select(
-        pl.format("{} → {}", "label", pl.col("label").replace(changed))
-    )
-    problems = _counted(
-        "labels", "labels are another spelling of one that the dataset has too", pairs.to_series()
-    )
-    return rows.with_columns(pl.col("label").replace(changed)), problems
+    label = pl.col("label")
+    pairs = rows.filter(label.is_in(list(changed))).select(_found=label, label=label.replace(changed))
+    return rows.with_columns(label.replace(changed)), _renamed(pairs, "labels in several spellings, merged")
 
 
-def _counted(kind: str, text: str, pairs: pl.Series) -> list[Problem]:
-    """A problem whose count is of clips and whose text names the different pairs."""
-    different = tuple(pairs.unique().sort())
-    if not different:
+def _renamed(pairs: pl.DataFrame, text: str) -> list[Problem]:
+    """A problem whose count is of clips and whose text lists the distinct pairs (_found, label)."""
+    if pairs.is_empty():
         return []
-    shown = ", ".join(different[:PAIRS]) + (", …" if len(different) > PAIRS else "")
-    return [Problem(kind=kind, count=len(pairs), text=f"{sentence(len(pairs), text)}: {shown}")]
+    distinct = pairs.select(pl.format("{} → {}", "_found", "label").unique().sort()).to_series()
+    shown = ", ".join(distinct[:SHOWN]) + (", …" if len(distinct) > SHOWN else "")
+    return [Problem(kind="labels", text=f"{text} ({shown})", count=len(pairs))]

@@ -91,7 +91,7 @@ def manifest(
     source: Path, out: Path | None, dataset: str, name: str | None, compound: bool, as_json: bool
 ) -> None:
     """Read the table of SOURCE's clips, without decoding any, and print its counts and problems."""
-    from dfer.data_manifest.readers import Options
+    from dfer.data_manifest.reader import Options
     from dfer.pipeline.run import session
 
     options = Options(compound=compound, name=name)
@@ -160,7 +160,7 @@ def extract(
     GIFs or folders of images), or a CSV or Parquet table of clips. Run it again to go on after an
     interruption; what is done is kept.
     """
-    from dfer.data_manifest.readers import Options
+    from dfer.data_manifest.reader import Options
     from dfer.pipeline.config import ExtractConfig
     from dfer.pipeline.run import session
     from dfer.pipeline.run.extract import Slice

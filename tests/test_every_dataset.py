@@ -1,4 +1,4 @@
-"""Every dataset, as its owners ship it, goes the whole way: extracted, trained on for an epoch, judged."""
+"""Every dataset, as its owners ship it, is extracted, trained on for an epoch and judged."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,9 +19,17 @@ TINY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """build: makes the tree; source: what is extracted below its root; labels: that the cache must have; how: flags
-    of the split; clips, judged: how many the cache and the judged part have; shown: what `train evaluate` prints;
-    extract: more flags of the extraction."""
+    """One dataset.
+
+    build: makes the tree
+    options: of `build`
+    source: what is extracted, relative to the tree's root
+    labels: expected in the cache
+    clips, judged: how many the cache and the judged part have
+    how: flags for the split
+    extract: further flags of the extraction
+    shown: what `train evaluate` must print
+    """
 
     build: Callable
     labels: set[str]
@@ -109,7 +117,7 @@ def test_a_dataset_is_extracted_trained_on_and_judged(cli, here, sample_clips, t
         return outcome.stdout
 
     case = CASES[name]
-    if name in TESTED:  # published figures stand beside those of the whole dataset
+    if name in TESTED:  # as if the dataset were complete, so that published figures are shown
         monkeypatch.setitem(TESTED, name, case.judged)
     root, cache, run = tmp_path / "as shipped (1)", tmp_path / "cache", tmp_path / "run"
     root.mkdir()

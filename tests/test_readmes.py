@@ -12,7 +12,7 @@ import pytest
 import trees
 
 ROOT = Path(__file__).parents[1]
-READMES = [
+READMES = [ROOT / name for name in ("README.md", "pipeline/README.md", "train/README.md", "train/models/README.md")]
     path
     for path in (ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md")), ROOT / "train/models/README.md")
     if path.exists()

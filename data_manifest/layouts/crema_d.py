@@ -1,4 +1,4 @@
-"""CREMA-D: everything is in the file name, `<actor>_<sentence>_<emotion>_<level>`, e.g. 1001_DFA_ANG_XX.flv.
+"""CREMA-D: the file name says it all, `<actor>_<sentence>_<emotion>_<level>`, e.g. 1001_DFA_ANG_XX.flv.
 
 91 actors, six emotions, no official split (Cao et al. 2014).
 """
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.file_names import clips_by_name, mostly_named
-from dfer.data_manifest.readers import Options, Reader, Rows
+from dfer.data_manifest.disk.clips_by_filename import clips_by_filename, mostly_named
+from dfer.data_manifest.reader import Options, Reader, Rows
 
 FORM = r"^(?P<actor>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)$"
 EXAMPLE = "1001_DFA_ANG_XX"
@@ -23,16 +23,15 @@ EMOTIONS = {
 
 
 def fits(root: Path) -> bool:
-    """Whether most of the first clips have a CREMA-D name."""
     return mostly_named(root, FORM)
 
 
 def read(root: Path, _: Options) -> Rows:
-    """All clips; one whose name is of another form has no label and keeps its path as id.
+    """Read all clips; one with another name has no label, and its path as id.
 
-    Raises UserError where all are.
+    Raises UserError if no name fits.
     """
-    fields, problems = clips_by_name(root, FORM, EXAMPLE, prefer="VideoFlash")
+    fields, problems = clips_by_filename(root, FORM, EXAMPLE, preferred="VideoFlash")
     rows = fields.with_columns(
         clip_id=pl.when("known").then("stem").otherwise("path"),
         label=pl.col("emotion").replace_strict(EMOTIONS, default=None, return_dtype=pl.String),
@@ -47,7 +46,7 @@ READER = Reader(
     title="CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset",
     fits=fits,
     read=read,
-    expects=("VideoFlash/<actor>_<sentence>_<emotion>_<level>.flv, e.g. 1001_DFA_ANG_XX.flv",),
+    expects=("<actor>_<sentence>_<emotion>_<level>.flv, e.g. VideoFlash/1001_DFA_ANG_XX.flv",),
     traces="videoflash",
     protocol="no official split; 91 actors: train crossval --folds subject:5",
     classes=tuple(EMOTIONS.values()),

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk import locate
-from dfer.data_manifest.disk.places import Place, find
-from dfer.data_manifest.folds import TEST, TRAIN, one_row_a_clip
-from dfer.data_manifest.labels import SEVEN, read_labels
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
-from dfer.data_manifest.text_lists import read_lines
+from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
+from dfer.data_manifest.disk.clip_folders import ClipFolder, KnownFolders
+from dfer.data_manifest.disk.listed_clips import read_listed
+from dfer.data_manifest.labels import SEVEN
+from dfer.data_manifest.official_splits import TEST, TRAIN
+from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.text_files import read_lines
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 
 FOLDS = range(1, 6)
 LISTS = "EmoLabel_DataSplit"
-PARTS = {TRAIN: "train(single-labeled)", TEST: "test(single-labeled)"}
+PART_FOLDERS = {TRAIN: "train(single-labeled)", TEST: "test(single-labeled)"}
 FORM = r'^"?(?P<name>[0-9]{1,9})(?:\.\w+)?"?\s*,\s*"?(?P<label>[^,"]+?)"?$'
 LABELS = {
     "1": "happiness",
@@ -26,66 +27,58 @@ LABELS = {
     "6": "disgust",
     "7": "fear",
 }
-
-# All frames, videos (in part folders, without zeros), 16 frames of each clip.
-PLACES = (
-    Place(folder="Clip/clip_224x224", kind=FRAME_FOLDER),
-    Place(folder="Clip/jpg_256", kind=FRAME_FOLDER),
-    Place(folder="Clip/original", kind=VIDEO, depth=2),
-    Place(folder="Clip/clip_224x224_avi", kind=VIDEO, depth=2),
-    Place(folder="Clip/clip_224x224_16f", kind=FRAME_FOLDER),
-    Place(folder="Clip/clip_224x16f", kind=FRAME_FOLDER),
+CLIPS = KnownFolders(
+    folders=(
+        ClipFolder(path="Clip/clip_224x224", kind=FRAME_FOLDER),
+        ClipFolder(path="Clip/jpg_256", kind=FRAME_FOLDER),
+        ClipFolder(path="Clip/original", kind=VIDEO, depth=2),  # in part folders, numbers without zeros
+        ClipFolder(path="Clip/clip_224x224_avi", kind=VIDEO, depth=2),
+        ClipFolder(path="Clip/clip_224x224_16f", kind=FRAME_FOLDER),  # 16 frames of each clip
+        ClipFolder(path="Clip/clip_224x16f", kind=FRAME_FOLDER),
+    ),
+    clip_id=pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})(?:\.[^./]+)?$", 1).str.zfill(5),
 )
-NUMBER = pl.col("path").str.extract(r"(?:^|/)0*([0-9]{1,9})(?:\.[^./]+)?$", 1).str.zfill(5)
 
 
 def fits(root: Path) -> bool:
-    return locate.first_existing(root, [LISTS]) is not None
+    return first_folder(root, [LISTS]) is not None
 
 
 def read(root: Path, _: Options) -> Rows:
-    """All clips that a fold names. Raises UserError where lists are missing, malformed or contradict each other."""
-    lists = root / (locate.first_existing(root, [LISTS]) or LISTS)
-    folds = [number for number in FOLDS if any(_list(lists, part, number).exists() for part in PARTS)]
+    """Read all clips of all folds. Raises UserError if lists are missing, malformed or contradictory."""
+    lists = root / (first_folder(root, [LISTS]) or LISTS)
+    folds = [number for number in FOLDS if any(_list(lists, part, number).exists() for part in PART_FOLDERS)]
     if not folds:
-        raise UserError(f"{lists}: it holds no {PARTS[TRAIN]}/set_1.csv; unpack DFEW's annotation there")
-    entries = pl.concat(_entries(lists, part, number) for number in folds for part in PARTS)
+        raise UserError(f"{lists}: no {PART_FOLDERS[TRAIN]}/set_1.csv in it; unpack DFEW's annotation there")
+    entries = pl.concat(_entries(lists, part, number) for number in folds for part in PART_FOLDERS)
     _refuse_zero(entries)
-    rows, problems = one_row_a_clip(entries)
-    rows, strange = read_labels(rows, SEVEN, LABELS)
-    found = find(root, PLACES, rows["clip_id"], NUMBER)
-    first = found.clips.unique("clip_id", keep="first", maintain_order=True)
-    again = found.clips.join(first, on="path", how="anti").join(rows, on="clip_id", how="semi")["path"]
-    rows = rows.join(first, on="clip_id", how="left", maintain_order="left")
-    rows = rows.with_columns(pl.coalesce("path", pl.format("{}/{}", pl.lit(found.folder), "clip_id")))
-    rows, unlocated = locate.locate(rows, root, left_out=again)
-    doubled = problem("duplicate", "clips have the number of another; they are left out", again)
-    return Rows(table=rows, problems=(*problems, *strange, *doubled, *unlocated, *found.problems))
+    return read_listed(entries, root, SEVEN, written=LABELS, known=CLIPS)
 
 
 def _list(lists: Path, part: str, fold: int) -> Path:
-    return locate.any_case(
-        lists / (locate.first_existing(lists, [PARTS[part]]) or PARTS[part]) / f"set_{fold}.csv"
-    )
+    folder = first_folder(lists, [PART_FOLDERS[part]]) or PART_FOLDERS[part]
+    return file_in_any_case(lists / folder / f"set_{fold}.csv")
 
 
 def _entries(lists: Path, part: str, fold: int) -> pl.DataFrame:
     """One list: clip_id (five digits), label as written, part, fold, file, line."""
     lines = read_lines(_list(lists, part, fold), FORM, "00001,3", header="video_name,label")
-    names = pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5)
-    label = pl.col("label").str.replace(r"\.0+$", "")  # as a spreadsheet writes 1
-    return lines.with_columns(label, clip_id=names, part=pl.lit(part), fold=pl.lit(fold, pl.Int32)).drop(
-        "name"
+    return lines.select(
+        "file",
+        "line",
+        clip_id=pl.col("name").cast(pl.Int64).cast(pl.String).str.zfill(5),
+        label=pl.col("label").str.replace(r"\.0+$", ""),  # a spreadsheet's 1.0
+        part=pl.lit(part),
+        fold=pl.lit(fold, pl.Int32),
     )
 
 
 def _refuse_zero(entries: pl.DataFrame) -> None:
-    """Raise UserError where labels are counted from 0, as some code does: each would be read as the one before."""
+    """Raise UserError for labels counted from 0, as some code does: each would be read as the one before."""
     zeros = entries.filter(pl.col("label").str.contains(r"^\s*0\s*$"))
     if len(zeros):
-        raise UserError(
-            f"{zeros['file'][0]}, line {zeros['line'][0]}: labels run from 0; DFEW's are 1–7; take its own lists"
-        )
+        file, line = zeros.select("file", "line").row(0)
+        raise UserError(f"{file}, line {line}: labels start at 0, DFEW's are 1–7; use DFEW's own lists")
 
 
 READER = Reader(
@@ -94,16 +87,14 @@ READER = Reader(
     fits=fits,
     read=read,
     expects=(
-        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv (video_name,label: 00001,3; labels 1–7: "
-        + ", ".join(LABELS.values())
-        + ")",
-        "Clip/clip_224x224/00001/*.jpg (face crops: give --input face), or else videos in Clip/original/",
+        "EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv",
+        "Clip/clip_224x224/00001/*.jpg (face crops: use --input face), or videos in Clip/original/",
     ),
-    traces=r"emolabel_datasplit|(clip/)?clip_224x\w*|clip/(original|jpg_256)",
+    traces=r"emolabel_datasplit|clip_224x\w*|clip/(original|jpg_256)",
     face_crops=True,
     protocol="five folds: train crossval --folds official, or --fold 1",
     classes=SEVEN,
-    counts="16 372 clips, of which the lists name the 11 697 with a single label; fold 1: 9356 train, 2341 test",
-    licence="DFEW's request form and its licence agreement (academic use), dfew-dataset.github.io",
+    counts="16 372 clips; the lists have the 11 697 with a single label; fold 1: 9356 train, 2341 test",
+    licence="DFEW's request form and licence agreement (academic use), dfew-dataset.github.io",
     cite="Jiang, Zong, Zheng, Tang, Xia, Lu, Liu 2020, DFEW, ACM Multimedia",
 )

@@ -1,15 +1,16 @@
-"""RAVDESS: everything is in the file name, seven numbers of two digits, e.g. 01-01-06-01-02-01-12.mp4.
+"""RAVDESS: the file name says it all, seven numbers of two digits, e.g. 01-01-06-01-02-01-12.mp4.
 
-Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01, silent;
-03 is the sound alone.
+Modality, channel, emotion, intensity, statement, repetition, actor. Modality 02 is the same footage as 01 without
+sound; 03 is audio only.
 """
 
 from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.file_names import clips_by_name, mostly_named
-from dfer.data_manifest.readers import Options, Reader, Rows, problem
+from dfer.data_manifest.disk.clips_by_filename import clips_by_filename, mostly_named
+from dfer.data_manifest.problems import report
+from dfer.data_manifest.reader import Options, Reader, Rows
 
 FORM = (
     r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
@@ -29,33 +30,33 @@ EMOTIONS = {
 CHANNELS = {"01": "speech", "02": "song"}
 INTENSITIES = {"01": "normal", "02": "strong"}
 FOOTAGE = ("channel", "emotion", "intensity", "statement", "repetition", "actor")
+AUDIO_ONLY = "03"
 
 
 def fits(root: Path) -> bool:
-    """Whether most of the first clips have a RAVDESS name."""
     return mostly_named(root, FORM)
 
 
 def read(root: Path, _: Options) -> Rows:
-    """All footage once, with sound where there are both; a clip with another name has no label.
+    """Read each footage once, with sound if there is such a file; a clip with another name has no label.
 
-    Raises UserError where all have.
+    Raises UserError if no name fits.
     """
-    fields, problems = clips_by_name(root, FORM, EXAMPLE)
-    sound = (pl.col("known") & (pl.col("modality") == "03")).fill_null(False)
-    problems += problem("left out", "files are sound alone; they are left out", fields.filter(sound)["path"])
-    fields = fields.filter(~sound)
-    twins = pl.col("known") & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
-    silent = fields.filter(twins)["path"]
-    rows = fields.filter(~twins.fill_null(False)).with_columns(
+    fields, problems = clips_by_filename(root, FORM, EXAMPLE)
+    audio = (pl.col("known") & (pl.col("modality") == AUDIO_ONLY)).fill_null(False)
+    problems += report("left out", "audio-only files, left out", fields.filter(audio)["path"])
+    fields = fields.filter(~audio)
+    silent = pl.col("known") & (pl.col("modality") != pl.col("modality").min().over(*FOOTAGE))
+    text = "silent copies of videos with sound, left out"
+    problems += report("left out", text, fields.filter(silent)["path"])
+    rows = fields.filter(~silent.fill_null(False)).with_columns(
         clip_id=pl.when("known").then("stem").otherwise("path"),
         label=_named("emotion", EMOTIONS),
         subject="actor",
         scene=_named("channel", CHANNELS),
         intensity=_named("intensity", INTENSITIES),
     )
-    text = "silent videos show the same footage as one with sound; they are left out"
-    return Rows(table=rows, problems=(*problems, *problem("left out", text, silent)))
+    return Rows(table=rows, problems=tuple(problems))
 
 
 def _named(column: str, names: dict[str, str]) -> pl.Expr:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dfer.data_manifest.counts import count
 from dfer.data_manifest.datasets import AUTO, Manifest, read_manifest
-from dfer.data_manifest.readers import Options
+from dfer.data_manifest.reader import Options
 from dfer.pipeline.cache import folder, plan
 from dfer.pipeline.cache.reuse import Reuse, open_reuse
 from dfer.pipeline.config import SCENE, ExtractConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.data_manifest.disk.scan import IMAGE_SUFFIXES
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video import video
 from dfer.pipeline.video.sources import DecodeError, Source

@@ -1,4 +1,4 @@
-"""What trees are made of where no clip is ever decoded."""
+"""What trees are made of when no clip is decoded."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def frames() -> list[np.ndarray]:
 
 @pytest.fixture
 def video(tmp_path) -> Path:
-    """A file with a video's name and three bytes."""
+    """A file of three bytes with a video's name."""
     path = tmp_path / "made_of" / "a.mp4"
     path.parent.mkdir()
     path.write_bytes(b"abc")
@@ -23,7 +23,7 @@ def video(tmp_path) -> Path:
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    """Where the dataset is to be, in a folder whose name has a space and parentheses."""
+    """The dataset's folder; its name has a space and parentheses."""
     path = tmp_path / "a dataset (copy)"
     path.mkdir()
     return path

@@ -6,13 +6,13 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.data_manifest.labels import canonical, canonical_name, match_labels, meanings, merge_spellings
+from dfer.data_manifest.labels import canonical_name, canonical_names, match_labels, meanings, merge_spellings
 from dfer.schemas.support.errors import UserError
 
 
-def test_synonyms_in_any_case_and_unknown_words_as_they_are():
+def test_synonyms_get_canonical_names_and_unknown_words_stay():
     names = ["ANG", " Happy", "fea", "Sad", "SURPRISED", "neu", "disgust", "Bored ", None]
-    known = pl.DataFrame({"n": names}).select(canonical(pl.col("n"))).to_series().to_list()
+    known = pl.DataFrame({"n": names}).select(canonical_names(pl.col("n"))).to_series().to_list()
     assert known == ["anger", "happiness", "fear", "sadness", "surprise", "neutral", "disgust", "Bored", None]
     assert [canonical_name(name) for name in names if name] == known[:-1]
 
@@ -29,7 +29,7 @@ def test_labels_of_two_datasets_are_matched_by_meaning():
     }
 
 
-def test_the_same_spelling_comes_first():
+def test_an_equal_spelling_is_matched_before_an_equal_meaning():
     assert match_labels(["joy", "happy"], ["happy", "joy", "happiness"]) == {
         "happy": "happy",
         "joy": "joy",
@@ -45,27 +45,27 @@ def test_the_same_spelling_comes_first():
         ([unicodedata.normalize("NFD", "Gêné"), "gêné"], "gêné"),
     ],
 )
-def test_labels_that_differ_only_in_how_they_are_written_are_one(written, name):
+def test_spellings_of_one_label_are_merged_and_reported(written, name):
     rows = pl.DataFrame({"label": [*written, "not_happy", None]})
-    merged, (told,) = merge_spellings(rows)
+    merged, (problem,) = merge_spellings(rows)
     assert merged["label"].to_list() == [*[name] * len(written), "not_happy", None]
-    assert told.kind == "labels" and f"→ {name}" in told.text
+    assert problem.kind == "labels" and f"→ {name}" in problem.text
     assert rows.select(meanings(pl.col("label"))).to_series().n_unique() == 3
     assert match_labels([written[0]], [written[1]]) == {written[1]: written[0]}
 
 
-def test_a_label_without_another_spelling_stays_as_it_is_but_for_unicodes_form():
+def test_a_label_with_one_spelling_stays_as_written_but_in_composed_form():
     labels = ["disgust_anger", "Very Happy", "-1", "1", "é"]
     rows = pl.DataFrame({"label": [unicodedata.normalize("NFD", label) for label in labels]})
-    merged, told = merge_spellings(rows)
-    assert merged["label"].to_list() == labels and not told
+    merged, problems = merge_spellings(rows)
+    assert merged["label"].to_list() == labels and not problems
 
 
-def test_a_dataset_without_one_known_label_is_refused_with_what_was_found_and_expected(root):
+def test_a_dataset_without_a_known_label_is_refused_with_what_was_found_and_expected(root):
     trees.build_dfew(root, [])
     for file in (root / "EmoLabel_DataSplit").rglob("*.csv"):
         file.write_text(re.sub(r",\d", ",77", file.read_text()))
     with pytest.raises(
-        UserError, match=r"found 77 \(clip 00001 …\), expected 1, 2, .*, 7; mend the lists, or"
+        UserError, match=r"found 77 \(clip 00001 …\), expected 1, 2, .*, 7; fix the lists, or"
     ):
         read_manifest(root)

@@ -1,4 +1,4 @@
-"""What trees of datasets are written with: frame folders, videos, text, stand-ins."""
+"""Write frame folders, videos, text and stand-ins."""
 
 import functools
 import shutil
@@ -10,12 +10,12 @@ import numpy as np
 
 Source = Path | str | Sequence[np.ndarray]
 
-SMALLEST = 100  # bytes of a video
-FRAMES = 8  # written of a video where a frame folder is wanted
+SMALLEST = 100  # bytes of a real video
+FRAMES = 8  # of a video, in a frame folder
 
 
 def frames_of(source: Source) -> Iterator[np.ndarray]:
-    """The frames of a source; of a video, FRAMES that are spread over it."""
+    """The frames of a source; of a video, FRAMES spread evenly."""
     if not isinstance(source, str | Path):
         yield from source
         return
@@ -27,7 +27,7 @@ def frames_of(source: Source) -> Iterator[np.ndarray]:
 
 
 def write_frame_folder(folder: Path, source: Source, name: str = "{:05}.jpg") -> None:
-    """Write a source's frames as images, named by their number from 1. An empty sequence leaves an empty folder."""
+    """Write a source's frames as images, numbered from 1. An empty sequence makes an empty folder."""
     from PIL import Image
 
     folder.mkdir(parents=True)
@@ -36,13 +36,13 @@ def write_frame_folder(folder: Path, source: Source, name: str = "{:05}.jpg") ->
 
 
 def write_video(path: Path, source: Source) -> None:
-    """Copy a video, in the container that the name says, or encode frames."""
+    """Copy a video, re-encoded if the suffix differs, or encode frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(source, str | Path):
         encode(path, source)
         return
     made = Path(source)
-    if made.suffix == path.suffix or made.stat().st_size < SMALLEST:  # a stand-in for a clip is no video
+    if made.suffix == path.suffix or made.stat().st_size < SMALLEST:  # a stand-in is not a video
         shutil.copy(made, path)
         return
     path.write_bytes(_in_container(made, path.suffix))
@@ -72,13 +72,13 @@ def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "mpeg4", fps: 
 
 
 def write_text(path: Path, lines: Sequence[str], end: str = "\n", bom: bool = False) -> None:
-    """Write lines as UTF-8, each with its end."""
+    """Write lines as UTF-8. end: of each line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(f"{line}{end}" for line in lines).encode("utf-8-sig" if bom else "utf-8"))
 
 
 def write_files(root: Path, *names: str) -> Path:
-    """Files of one byte below a folder, which is given back: enough where no clip is decoded."""
+    """Write files of one byte below a folder and return it: enough if no clip is decoded."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""Every dataset's tree as its owners ship it: names, headers, zero padding, what lies beside clips; small or full.
+"""Every dataset's tree as its owners ship it: names, headers, zero padding, other files; small or full size.
 
-    build_ravdess(root, ["clip.mp4", [frame, frame]])   # real clips, used in turn: a small tree to extract
-    build_dfew(root, [], tested=DFEW_TESTED)            # no clips: the annotation alone, in its full size
+    build_ravdess(root, ["clip.mp4", [frame, frame]])   # a small tree of real clips, used in turn
+    build_dfew(root, [], tested=DFEW_TESTED)            # only the annotation, in full size
 
-`sources` are what the clips are made of, taken in turn: paths of video files, or sequences of frames (H, W, 3) uint8.
-Where the dataset ships videos, frames are encoded, and a path is copied, or encoded anew where it is of another
-container; where it ships frame folders, frames are written as images and a path is decoded. What the owners put
-beside the clips (spreadsheets, sound, aligned faces) are stand-ins of one byte. Every build returns the ids of its
-clips as the manifest names them, in the order in which they were made.
+`sources` are used in turn to make the clips: paths of video files, or sequences of frames (H, W, 3) uint8. For a
+dataset of videos, frames are encoded and a file is copied (or re-encoded for another container); for a dataset of
+frame folders, frames are written as images and a file is decoded. Other files that the owners ship (spreadsheets,
+audio, aligned faces) are stand-ins of one byte. Every function returns the ids of its clips, as in the manifest, in
+the order in which they were made.
 """
 
 import shutil
@@ -28,10 +28,10 @@ SCENES = ("Action", "Crime", "DailyLife", "Interview", "Talkshow", "War")
 SCENE_GROUPS = {
     "DL": ("DailyLife", "Interview"),
     "AI": ("Action", "Crime", "War"),
-}  # made up; Talkshow is in none
+}  # invented; Talkshow is in none
 
 DFEW_FOLD_1 = (9356, 2341)
-# Five test parts that are a partition of the same clips; the first is the published one.
+# Sizes of five test parts that partition the clips; the first is as published.
 DFEW_TESTED = {1: 2341, 2: 2341, 3: 2339, 4: 2338, 5: 2338}
 FERV39K_SIZES = {"train": 31_088, "test": 7847}
 AFEW_SIZES = {"Train": 773, "Val": 383}
@@ -45,10 +45,10 @@ def build_dfew(
     originals: bool = False,
     tested: Mapping[int, int] | None = None,
 ) -> list[str]:
-    """DFEW: labels 1–7 in turn; clip k is tested in fold k mod folds + 1, or as many a fold as `tested` says.
+    """DFEW: labels 1–7 in turn; clip k is tested in fold k mod folds + 1.
 
-    originals: the clips as videos, without zeros and in part folders, in place of frame folders of all frames and
-    of 16.
+    originals: make videos, numbered without zeros and in part folders, not frame folders of all frames and of 16
+    tested: clips tested per fold, shuffled, in place of `clips` and `folds`
     """
     if tested is None:
         test_fold = [k % folds + 1 for k in range(clips)]
@@ -83,7 +83,7 @@ def build_ferv39k(
     sizes: Mapping[str, int] | None = None,
     scenes: Sequence[str] = SCENES,
 ) -> list[str]:
-    """FERV39k: as many clips as `sizes` says for "train" and "test"; scenes and expressions in turn."""
+    """FERV39k: scenes and expressions in turn. sizes: clips of "train" and "test"."""
     sizes = sizes or {"train": 14, "test": 7}
     ids = []
     for part, size in sizes.items():
@@ -114,9 +114,10 @@ def build_mafw(
     compound: int = 2,
     frames: bool = False,
 ) -> list[str]:
-    """MAFW: eleven labels in turn; `compound` more clips, named in the compound lists alone.
+    """MAFW: eleven labels in turn.
 
-    frames: PNG frame folders in place of videos.
+    compound: further clips, only in the compound lists
+    frames: make PNG frame folders, not videos
     """
     ids = [f"{k + 1:05}" for k in range(clips + compound)]
     labels = [MAFW_LABELS[k % 11] for k in range(clips)] + ["anger_disgust"] * compound
@@ -139,9 +140,10 @@ def build_mafw(
 def build_afew(
     root: Path, sources: Sequence[Source], sizes: Mapping[str, int] | None = None, aligned: bool = False
 ) -> list[str]:
-    """AFEW: as many videos as `sizes` has for "Train" and "Val", labels in turn; files of one byte without sources.
+    """AFEW: labels in turn; files of one byte if there are no sources.
 
-    aligned: as shipped, in Train_AFEW and Val_AFEW, with aligned faces, points and features beside the seven.
+    sizes: clips of "Train" and "Val"
+    aligned: as shipped, in Train_AFEW and Val_AFEW, with folders of aligned faces, points and features
     """
     ids = []
     made = cycle(sources) if sources else None
@@ -154,10 +156,10 @@ def build_afew(
             else:
                 write_files(root, ids[-1])
             if aligned:
-                beside = root / folder / f"AlignedFaces_LBPTOP_Points{'' if split == 'Train' else '_Val'}"
+                extras = root / folder / f"AlignedFaces_LBPTOP_Points{'' if split == 'Train' else '_Val'}"
                 number = Path(ids[-1]).stem
-                write_files(beside, f"Faces/{number}/00001.jpg", f"Points/{number}/00001.txt")
-                write_files(beside, f"LBPTOP/{number}.mat")
+                write_files(extras, f"Faces/{number}/00001.jpg", f"Points/{number}/00001.txt")
+                write_files(extras, f"LBPTOP/{number}.mat")
     return ids
 
 
@@ -174,9 +176,9 @@ def build_crema_d(root: Path, sources: Sequence[Source], actors: Sequence[int] =
 def build_ravdess(
     root: Path, sources: Sequence[Source], actors: Sequence[int] = (1, 2), silent: bool = True
 ) -> list[str]:
-    """RAVDESS: eight emotions of each actor, spoken, with sound, and the first of them sung.
+    """RAVDESS: eight emotions of each actor, spoken, with sound, and the first of them sung; a folder per archive.
 
-    silent: one of them without sound too, and as sound alone, beside it. Every archive is in a folder of its name.
+    silent: the first also without sound, and as audio only
     """
     spoken = [f"01-01-{emotion:02}-01-01-01-{actor:02}" for actor in actors for emotion in range(1, 9)]
     sung = [f"01-02-01-01-01-01-{actor:02}" for actor in actors]
@@ -191,7 +193,7 @@ def build_ravdess(
 
 
 def _ravdess_file(root: Path, clip_id: str) -> Path:
-    """Where the archive of a video unpacks to."""
+    """Where a video's archive puts it."""
     archive = {"1": "Speech", "2": "Song"}[clip_id[4]]
     actor = f"Actor_{clip_id[-2:]}"
     return root / f"Video_{archive}_{actor}" / actor / f"{clip_id}.mp4"
@@ -200,10 +202,10 @@ def _ravdess_file(root: Path, clip_id: str) -> Path:
 def build_lists(
     root: Path, sources: Sequence[Source], clips: int = 14, folds: int = 5, start: str = "", prefix: str = ""
 ) -> list[str]:
-    """Lists in the style of Former-DFER beside the frame folders that they name; one fold makes a plain split.
+    """Lists in the style of Former-DFER and their frame folders; one fold makes a split.
 
-    start: what stands before the folders in the lists, as /home/somebody/data/ in published ones; prefix: before
-    the names of the lists, as DFEW_.
+    start: prefix of the folders in the lists, such as /home/somebody/data/
+    prefix: of the names of the lists, such as DFEW_
     """
     ids = [f"frames/{k + 1:05}" for k in range(clips)]
     sizes = [FRAMES if isinstance(source, str | Path) else len(source) for source in sources] or [FRAMES]
@@ -221,7 +223,7 @@ def build_lists(
 def build_folders(
     root: Path, sources: Sequence[Source], splits: Sequence[str] = ("train", "test")
 ) -> list[str]:
-    """A folder per label, in a folder per split (none for an empty sequence): two videos and a frame folder each."""
+    """A folder per label, in a folder per split if there are splits: two videos and a frame folder each."""
     ids, made = [], cycle(sources)
     for split in splits or ("",):
         for label in ("happy", "sad"):
@@ -233,7 +235,7 @@ def build_folders(
 
 
 def build_table(root: Path, sources: Sequence[Source], clips: int = 6, absolute: bool = False) -> list[str]:
-    """`clips.csv`, with a BOM and CRLF, beside the videos that it names; its path is root / "clips.csv"."""
+    """`clips.csv`, with BOM and CRLF, and the videos that it lists."""
     ids = [f"videos/clip {k}.mp4" for k in range(clips)]
     rows = [
         f'"{root / i if absolute else i}",{("happy", "sad")[k % 2]},{("train", "test")[k // 2 % 2]},s{k % 3}'
@@ -246,5 +248,5 @@ def build_table(root: Path, sources: Sequence[Source], clips: int = 6, absolute:
 
 
 def _each(sources: Sequence[Source], count: int) -> Iterator[Source]:
-    """The sources in turn, so many; none where there are none."""
+    """`count` sources, used in turn; none if there are none."""
     return islice(cycle(sources), count) if sources else iter(())

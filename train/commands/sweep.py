@@ -173,7 +173,8 @@ def _compared(sweep: Sweep, done: Sequence[Path | CrossValidation], out: Path) -
     outcomes = [_of_folds(each) if isinstance(each, CrossValidation) else _of_run(each) for each in done]
     rows = []
     for variant, outcome in zip(sweep.variants, outcomes, strict=True):
-        published = ablation(sweep.published, variant.name) if sweep.published else {}
+        found = ablation(sweep.published, variant.name) if sweep.published else {}
+        published = {name: figure.war for name, figure in found.items()}
         rows.append(Row(variant=variant, published=published, **outcome.figures))
     datasets = tuple(sorted({name for row in rows for name in row.published}))
     last = outcomes[-1]

@@ -142,7 +142,7 @@ def print_evaluation(result: "Evaluation") -> None:
         name = column.replace("_", " ")
         if len(groups) <= GROUPS_SHOWN:
             known = {} if result.incomparable or column == "subject" else by_scene(result.dataset)
-            _print_groups(console, name, groups, known)
+            _print_groups(console, name, groups, {scene: figure.war for scene, figure in known.items()})
         else:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))

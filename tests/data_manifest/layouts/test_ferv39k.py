@@ -9,7 +9,7 @@ from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
 
-def test_all_scenes_with_their_split(root, frames):
+def test_all_scenes_are_read_with_their_split(root, frames):
     ids = trees.build_ferv39k(root, [frames])
     manifest = read_manifest(root)
     assert manifest.dataset == "ferv39k" and not manifest.problems
@@ -21,7 +21,7 @@ def test_all_scenes_with_their_split(root, frames):
     assert manifest.clips["split"].value_counts().sort("split").rows() == [("test", 7), ("train", 14)]
 
 
-def test_lists_of_several_scenes_are_groups_of_scenes(root, frames):
+def test_lists_of_several_scenes_are_scene_groups(root, frames):
     trees.build_ferv39k(root, [frames])
     clips = read_manifest(root).clips
     groups = {
@@ -33,19 +33,19 @@ def test_lists_of_several_scenes_are_groups_of_scenes(root, frames):
     assert found == {scene: groups.get(scene) for scene in trees.SCENES}
 
 
-def test_a_clip_in_two_groups_of_scenes_is_told(root, frames):
+def test_a_clip_in_two_scene_groups_is_reported(root, frames):
     trees.build_ferv39k(root, [frames])
     lists = root / "4_setups/4_groups"
     (lists / "train_XY.csv").write_text("Action/Angry/0000 Angry\nTalkshow/Neutral/0004 Neutral\n")
     manifest = read_manifest(root)
-    (told,) = manifest.problems
-    assert told.line == "1 clip is in several groups of scenes; the first counts (Action/Angry/0000)"
+    (problem,) = manifest.problems
+    assert problem.line == "clips in several scene groups; the first is used: 1 (Action/Angry/0000)"
     row = {row["clip_id"]: row["scene_group"] for row in manifest.clips.iter_rows(named=True)}
     assert row["Action/Angry/0000"] == "AI9k" and row["Talkshow/Neutral/0004"] == "XY"
 
 
 @pytest.mark.parametrize("name", ["DL", "DL11k", "DailyLife", "Daily Life", "daily_life", "dl10K"])
-def test_a_group_of_scenes_is_called_as_published_whatever_its_list_is_called(root, frames, name):
+def test_a_scene_group_has_its_published_name_whatever_its_list_is_called(root, frames, name):
     trees.build_ferv39k(root, [frames])
     for part in ("train", "test"):
         file = root / f"4_setups/4_groups/{part}_DL.csv"
@@ -54,25 +54,26 @@ def test_a_group_of_scenes_is_called_as_published_whatever_its_list_is_called(ro
     assert set(manifest.clips["scene_group"].drop_nulls()) == {"DL11k", "AI9k"} and not manifest.problems
 
 
-def test_a_malformed_list_of_a_group_is_told_and_left_out(root, frames):
+def test_a_malformed_list_of_a_scene_group_is_reported_and_left_out(root, frames):
     trees.build_ferv39k(root, [frames])
     (root / "4_setups/4_groups/train_DL.csv").write_text("nonsense\n")
     manifest = read_manifest(root)
-    (told,) = manifest.problems
-    assert told.kind == "scene groups" and "train_DL.csv, line 1: 'nonsense' is not of" in told.line
+    (problem,) = manifest.problems
+    assert problem.kind == "scene groups"
+    assert "train_DL.csv, line 1: expected a line like 'Action/Happy/0267 Happy'" in problem.line
     assert set(manifest.clips["scene_group"].drop_nulls()) == {"DL11k", "AI9k"}
 
 
-def test_an_annotation_without_groups_of_scenes_is_told(root, frames):
+def test_missing_lists_of_scene_groups_are_reported(root, frames):
     trees.build_ferv39k(root, [frames])
     shutil.rmtree(root / "4_setups/4_groups")
     manifest = read_manifest(root)
-    (told,) = manifest.problems
-    assert told.text.startswith("21 clips have no group of scenes: no list such as")
+    (problem,) = manifest.problems
+    assert problem.count == 21 and problem.text.startswith("clips without a scene group, since no list such")
     assert manifest.clips["scene_group"].is_null().all()
 
 
-def test_the_annotation_may_lie_in_a_folder_of_its_own(root, frames):
+def test_lists_in_a_folder_named_ferv39k_are_found(root, frames):
     trees.build_ferv39k(root, [frames])
     (root / "FERV39k").mkdir()
     (root / "4_setups").rename(root / "FERV39k/4_setups")
@@ -80,17 +81,18 @@ def test_the_annotation_may_lie_in_a_folder_of_its_own(root, frames):
     assert manifest.dataset == "ferv39k" and not manifest.problems
 
 
-def test_a_label_that_contradicts_its_folder_is_told_and_counts(root, frames):
+def test_a_label_that_contradicts_its_folder_is_reported_and_used(root, frames):
     trees.build_ferv39k(root, [frames])
     file = root / "4_setups/All_scenes/train_All.csv"
     file.write_text(file.read_text().replace("Interview/Happy/0003 Happy", "Interview/Happy/0003 Sad"))
     manifest = read_manifest(root)
-    (told,) = manifest.problems
-    assert told.line == "1 label contradicts its folder; the label counts (Interview/Happy/0003: sadness)"
+    (problem,) = manifest.problems
+    text = "labels that contradict the clip's folder; the label is used"
+    assert problem.line == f"{text}: 1 (Interview/Happy/0003: sadness)"
     assert manifest.clips.filter(clip_id="Interview/Happy/0003")["label"].item() == "sadness"
 
 
-def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, frames):
+def test_clips_in_a_nested_folder_of_the_same_name_are_found(root, frames):
     trees.build_ferv39k(root, [frames])
     clips = root / "2_ClipsforFaceCrop"
     clips.rename(root / "inner")
@@ -99,7 +101,7 @@ def test_an_archive_unpacked_into_a_folder_of_its_own_name(root, frames):
     assert not read_manifest(root).problems
 
 
-def test_the_published_counts_come_out_of_the_whole_annotation_in_seconds(root):
+def test_lists_of_the_published_size_are_read_in_seconds(root):
     trees.build_ferv39k(root, [], sizes=trees.FERV39K_SIZES)
     began = time.perf_counter()
     clips = read_manifest(root).clips
@@ -115,15 +117,15 @@ def test_a_clip_in_both_lists_is_refused(root, frames):
         read_manifest(root)
 
 
-def test_a_line_without_a_label_is_named(root, frames):
+def test_a_line_without_a_label_is_quoted(root, frames):
     trees.build_ferv39k(root, [frames])
     with (root / "4_setups/All_scenes/test_All.csv").open("a") as file:
         file.write("War/Sad/0001\n")
-    with pytest.raises(UserError, match=r"test_All.csv, line 8: 'War/Sad/0001' is not of the form"):
+    with pytest.raises(UserError, match=r"test_All.csv, line 8: expected .* found 'War/Sad/0001'"):
         read_manifest(root)
 
 
-def test_the_name_of_another_dataset_says_what_is_lacking(root, frames):
+def test_the_name_of_another_dataset_is_refused_with_what_is_missing(root, frames):
     trees.build_dfew(root, [frames])
-    with pytest.raises(UserError, match="it has no folder 4_setups/All_scenes"):
+    with pytest.raises(UserError, match="no folder 4_setups/All_scenes; unpack"):
         read_manifest(root, "ferv39k")

@@ -168,10 +168,10 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     out = tmp_path / "out"
     return {
         "a missing folder": ([tmp_path / "missing", "--out", out], "no such file or folder"),
-        "an empty folder": ([tmp_path / "empty", "--out", out], "no clips in"),
+        "an empty folder": ([tmp_path / "empty", "--out", out], "no clips found"),
         "a file as source": (
             [sample_clips / "1001_DFA_ANG_XX.flv", "--out", out],
-            "is a file; give the folder",
+            "give the folder that contains the clips",
         ),
         "an output below a file": (
             [sample_clips, "--out", tmp_path / "file" / "cache"],
