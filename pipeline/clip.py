@@ -16,6 +16,8 @@ from dfer.pipeline.video.sources import DecodeError, Source
 from dfer.schemas import cache
 from dfer.schemas.keypoints import DLIB18
 
+ASSUMED_FPS = 25.0  # of frame folders, which do not say; it decides only how far crops are smoothed
+
 
 def extract_clip(
     path: Path, config: ExtractConfig, models: ModelPaths, reuse: Reuse | None = None
@@ -77,15 +79,22 @@ def _extract(
     # What is taken over from a cache says of the source what the source says again.
     warnings = [w for text in (source.facts.warning, found.warning) if text for w in text.split("; ")]
     facts = dataclasses.replace(source.facts, warning="; ".join(dict.fromkeys(warnings)) or None)
-    track = _make_track(found, source.times(found.positions), config, models)
+    track = _make_track(found, source.times(found.positions), facts.fps, config, models)
     return ExtractedClip(status=cache.OK, facts=facts, track=track)
 
 
 def _make_track(
-    found: find.FoundFace, times: list[float | None], config: ExtractConfig, models: ModelPaths
+    found: find.FoundFace,
+    times: list[float | None],
+    fps: float | None,
+    config: ExtractConfig,
+    models: ModelPaths,
 ) -> Track:
     """Cut the crops. Transforms are smoothed over time, between cuts; key-points are not, and follow exactly."""
-    seconds = np.array([p / 25 for p in found.positions] if None in times else times, float)
+    if None in times:  # a frame folder: none of its frames has a time
+        seconds = np.array(found.positions) / (fps or ASSUMED_FPS)
+    else:
+        seconds = np.array(times)
     runs = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
     anchors = smooth(align.find_anchors(found.landmarks, found.boxes, config.align), seconds, runs)
     transforms = np.stack([align.fit(a, config.align, config.size, config.margin) for a in anchors])

@@ -26,6 +26,7 @@ class Finding:
 
 
 LIBRARIES = (
+    ("torch", "torch"),  # in one process it has to be imported before decord
     ("av", "av"),
     ("decord", "decord2"),
     ("dlib", "dlib-bin"),
@@ -35,7 +36,6 @@ LIBRARIES = (
     ("joblib", "joblib"),
     ("simplejpeg", "simplejpeg"),
     ("PIL", "pillow"),
-    ("torch", "torch"),
 )
 
 
@@ -129,7 +129,8 @@ def _examine_decoder() -> Finding:
         frames = [Image.new("RGB", (64, 48), (40 * i, 0, 0)) for i in range(5)]
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
         try:
-            count = sum(1 for _ in decode.open_source(path).read(range(5)))
+            with_decord = next(decode.ways_to_read(path))
+            count = sum(1 for _ in with_decord().read(range(5)))
         except (DecodeError, ImportError) as error:
             return Finding(name=name, ok=False, seen=str(error), mend="pip install --force-reinstall decord2")
     return Finding(name=name, ok=count == 5, seen=f"{count} of 5 frames")

@@ -94,7 +94,7 @@ def track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> Detection | 
     guess = dlib.drectangle(*map(float, box))
     tracker.start_track(np.ascontiguousarray(start), guess)
     score = tracker.update(np.ascontiguousarray(image), guess)
-    if score < TRACKED:
+    if not score >= TRACKED:  # NaN where the image is black
         return None
     found = tracker.get_position()
     return Detection(

@@ -47,17 +47,6 @@ def ways_to_read(path: Path) -> Iterator[Callable[[], Source]]:
         yield from video.ways_to_read(path)
 
 
-def open_source(path: Path) -> Source:
-    """Open a clip in the first way that works. Raises DecodeError with the reason of the first that did not."""
-    refused = None
-    for way in ways_to_read(path):
-        try:
-            return way()
-        except DecodeError as error:
-            refused = refused or error
-    raise refused
-
-
 class FrameFolder:
     """A folder of images, in the order of their names."""
 
@@ -65,14 +54,15 @@ class FrameFolder:
         self._images = _images(path)
         if not self._images:
             raise DecodeError("the folder holds no image")
-        height, width, _ = _read_image(self._images[0]).shape
+        self._first = _read_image(self._images[0])  # kept, so that it is decoded once
+        height, width, _ = self._first.shape
         self.facts = SourceFacts(
             frames=len(self._images), fps=None, duration_s=None, width=width, height=height
         )
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
         for position in positions:
-            yield _read_image(self._images[position])
+            yield self._first if position == 0 else _read_image(self._images[position])
 
     def times(self, positions: Sequence[int]) -> list[float | None]:
         return [None] * len(positions)

@@ -92,9 +92,11 @@ class Video:
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)
-            height, width, _ = self._reader[0].shape
+            height, width, channels = self._reader[0].shape
         except Exception as error:
             raise DecodeError(_reason(error)) from error
+        if channels != 3:  # decord 3.4 takes padding for pixels in some narrow videos (16, 48, 96, 144 pixels wide)
+            raise DecodeError("decord misreads frames of this width")
         frames, fps = len(self._reader), float(self._reader.get_avg_fps())
         self.facts = SourceFacts(
             frames=frames,
@@ -110,6 +112,8 @@ class Video:
         times = np.array(self._reader.get_frame_timestamp(range(len(self._reader))), float)[:, 0]
         if len(times) != len(packets.times):
             return f"the container shows {len(packets.times)} frames, the decoder counts {len(times)}"
+        if unstamped := int(np.isnan(packets.times).sum()):
+            return f"the container gives no time stamp for {unstamped} of {len(packets.times)} frames"
         if not np.allclose(times - times[0], packets.times, rtol=0, atol=TIME_TOLERANCE_S):
             return "the decoder's times of the frames are not the container's"
         return ""
@@ -127,56 +131,83 @@ class Video:
 
 
 class SequentialVideo:
-    """A video file decoded from its first frame on by PyAV: slower, and right where jumping is not.
+    """A video file decoded in order by PyAV: slower than `Video`, and right where seeking is not.
 
-    It is decoded once to count the frames, which a damaged or contradictory container does not tell.
+    Opening it decodes the file once without converting a frame, because a damaged or contradictory container
+    does not give the true number of frames. Each `read` decodes up to the last frame wanted.
     """
 
     def __init__(self, path: Path, warning: str) -> None:
         self._path = path
-        self._times = []
-        for frame in self._decode():
-            self._times.append(frame.time)
-        if not self._times:
+        self._average_rate: float | None = None
+        stamps: list[float | None] = []
+        try:
+            for frame in self._decode():
+                stamps.append(frame.time)
+        except DecodeError:
+            if not stamps:  # else the frames up to the damage can be used
+                raise
+        if not stamps:
             raise DecodeError("no frame of the video can be decoded")
         turned = frame.rotation % 180 != 0
-        rate = self._rate
+        rate = self._average_rate
+        self._times = frame_times(stamps, rate)
         self.facts = SourceFacts(
-            frames=len(self._times),
+            frames=len(stamps),
             fps=rate,
-            duration_s=len(self._times) / rate if rate else None,
+            duration_s=len(stamps) / rate if rate else None,
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
             warning=warning,
         )
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
+        if not positions:
+            return
         wanted = set(positions)
-        for number, frame in enumerate(self._decode()):
+        # The range comes first: when it ends, `zip` does not ask the decoder for another frame.
+        for number, frame in zip(range(max(wanted) + 1), self._decode(), strict=False):
             if number in wanted:
                 upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
                 yield np.ascontiguousarray(upright)
 
     def times(self, positions: Sequence[int]) -> list[float | None]:
-        first = self._times[0]
-        known = [self._times[p] for p in positions]
-        return [None if t is None or first is None else t - first for t in known]
+        return [self._times[p] for p in positions] if self._times else [None] * len(positions)
 
     def _decode(self) -> Iterator:
-        """The frames up to the end, or up to the first that cannot be decoded."""
+        """The decoded frames. Raises DecodeError where they end early."""
         import av
 
         try:
             with av.open(str(self._path), metadata_errors="replace") as container:
                 stream = container.streams.video[0]
                 stream.thread_type = "NONE"
-                self._rate = float(stream.average_rate) if stream.average_rate else None
+                self._average_rate = float(stream.average_rate) if stream.average_rate else None
                 yield from container.decode(stream)
         except IndexError:
             raise DecodeError("no video stream in the file (audio only?)") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            if not self._times:
-                raise DecodeError("not a video that the decoder can read") from error
+            raise DecodeError("not a video that the decoder can read") from error
+
+
+def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[float] | None:
+    """When frames are shown, in seconds from the first one; None where nothing says when.
+
+    stamps: the container's time stamp of each decoded frame, seconds, None where it has none
+    rate: frames per second, None where unknown
+
+    Frames are decoded in the order in which they are shown, so stamps out of order (H.264 in AVI) are sorted.
+    A missing stamp is interpolated between its neighbours, and extrapolated at the frame rate at either end.
+    """
+    numbers = np.arange(len(stamps))
+    known = np.array([i for i, stamp in enumerate(stamps) if stamp is not None], int)
+    if not len(known):
+        return (numbers / rate).tolist() if rate else None
+    seconds = np.sort([stamps[i] for i in known])
+    times = np.interp(numbers, known, seconds)
+    beyond = np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0)
+    times += beyond / rate if rate else 0
+    return (times - times[0]).tolist()
 
 
 def _shortage(packets: Packets | None) -> str:
@@ -186,7 +217,7 @@ def _shortage(packets: Packets | None) -> str:
     there = len(packets.times) + packets.discarded
     if packets.stated > there:
         return f"the header says {packets.stated} frames, {there} are there: the file is cut off"
-    longest_frame = np.diff(packets.times).max(initial=0)
+    longest_frame = np.diff(packets.times[np.isfinite(packets.times)]).max(initial=0)
     if packets.missing_s > longest_frame + SHORTAGE_TOLERANCE_S:
         return f"the last {packets.missing_s:.2f} s that the header says are not there: the file is cut off"
     return ""

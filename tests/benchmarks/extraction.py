@@ -27,7 +27,7 @@ from dfer.pipeline.video.sources import DecodeError
 
 
 def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
-    source = decode.open_source(path)
+    source = next(decode.ways_to_read(path))()
     return sum(1 for _ in source.read(decode.sample_positions(source.facts.frames, config.frames)))
 
 
@@ -40,7 +40,7 @@ def plain_recipe(path: Path, config: ExtractConfig, models: ModelPaths, upsample
     import dlib
 
     detector = dlib.get_frontal_face_detector()
-    source, found = decode.open_source(path), 0
+    source, found = next(decode.ways_to_read(path))(), 0
     for frame in source.read(decode.sample_positions(source.facts.frames, config.frames)):
         for box in detector(frame, upsample)[:1]:
             edges = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1])
@@ -54,7 +54,7 @@ def upsampled_once(path: Path, config: ExtractConfig, models: ModelPaths) -> int
 
 
 def face_landmarker(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
-    source = decode.open_source(path)
+    source = next(decode.ways_to_read(path))()
     frames = source.read(decode.sample_positions(source.facts.frames, config.frames))
     return sum(not np.isnan(expression_scores(models.landmarker, frame)).any() for frame in frames)
 

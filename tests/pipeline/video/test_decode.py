@@ -2,6 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from open_clip import open_clip
 from PIL import Image
 
 from dfer.pipeline.video import decode
@@ -25,7 +26,7 @@ def test_a_video_gives_the_frames_and_times_that_pyav_gives(sample_clips):
     path = sample_clips / "1001_DFA_HAP_XX.flv"
     with av.open(str(path)) as container:
         reference = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
-    source = decode.open_source(path)
+    source = open_clip(path)
     assert (source.facts.width, source.facts.height, source.facts.frames) == (480, 360, len(reference))
     positions = [0, 7, 8, 30, len(reference) - 1]
     for position, frame in zip(positions, source.read(positions), strict=True):
@@ -40,11 +41,20 @@ def test_a_frame_folder_is_read_in_the_order_of_its_numbers_whatever_its_modes_a
     Image.new("L", (40, 30), 50).save(tmp_path / "2.png")
     Image.new("RGBA", (20, 10), (200, 0, 0, 128)).save(tmp_path / "10.png")
     (tmp_path / "notes.txt").write_text("not a frame")
-    source = decode.open_source(tmp_path)
+    source = open_clip(tmp_path)
     assert (source.facts.frames, source.facts.fps) == (2, None)
     first, second = source.read([0, 1])
     assert first.shape == (30, 40, 3) and second.shape == (10, 20, 3)
     assert (first == 50).all() and (second == (200, 0, 0)).all()
+
+
+def test_each_image_of_a_frame_folder_is_decoded_at_most_once(tmp_path, monkeypatch):
+    for number in range(4):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{number}.png")
+    decoded, real = [], decode._read_image
+    monkeypatch.setattr(decode, "_read_image", lambda path: decoded.append(path.name) or real(path))
+    assert len(list(open_clip(tmp_path).read([0, 2]))) == 2
+    assert decoded == ["0.png", "2.png"]
 
 
 def test_sixteen_bit_grey_keeps_its_greys_and_a_turned_photo_is_turned_upright(tmp_path):
@@ -53,7 +63,7 @@ def test_sixteen_bit_grey_keeps_its_greys_and_a_turned_photo_is_turned_upright(t
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
     Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "1.jpg", exif=exif)
-    first, second = decode.open_source(tmp_path).read([0, 1])
+    first, second = open_clip(tmp_path).read([0, 1])
     np.testing.assert_array_equal(first[..., 0], grey >> 8)
     assert second.shape == (40, 30, 3)
 
@@ -76,9 +86,9 @@ def test_a_file_that_is_no_video_has_a_reason(tmp_path, content, reason):
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     with pytest.raises(DecodeError, match=reason):
-        decode.open_source(path)
+        open_clip(path)
 
 
 def test_sound_alone_is_told_from_a_broken_video(audio_only):
     with pytest.raises(DecodeError, match="no video stream"):
-        decode.open_source(audio_only)
+        open_clip(audio_only)

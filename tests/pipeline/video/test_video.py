@@ -1,13 +1,20 @@
 import re
 import struct
 
+import av
 import numpy as np
 import pytest
+from open_clip import open_clip
+from PIL import Image
 
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.video import decode, video
 from dfer.pipeline.video.sources import DecodeError
 
-BITS = 8
+FRAMES = 30
+BITS = 5
+WIDTH, HEIGHT = 128, 112
 
 
 def numbered(frames):
@@ -28,12 +35,11 @@ def number_of(frame):
 
 @pytest.fixture(scope="module")
 def make(moving_astronaut, tmp_path_factory):
-    """Encode 50 numbered frames: make(name, codec, pix_fmt, b_frames, frame → time in ms)."""
+    """Encode FRAMES numbered frames: make(name, codec, pix_fmt, b_frames, frame → time in ms)."""
     import fractions
 
-    import av
-
-    frames = numbered(moving_astronaut(50))
+    pictures = (Image.fromarray(frame).resize((WIDTH, HEIGHT)) for frame in moving_astronaut(FRAMES))
+    frames = numbered(map(np.array, pictures))
     folder = tmp_path_factory.mktemp("videos")
 
     def write(name, codec, pix_fmt="yuv420p", b_frames=0, due=None):
@@ -55,7 +61,7 @@ def make(moving_astronaut, tmp_path_factory):
 
 
 def read(path, wanted=8):
-    source = decode.open_source(path)
+    source = open_clip(path)
     positions = decode.sample_positions(source.facts.frames, wanted)
     return source, positions, list(source.read(positions))
 
@@ -75,7 +81,7 @@ KINDS = {
 def test_the_sampled_frames_of_every_kind_of_video_are_the_right_ones(make, name):
     source, positions, frames = read(make(name, *KINDS[name]))
     assert isinstance(source, video.Video) and source.facts.warning is None
-    assert source.facts.frames == 50
+    assert source.facts.frames == FRAMES
     assert [number_of(frame) for frame in frames] == positions
 
 
@@ -86,11 +92,89 @@ def test_reordered_frames_in_an_avi_are_found_out_and_decoded_in_order(make, cod
         "the decoder's times of the frames are not the container's; every frame was decoded in order"
     )
     assert [number_of(frame) for frame in frames] == positions
+    # For H.264 the container has the stamps in the order of decoding.
+    np.testing.assert_allclose(source.times(positions), [p / 25 for p in positions])
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The frames that SequentialVideo decodes, as they are decoded."""
+    frames, decode_frames = [], video.SequentialVideo._decode
+
+    def counted(self):
+        for frame in decode_frames(self):
+            frames.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video.SequentialVideo, "_decode", counted)
+    return frames
+
+
+def test_decoding_in_order_stops_after_the_last_frame_wanted(make, decoded):
+    source = video.SequentialVideo(make("in_order.mp4", "mpeg4"), "")
+    assert len(decoded) == FRAMES
+    decoded.clear()
+    assert [number_of(frame) for frame in source.read([3, 10])] == [3, 10]
+    assert len(decoded) == 11
+    decoded.clear()
+    assert list(source.read([])) == []
+    assert decoded == []
+
+
+def test_a_clip_decoded_in_order_is_decoded_once_to_count_and_once_to_sample(
+    moving_astronaut, write_video, tmp_path, decoded, monkeypatch, model_paths
+):
+    path = write_video(tmp_path / "astronaut.mp4", moving_astronaut(12))
+    monkeypatch.setattr(video.Video, "contradiction", lambda self, packets: "not to be trusted")
+    clip = extract_clip(path, ExtractConfig(frames=4), model_paths)
+    assert clip.track.source_frame == [1, 4, 7, 10] and clip.track.detector == ["blazeface"] * 4
+    assert len(decoded) == 12 + 11
+
+
+def without_time_stamp(path, number):
+    """The same transport stream, where one packet of the video has no presentation time."""
+    content = bytearray(path.read_bytes())
+    packet = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0", content)][number]
+    content[packet + 7] &= 0x3F  # the flags: neither PTS nor DTS
+    length = content[packet + 8]
+    content[packet + 9 : packet + 9 + length] = b"\xff" * length
+    other = path.with_name(f"without_{number}.ts")
+    other.write_bytes(content)
+    return other
+
+
+def test_a_missing_time_stamp_is_interpolated_and_the_others_are_kept(make):
+    path = without_time_stamp(make("stamped.ts", "libx264", "yuv420p", 2), 12)
+    with av.open(str(path)) as container:
+        assert [frame.time for frame in container.decode(video=0)].count(None) == 1
+    source, positions, frames = read(path, FRAMES)
+    assert [number_of(frame) for frame in frames] == positions
+    np.testing.assert_allclose(source.times(positions), [p / 25 for p in positions])
+    assert source.facts.warning == (
+        f"the container gives no time stamp for 1 of {FRAMES} frames; every frame was decoded in order"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stamps", "rate", "times"),
+    [
+        ([5.0, 5.1, None, None, 5.4], None, [0, 0.1, 0.2, 0.3, 0.4]),
+        ([None, 5.1, 5.2, None], 10, [0, 0.1, 0.2, 0.3]),
+        ([None, 5.1, 5.2], None, [0, 0, 0.1]),
+        ([None, None, None], 10, [0, 0.1, 0.2]),
+    ],
+)
+def test_missing_time_stamps_follow_their_neighbours_then_the_frame_rate(stamps, rate, times):
+    np.testing.assert_allclose(video.frame_times(stamps, rate), times, atol=1e-12)
+
+
+def test_without_time_stamps_and_frame_rate_no_frame_has_a_time():
+    assert video.frame_times([None, None], None) is None
 
 
 def test_a_variable_frame_rate_keeps_frames_and_times(make):
     def due(number):
-        return 40 * number + (20 if number % 2 else 0) + (700 if number > 30 else 0)
+        return 40 * number + (20 if number % 2 else 0) + (700 if number > 20 else 0)
 
     source, positions, frames = read(make("variable.mp4", "libx264", "yuv420p", 2, due))
     assert [number_of(frame) for frame in frames] == positions
@@ -123,8 +207,17 @@ def test_phone_video_is_turned_upright_as_its_metadata_says(make, degrees, way):
     assert (
         (source.facts.height, source.facts.width)
         == frame.shape[:2]
-        == ((320, 240) if degrees == 90 else (240, 320))
+        == ((WIDTH, HEIGHT) if degrees == 90 else (HEIGHT, WIDTH))
     )
+
+
+@pytest.mark.parametrize("width", [96, 144])
+def test_narrow_videos_that_decord_misreads_are_decoded_in_order(write_video, tmp_path, width):
+    grey = [np.full((112, width, 3), value, np.uint8) for value in (50, 200)]
+    source, _, frames = read(write_video(tmp_path / "narrow.mp4", grey))
+    assert [frame.shape for frame in frames] == [(112, width, 3)] * 2
+    assert [round(frame.mean(), -1) for frame in frames] == [50, 200]
+    assert source.facts.warning == "decord cannot decode it; every frame was decoded in order"
 
 
 def test_both_ways_give_the_same_frames_and_times(sample_clips):
@@ -141,8 +234,8 @@ def test_a_file_that_is_cut_off_says_how_much_is_missing(make, tmp_path):
     content = make("whole.avi", "mpeg4").read_bytes()
     (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
     source, positions, frames = read(tmp_path / "cut.avi")
-    assert source.facts.warning.startswith("the header says 50 frames, ")
-    assert source.facts.frames < 50 and len(frames) == len(positions)
+    assert source.facts.warning.startswith(f"the header says {FRAMES} frames, ")
+    assert source.facts.frames < FRAMES and len(frames) == len(positions)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -152,6 +245,12 @@ def test_a_cut_off_flv_whose_header_counts_no_frames_says_so_too(sample_clips, t
     source, _, _ = read(tmp_path / "cut.flv")
     assert "s that the header says are not there: the file is cut off" in source.facts.warning
     assert source.facts.frames < 56
+
+
+def test_a_missing_time_stamp_does_not_hide_that_a_file_is_cut_off():
+    times = np.array([0, 0.04, 0.08, np.nan])
+    packets = video.Packets(times=times, stated=0, discarded=0, missing_s=1.5)
+    assert "the last 1.50 s" in video._shortage(packets)
 
 
 @pytest.mark.parametrize("name", ["slow.flv", "slow.mkv", "slow.wmv", "held.mkv"])
@@ -168,7 +267,7 @@ def test_a_cut_off_file_that_is_decoded_in_order_still_says_so(make, tmp_path):
     source, _, _ = read(tmp_path / "cut.avi")
     assert isinstance(source, video.SequentialVideo)
     assert re.match(
-        r"the header says 50 frames, \d+ are there: the file is cut off; .*in order$", source.facts.warning
+        rf"the header says {FRAMES} frames, \d+ are there: the file is cut off; .*in order$", source.facts.warning
     )
 
 
@@ -176,4 +275,4 @@ def test_a_cut_off_file_that_is_decoded_in_order_still_says_so(make, tmp_path):
 def test_a_file_without_its_index_is_undecodable(make, tmp_path, kept):
     (tmp_path / "cut.mp4").write_bytes(make("short.mp4", "libx264").read_bytes()[:kept])
     with pytest.raises(DecodeError, match="not a video that the decoder can read"):
-        decode.open_source(tmp_path / "cut.mp4")
+        open_clip(tmp_path / "cut.mp4")
