@@ -1,11 +1,11 @@
-"""What a clip costs, in one process: decoding alone, our extraction, and what others do.
+"""Time the extraction of a clip in one process, next to decoding alone and to what others do.
 
     python tests/benchmarks/extraction.py CLIPS [--frames 16] [--rounds 5]
 
-CLIPS is a folder of videos (`pipeline sample CLIPS` brings six). Beside ours: the plain recipe of most scripts,
-dlib's HOG detector on every sampled full frame, then dlib's 68 points; the same with the frame upsampled once,
-as `face_recognition` does it; MediaPipe's FaceLandmarker on the full frame. They are timed in turn, round by
-round, so that a machine that changes its speed changes all of them; medians and ratios are printed.
+CLIPS is a folder of videos (`pipeline sample CLIPS` downloads six). Compared with: the plain recipe of most scripts
+(dlib's HOG detector on every sampled full frame, then dlib's 68 landmarks); the same with the frame upsampled once,
+as `face_recognition` does; MediaPipe's FaceLandmarker on the full frame. They are timed in turn, round by round, so
+that a change of the machine's speed affects all of them. Prints medians and ratios.
 """
 
 import argparse

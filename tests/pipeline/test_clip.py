@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -25,6 +26,16 @@ def test_crops_and_points_of_a_clip_fit_each_other(astronaut_video, model_paths)
     )
     assert [Image.open(io.BytesIO(crop)).size for crop in track.crops] == [(96, 96)] * 8
     assert ((track.crop_keypoints > 0) & (track.crop_keypoints < 95)).all()
+
+
+def test_another_keypoint_set_gives_other_keypoints_in_the_same_crops(astronaut_video, model_paths):
+    config = ExtractConfig(frames=2)
+    eyes = dataclasses.replace(DLIB18, name="eyes", sources=(tuple(range(36, 42)), tuple(range(42, 48))))
+    track = extract_clip(astronaut_video, config, model_paths, keypoints=eyes).track
+    usual = extract_clip(astronaut_video, config, model_paths).track
+    assert track.crops == usual.crops and usual.keypoints.shape == (2, 18, 2)
+    assert track.keypoints.shape == track.crop_keypoints.shape == (2, 2, 2)
+    np.testing.assert_allclose(track.keypoints[:, 0], track.landmarks[:, 36:42].mean(1))
 
 
 def test_the_points_follow_the_head(astronaut_video, model_paths):
