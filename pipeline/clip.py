@@ -53,6 +53,7 @@ def extract_clip(
             facts = facts or source.facts
             clip = _extract(source, stored, config, models, keypoints)
         except DecodeError as error:
+            # Not the exception: it would keep the failed reader open, and decord keeps decoding in the background.
             reason = reason or str(error)
             continue
         return dataclasses.replace(clip, fingerprint=fingerprint, reused=stored is not None)

@@ -1,5 +1,6 @@
 import re
 import struct
+import weakref
 
 import av
 import numpy as np
@@ -123,14 +124,40 @@ def test_decoding_in_order_stops_after_the_last_frame_wanted(make, decoded):
     assert decoded == []
 
 
+@pytest.fixture
+def seeking_refused(monkeypatch):
+    """Videos are decoded in order; the list of weak references to the readers that were refused."""
+    refused = []
+
+    def mismatch(self, packets):
+        refused.append(weakref.ref(self))
+        return "not trusted"
+
+    monkeypatch.setattr(decode.SeekingVideo, "mismatch", mismatch)
+    return refused
+
+
 def test_a_clip_decoded_in_order_is_decoded_once_to_count_and_once_to_sample(
-    moving_astronaut, write_video, tmp_path, decoded, monkeypatch, model_paths
+    astronaut_video, decoded, seeking_refused, model_paths
 ):
-    path = write_video(tmp_path / "astronaut.mp4", moving_astronaut(12))
-    monkeypatch.setattr(decode.SeekingVideo, "mismatch", lambda self, packets: "not trusted")
-    clip = extract_clip(path, ExtractConfig(frames=4), model_paths)
+    clip = extract_clip(astronaut_video, ExtractConfig(frames=4), model_paths)
     assert clip.track.source_frame == [1, 4, 7, 10] and clip.track.detector == ["blazeface"] * 4
     assert len(decoded) == 12 + 11
+
+
+def test_a_refused_reader_is_closed_before_the_clip_is_decoded_in_order(
+    astronaut_video, seeking_refused, monkeypatch, model_paths
+):
+    # decord keeps decoding in the background: an open reader of a 1080p clip grows to gigabytes.
+    open_in_order, closed = decode.SequentialVideo.__init__, []
+
+    def opened(self, path, warning):
+        closed.extend(reader() is None for reader in seeking_refused)
+        open_in_order(self, path, warning)
+
+    monkeypatch.setattr(decode.SequentialVideo, "__init__", opened)
+    assert extract_clip(astronaut_video, ExtractConfig(frames=1), model_paths).status == "ok"
+    assert closed == [True]
 
 
 def without_time_stamp(path, number):
