@@ -32,7 +32,7 @@ def sample(folder: Path, as_json: bool) -> None:
     """Bring six real clips (CREMA-D, ODbL) into FOLDER, to try things on."""
     import json
 
-    from dfer.pipeline.setup.sample import CLIPS, fetch_sample
+    from dfer.pipeline.setup.sample_clips import CLIPS, fetch_sample
 
     fetched = fetch_sample(folder)
     if as_json:
@@ -61,7 +61,7 @@ def models(models_folder: Path | None, as_json: bool) -> None:
         return
     for row in rows:
         click.echo(f"{row['name']}\n  for      {row['purpose']}\n  licence  {row['licence']}")
-        click.echo(f"  file     {row['path']}\n  sha256   {row['sha256']} holds")
+        click.echo(f"  file     {row['path']}\n  sha256   {row['sha256']} (checked)")
 
 
 @main.command()
@@ -285,23 +285,8 @@ def verify(cache: Path, as_json: bool) -> None:
 @MODELS_OPTION
 @JSON_OPTION
 def doctor(models_folder: Path | None, as_json: bool) -> None:
-    """Say what this machine has and lacks, and how to mend each."""
-    import json
-    from dataclasses import asdict
+    """Check that this machine can run an extraction, and suggest fixes."""
+    from dfer.pipeline.doctor import print_checks, run_checks
 
-    from dfer.pipeline.doctor import examine
-
-    findings = []
-    for finding in examine(models_folder):
-        findings.append(finding)
-        if as_json:
-            continue
-        mark = click.style("ok  ", fg="green") if finding.ok else click.style("LACK", fg="red")
-        click.echo(f"{mark}  {finding.name}: {finding.seen}")
-        if finding.mend:
-            click.echo(f"      mend: {finding.mend}")
-    lacking = sum(not finding.ok for finding in findings)
-    if as_json:
-        click.echo(json.dumps({"lacking": lacking, "findings": [asdict(f) for f in findings]}, indent=2))
-    if lacking:
+    if not print_checks(run_checks(models_folder), as_json):
         raise SystemExit(1)

@@ -1,57 +1,63 @@
-"""The whole way of one clip: decode, find and follow a face, 68 landmarks, 18 key-points, aligned crops."""
+"""Extract one clip: decode, find and track a face, 68 landmarks, key-points, aligned crops."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.cache.reuse import Reuse
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import align, detect, find, landmarks
+from dfer.pipeline.face.align import apply_transform, estimate_similarity, find_anchors
+from dfer.pipeline.face.detect import detect
+from dfer.pipeline.face.find import FoundFace, find_face, reuse_face
+from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.pipeline.face.smoothing import smooth
-from dfer.pipeline.records import ExtractedClip, StoredFace, Track
+from dfer.pipeline.records import ExtractedClip, StoredFace, StoredFaces, Track
 from dfer.pipeline.setup.models import ModelPaths
-from dfer.pipeline.video import decode
+from dfer.pipeline.video import clip_files
 from dfer.pipeline.video.sources import DecodeError, Source
 from dfer.schemas import cache
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18, KeypointSet
+
+ASSUMED_FPS = (
+    25.0  # of sources that give no times, such as frame folders; it only affects how crops are smoothed
+)
 
 
 def extract_clip(
-    path: Path, config: ExtractConfig, models: ModelPaths, reuse: Reuse | None = None
+    path: Path,
+    config: ExtractConfig,
+    models: ModelPaths,
+    reuse: StoredFaces | None = None,
+    keypoints: KeypointSet = DLIB18,
 ) -> ExtractedClip:
-    """Extract one clip, a video file or a frame folder. Its faults become its status, not exceptions.
+    """Extract one clip. What is wrong with it becomes its status, not an exception.
 
-    reuse: earlier caches, whose boxes and landmarks are taken where they hold the same content.
+    path: a video file or a frame folder
+    reuse: faces of earlier caches, taken instead of detected where the clip has the same content
+    keypoints: which key-points to compute
+
     Raises UserError where the machine, not the clip, is at fault.
     """
     try:
-        fingerprint = decode.fingerprint(path)
+        fingerprint = clip_files.fingerprint(path)
     except FileNotFoundError as error:
-        reason = f"its image {_shown(error)} is a link to nothing" if path.is_dir() else "the file is missing"
+        reason = f"its image {_file_name(error)} is a broken link" if path.is_dir() else "the file is missing"
         return ExtractedClip(status=cache.UNDECODABLE, reason=reason)
     except OSError as error:
         return ExtractedClip(status=cache.UNDECODABLE, reason=f"the file cannot be read: {error.strerror}")
     stored = reuse.find(fingerprint) if reuse else None
-    refused, facts = None, None
-    try:
-        for way in decode.ways_to_read(path):
-            try:
-                source = way()
-                facts = facts or source.facts
-                clip = _extract(source, stored, config, models)
-            except DecodeError as error:
-                refused = refused or error
-                continue
-            return dataclasses.replace(clip, fingerprint=fingerprint, reused=stored is not None)
-    except DecodeError as error:
-        refused = error
-    return ExtractedClip(status=cache.UNDECODABLE, reason=str(refused), facts=facts, fingerprint=fingerprint)
-
-
-def _shown(error: OSError) -> str:
-    """The name of the file that an error is about."""
-    return Path(error.filename).name.encode("utf-8", "backslashreplace").decode()
+    facts, reason = None, None
+    for open_source in clip_files.ways_to_open(path):
+        try:
+            source = open_source()
+            facts = facts or source.facts
+            clip = _extract(source, stored, config, models, keypoints)
+        except DecodeError as error:
+            # Not the exception: it would keep the failed reader open, and decord keeps decoding in the background.
+            reason = reason or str(error)
+            continue
+        return dataclasses.replace(clip, fingerprint=fingerprint, reused=stored is not None)
+    return ExtractedClip(status=cache.UNDECODABLE, reason=reason, facts=facts, fingerprint=fingerprint)
 
 
 def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
@@ -60,50 +66,69 @@ def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
     import decord  # noqa: F401
 
     blank = np.zeros((96, 96, 3), np.uint8)
-    detect.detect(blank, models.landmarker, config)
-    landmarks.find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
+    detect(blank, models.landmarker, config)
+    find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
+
+
+def _file_name(error: OSError) -> str:
+    return Path(error.filename).name.encode("utf-8", "backslashreplace").decode()
 
 
 def _extract(
-    source: Source, stored: StoredFace | None, config: ExtractConfig, models: ModelPaths
+    source: Source,
+    stored: StoredFace | None,
+    config: ExtractConfig,
+    models: ModelPaths,
+    keypoints: KeypointSet,
 ) -> ExtractedClip:
-    """An open clip's face, found or taken over. Raises DecodeError."""
+    """Extract an open clip, with its face found or reused. Raises DecodeError."""
     if stored is None:
-        found = find.find_face(source, config, models)
+        found = find_face(source, config, models)
     else:
-        found = find.take_over(source, stored, config) if stored.positions else None
+        found = reuse_face(source, stored, config) if stored.positions else None
     if found is None:
         return ExtractedClip(status=cache.NO_FACE, reason="no face in any sampled frame", facts=source.facts)
-    # What is taken over from a cache says of the source what the source says again.
+    # A reused face's warning repeats what the source says now.
     warnings = [w for text in (source.facts.warning, found.warning) if text for w in text.split("; ")]
     facts = dataclasses.replace(source.facts, warning="; ".join(dict.fromkeys(warnings)) or None)
-    track = _make_track(found, source.times(found.positions), config, models)
+    track = _make_track(found, source, config, models, keypoints)
     return ExtractedClip(status=cache.OK, facts=facts, track=track)
 
 
 def _make_track(
-    found: find.FoundFace, times: list[float | None], config: ExtractConfig, models: ModelPaths
+    found: FoundFace, source: Source, config: ExtractConfig, models: ModelPaths, keypoints: KeypointSet
 ) -> Track:
-    """Cut the crops. Transforms are smoothed over time, between cuts; key-points are not, and follow exactly."""
-    seconds = np.array([p / 25 for p in found.positions] if None in times else times, float)
-    runs = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
-    anchors = smooth(align.find_anchors(found.landmarks, found.boxes, config.align), seconds, runs)
-    transforms = np.stack([align.fit(a, config.align, config.size, config.margin) for a in anchors])
-    keypoints = DLIB18.select(found.landmarks)
+    """Cut the crops. Their transforms are smoothed over time; key-points are not, and are mapped exactly."""
+    times = source.times(found.positions)
+    transforms = _crop_transforms(found, times, source.facts.fps, config)
+    points = keypoints.select(found.landmarks)
     expressions = None
     if config.blendshapes:
-        pairs = zip(found.patches, found.boxes, strict=True)
-        expressions = np.stack([patch.expression_scores(box, models) for patch, box in pairs])
+        pairs = zip(found.regions, found.boxes, strict=True)
+        expressions = np.stack([region.expression_scores(box, models) for region, box in pairs])
     return Track(
         source_frame=found.positions,
-        time_s=times,
+        time_s=times or [None] * len(found.positions),
         detector=found.detector,
         score=found.score,
         box=found.boxes,
         landmarks=found.landmarks,
-        keypoints=keypoints,
+        keypoints=points,
         transform=transforms,
-        crop_keypoints=np.stack([align.carry(k, m) for k, m in zip(keypoints, transforms, strict=True)]),
-        crops=[patch.crop(m, config) for patch, m in zip(found.patches, transforms, strict=True)],
+        crop_keypoints=np.stack([apply_transform(k, m) for k, m in zip(points, transforms, strict=True)]),
+        crops=[region.crop(m, config) for region, m in zip(found.regions, transforms, strict=True)],
         blendshapes=expressions,
     )
+
+
+def _crop_transforms(
+    found: FoundFace, times: list[float] | None, fps: float | None, config: ExtractConfig
+) -> np.ndarray:
+    """Compute the transforms (m, 2, 3) from source to crop, smoothed over time between cuts.
+
+    times: of the m frames, seconds; without them the frame rate tells how far frames are apart
+    """
+    seconds = np.array(times or [p / (fps or ASSUMED_FPS) for p in found.positions])
+    segments = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
+    anchors = smooth(find_anchors(found.landmarks, found.boxes, config.align), seconds, segments)
+    return np.stack([estimate_similarity(a, config.align, config.size, config.margin) for a in anchors])

@@ -1,13 +1,15 @@
-"""What this machine has and lacks for an extraction, and how to mend each."""
+"""Check what an extraction needs of this machine, and say how to fix what is missing."""
 
 import importlib.metadata
-import importlib.util
+import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import click
 
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.setup import fetch, models
@@ -16,16 +18,17 @@ from dfer.schemas.support.processes import available_cores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that was looked at: ok or not, what was seen, and how to mend it where it is not ok."""
+class Check:
+    """One check: what was found, and how to fix it if it is not ok."""
 
     name: str
     ok: bool
-    seen: str
-    mend: str = ""
+    found: str
+    fix: str = ""
 
 
 LIBRARIES = (
+    ("torch", "torch"),  # in one process it must be imported before decord
     ("av", "av"),
     ("decord", "decord2"),
     ("dlib", "dlib-bin"),
@@ -35,53 +38,64 @@ LIBRARIES = (
     ("joblib", "joblib"),
     ("simplejpeg", "simplejpeg"),
     ("PIL", "pillow"),
-    ("torch", "torch"),
 )
 
 
-def examine(folder: Path | None = None) -> Iterator[Finding]:
-    """Look at everything an extraction needs. Nothing is fetched or changed."""
-    yield Finding(name="Python", ok=True, seen=f"{platform.python_version()} on {platform.machine()}")
-    yield Finding(name="cores", ok=True, seen=f"{available_cores()} usable")
-    yield from _examine_room()
-    yield Finding(
-        name="GPU", ok=True, seen=_gpus() or "no GPU found (extraction needs none, training is slow)"
-    )
+def run_checks(models_folder: Path | None = None) -> Iterator[Check]:
+    """Check everything that an extraction needs. Nothing is downloaded or changed."""
+    yield Check(name="Python", ok=True, found=f"{platform.python_version()} on {platform.machine()}")
+    yield Check(name="cores", ok=True, found=f"{available_cores()} usable")
+    yield from _memory_and_disk()
+    yield Check(name="GPU", ok=True, found=_gpus() or "none (extraction does not need one; training is slow)")
     for module, distribution in LIBRARIES:
-        yield _examine_library(module, distribution)
+        yield _check_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()
-    yield Finding(
+    yield Check(
         name="graphics libraries for mediapipe",
         ok=not missing,
-        seen="missing: " + ", ".join(missing) if missing else "all there",
-        mend=mediapipe_tasks.mend_system_libraries() if missing else "",
+        found="missing: " + ", ".join(missing) if missing else "installed",
+        fix=mediapipe_tasks.fix_system_libraries() if missing else "",
     )
     for model in models.MODEL_FILES:
-        yield examine_model(model, folder)
-    yield _examine_decoder()
+        yield check_model(model, models_folder)
+    yield _check_decoder()
 
 
-def examine_model(model: models.ModelFile, folder: Path | None) -> Finding:
-    """Where a model file is and whether its sha256 holds."""
+def print_checks(checks: Iterable[Check], as_json: bool) -> bool:
+    """Print checks as they are made, or all as JSON; return whether all are ok."""
+    made = []
+    for check in checks:
+        made.append(check)
+        if not as_json:
+            mark = click.style("ok     ", fg="green") if check.ok else click.style("MISSING", fg="red")
+            click.echo(f"{mark}  {check.name}: {check.found}")
+            if check.fix:
+                click.echo(f"         fix: {check.fix}")
+    missing = sum(not check.ok for check in made)
+    if as_json:
+        click.echo(json.dumps({"missing": missing, "checks": [asdict(check) for check in made]}, indent=2))
+    return not missing
+
+
+def check_model(model: models.ModelFile, folder: Path | None) -> Check:
+    """Check that a model file is there and has the right sha256."""
     path = models.find(model, folder)
     if path is None:
-        return Finding(name=model.name, ok=False, seen="not here", mend="pipeline models")
+        return Check(name=model.name, ok=False, found="not found", fix="pipeline models")
     try:
         fetch.check_sha256(path, model.sha256)
     except (UserError, OSError) as error:
-        return Finding(
-            name=model.name, ok=False, seen=str(error), mend=f"remove {path}, then: pipeline models"
-        )
-    return Finding(name=model.name, ok=True, seen=f"{path} (sha256 holds)")
+        return Check(name=model.name, ok=False, found=str(error), fix=f"remove {path}, then: pipeline models")
+    return Check(name=model.name, ok=True, found=f"{path} (sha256 ok)")
 
 
-def _examine_room() -> Iterator[Finding]:
-    """Memory, and the disk on which the caches of this folder would lie."""
+def _memory_and_disk() -> Iterator[Check]:
+    """Memory, and the disk of the current folder."""
     import psutil
 
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
-    yield Finding(name="memory", ok=True, seen=_free(memory.available, memory.total))
-    yield Finding(name="disk", ok=True, seen=f"{_free(disk.free, disk.total)}, at {Path.cwd()}")
+    yield Check(name="memory", ok=True, found=_free(memory.available, memory.total))
+    yield Check(name="disk", ok=True, found=f"{_free(disk.free, disk.total)}, at {Path.cwd()}")
 
 
 def _free(free: int, total: int) -> str:
@@ -89,7 +103,7 @@ def _free(free: int, total: int) -> str:
 
 
 def _gpus() -> str:
-    """The GPUs that NVIDIA's driver knows, with their memory; empty where there is no driver."""
+    """The GPUs that NVIDIA's driver lists, with their memory; empty without a driver."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
@@ -98,38 +112,35 @@ def _gpus() -> str:
     return "; ".join(found.stdout.splitlines())
 
 
-def _examine_library(module: str, distribution: str) -> Finding:
+def _check_library(module: str, distribution: str) -> Check:
+    install = f"pip install {distribution}"
     try:
-        found = importlib.metadata.version(distribution)
+        version = importlib.metadata.version(distribution)
         importlib.import_module(module)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name=module, ok=False, seen="not installed", mend=f"pip install {distribution}")
+        return Check(name=module, ok=False, found="not installed", fix=install)
     except (ImportError, OSError) as error:
-        mend = (
-            mediapipe_tasks.mend_system_libraries()
-            if module == "mediapipe"
-            else f"pip install {distribution}"
-        )
-        return Finding(name=module, ok=False, seen=f"{found}, does not load: {error}", mend=mend)
-    return Finding(name=module, ok=True, seen=found)
+        fix = mediapipe_tasks.fix_system_libraries() if module == "mediapipe" else install
+        return Check(name=module, ok=False, found=f"{version} does not load: {error}", fix=fix)
+    return Check(name=module, ok=True, found=version)
 
 
-def _examine_decoder() -> Finding:
-    """Whether a video that is made on the spot can be decoded: a GIF, the one kind that Pillow can write."""
+def _check_decoder() -> Check:
+    """Check that decord decodes a test video: a GIF, the only video that Pillow can write."""
     from tempfile import TemporaryDirectory
 
     from PIL import Image
 
-    from dfer.pipeline.video import decode
+    from dfer.pipeline.video.decode import SeekingVideo
     from dfer.pipeline.video.sources import DecodeError
 
-    name = "decoding a test video"
+    name, fix = "decoding a test video", "pip install --force-reinstall decord2"
     with TemporaryDirectory() as folder:
         path = Path(folder) / "test.gif"
-        frames = [Image.new("RGB", (64, 48), (40 * i, 0, 0)) for i in range(5)]
+        frames = [Image.new("RGB", (64, 64), (40 * i, 0, 0)) for i in range(5)]
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
         try:
-            count = sum(1 for _ in decode.open_source(path).read(range(5)))
+            count = sum(1 for _ in SeekingVideo(path).read(range(5)))
         except (DecodeError, ImportError) as error:
-            return Finding(name=name, ok=False, seen=str(error), mend="pip install --force-reinstall decord2")
-    return Finding(name=name, ok=count == 5, seen=f"{count} of 5 frames")
+            return Check(name=name, ok=False, found=str(error), fix=fix)
+    return Check(name=name, ok=count == 5, found=f"{count} of 5 frames", fix="" if count == 5 else fix)

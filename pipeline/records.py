@@ -1,15 +1,16 @@
-"""What flows through an extraction: facts about a source, a face through its frames, what became of a clip."""
+"""The records that flow through an extraction."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What the container says. fps and duration_s are None for frame folders.
+    """What is known about a source. fps and duration_s are None where it does not say (frame folders).
 
-    warning: what is odd about the source, None where nothing is; fixed texts, free of paths.
+    warning: what is odd about the source, None if nothing; a fixed text without paths
     """
 
     frames: int
@@ -22,10 +23,13 @@ class SourceFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFace:
-    """A followed face as an earlier extraction left it, source pixels; no positions: there was none.
+    """A tracked face from an earlier extraction, in source pixels. No positions: it found no face.
 
-    positions: m frame numbers; detector, score: m entries, None where carried over; boxes: (m, 4); landmarks:
-    (m, 68, 2); warning: what was said of it.
+    positions: m frame numbers
+    detector, score: m entries, None where the box was interpolated
+    boxes: (m, 4)
+    landmarks: (m, 68, 2)
+    warning: the clip's source warning then
     """
 
     positions: list[int]
@@ -36,14 +40,27 @@ class StoredFace:
     warning: str | None
 
 
+class StoredFaces(Protocol):
+    """The faces of earlier extractions."""
+
+    def find(self, fingerprint: str) -> StoredFace | None:
+        """Return the face of the clip with this content; None if it is not known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One face through the m kept frames of a clip. Coordinates are source pixels unless named otherwise.
+    """One face through the m kept frames of a clip. Coordinates are source pixels unless stated otherwise.
 
-    source_frame: (m,) int; time_s, detector, score: m entries, None where unknown or carried over;
-    box: (m, 4); landmarks: (m, 68, 2); keypoints: (m, 18, 2); transform: (m, 2, 3) source to crop;
-    crop_keypoints: (m, 18, 2) crop pixels; crops: m JPEGs; blendshapes: (m, 52) float32, NaN where MediaPipe
-    sees no face, None unless asked for.
+    source_frame: m frame numbers
+    time_s: m entries, seconds from the first frame of the source, None where unknown
+    detector, score: m entries, None where the box was interpolated
+    box: (m, 4) x0, y0, x1, y1
+    landmarks: (m, 68, 2)
+    keypoints: (m, K, 2)
+    transform: (m, 2, 3) source to crop
+    crop_keypoints: (m, K, 2) crop pixels
+    crops: m JPEGs
+    blendshapes: (m, 52) float32, 0–1, NaN where MediaPipe sees no face; None unless asked for
     """
 
     source_frame: list[int]
@@ -61,9 +78,13 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractedClip:
-    """What became of a clip: its status (`schemas.cache`), the reason where it is not ok, and its track if it is.
+    """The result of a clip.
 
-    reused: whether its face was taken from an earlier cache.
+    status: one of `schemas.cache`
+    reason: why it is not ok, None if it is
+    facts, fingerprint: None where the file could not be read
+    track: None unless it is ok
+    reused: whether the face was taken from an earlier cache
     """
 
     status: str

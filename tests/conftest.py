@@ -68,7 +68,7 @@ def sample_cache(cli, sample_clips, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def model_paths():
-    """Both model files."""
+    """All model files."""
     from dfer.pipeline.face.mediapipe_tasks import close_detectors
     from dfer.pipeline.setup.models import obtain_all
 

@@ -1,4 +1,4 @@
-"""Draw the README's picture: the astronaut's crop with its 18 key-points, their graph and their regions.
+"""Draw the README's picture: a crop with its 18 key-points, their graph and their regions.
 
 python tests/draw_keypoints.py schemas/keypoints.jpg
 """
@@ -21,7 +21,7 @@ COLOURS = {"upper_image_left": "#ffb000", "upper_image_right": "#40c4ff", "lower
 
 
 def astronaut_crop(models: ModelPaths) -> tuple[np.ndarray, np.ndarray]:
-    """The portrait's crop (512, 512, 3) and its key-points (18, 2), out of a folder of one frame."""
+    """Extract the crop (512, 512, 3) of a portrait, and its key-points (18, 2) in crop pixels."""
     from skimage.data import astronaut
 
     with TemporaryDirectory() as folder:
@@ -31,7 +31,7 @@ def astronaut_crop(models: ModelPaths) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(crop: np.ndarray, keypoints: np.ndarray, path: Path) -> None:
-    """The crop beside itself with points, numbers and edges."""
+    """Draw the crop twice, once plain and once with points, numbers and edges."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

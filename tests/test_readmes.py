@@ -12,10 +12,9 @@ import pytest
 import trees
 
 ROOT = Path(__file__).parents[1]
-READMES = [ROOT / name for name in ("README.md", "pipeline/README.md", "train/README.md", "train/models/README.md")]
-    path
-    for path in (ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/README.md")), ROOT / "train/models/README.md")
-    if path.exists()
+# data_manifest/README.md has a test of its own.
+READMES = [
+    ROOT / name for name in ("README.md", "pipeline/README.md", "train/README.md", "train/models/README.md")
 ]
 SMALL = shlex.split(
     "--image-size 32 --num-frames 2 --stage-strides 1,2,2,2 --epochs 1 --batch-size 8 --device cpu"

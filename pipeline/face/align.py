@@ -1,6 +1,6 @@
-"""A face to its crop: a similarity transform, the pixels under it, and points carried through it.
+"""Align a face to its crop: estimate the similarity transform, apply it to points, warp the pixels.
 
-Coordinates are (x, y) with pixel centres at integers. A transform is (2, 3): crop = M[:, :2] @ source + M[:, 2].
+Coordinates are (x, y) with pixel centres at integers. A transform M is (2, 3): crop = M[:, :2] @ source + M[:, 2].
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ IMAGE_LEFT_EYE = slice(36, 42)
 IMAGE_RIGHT_EYE = slice(42, 48)
 MOUTH_CORNERS = [48, 54]
 
-# Where three anchors of the face come to lie with no margin, as shares of the crop's side. "similarity": both
-# eyes and the middle of the mouth's corners, so that brows and cheeks stay well inside and the chin touches the
-# edge. "box": three corners of the face's box.
+# Where three anchor points of the face go in a crop without margin, as shares of its side. "similarity": both eyes
+# and the midpoint of the mouth corners, so that brows and cheeks are well inside and the chin touches the edge.
+# "box": three corners of the face's box.
 TEMPLATES = {
     SIMILARITY: np.array([[0.30, 0.38], [0.70, 0.38], [0.50, 0.80]]),
     BOX: np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]),
@@ -21,7 +21,14 @@ TEMPLATES = {
 
 
 def find_anchors(landmarks: np.ndarray, boxes: np.ndarray, align: str) -> np.ndarray:
-    """The three points of each frame that fix its crop: landmarks (m, 68, 2), boxes (m, 4) → (m, 3, 2)."""
+    """Compute the three anchor points of each frame.
+
+    landmarks: (m, 68, 2) source pixels
+    boxes: (m, 4) source pixels
+    align: "similarity" or "box"
+
+    Returns (m, 3, 2) source pixels.
+    """
     if align == SIMILARITY:
         groups = (landmarks[:, IMAGE_LEFT_EYE], landmarks[:, IMAGE_RIGHT_EYE], landmarks[:, MOUTH_CORNERS])
         return np.stack([points.mean(1) for points in groups], axis=1)
@@ -31,12 +38,17 @@ def find_anchors(landmarks: np.ndarray, boxes: np.ndarray, align: str) -> np.nda
     return centre[:, None] + corners * half[:, None]
 
 
-def fit(anchors: np.ndarray, align: str, size: int, margin: float) -> np.ndarray:
-    """The similarity transform (2, 3) that takes anchors (3, 2) to their template in a crop of `size` pixels.
+def estimate_similarity(anchors: np.ndarray, align: str, size: int, margin: float) -> np.ndarray:
+    """Estimate the similarity transform that takes anchors to their template, by least squares.
 
-    Least squares; as complex numbers target = a·source + b, which cannot mirror. margin: border added on every
-    side, as a share of the face region.
+    anchors: (3, 2) source pixels
+    align: the template's name, "similarity" or "box"
+    size: side of the crop, pixels
+    margin: border added on every side, as a share of the face region
+
+    Returns (2, 3), source to crop.
     """
+    # As complex numbers target = a·source + b, which cannot mirror.
     source = anchors @ [1, 1j]
     target = ((TEMPLATES[align] + margin) / (1 + 2 * margin) * size - 0.5) @ [1, 1j]
     centred = source - source.mean()
@@ -45,15 +57,19 @@ def fit(anchors: np.ndarray, align: str, size: int, margin: float) -> np.ndarray
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def carry(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
-    """Points (..., 2) under a transform (2, 3)."""
+def apply_transform(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Map points (..., 2) by a transform (2, 3)."""
     return points @ transform[:, :2].T + transform[:, 2]
 
 
 def warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
-    """The crop (size, size, 3) uint8 of an image (H, W, 3) uint8; what lies outside the image is black.
+    """Cut a crop out of an image; what is outside the image is black.
 
-    Bilinear; an image that shrinks is averaged over whole blocks first, so that nothing aliases.
+    image: (H, W, 3) uint8
+    transform: (2, 3), image to crop
+    size: side of the crop, pixels
+
+    Returns (size, size, 3) uint8. Bilinear; an image that shrinks is first averaged in blocks, against aliasing.
     """
     from PIL import Image
 
@@ -62,7 +78,7 @@ def warp(image: np.ndarray, transform: np.ndarray, size: int) -> np.ndarray:
     if shrink > 1:
         picture = picture.reduce(shrink)
     back = np.linalg.inv(np.vstack([transform, [0, 0, 1]]))
-    # Pillow's coordinates have pixel centres at halves, and block averaging divides those by `shrink`.
+    # Pillow has pixel centres at halves, and block averaging divides those by `shrink`.
     to_crop_index = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     to_picture = np.array([[1 / shrink, 0, 0.5 / shrink], [0, 1 / shrink, 0.5 / shrink], [0, 0, 1]])
     coefficients = (to_picture @ back @ to_crop_index)[:2].ravel()

@@ -1,7 +1,7 @@
-"""One frame to the faces in it: a cascade that grows more patient as it finds nothing.
+"""Detect the faces in one frame: a cascade of detectors, each tried where those before found nothing.
 
-A box is (x0, y0, x1, y1) in pixels of the frame, in the convention of dlib's detector, whatever found it:
-that is what dlib's 68 points expect to start from.
+A box is (x0, y0, x1, y1) in pixels of the frame, in the convention of dlib's detector whatever found it, because
+dlib's 68 landmarks start from such a box.
 """
 
 import functools
@@ -18,21 +18,26 @@ from dfer.pipeline.face import mediapipe_tasks
 BLAZEFACE = "blazeface"
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
 HOG = "hog"
-TRACKER = "tracker"  # not found again, but tracked from a frame in which it was
-WHOLE_FRAME = "whole_frame"  # the input is a face crop already
+TRACKER = "tracker"  # not detected, but tracked from a frame in which it was
+WHOLE_FRAME = "whole_frame"  # the input is already a face crop
 
-HOG_LONGEST_SIDE = 640  # larger frames are shrunk to it: 22 ms a frame instead of 190 at 1080p
-CANDIDATES = 8  # faces of a frame that take part in following; a crowd's smallest are left out
-# Measured on faceless animation: BlazeFace's false finds score up to 0.61, its true ones on tiles 0.75–0.97.
+HOG_LONGEST_SIDE = 640  # pixels; larger frames are shrunk to it: 22 ms a frame instead of 190 at 1080p
+MAX_FACES = 8  # of a frame, the largest
+# Measured: BlazeFace's false positives on animation without faces score up to 0.61, true faces on tiles 0.75–0.97.
 CONFIDENT_SCORE = 0.7
-FACES_BEFORE = 3  # faces of the frame before that are looked for first
+PREVIOUS_FACES = 3  # faces of the previous frame around which tiles are searched first
 SMALLEST_FRAME = 16  # pixels; below it there is no face, and HOG's and BlazeFace's scaling fail
-SMALLEST_TILE = 160  # pixels; a face that fills less of a smaller tile is too small to have 68 landmarks
+SMALLEST_TILE = 160  # pixels; faces that need a smaller tile are too small for 68 landmarks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A face in one frame. box: x0, y0, x1, y1; score: on the detector's own scale; detector: its name."""
+    """A face in one frame.
+
+    box: x0, y0, x1, y1, pixels
+    score: on the detector's own scale
+    detector: its name
+    """
 
     box: tuple[float, float, float, float]
     score: float
@@ -50,18 +55,22 @@ class Detection:
 
     @property
     def confident(self) -> bool:
-        """Whether it alone shows that there is a face. A weak one counts only beside others of the same face."""
+        """Whether it alone proves a face. A weak one counts only together with others of the same face."""
         return self.detector != BLAZEFACE or self.score >= CONFIDENT_SCORE
 
 
 def detect(
-    frame: np.ndarray, landmarker: Path, config: ExtractConfig, before: Sequence[Detection] = ()
+    frame: np.ndarray, landmarker: Path, config: ExtractConfig, previous: Sequence[Detection] = ()
 ) -> list[Detection]:
-    """Find the faces of a frame (H, W, 3) uint8, the largest first.
+    """Detect the faces of a frame, the largest first.
 
-    BlazeFace on the frame; where that finds nothing, BlazeFace on enlarged tiles, then dlib's HOG; for input
-    that is a face crop already (`--input face`) the whole frame instead of these two.
-    before: the faces of the frame before, around which the first tiles are laid.
+    frame: (H, W, 3) uint8
+    landmarker: the model file with BlazeFace
+    config: `min_score` for BlazeFace, and `input`
+    previous: the faces of the previous frame, around which tiles are searched first
+
+    Runs BlazeFace on the frame. Where that finds nothing: BlazeFace on enlarged tiles, then dlib's HOG. With
+    `--input face` these two are not run; the frame itself is then the face.
     """
     if min(frame.shape[:2]) < SMALLEST_FRAME:
         return []
@@ -69,8 +78,8 @@ def detect(
     if not found and config.input == FACE:
         height, width = frame.shape[:2]
         found = [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
-    found = found or _on_tiles(frame, landmarker, config.min_score, before) or _hog(frame)
-    return sorted(found, key=lambda d: d.side, reverse=True)[:CANDIDATES]
+    found = found or _on_tiles(frame, landmarker, config.min_score, previous) or _hog(frame)
+    return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
 
 
 def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[Detection]:
@@ -78,8 +87,8 @@ def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[De
     return [_from_blazeface(face, BLAZEFACE, 0, 0) for face in found]
 
 
-def _from_blazeface(face: mediapipe_tasks.Face, detector: str, left: int, top: int) -> Detection:
-    # Measured against HOG's boxes: the centre lies 0.049 of the size higher, the side is 0.97 of it.
+def _from_blazeface(face: mediapipe_tasks.BlazeFaceBox, detector: str, left: int, top: int) -> Detection:
+    # Measured against HOG's boxes: their centre is higher by 0.049 of the size, their side is 0.97 of it.
     side = max(face.width, face.height)
     x, y = left + face.x + face.width / 2, top + face.y + face.height / 2 - 0.049 * side
     half = 0.97 * side / 2
@@ -87,11 +96,11 @@ def _from_blazeface(face: mediapipe_tasks.Face, detector: str, left: int, top: i
 
 
 def _on_tiles(
-    frame: np.ndarray, landmarker: Path, min_score: float, before: Sequence[Detection]
+    frame: np.ndarray, landmarker: Path, min_score: float, previous: Sequence[Detection]
 ) -> list[Detection]:
-    """Faces that are too small for the short-range BlazeFace in the frame, and not in a part of it.
+    """Detect faces that are too small in the frame for the short-range BlazeFace, but not in a part of it.
 
-    The whole frame is searched (some 20 tiles of 2 ms) only where no face is left near those before.
+    The full grid (some 20 tiles, 2 ms each) is searched only where no face is found near the previous ones.
     """
     detector = _blazeface_detector(landmarker, min_score)
 
@@ -104,8 +113,8 @@ def _on_tiles(
         ]
 
     height, width = frame.shape[:2]
-    found = search(tile_around(face, height, width) for face in before[:FACES_BEFORE])
-    found = found or search(tiles(height, width))
+    found = search(tile_around(face, height, width) for face in previous[:PREVIOUS_FACES])
+    found = found or search(tile_grid(height, width))
     kept: list[Detection] = []
     for face in sorted(found, key=lambda d: d.score, reverse=True):
         if all(overlap(face, other) < 0.3 for other in kept):
@@ -114,14 +123,14 @@ def _on_tiles(
 
 
 def tile_around(face: Detection, height: int, width: int) -> tuple[int, int, int]:
-    """A square (x, y, side) in a frame in which a face is large enough for BlazeFace and has room to move."""
+    """Return a square (x, y, side), pixels, in which a face is large enough for BlazeFace and has room to move."""
     side = min(round(4 * face.side), height, width)
     x, y = (round(c - side / 2) for c in face.centre)
     return max(0, min(x, width - side)), max(0, min(y, height - side)), side
 
 
-def tiles(height: int, width: int) -> list[tuple[int, int, int]]:
-    """Overlapping squares (x, y, side) that cover a frame: as large as it allows, then half as large."""
+def tile_grid(height: int, width: int) -> list[tuple[int, int, int]]:
+    """Cover a frame with overlapping squares (x, y, side), pixels: as large as it allows, then half as large."""
     found = []
     for side in (min(height, width), min(height, width) // 2):
         if side < SMALLEST_TILE:
@@ -135,7 +144,7 @@ def tiles(height: int, width: int) -> list[tuple[int, int, int]]:
 
 
 def overlap(a: Detection, b: Detection) -> float:
-    """Intersection over union of two boxes, 0–1."""
+    """Compute the intersection over union of two boxes, 0–1."""
     width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
     height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
     shared = max(0.0, width) * max(0.0, height)

@@ -1,13 +1,12 @@
-"""The little of MediaPipe that the pipeline uses, without its network traffic and its noise.
+"""Run MediaPipe's face detector (BlazeFace) and face landmarker, without network traffic.
 
-mediapipe 1.2 looks up a logging host when a detector is used (google-ai-edge/mediapipe#6291) and has no
-switch against it. Faces of study participants are handled here, so its HTTPS client is pointed at a closed
+mediapipe 1.2 looks up a logging host when a detector is used (google-ai-edge/mediapipe#6291) and has no option to
+turn that off. Faces of study participants must not leave the machine, so its HTTPS client is pointed at a closed
 local port before the library is loaded.
 """
 
 import ctypes
 import functools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.support.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,14 +26,12 @@ else:
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 SYSTEM_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2", "libGL.so.1": "libgl1"}
 
-BLENDSHAPES = 52
-
 _open_detectors: list[Any] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Face:
-    """BlazeFace's own box, pixels: corner, width, height; score 0–1."""
+class BlazeFaceBox:
+    """A face as BlazeFace gives it: upper left corner, width and height in pixels; score 0–1."""
 
     x: float
     y: float
@@ -43,7 +41,10 @@ class Face:
 
 
 def face_detector(model: bytes, min_score: float) -> FaceDetector:
-    """A BlazeFace detector, to be closed with `close_detectors` before the process ends.
+    """Load BlazeFace; call `close_detectors` before the process ends.
+
+    model: content of the .tflite file
+    min_score: weaker detections are dropped, 0–1
 
     Raises UserError where a system library that mediapipe needs is missing.
     """
@@ -60,24 +61,28 @@ def face_detector(model: bytes, min_score: float) -> FaceDetector:
 
 
 def close_detectors() -> None:
-    """Close every detector of this process; they cannot be used again.
+    """Close all detectors of this process; they cannot be used again.
 
-    To be called before the process ends: MediaPipe's own clean-up runs too late there and prints a traceback.
+    Call it before the process ends: MediaPipe's own clean-up runs too late and prints a traceback.
     """
     while _open_detectors:
         _open_detectors.pop().close()
 
 
 def expression_scores(landmarker: Path, image: np.ndarray) -> np.ndarray:
-    """The 52 blendshape scores (52,) float32, 0–1, of the face in an image (H, W, 3) uint8; NaN where none is seen.
+    """Compute the blendshape scores of the face in an image.
 
-    In MediaPipe's order. Raises UserError as `face_detector` does.
+    landmarker: the model file
+    image: (H, W, 3) uint8
+
+    Returns (52,) float32, 0–1, in the order of `schemas.blendshapes`; NaN where no face is seen.
+    Raises UserError as `face_detector` does.
     """
     from mediapipe import Image, ImageFormat
 
     picture = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image))
     faces = _face_landmarker(landmarker).detect(picture).face_blendshapes
-    scores = np.full(BLENDSHAPES, np.nan, np.float32)
+    scores = np.full(len(BLENDSHAPES), np.nan, np.float32)
     if faces:
         scores[[category.index for category in faces[0]]] = [category.score for category in faces[0]]
     return scores
@@ -97,13 +102,13 @@ def _face_landmarker(bundle: Path) -> Any:
     return landmarker
 
 
-def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:
-    """All faces of a frame (H, W, 3) uint8."""
+def detect(detector: FaceDetector, frame: np.ndarray) -> list[BlazeFaceBox]:
+    """Detect the faces of a frame (H, W, 3) uint8."""
     from mediapipe import Image, ImageFormat
 
     image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
     return [
-        Face(
+        BlazeFaceBox(
             x=found.bounding_box.origin_x,
             y=found.bounding_box.origin_y,
             width=found.bounding_box.width,
@@ -116,30 +121,27 @@ def detect(detector: FaceDetector, frame: np.ndarray) -> list[Face]:
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Load and start a part of MediaPipe: without network, and with a line for what it lacks. Raises UserError."""
+    """Load a part of MediaPipe without network. Raises UserError that says what is missing where it fails."""
     _block_network()
     try:
         yield
     except (ImportError, OSError) as error:
-        raise UserError(f"mediapipe does not load: {error}; {mend_system_libraries()}") from error
+        raise UserError(f"cannot load mediapipe: {error}; {fix_system_libraries()}") from error
 
 
 def _block_network() -> None:
-    """Set NO_NETWORK where MediaPipe's C code reads it, and nowhere else if that can be helped.
+    """Set NO_NETWORK in the C library's environment, which MediaPipe reads.
 
-    os.environ keeps its values, so that Python code in the same process (urllib, a program started with
-    `env=os.environ`) reaches the network as before.
+    os.environ keeps its values, so that Python code in this process (urllib, a subprocess with `env=os.environ`)
+    reaches the network as before.
     """
-    if os.name != "posix":
-        os.environ.update(NO_NETWORK)
-        return
     libc = ctypes.CDLL(None)
     for name, value in NO_NETWORK.items():
         libc.setenv(name.encode(), value.encode(), 1)
 
 
 def missing_system_libraries() -> list[str]:
-    """The Debian packages of the graphics libraries that mediapipe loads and this machine lacks."""
+    """List the Debian packages of the graphics libraries that mediapipe loads and this machine lacks."""
     missing = []
     for library, package in SYSTEM_LIBRARIES.items():
         try:
@@ -149,7 +151,7 @@ def missing_system_libraries() -> list[str]:
     return missing
 
 
-def mend_system_libraries() -> str:
-    """What to type when mediapipe does not load."""
+def fix_system_libraries() -> str:
+    """Say what to run when mediapipe does not load."""
     packages = missing_system_libraries() or sorted(SYSTEM_LIBRARIES.values())
     return f"on Debian or Ubuntu: apt-get install {' '.join(packages)}"

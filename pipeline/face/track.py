@@ -1,4 +1,4 @@
-"""One person through the frames of a clip: which detection of each frame is theirs, and where they were between."""
+"""Track one person from frame to frame: choose a detection in each, bridge gaps, find the cuts between shots."""
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
@@ -9,27 +9,32 @@ from dfer.pipeline.face.detect import TRACKER, Detection
 
 # Mean difference of two frames' thumbnails, 0–255, above which there may be a cut between them. Measured:
 # up to 28 for hand-held cameras and moving crowds, 85 and 102 at real cuts.
-CUT = 40.0
-# Peak to side-lobe ratio of dlib's correlation tracker above which it still holds the face. Measured: 4–6 on
-# frames without it, 9–30 with it.
-TRACKED = 8.0
-REACH = 1.5  # sides of the face that a head may move between two sampled frames, which can lie seconds apart
-GROWTH = 1.0  # binary orders of magnitude by which its size may change
+CUT_THRESHOLD = 40.0
+# Peak to side-lobe ratio above which dlib's correlation tracker still has the face. Measured: 4–6 on frames
+# without it, 9–30 with it.
+MIN_PSR = 8.0
+MAX_MOVE = (
+    1.5  # how far a head may move between two sampled frames (possibly seconds apart), in sides of its box
+)
+MAX_SCALE_LOG2 = 1.0  # how much its size may change meanwhile
 
 
-def follow(
+def track_face(
     frames: Sequence[Sequence[Detection]],
     cuts: Collection[int] = (),
     same_person: Callable[[int, Detection, int, Detection], bool] = lambda *faces: False,
 ) -> list[Detection | None]:
-    """Choose one person: of each frame the detection that belongs to the clip's heaviest chain, or None.
+    """Choose one person, and the detection of this person in each frame.
 
-    A chain joins detections of ascending frames that one head could have moved between; it weighs the sum
-    of their sides, less what the moves cost. So a face that stays beats a larger one that only passes.
-    A chain without a confident detection is not a face: then all are None.
+    frames: the detections of each frame
+    cuts: frames before which there is a cut
+    same_person: whether (frame, face, frame, face) show one person; called across cuts only
 
-    cuts: frames before which the picture changes at once; a chain crosses one only from the last frame with
-    faces before it to the first one after it, and only if `same_person(frame, face, frame, face)` says so.
+    Returns one detection or None a frame; all are None where no detection of the person is confident.
+
+    The person is the heaviest chain of detections that one head could have moved between: it weighs the sum of
+    their sides less the cost of the moves. So a face that stays beats a larger one that passes. A chain crosses a
+    cut only from the last frame with faces before it to the first one after it.
     """
     nodes = [(t, face) for t, found in enumerate(frames) for face in found]
     weight: list[float] = []
@@ -51,42 +56,46 @@ def follow(
     return chosen if any(face and face.confident for face in chosen) else [None] * len(frames)
 
 
-def carry_boxes(followed: Sequence[Detection | None]) -> np.ndarray:
-    """A box for every frame, (frames, 4): the followed face's, interpolated where it was not found.
+def interpolate_boxes(tracked: Sequence[Detection | None]) -> np.ndarray:
+    """Give every frame a box (m, 4): the tracked face's, interpolated where it was not found.
 
-    Before the first and after the last finding the box stays where it was.
-    Raises ValueError where no frame has a face.
+    Before the first and after the last detection the box stays where it was. At least one frame has a face.
     """
-    known = [t for t, face in enumerate(followed) if face]
-    if not known:
-        raise ValueError("no frame has a face to carry over")
-    boxes = np.array([followed[t].box for t in known])
-    return np.stack([np.interp(range(len(followed)), known, boxes[:, i]) for i in range(4)], axis=1)
+    known = [t for t, face in enumerate(tracked) if face]
+    boxes = np.array([tracked[t].box for t in known])
+    return np.stack([np.interp(range(len(tracked)), known, boxes[:, i]) for i in range(4)], axis=1)
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Some 16 × 16 pixels of a frame (H, W, 3), to see cuts by: float32."""
+    """Pick about 16 × 16 pixels of a frame (H, W, 3), float32, to find cuts by."""
     steps = (max(1, length // 16) for length in frame.shape[:2])
     rows, columns = (slice(step // 2, None, step) for step in steps)
     return frame[rows, columns].astype(np.float32)
 
 
 def find_cuts(thumbnails: Sequence[np.ndarray]) -> list[int]:
-    """The frames before which there may be a cut: their thumbnail differs, or has another size."""
+    """Find the frames before which there may be a cut: their thumbnail differs, or has another size."""
     pairs = itertools.pairwise(thumbnails)
-    return [t for t, (a, b) in enumerate(pairs, 1) if a.shape != b.shape or float(np.abs(a - b).mean()) > CUT]
+    return [
+        t
+        for t, (a, b) in enumerate(pairs, 1)
+        if a.shape != b.shape or float(np.abs(a - b).mean()) > CUT_THRESHOLD
+    ]
 
 
 def cut_between(first: int, second: int, cuts: Collection[int]) -> bool:
-    """Whether a cut lies between two frames, in either order."""
+    """Whether there is a cut between two frames, in either order."""
     low, high = sorted((first, second))
     return any(low < cut <= high for cut in cuts)
 
 
-def track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> Detection | None:
-    """The face of one picture in another one of the same scene; None where the tracker loses it.
+def correlation_track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> Detection | None:
+    """Find the face of one image in another image of the same scene, by dlib's correlation tracker.
 
-    start, image: (h, w, 3) uint8 of one size; box: the face in `start`, x0, y0, x1, y1.
+    start, image: (h, w, 3) uint8, of one size
+    box: the face in `start`, x0, y0, x1, y1 in pixels
+
+    Returns None where the tracker loses the face.
     """
     import dlib
 
@@ -94,7 +103,7 @@ def track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> Detection | 
     guess = dlib.drectangle(*map(float, box))
     tracker.start_track(np.ascontiguousarray(start), guess)
     score = tracker.update(np.ascontiguousarray(image), guess)
-    if score < TRACKED:
+    if not score >= MIN_PSR:  # NaN where the image is black
         return None
     found = tracker.get_position()
     return Detection(
@@ -109,12 +118,12 @@ def _cost(
     cuts: Collection[int],
     same_person: Callable[[int, Detection, int, Detection], bool],
 ) -> float:
-    """What it costs to take two detections for one person, in pixels; infinite where they cannot be."""
+    """Price a move between two detections (frame, face), in pixels; infinite where they cannot be one person."""
     (s, a), (t, b) = start, end
     side = (a.side + b.side) / 2
     if cut_between(s, t, cuts):
         neighbours = not any(frames[s + 1 : t])
         return side / 2 if neighbours and same_person(s, a, t, b) else np.inf
-    distance = float(np.hypot(a.centre[0] - b.centre[0], a.centre[1] - b.centre[1])) / side
-    growth = abs(float(np.log2(a.side / b.side)))
-    return side * (distance + growth) / 2 if distance < REACH and growth < GROWTH else np.inf
+    move = float(np.hypot(a.centre[0] - b.centre[0], a.centre[1] - b.centre[1])) / side
+    scale = abs(float(np.log2(a.side / b.side)))
+    return side * (move + scale) / 2 if move < MAX_MOVE and scale < MAX_SCALE_LOG2 else np.inf

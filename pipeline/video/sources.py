@@ -1,4 +1,4 @@
-"""What an open clip is, whatever it lies in on the disk."""
+"""The interface of an open clip, be it a video file or a frame folder."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from dfer.pipeline.records import SourceFacts
 
 
 class DecodeError(Exception):
-    """The clip cannot be decoded. The text is a fixed reason, free of paths and addresses."""
+    """A clip cannot be decoded. The text is a fixed reason without paths or addresses."""
 
 
 class Source(Protocol):
@@ -18,7 +18,7 @@ class Source(Protocol):
     facts: SourceFacts
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
-        """The frames at ascending positions, each (H, W, 3) uint8 RGB. Raises DecodeError."""
+        """Decode the frames at ascending positions, each (H, W, 3) uint8 RGB. Raises DecodeError."""
 
-    def times(self, positions: Sequence[int]) -> list[float | None]:
-        """When these frames are shown, in seconds from the first frame."""
+    def times(self, positions: Sequence[int]) -> list[float] | None:
+        """When these frames are shown, in seconds from the first frame of the clip; None where unknown."""

@@ -1,11 +1,11 @@
-"""What a clip costs, in one process: decoding alone, our extraction, and what others do.
+"""Time the extraction of a clip in one process, next to decoding alone and to what others do.
 
     python tests/benchmarks/extraction.py CLIPS [--frames 16] [--rounds 5]
 
-CLIPS is a folder of videos (`pipeline sample CLIPS` brings six). Beside ours: the plain recipe of most scripts,
-dlib's HOG detector on every sampled full frame, then dlib's 68 points; the same with the frame upsampled once,
-as `face_recognition` does it; MediaPipe's FaceLandmarker on the full frame. They are timed in turn, round by
-round, so that a machine that changes its speed changes all of them; medians and ratios are printed.
+CLIPS is a folder of videos (`pipeline sample CLIPS` downloads six). Compared with: the plain recipe of most scripts
+(dlib's HOG detector on every sampled full frame, then dlib's 68 landmarks); the same with the frame upsampled once,
+as `face_recognition` does; MediaPipe's FaceLandmarker on the full frame. They are timed in turn, round by round, so
+that a change of the machine's speed affects all of them. Prints medians and ratios.
 """
 
 import argparse
@@ -19,16 +19,17 @@ from rich.table import Table
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import landmarks
+from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.pipeline.face.mediapipe_tasks import close_detectors, expression_scores
 from dfer.pipeline.setup.models import ModelPaths, obtain_all
-from dfer.pipeline.video import decode
+from dfer.pipeline.video.clip_files import ways_to_open
+from dfer.pipeline.video.sampling import sample_positions
 from dfer.pipeline.video.sources import DecodeError
 
 
 def decode_only(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
-    source = decode.open_source(path)
-    return sum(1 for _ in source.read(decode.sample_positions(source.facts.frames, config.frames)))
+    source = next(ways_to_open(path))()
+    return sum(1 for _ in source.read(sample_positions(source.facts.frames, config.frames)))
 
 
 def ours(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
@@ -40,11 +41,11 @@ def plain_recipe(path: Path, config: ExtractConfig, models: ModelPaths, upsample
     import dlib
 
     detector = dlib.get_frontal_face_detector()
-    source, found = decode.open_source(path), 0
-    for frame in source.read(decode.sample_positions(source.facts.frames, config.frames)):
+    source, found = next(ways_to_open(path))(), 0
+    for frame in source.read(sample_positions(source.facts.frames, config.frames)):
         for box in detector(frame, upsample)[:1]:
             edges = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1])
-            landmarks.find_landmarks(frame, edges, models.predictor)
+            find_landmarks(frame, edges, models.predictor)
             found += 1
     return found
 
@@ -54,8 +55,8 @@ def upsampled_once(path: Path, config: ExtractConfig, models: ModelPaths) -> int
 
 
 def face_landmarker(path: Path, config: ExtractConfig, models: ModelPaths) -> int:
-    source = decode.open_source(path)
-    frames = source.read(decode.sample_positions(source.facts.frames, config.frames))
+    source = next(ways_to_open(path))()
+    frames = source.read(sample_positions(source.facts.frames, config.frames))
     return sum(not np.isnan(expression_scores(models.landmarker, frame)).any() for frame in frames)
 
 

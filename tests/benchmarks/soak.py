@@ -1,9 +1,9 @@
-"""Does a long extraction grow? Two workers, the sample clips over and over, memory read all along.
+"""Test whether a long extraction leaks memory: two workers extract the same clips again and again.
 
     python tests/benchmarks/soak.py CLIPS [--clips 2000] [--workers 2]
 
-Prints clips per second, and resident memory of the largest worker and of this (the parent) process at every
-tenth of the way. CLIPS is a folder of videos (`pipeline sample CLIPS` brings six).
+Prints clips per second, and the resident memory of the largest worker and of the parent process, ten times.
+CLIPS is a folder of videos (`pipeline sample CLIPS` downloads six).
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     started, largest = None, 0
     print("clips  clips/s  largest worker so far, MB  parent, MB")
     for done, _ in enumerate(results, 1):
-        started = started or time.perf_counter()  # models are loaded when the first clip is there
+        started = started or time.perf_counter()  # the models are loaded when the first clip is done
         if done % 20 == 0:
             sizes = (child.memory_info().rss for child in this.children(recursive=True) if child.is_running())
             largest = max(largest, *sizes)

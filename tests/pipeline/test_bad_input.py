@@ -122,7 +122,7 @@ def test_odd_clips_are_read_or_say_why_not(cli, odd_clips, tmp_path):
         "8k.mp4": ("ok", None, 2),
         "1x1.mkv": ("no_face", "no face in any sampled frame", 0),
         "gaps and sizes": ("ok", None, 4),
-        "broken image": ("undecodable", "an image of the folder cannot be decoded", 0),
+        "broken image": ("undecodable", "an image in the folder cannot be decoded", 0),
         "not there.mp4": ("undecodable", "the file is missing", 0),
     }
     assert clips.filter(clips["path"].str.contains("8k"))["width"].to_list() == [7680]

@@ -1,6 +1,4 @@
 import json
-import os
-import re
 import subprocess
 import sys
 
@@ -27,40 +25,6 @@ assert not loaded, loaded
     assert outcome.stdout
 
 
-def test_doctor_finds_this_machine_whole(cli, model_paths):
-    outcome = cli("pipeline", "doctor")
-    assert outcome.returncode == 0, outcome.stdout
-    for name in ("Python", "cores", "decord", "dlib", "mediapipe", "face_landmarker.task", "5 of 5 frames"):
-        assert name in outcome.stdout
-    assert "LACK" not in outcome.stdout
-
-
-@pytest.mark.parametrize(
-    ("driver", "seen"),
-    [
-        ("echo 'NVIDIA A, 81559 MiB'; echo 'NVIDIA B, 1 MiB'", "NVIDIA A, 81559 MiB; NVIDIA B, 1 MiB"),
-        ("echo 'it has failed'; exit 9", "no GPU found (extraction needs none, training is slow)"),
-    ],
-)
-def test_doctor_tells_a_program_of_memory_disk_and_gpu(here, tmp_path, monkeypatch, driver, seen):
-    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{driver}\n")
-    (tmp_path / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    outcome = here("pipeline", "doctor", "--json", "--models", tmp_path)
-    answer = json.loads(outcome.stdout)
-    findings = {finding["name"]: finding for finding in answer["findings"]}
-    assert answer["lacking"] == sum(not finding["ok"] for finding in answer["findings"])
-    assert outcome.returncode == (1 if answer["lacking"] else 0)
-    assert findings["GPU"]["seen"] == seen
-    for name in ("memory", "disk"):
-        assert re.match(r"\d+\.\d GB free of \d+\.\d GB", findings[name]["seen"])
-
-
-def test_without_a_driver_doctor_finds_no_gpu(here, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "GPU: no GPU found" in here("pipeline", "doctor").stdout
-
-
 def test_sample_and_share_tell_a_program_what_they_wrote(here, sample_clips, make_cache, tmp_path):
     again = json.loads(here("pipeline", "sample", sample_clips, "--json").stdout)
     assert again == {
@@ -75,11 +39,3 @@ def test_sample_and_share_tell_a_program_what_they_wrote(here, sample_clips, mak
     assert said.startswith("landmarks of 1 clip in ")
     answer = json.loads(here("pipeline", "share", cache, out, "--json").stdout)
     assert answer == {"shared": str(out), "clips": 1}
-
-
-def test_doctor_says_what_is_wrong_and_how_to_mend_it(cli, tmp_path):
-    (tmp_path / "face_landmarker.task").write_bytes(b"damaged")
-    outcome = cli("pipeline", "doctor", "--models", tmp_path)
-    assert outcome.returncode == 1
-    assert "LACK  face_landmarker.task" in outcome.stdout
-    assert f"mend: remove {tmp_path / 'face_landmarker.task'}, then: pipeline models" in outcome.stdout

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -5,11 +6,12 @@ from PIL import Image
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import align, landmarks
+from dfer.pipeline.face import align
+from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.schemas.keypoints import DLIB18
 
 
-def test_a_clip_gives_crops_and_points_that_fit_each_other(astronaut_video, model_paths):
+def test_crops_and_points_of_a_clip_fit_each_other(astronaut_video, model_paths):
     clip = extract_clip(astronaut_video, ExtractConfig(frames=8, size=96), model_paths)
     track = clip.track
     assert (clip.status, clip.reason, clip.facts.frames) == ("ok", None, 12)
@@ -26,6 +28,16 @@ def test_a_clip_gives_crops_and_points_that_fit_each_other(astronaut_video, mode
     assert ((track.crop_keypoints > 0) & (track.crop_keypoints < 95)).all()
 
 
+def test_another_keypoint_set_gives_other_keypoints_in_the_same_crops(astronaut_video, model_paths):
+    config = ExtractConfig(frames=2)
+    eyes = dataclasses.replace(DLIB18, name="eyes", sources=(tuple(range(36, 42)), tuple(range(42, 48))))
+    track = extract_clip(astronaut_video, config, model_paths, keypoints=eyes).track
+    usual = extract_clip(astronaut_video, config, model_paths).track
+    assert track.crops == usual.crops and usual.keypoints.shape == (2, 18, 2)
+    assert track.keypoints.shape == track.crop_keypoints.shape == (2, 2, 2)
+    np.testing.assert_allclose(track.keypoints[:, 0], track.landmarks[:, 36:42].mean(1))
+
+
 def test_the_points_follow_the_head(astronaut_video, model_paths):
     track = extract_clip(astronaut_video, ExtractConfig(), model_paths).track
     middle = track.landmarks.mean(1)
@@ -35,18 +47,18 @@ def test_the_points_follow_the_head(astronaut_video, model_paths):
     assert np.abs(track.crop_keypoints - track.crop_keypoints[:1]).max() < 0.12 * 128
 
 
-def test_points_found_in_a_crop_again_are_where_the_transform_says(sample_clips, model_paths):
+def test_landmarks_found_in_a_crop_are_where_the_transform_puts_them(sample_clips, model_paths):
     clip = extract_clip(sample_clips / "1001_DFA_NEU_XX.flv", ExtractConfig(size=256), model_paths)
     for t in (0, 15, 31):
         crop = np.array(Image.open(io.BytesIO(clip.track.crops[t])))
         box = np.array(clip.track.box[t]).reshape(2, 2)
         moved = box @ clip.track.transform[t, :, :2].T + clip.track.transform[t, :, 2]
-        again = DLIB18.select(landmarks.find_landmarks(crop, moved.ravel(), model_paths.predictor))
+        again = DLIB18.select(find_landmarks(crop, moved.ravel(), model_paths.predictor))
         error = np.linalg.norm(again - clip.track.crop_keypoints[t], axis=1)
         assert np.median(error) < 0.02 * 256  # the predictor's own scatter; a wrong transform is far off
 
 
-def test_a_face_that_is_covered_for_a_frame_is_tracked_or_its_box_is_kept(
+def test_a_face_covered_for_a_frame_is_tracked_or_its_box_is_interpolated(
     moving_astronaut, write_video, tmp_path, model_paths
 ):
     frames = moving_astronaut(12)
@@ -61,20 +73,20 @@ def test_a_face_that_is_covered_for_a_frame_is_tracked_or_its_box_is_kept(
     assert np.abs(track.box[5] - expected).max() < 12
 
 
-def test_crops_shake_less_than_the_landmarks_that_they_are_made_of(sample_clips, model_paths):
+def test_crops_shake_less_than_their_landmarks(sample_clips, model_paths):
     clip = extract_clip(sample_clips / "1001_DFA_NEU_XX.flv", ExtractConfig(), model_paths)
     track = clip.track
-    raw = np.stack([align.fit(a, "similarity", 128, 0.1) for a in
+    raw = np.stack([align.estimate_similarity(a, "similarity", 128, 0.1) for a in
                     align.find_anchors(track.landmarks, track.box, "similarity")])  # fmt: skip
     corner = np.array([200.0, 100.0])
 
     def shake(transforms):
-        return np.diff([align.carry(corner, m) for m in transforms], n=2, axis=0).std()
+        return np.diff([align.apply_transform(corner, m) for m in transforms], n=2, axis=0).std()
 
     assert shake(track.transform) < 0.6 * shake(raw)
 
 
-def test_frames_without_the_face_keep_its_box_and_say_so(
+def test_frames_without_the_face_get_an_interpolated_box_and_no_detector(
     moving_astronaut, write_video, tmp_path, model_paths
 ):
     frames = moving_astronaut(6)
@@ -87,7 +99,7 @@ def test_frames_without_the_face_keep_its_box_and_say_so(
     assert len(track.crops) == 6
 
 
-def test_a_clip_without_a_face_is_no_face_and_keeps_its_facts(write_video, tmp_path, model_paths):
+def test_a_clip_without_a_face_has_the_status_no_face_and_its_facts(write_video, tmp_path, model_paths):
     noise = np.random.default_rng(0).integers(0, 255, (4, 120, 160, 3), np.uint8)
     clip = extract_clip(write_video(tmp_path / "noise.mp4", list(noise)), ExtractConfig(), model_paths)
     assert (clip.status, clip.reason) == ("no_face", "no face in any sampled frame")
@@ -95,16 +107,16 @@ def test_a_clip_without_a_face_is_no_face_and_keeps_its_facts(write_video, tmp_p
     assert len(clip.fingerprint) == 64
 
 
-def test_a_missing_file_and_a_broken_one_are_statuses(tmp_path, model_paths):
+def test_a_missing_file_and_a_broken_one_are_undecodable(tmp_path, model_paths):
     missing = extract_clip(tmp_path / "missing.mp4", ExtractConfig(), model_paths)
     assert (missing.status, missing.reason) == ("undecodable", "the file is missing")
     (tmp_path / "frames").mkdir()
     (tmp_path / "frames" / "2.jpg").symlink_to("nowhere")
     dangling = extract_clip(tmp_path / "frames", ExtractConfig(), model_paths)
-    assert (dangling.status, dangling.reason) == ("undecodable", "its image 2.jpg is a link to nothing")
+    assert (dangling.status, dangling.reason) == ("undecodable", "its image 2.jpg is a broken link")
     (tmp_path / "text.mp4").write_text("not a video")
     broken = extract_clip(tmp_path / "text.mp4", ExtractConfig(), model_paths)
-    assert broken.status == "undecodable" and "not a video" in broken.reason
+    assert broken.status == "undecodable" and "not a readable video" in broken.reason
 
 
 def test_a_frame_folder_gives_what_its_video_gives(moving_astronaut, tmp_path, model_paths):

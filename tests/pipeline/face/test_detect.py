@@ -3,32 +3,32 @@ import pytest
 from PIL import Image
 
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face.detect import Detection, detect, overlap, tiles
+from dfer.pipeline.face.detect import Detection, detect, overlap, tile_grid
 
 
-def test_the_face_of_the_astronaut_is_found_where_it_is(astronaut, model_paths):
+def test_the_astronauts_face_is_found(astronaut, model_paths):
     (found,) = detect(astronaut, model_paths.landmarker, ExtractConfig())
     assert found.detector == "blazeface"
     x, y = found.centre
     assert abs(x - 225) < 20 and abs(y - 120) < 20 and 80 < found.side < 160
 
 
-def test_hog_is_asked_where_blazeface_finds_nothing(astronaut, model_paths):
+def test_hog_runs_where_blazeface_finds_nothing(astronaut, model_paths):
     # At the end of a strip the face is too small for the short-range BlazeFace, and the strip has no tiles.
     strip = np.zeros((158, 900, 3), np.uint8)
     strip[:, 700:] = astronaut[30:188, 130:330]
-    assert tiles(*strip.shape[:2]) == []
+    assert tile_grid(*strip.shape[:2]) == []
     (found,) = detect(strip, model_paths.landmarker, ExtractConfig())
     assert found.detector == "hog"
     x, y = found.centre
     assert abs(x - 795) < 20 and abs(y - 80) < 25
 
 
-def test_a_frame_without_a_face_gives_none(model_paths):
+def test_a_frame_without_a_face_gives_no_detection(model_paths):
     assert detect(np.full((200, 300, 3), 90, np.uint8), model_paths.landmarker, ExtractConfig()) == []
 
 
-def test_faces_too_small_for_the_frame_are_found_on_tiles_and_only_once(astronaut, model_paths):
+def test_small_faces_in_a_large_frame_are_found_on_tiles_once_each(astronaut, model_paths):
     # Two faces of 60 px in a wide frame: BlazeFace misses both, HOG needs 80 px.
     portrait = np.array(Image.fromarray(astronaut).resize((300, 300)))
     wide = np.full((720, 1280, 3), 60, np.uint8)
@@ -40,8 +40,8 @@ def test_faces_too_small_for_the_frame_are_found_on_tiles_and_only_once(astronau
 
 
 @pytest.mark.parametrize(("height", "width"), [(1080, 1920), (720, 1280), (360, 480), (200, 200)])
-def test_tiles_cover_every_pixel_and_any_small_face_lies_whole_in_one(height, width):
-    squares = tiles(height, width)
+def test_tiles_cover_every_pixel_and_any_small_face_is_inside_one(height, width):
+    squares = tile_grid(height, width)
     covered = np.zeros((height, width), bool)
     for x, y, side in squares:
         assert 0 <= x <= width - side and 0 <= y <= height - side
@@ -59,7 +59,7 @@ def test_tiles_cover_every_pixel_and_any_small_face_lies_whole_in_one(height, wi
         )
 
 
-def test_input_that_is_a_face_already_falls_back_to_the_whole_frame(model_paths):
+def test_input_that_is_a_face_crop_falls_back_to_the_entire_frame(model_paths):
     noise = np.random.default_rng(0).integers(0, 255, (90, 80, 3), np.uint8)
     (found,) = detect(noise, model_paths.landmarker, ExtractConfig(input="face"))
     assert (found.detector, found.box) == ("whole_frame", (0, 0, 80, 90))

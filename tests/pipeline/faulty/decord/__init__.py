@@ -1,8 +1,7 @@
-"""A decoder that really fails: decord, but files with certain names kill, hang or starve the process.
+"""decord, but files with certain names crash, hang or exhaust the process.
 
-Put before the real one on PYTHONPATH. What a name does: `segfault`, `sigkill`, `hang` (in C, holding the GIL),
-`eat` (memory without end), `once` (sigkill the first time, decode the second), `moody` (hang until a file NAME.calm
-is there).
+Put it before the real one on PYTHONPATH. Names: `segfault`, `sigkill`, `hang` (in C, holding the GIL), `eat`
+(allocate memory forever), `once` (SIGKILL the first time, decode the second), `moody` (hang until NAME.calm exists).
 """
 
 import ctypes
@@ -13,7 +12,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-# Load the installed decord under its own name, in this module's place.
+# Load the installed decord under its own name, in place of this module.
 _real = Path(sysconfig.get_path("purelib")) / "decord" / "__init__.py"
 _spec = importlib.util.spec_from_file_location(
     "decord", _real, submodule_search_locations=[str(_real.parent)]

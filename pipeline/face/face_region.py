@@ -1,28 +1,41 @@
-"""Part of a frame around a face: all that is kept of a frame, so that a clip's frames need not be held at once."""
+"""The part of a frame around a face: all that is kept of a frame, so that a clip's frames are not held at once."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import align, detect, identity, landmarks, mediapipe_tasks, track
+from dfer.pipeline.face import align, mediapipe_tasks, track
+from dfer.pipeline.face.detect import Detection
+from dfer.pipeline.face.landmarks import find_landmarks
+from dfer.pipeline.face.same_person import embed_face
 from dfer.pipeline.setup.models import ModelPaths
 
-EXPRESSION_REACH = 0.85  # box sides around a face's centre that MediaPipe's landmarker is shown
+EXPRESSION_REACH = 0.85  # half side of the square shown to MediaPipe's landmarker, in sides of the face's box
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patch:
-    """Part of a frame, kept when the frame is gone: pixels (h, w, 3) uint8 and its corner (x, y) in the frame."""
+class FaceRegion:
+    """Part of a frame. Its methods take and return pixels of the frame.
+
+    pixels: (h, w, 3) uint8
+    corner: (2,) x and y of its upper left pixel in the frame
+    """
 
     pixels: np.ndarray
     corner: np.ndarray
 
     @classmethod
-    def around(cls, frame: np.ndarray, box: Sequence[float], config: ExtractConfig) -> "Patch":
-        """What a crop of the face in `box` can show, turned by any angle, as far as the frame goes."""
+    def around(cls, frame: np.ndarray, box: Sequence[float], config: ExtractConfig) -> Self:
+        """Copy what a crop of the face can show, turned by any angle, as far as the frame goes.
+
+        frame: (H, W, 3) uint8
+        box: x0, y0, x1, y1 of the face, pixels
+        config: the margin of the crops
+        """
         x0, y0, x1, y1 = box
         reach = 0.95 * (1 + 2 * config.margin) * max(x1 - x0, y1 - y0)
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
@@ -32,25 +45,25 @@ class Patch:
         return cls(pixels=frame[low[1] : high[1], low[0] : high[0]].copy(), corner=low)
 
     def find_landmarks(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
-        """The 68 landmarks (68, 2) of the face in a box, both in pixels of the frame."""
-        return landmarks.find_landmarks(self.pixels, self._inside(box), models.predictor) + self.corner
+        """Find the 68 landmarks (68, 2) of the face in a box."""
+        return find_landmarks(self.pixels, self._inside(box), models.predictor) + self.corner
 
-    def describe(self, box: Sequence[float], models: ModelPaths) -> np.ndarray:
-        """The descriptor (128,) of the face in a box in pixels of the frame, by which persons are told apart."""
-        return identity.describe(self.pixels, self._inside(box), models.predictor, models.recogniser)
+    def embed(self, box: Sequence[float], models: ModelPaths) -> np.ndarray:
+        """Compute the embedding (128,) of the face in a box."""
+        return embed_face(self.pixels, self._inside(box), models.predictor, models.recogniser)
 
-    def track(self, box: np.ndarray, frame: np.ndarray) -> detect.Detection | None:
-        """The face of this patch's box in another frame of the same scene; None where it is lost."""
+    def correlation_track(self, box: np.ndarray, frame: np.ndarray) -> Detection | None:
+        """Find the face in this region's box in another frame of the same scene; None where it is lost."""
         x, y = self.corner
         height, width = self.pixels.shape[:2]
         there = frame[y : y + height, x : x + width]
         if there.shape != self.pixels.shape:
             return None  # a frame folder of mixed sizes
-        found = track.track(self.pixels, self._inside(box), there)
+        found = track.correlation_track(self.pixels, self._inside(box), there)
         return found and dataclasses.replace(found, box=tuple(np.array(found.box) + np.tile(self.corner, 2)))
 
     def expression_scores(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
-        """MediaPipe's 52 expression scores (52,) float32, 0–1, of the face in a box; NaN where it sees none."""
+        """Compute MediaPipe's expression scores (52,) float32, 0–1, of the face in a box; NaN if it sees none."""
         x0, y0, x1, y1 = self._inside(box)
         reach = EXPRESSION_REACH * max(x1 - x0, y1 - y0)
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
@@ -60,7 +73,7 @@ class Patch:
         return mediapipe_tasks.expression_scores(models.landmarker, around)
 
     def crop(self, transform: np.ndarray, config: ExtractConfig) -> bytes:
-        """The JPEG of the crop under a transform (2, 3) from pixels of the frame."""
+        """Cut the crop under a transform (2, 3), frame to crop, and encode it as JPEG."""
         import simplejpeg
 
         moved = transform.copy()
@@ -71,5 +84,5 @@ class Patch:
         )
 
     def _inside(self, box: Sequence[float]) -> np.ndarray:
-        """A box (4,) of the frame in pixels of the patch."""
+        """A box (4,) in pixels of the region."""
         return np.asarray(box) - np.tile(self.corner, 2)

