@@ -89,7 +89,7 @@ def test_a_manifest_replaces_neither_its_source_nor_a_pipe(here, tmp_path, blank
     for out, message in {
         "t.parquet": "is what is read",
         "link.parquet": "is what is read",
-        "pipe.parquet": "is not a file",
+        "pipe.parquet": "is not a regular file",
         "m.csv": "its name must end in .parquet",
     }.items():
         outcome = here("pipeline", "manifest", table, "--out", tmp_path / out)
