@@ -90,7 +90,7 @@ def test_a_manifest_replaces_neither_its_source_nor_a_pipe(here, tmp_path, blank
         "t.parquet": "is what is read",
         "link.parquet": "is what is read",
         "pipe.parquet": "is not a regular file",
-        "m.csv": "its name must end in .parquet",
+        "m.csv": "the name must end in .parquet",
     }.items():
         outcome = here("pipeline", "manifest", table, "--out", tmp_path / out)
         (line,) = outcome.stderr.splitlines()
