@@ -1,10 +1,14 @@
-"""The 18 key-points: which of dlib's 68 landmarks they are, their regions, their mirror image and their graph.
+"""Key-point sets: which of dlib's 68 landmarks they take, their regions, mirror image and graph.
 
-Everything that depends on the choice of key-points reads it from one `KeypointSet`, so that another choice
-is another object. dlib's points are 0-based: jaw 0–16, brows 17–26, nose 27–35, eyes 36–47, mouth 48–67;
-17–21 and 36–41 lie on the image's left, which is the subject's right.
+Code that depends on the choice of key-points takes a `KeypointSet`, so another choice is another object.
 
-Coordinates are (x, y) in pixels, pixel centres at integers.
+`DLIB18` is our reading of Huang et al. 2024. The paper's text gives numbers only: 16 landmarks of brows, eyes, mouth
+and nose plus two cheeks; regions of 5, 5 and 6; two points on the bridge of the nose in none. Its figures draw the
+rest without listing it: the points in Fig. 3, the adjacency matrix in Fig. 2, the regions in Fig. 4(a). Our indices,
+cheek centroids and edges may differ from these drawings.
+
+dlib's landmarks are 0-based: jaw 0–16, brows 17–26, nose 27–35, eyes 36–47, mouth 48–67. 17–21 and 36–41 are on the
+left of the image, which is the subject's right. Coordinates are (x, y) in pixels, with pixel centres at integers.
 """
 
 from dataclasses import dataclass
@@ -18,11 +22,12 @@ LANDMARKS = 68
 class KeypointSet:
     """A choice of K key-points.
 
-    sources: K tuples of landmark indices; a key-point is the centroid of its tuple (one index: the landmark).
-    labels: K words for where they are; left and right are the image's.
-    regions: name → key-point indices; key-points in no region take part in the graph only.
-    flip: permutation of 0…K−1; key-point k of a mirrored image is key-point flip[k] of the original.
-    edges: undirected pairs of the key-point graph.
+    name: for caches and checkpoints
+    sources: K tuples of landmark indices; a key-point is the centroid of its tuple (one index: the landmark)
+    labels: K descriptions; left and right are the image's
+    regions: name → key-point indices; key-points in no region are part of the graph only
+    flip: permutation of 0…K−1; key-point k of a mirrored image is key-point flip[k] of the original
+    edges: undirected pairs of the key-point graph
     """
 
     name: str
@@ -37,14 +42,14 @@ class KeypointSet:
         return len(self.sources)
 
     def select(self, landmarks: np.ndarray) -> np.ndarray:
-        """Pick the key-points: landmarks (..., 68, 2) → key-points (..., K, 2), same units, float."""
+        """Compute the key-points: landmarks (..., 68, 2) → (..., K, 2) float, in the same units."""
         weights = np.zeros((self.count, LANDMARKS))
         for row, indices in enumerate(self.sources):
             weights[row, list(indices)] = 1 / len(indices)
         return weights @ landmarks
 
     def adjacency(self) -> np.ndarray:
-        """The binary, symmetric adjacency matrix with a zero diagonal: (K, K) float32."""
+        """The binary, symmetric adjacency matrix with zero diagonal, (K, K) float32."""
         matrix = np.zeros((self.count, self.count), np.float32)
         for a, b in self.edges:
             matrix[a, b] = matrix[b, a] = 1

@@ -32,7 +32,7 @@ from dfer.train.options import (
 
 # The settings that decide what a step costs.
 BENCHMARKED = (
-    *("network", "num_frames", "image_size", "crop_fraction", "colour", "optimiser"),
+    *("network", "num_frames", "image_size", "crop_fraction", "color_jitter", "optimiser"),
     *("precision", "channels_last", "compile"),
 )
 
@@ -340,10 +340,10 @@ def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
     """
     import json
 
-    from dfer.train.commands.describe import describe as parts_of
+    from dfer.train.commands.describe import network_parts
     from dfer.train.report import cost
 
-    parts = parts_of(load_config(preset, given(settings)).settled(scores=False), classes)
+    parts = network_parts(load_config(preset, given(settings)).settled(scores=False), classes)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
     else:
@@ -386,7 +386,7 @@ def benchmark(
     import json
 
     from dfer.train.commands import benchmark
-    from dfer.train.commands.describe import describe as parts_of
+    from dfer.train.commands.describe import network_parts
     from dfer.train.report import cost
 
     for size in batch_sizes:
@@ -399,7 +399,7 @@ def benchmark(
             f"{row.task}, {counted(row.batch_size, 'clip')} at once: {row.failure or 'done'}", err=True
         )
         measured.append(row)
-    whole = parts_of(config, classes)[-1]
+    whole = network_parts(config, classes)[-1]
     if as_json:
         content = {
             "parameters": whole.parameters,

@@ -165,7 +165,7 @@ def training_steps(cache: Pool, rounds: int, clips: int) -> dict[str, list[float
     split = choose_split(cache.clips, SplitChoice(), 0)
     seconds = {}
     for name in ("a step from the cache", "the same, batch in memory"):
-        network = build(config.network, 2, FRAMES, 0)
+        network = build(config.network, 2, FRAMES, 0, cache.keypoints)
         training = Training(config, cache, split, CPU, network)
         if "memory" in name:
             (batch,) = training.loader.batches(in_batches(range(clips), clips))

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import load_config
 from dfer.train.engine.objective import Objective, objective
 from dfer.train.engine.optim import make_optimiser
@@ -42,7 +43,7 @@ class Step:
 
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         self.frames, self.keypoints, self.labels = batch
-        self.network = build(CONFIG.network, CLASSES, CONFIG.data.num_frames, seed=0).train()
+        self.network = build(CONFIG.network, CLASSES, CONFIG.data.num_frames, 0, DLIB18).train()
         self.optimiser = make_optimiser(self.network, CONFIG.recipe)
         self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES)
 

@@ -64,5 +64,7 @@ def refused(*arguments: object) -> str:
 def training(cache: Path, preset: str, overrides: dict) -> Training:
     """A training on a cache's own split, on the CPU, at its start."""
     pool, config = open_pool(cache), load_config(preset, overrides)
-    network = build(config.network, len(pool.labels), config.data.num_frames, config.recipe.seed)
+    network = build(
+        config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
+    )
     return Training(config, pool, choose_split(pool.clips, SplitChoice(), 0), torch.device("cpu"), network)

@@ -31,14 +31,14 @@ def test_a_terminal_that_claims_no_columns_shows_as_much_as_one_that_claims_noth
 def test_one_correction_of_rare_classes_is_no_warning_and_two_are_one(tmp_path, flags):
     source = cache(tmp_path, "c", [clip("ab"[n % 2], n, fold=n // 2 + 1) for n in range(4)])
     said = done("run", source, "--out", tmp_path / "one", *TINY, "--fold", 1, *flags).stderr
-    assert "favoured twice" not in said
+    assert "both favour rare classes" not in said
     both = ("--class-weights", "inverse", "--sampling", "balanced")
     for name, call in (
         ("run", ("run", source, "--fold", 1, *TINY, *both)),
         ("crossval", ("crossval", source, "--folds", "official", *TINY, *both)),
     ):
         said = done(*call, "--out", tmp_path / name).stderr
-        (line,) = [line for line in said.splitlines() if "favoured twice" in line]
+        (line,) = [line for line in said.splitlines() if "both favour rare classes" in line]
         assert line.startswith("warning: --class-weights inverse and --sampling balanced")
 
 

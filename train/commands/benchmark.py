@@ -1,7 +1,7 @@
-"""What a network costs on this machine: clips a second in training and inference, and memory.
+"""`train benchmark`: clips per second and memory of a network on this machine, in training and inference.
 
-Every figure is taken in a process of its own, so that its memory is its own and running out of it costs no other
-figure. Clips are random pixels in memory: reading a cache is timed by tests/benchmarks/feeding.py.
+Each measurement runs in its own process, so that its memory is measured separately and running out of it does not
+end the others. Clips are random pixels in memory; tests/benchmarks/feeding.py times reading a cache.
 """
 
 import dataclasses
@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
 TRAINING, INFERENCE = "training", "inference"
 TASKS = (TRAINING, INFERENCE)
-FEWEST = 3  # repetitions, however long one takes
+MIN_REPETITIONS = 3  # however long one takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one task came to. clips_per_second: of the median repetition; memory: bytes, the most that the task took
-    beside what torch takes by itself (resident on a CPU, allocated by torch on a GPU); failure: why there is no
-    figure, else None."""
+    """The result of one task at one batch size.
+
+    task: TRAINING or INFERENCE
+    device, threads: what it ran on
+    clips_per_second: of the median repetition
+    memory: bytes, peak of the task without what torch needs anyway (resident on a CPU, allocated by torch on a GPU)
+    failure: why there is no result, else None
+    """
 
     task: str
     batch_size: int
@@ -51,30 +56,35 @@ class Measurement:
 def measure_all(
     config: TrainConfig, classes: int, batch_sizes: Sequence[int], device: str, seconds: float
 ) -> Iterator[Measurement]:
-    """Each task at each batch size, one after the other. device: as `choose_device` takes it; seconds: how long each
-    is repeated.
+    """Measure each task at each batch size, one after the other.
 
-    Raises UserError for a device or a precision that this machine does not have.
+    config: settings of the network and the recipe
+    classes: number of classes
+    batch_sizes: clips at once
+    device: a name for `choose_device`
+    seconds: how long each measurement repeats, at least
+
+    Raises UserError for a device or a precision that this machine does not support.
     """
     for task in TASKS:
         for batch_size in batch_sizes:
-            yield _measure_apart(config, classes, task, batch_size, device, seconds)
+            yield _measure_in_process(config, classes, task, batch_size, device, seconds)
 
 
-def _measure_apart(
+def _measure_in_process(
     config: TrainConfig, classes: int, task: str, batch_size: int, device: str, seconds: float
 ) -> Measurement:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=processes.end_with_parent) as pool:
         try:
             with processes.signals_blocked(*processes.STOP_SIGNALS):
-                figure = pool.submit(measure, config, classes, task, batch_size, device, seconds)
-            signal.siginterrupt(signal.SIGINT, True)  # polars' handler of it lets a wait go on
-            return figure.result()
+                result = pool.submit(measure, config, classes, task, batch_size, device, seconds)
+            signal.siginterrupt(signal.SIGINT, True)  # with polars' handler the wait would continue
+            return result.result()
         except BrokenProcessPool:
-            reason = "its process was killed: probably out of memory"
+            reason = "its process was killed, probably out of memory"
             return Measurement(task=task, batch_size=batch_size, device=device, threads=0, failure=reason)
-        except KeyboardInterrupt:  # the pool would wait for the figure
+        except KeyboardInterrupt:  # the pool would wait for the result
             for process in multiprocessing.active_children():
                 process.kill()
             raise
@@ -83,7 +93,7 @@ def _measure_apart(
 def measure(
     config: TrainConfig, classes: int, task: str, batch_size: int, device_name: str, seconds: float
 ) -> Measurement:
-    """One task in this process. Raises UserError for a device or a precision that this machine does not have."""
+    """Measure one task in this process, with arguments as of `measure_all`. Raises UserError as it does."""
     import torch
 
     from dfer.train.engine.device import choose_device
@@ -91,21 +101,21 @@ def measure(
 
     device = choose_device(device_name)
     check_precision(config.execution.precision, device)
-    found = Measurement(
+    measured = Measurement(
         task=task, batch_size=batch_size, device=_device_name(device), threads=torch.get_num_threads()
     )
     before = _peak_memory(device)
     try:
-        repeat = _task(config, classes, task, random_batch(config, classes, batch_size, device), device)
-        times = _timed(repeat, device, seconds)
+        batch = random_batch(config, classes, batch_size, device)
+        times = _time_repetitions(_repetition(config, classes, task, batch, device), device, seconds)
     except (torch.OutOfMemoryError, MemoryError):
-        return dataclasses.replace(found, failure="out of memory")
+        return dataclasses.replace(measured, failure="out of memory")
     except RuntimeError as error:
         if "alloc" not in str(error) and "memory" not in str(error):
             raise
-        return dataclasses.replace(found, failure="out of memory")
+        return dataclasses.replace(measured, failure="out of memory")
     return dataclasses.replace(
-        found,
+        measured,
         clips_per_second=batch_size / statistics.median(times),
         repetitions=len(times),
         memory=_peak_memory(device) - before,
@@ -113,8 +123,7 @@ def measure(
 
 
 def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "torch.device") -> "Batch":
-    """A batch as it comes from the loader, of random pixels, on the device: crops of which the window is the
-    network's input size."""
+    """Make a batch of random pixels as the loader would, on the device; its window has the network's input size."""
     import torch
 
     from dfer.train.data.dataset import Batch
@@ -138,17 +147,17 @@ def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "to
     return batch.to(device)
 
 
-def _task(
+def _repetition(
     config: TrainConfig, classes: int, task: str, batch: "Batch", device: "torch.device"
 ) -> Callable[[], None]:
-    """One repetition of a task: what a training step does, or what predicting does, once a batch is there."""
+    """A function that runs one training step, or one prediction, on the batch."""
     import torch
 
     from dfer.train.engine.forward import scores_of
     from dfer.train.engine.learner import Learner
     from dfer.train.models.keypoint.network import build
 
-    network = build(config.network, classes, config.data.num_frames, config.recipe.seed)
+    network = build(config.network, classes, config.data.num_frames, config.recipe.seed, DLIB18)
     learner = Learner(config, network, batch.labels.cpu().numpy(), device)
 
     @torch.inference_mode()
@@ -163,20 +172,20 @@ def _task(
     return step if task == TRAINING else predict
 
 
-def _timed(repeat: Callable[[], None], device: "torch.device", seconds: float) -> list[float]:
-    """Seconds of each repetition, after one that is not counted."""
+def _time_repetitions(repeat: Callable[[], None], device: "torch.device", seconds: float) -> list[float]:
+    """Seconds of each repetition, after a warm-up."""
     times: list[float] = []
     repeat()
-    _wait_for(device)
-    while len(times) < FEWEST or sum(times) < seconds:
+    _synchronize(device)
+    while len(times) < MIN_REPETITIONS or sum(times) < seconds:
         started = time.perf_counter()
         repeat()
-        _wait_for(device)
+        _synchronize(device)
         times.append(time.perf_counter() - started)
     return times
 
 
-def _wait_for(device: "torch.device") -> None:
+def _synchronize(device: "torch.device") -> None:
     import torch
 
     if device.type == "cuda":
@@ -203,5 +212,5 @@ def _device_name(device: "torch.device") -> str:
 
 
 def training_hours(clips_per_second: float, clips: int, epochs: int) -> float:
-    """How long the steps of a training take at that speed; judging is not counted."""
+    """Hours of a training at this speed, without evaluation."""
     return clips * epochs / clips_per_second / 3600

@@ -105,7 +105,9 @@ def _prepare(
 ) -> tuple[Training, Loaded | None]:
     """A training at its start, and what became of the weights that it starts from. Raises UserError."""
     config = experiment.config
-    network = build(config.network, len(pool.labels), config.data.num_frames, config.recipe.seed)
+    network = build(
+        config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
+    )
     loaded = None if kept else experiment.start.load_into(network, pool.labels)
     training = Training(
         config,

@@ -1,4 +1,4 @@
-"""The moving average of the weights, which predicts better than the last ones (Tarvainen and Valpola 2017)."""
+"""An exponential moving average of the weights (Tarvainen and Valpola 2017)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,18 +6,18 @@ from torch.optim.swa_utils import AveragedModel
 
 
 def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
-    """A copy whose weights and batch-norm statistics follow the network's at every `update_parameters`.
+    """Copy a network. Each `update_parameters` averages its weights and batch-norm statistics into the copy.
 
-    After t updates the older weights keep min(decay, (1 + t) / (10 + t)): the start is forgotten soon.
+    Update t keeps min(decay, (1 + t) / (10 + t)) of the average, so the initial weights fade quickly.
     """
 
     @torch.no_grad()
-    def follow(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
         kept = min(decay, (1 + int(updates)) / (10 + int(updates)))
         for average, weight in zip(averages, weights, strict=True):
             if average.is_floating_point():
                 average.lerp_(weight, 1 - kept)
-            else:  # how many batches were seen
+            else:  # batch norm's count of batches
                 average.copy_(weight)
 
-    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=True)

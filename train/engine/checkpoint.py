@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from dfer.schemas.keypoints import KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import atomic_file
 from dfer.train.config import TrainConfig, config_from
@@ -25,6 +26,7 @@ KIND = f"{FAMILY} 2"
 class Checkpoint:
     """A network, and all that its training needs to go on.
 
+    keypoint_set: name of the key-points that the network takes (`KEYPOINT_SETS`).
     labels: class names in the order of the network's outputs; majority: the training set's most frequent.
     epoch, consumed: epochs done, and samples done of the next; where the order of clips and the step size stand is
     a function of these alone.
@@ -34,6 +36,7 @@ class Checkpoint:
     """
 
     config: TrainConfig
+    keypoint_set: str
     labels: tuple[str, ...]
     majority: str
     epoch: int
@@ -109,6 +112,7 @@ def check_sums(path: Path) -> None:
 def _check_kinds(fields: Mapping[str, Any]) -> None:
     """Raise TypeError for what is not of its kind: a checkpoint may come from a stranger."""
     kinds = {
+        "keypoint_set": str,
         "majority": str,
         "epoch": int,
         "consumed": int,
@@ -130,7 +134,14 @@ def _check_kinds(fields: Mapping[str, Any]) -> None:
 def restore(checkpoint: Checkpoint) -> DferNetwork:
     """The checkpoint's network, on the CPU, ready to predict. Raises UserError where its weights do not fit."""
     config = checkpoint.config
-    network = build(config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed)
+    if checkpoint.keypoint_set not in KEYPOINT_SETS:
+        raise UserError(
+            f"the checkpoint's key-point set {checkpoint.keypoint_set} is unknown to this version"
+        )
+    keypoints = KEYPOINT_SETS[checkpoint.keypoint_set]
+    network = build(
+        config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed, keypoints
+    )
     try:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):

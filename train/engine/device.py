@@ -1,4 +1,4 @@
-"""Where the network runs."""
+"""The device that the network runs on."""
 
 import os
 
@@ -6,34 +6,34 @@ import torch
 
 from dfer.schemas.support.errors import UserError
 
-KINDS = ("cpu", "cuda", "mps")  # of those that torch knows, what this program is made for
+KINDS = ("cpu", "cuda", "mps")  # torch knows more; these are supported
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA, else Apple's MPS, else the CPU; otherwise the device that is named. Of several processes on a
-    machine (torchrun) each takes the GPU of its local rank.
+    """Return the named device; `auto` is CUDA, else Apple's MPS, else the CPU.
 
-    Raises UserError where there is no such device, this machine does not have it, or it does not work.
+    Under torchrun each process takes the GPU of its local rank.
+    Raises UserError if the device is unknown, missing or not working.
     """
     try:
         device = torch.device(_best() if name == "auto" else name)
     except RuntimeError:
         device = None
     if device is None or device.type not in KINDS:
-        raise UserError(f"--device {name}: no such device; give auto, cpu, cuda or mps")
+        raise UserError(f"--device {name}: unknown device; give auto, cpu, cuda or mps")
     device = _own(device)
     if (device.index or 0) >= _count(device.type):
         raise UserError(f"--device {name}: this machine has no {device}; give auto or cpu")
     try:
         torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # there, but its driver fails
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # present, but its driver fails
         reason = str(error).split("\n")[0]
         raise UserError(f"--device {name}: {reason}; give auto or cpu") from None
     return device
 
 
 def _count(kind: str) -> int:
-    """How many devices of a kind this machine has."""
+    """Number of devices of a kind on this machine."""
     if kind == "cuda":
         return torch.cuda.device_count()
     return int(kind == "cpu" or torch.backends.mps.is_available())
@@ -51,5 +51,7 @@ def _own(device: torch.device) -> torch.device:
     if device.index is None:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
-        raise UserError(f"--device {device}: all processes would share it; give cuda, each takes its own")
+        raise UserError(
+            f"--device {device}: all processes would share it; give cuda to use one GPU per process"
+        )
     return device

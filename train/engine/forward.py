@@ -30,7 +30,7 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
         batch.keypoints,
         batch.windows,
         batch.flips,
-        batch.colours if config.colour else None,
+        batch.colours if config.color_jitter else None,
         crop_fraction=config.crop_fraction,
         image_size=config.image_size,
     )

@@ -1,4 +1,4 @@
-"""The loss of a batch: two cross-entropies (Eq. 13), and what a recipe may add to them."""
+"""The loss of a batch: two cross-entropies (Eqs. 5, 12 and 13), with optional smoothing, class weights and mixup."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,11 @@ from dfer.train.models.keypoint.network import Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """λ·CE(frames) + (1 − λ)·CE(clip), summed over clips; `weight` says what to divide by.
+    """λ·CE(frames) + (1 − λ)·CE(clip), summed over clips (Eq. 13); `weight` returns the divisor.
 
-    frame_weight: λ; smoothing: share of a label given to all classes; class_weights: (classes,) or None.
+    frame_weight: λ
+    smoothing: label smoothing, 0–1
+    class_weights: (classes,) or None
     """
 
     frame_weight: float
@@ -23,9 +25,11 @@ class Objective:
     class_weights: np.ndarray | None = None
 
     def total(self, scores: Scores, labels: Tensor, mix: float = 1.0) -> Tensor:
-        """The sum over the clips of a batch; labels (B,) int64, −1 does not count.
+        """Sum the loss over the clips of a batch.
 
-        mix: the share of each clip's own label; the rest is the label of the clip before it (`roll`).
+        scores: (B, classes) each
+        labels: (B,) int64; clips with −1 are ignored
+        mix: share of each clip's own label; the rest is the label of the previous clip, as in `DferNetwork.forward`
         """
         loss = self._both(scores, labels)
         if mix < 1:
@@ -33,7 +37,7 @@ class Objective:
         return loss
 
     def weight(self, labels: np.ndarray) -> float:
-        """What the total over these labels is to be divided by: their number, or the sum of their weights."""
+        """The divisor of `total` over these labels: their number, or the sum of their class weights."""
         if self.class_weights is None:
             return float(len(labels))
         return float(self.class_weights[labels].sum())
@@ -45,7 +49,7 @@ class Objective:
         return self.frame_weight * self._cross_entropy(scores.frames, labels) + (1 - self.frame_weight) * clip
 
     def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
-        # In float32 also under autocast: half precision loses small losses. Float64 stays.
+        # Half precision would lose small losses, so autocast's scores are widened. Float64 stays.
         scores = scores if scores.dtype == torch.float64 else scores.float()
         weights = self.class_weights
         if weights is not None:
@@ -61,9 +65,12 @@ class Objective:
 
 
 def objective(recipe: RecipeConfig, labels: np.ndarray, classes: int) -> Objective:
-    """A recipe's loss for training clips with these labels (clips,).
+    """Make a recipe's loss.
 
-    Inverse class weights are clips / (classes that occur · clips of the class); a class without clips has 0.
+    labels: (clips,) class numbers of all training clips, for the class weights
+    classes: number of classes
+
+    Inverse class weights are clips / (classes that occur · clips of the class), and 0 for a class without clips.
     """
     weights = None
     if recipe.class_weights == "inverse":

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, and its step size as a function of how far the training is."""
+"""The optimiser of a recipe, and the learning rate at each point of a training."""
 
 import math
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from dfer.train.config import RecipeConfig
 
 
 def make_optimiser(network: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD with Nesterov's momentum; weight decay only on matrices and convolutions.
+    """Make Adam, AdamW, or SGD with Nesterov momentum.
 
-    Biases, norms, the class token and positions are not decayed, as is usual (Goyal et al. 2017, Section 5.3;
-    Dosovitskiy et al. 2021).
+    Weight decay applies to matrices and convolutions only, not to biases, norms, the class token or the positions
+    (Goyal et al. 2017, Section 5.3; Dosovitskiy et al. 2021).
     """
     named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
     kept = ("token", "positions")
@@ -31,28 +31,28 @@ def make_optimiser(network: nn.Module, recipe: RecipeConfig) -> torch.optim.Opti
     return kind(groups, lr=recipe.learning_rate, betas=recipe.betas)
 
 
-def learning_rate(recipe: RecipeConfig, progress: float) -> float:
-    """The step size after `progress` epochs (3.5: in the middle of the fourth).
+def learning_rate(recipe: RecipeConfig, epoch_fraction: float) -> float:
+    """The learning rate after `epoch_fraction` epochs (3.5: halfway through the fourth).
 
-    A warm-up grows linearly to the recipe's step size; `steps` multiplies it by `decay` at each milestone,
-    `cosine` lets it fall to zero at the last epoch's end. It has no state: the position of the training is all.
+    A linear warm-up comes first. Then `steps` multiplies by `decay` at each milestone (Section 4.2), and `cosine`
+    falls to zero at the end of the last epoch. A pure function, so resuming needs no scheduler state.
     """
-    if progress < recipe.warmup_epochs:
-        # A little ahead, so that the first step of all is not of size zero.
-        return recipe.learning_rate * (progress + 1e-3) / (recipe.warmup_epochs + 1e-3)
+    if epoch_fraction < recipe.warmup_epochs:
+        # Slightly ahead, so that the first step's learning rate is not zero.
+        return recipe.learning_rate * (epoch_fraction + 1e-3) / (recipe.warmup_epochs + 1e-3)
     if recipe.schedule == "steps":
-        return recipe.learning_rate * recipe.decay ** sum(progress >= m for m in recipe.milestones)
-    falling = (progress - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+        return recipe.learning_rate * recipe.decay ** sum(epoch_fraction >= m for m in recipe.milestones)
+    falling = (epoch_fraction - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1e-9)
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(falling, 1.0)))
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
-    """The step size of the next step, for all parameters."""
+    """Set the learning rate of all parameters."""
     for group in optimiser.param_groups:
         group["lr"] = value
 
 
 def clip_gradients(parameters: Iterable[torch.Tensor], norm: float) -> None:
-    """Scale the gradients down to this norm together; 0 leaves them alone."""
+    """Scale all gradients down together to at most this norm; 0 does nothing."""
     if norm > 0:
         nn.utils.clip_grad_norm_(parameters, norm)

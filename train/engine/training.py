@@ -92,7 +92,7 @@ class Training:
         recipe, data = config.recipe, config.data
         torch.manual_seed(recipe.seed)
         augmentation = Augmentation(
-            seed=recipe.seed, frames=data.num_frames, flip=data.flip, colour=data.colour
+            seed=recipe.seed, frames=data.num_frames, flip=data.flip, colour=data.color_jitter
         )
         self.loader = self._loader(pool, self.clips, loader_workers, augmentation)
         # A split that was seen has the same clips: the same worker processes serve both.
@@ -219,6 +219,7 @@ class Training:
         }
         return Checkpoint(
             config=self.config,
+            keypoint_set=self.learner.network.keypoints.name,
             labels=self.labels,
             majority=self.majority,
             epoch=self.epoch,

@@ -62,7 +62,7 @@ def look_into(
                 hooks.enter_context(_before(watched, lambda x, a=watched: blocks.append(a.weights(x))))
         if _has_messages(network):
             hooks.enter_context(
-                _before(network.graph, lambda v, g: weights.append(_array(network.graph.weights(v, g))))
+                _before(network.graph, lambda v, g: weights.append(_array(network.graph.edge_gate(v, g))))
             )
         for batch in loader.batches(in_batches(clips, batch_size(config))):
             with autocast(config.execution.precision, device):

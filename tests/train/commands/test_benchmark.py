@@ -3,7 +3,7 @@ import json
 import pytest
 
 from dfer.data_manifest.published import costs
-from dfer.train.commands.describe import describe
+from dfer.train.commands.describe import network_parts
 from dfer.train.config import load_config
 
 TINY = ("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--seconds", 0)
@@ -25,24 +25,24 @@ def test_every_task_is_timed_at_every_batch_size(measured):
     assert rows[1]["clips_per_second"] < rows[3]["clips_per_second"]
 
 
-def test_the_memory_of_training_holds_weights_gradients_and_moments(measured):
+def test_training_memory_covers_weights_gradients_and_moments(measured):
     weights = 4 * measured["parameters"]
     assert all(row["memory"] > 4 * weights for row in measured["measured"] if row["task"] == "training")
 
 
 def test_parameters_and_multiply_adds_are_those_of_describe(measured):
-    whole = describe(load_config("quick", {"image_size": 32, "num_frames": 2}), 7)[-1]
-    assert (measured["parameters"], measured["multiply_adds"]) == (whole.parameters, whole.multiply_adds)
+    total = network_parts(load_config("quick", {"image_size": 32, "num_frames": 2}), 7)[-1]
+    assert (measured["parameters"], measured["multiply_adds"]) == (total.parameters, total.multiply_adds)
 
 
-def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
+def test_running_out_of_memory_is_a_row_and_the_rest_is_measured(cli):
     outcome = cli("train", "benchmark", *TINY, "--batch-sizes", "1000000000,1")
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.count("out of memory") == 2
-    assert (
-        "published: 16" in outcome.stdout and "other parts" in outcome.stdout
-    )  # quick's work is another one
-    for method, params, *_ in costs().iter_rows():  # the published table stands beside it
+    shown = " ".join(outcome.stdout.split())
+    assert "published: 16" in shown and "other parts" in shown  # `quick` is a smaller network
+    assert "does not print its input size" in shown and "112" not in shown
+    for method, params, *_ in costs().iter_rows():  # Table 8 follows
         assert any(method in line and f"{params:g} M" in line for line in outcome.stdout.splitlines())
 
 
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
         (("--epochs", "3"), 2, "No such option"),
     ],
 )
-def test_a_wrong_flag_is_one_line(here, flags, code, message):
+def test_a_wrong_flag_is_a_one_line_error(here, flags, code, message):
     outcome = here("train", "benchmark", *TINY, *flags)
     assert outcome.returncode == code
     assert message in outcome.stderr

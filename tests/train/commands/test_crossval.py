@@ -235,7 +235,7 @@ def test_the_papers_sweeps_have_the_rows_of_its_tables():
     from dfer.train.config import load_config
 
     expected = {
-        "parts": list("ABCDE"),
+        "parts": ["A", "B", "B-mean", "C", "D", "E"],
         "fusion": ["mean", "lstm", "structure"],
         "heads": ["6", "8", "10", "12"],
         "depth": ["2", "3", "4", "5", "6"],

@@ -218,7 +218,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         "no such fold": ((*run, out, "--fold", 3), "--fold 3: the cache has no folds"),
         "no such device": ((*run, out, "--device", "quantum"), "--device quantum"),
         "no such preset": ((*run, out, "--preset", "papr"), "no preset papr"),
-        "a wrong setting": ((*run, out, "--heads", 0), "--heads 0: it must be between"),
+        "a wrong setting": ((*run, out, "--heads", 0), "--heads 0: must be between"),
         "no run": ((judge, tmp_path / "missing", sample_cache), "no such run"),
         "no checkpoint": ((judge, tmp_path / "empty", sample_cache), "no checkpoint"),
         "several runs": (

@@ -6,6 +6,7 @@ import torch
 from made_up import TINY, cache, clip, done, printed, refused
 
 from dfer.data_manifest.published import TESTED
+from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.coverage import cover
 from dfer.train.engine import checkpoint
@@ -92,7 +93,7 @@ def test_training_stays_strict_about_labels_that_its_cache_does_not_list(folder)
 def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
     kept = checkpoint.load(run / "best.pt")
     labels = ("sadness", "contempt", "anger", "joy")
-    network = build(kept.config.network, classes=4, num_frames=2, seed=9)
+    network = build(kept.config.network, classes=4, num_frames=2, seed=9, keypoints=DLIB18)
     fresh = network.clip_head.bias[1].clone()
     loaded = start_from_run(network, labels, run / "best.pt")
     assert loaded.classes == ("sadness", "anger", "joy")

@@ -1,4 +1,4 @@
-"""How a step is computed does not change what it computes, but for rounding."""
+"""Execution settings change the losses by rounding only."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import made_up
 import pytest
 
 SMALL = {"image_size": 32, "num_frames": 2, "batch_size": 3, "stage_strides": (1, 2, 2, 2), "depth": 1}
-SMALL["learning_rate"] = 1e-5  # at 1e-3 three clips and Adam make of the last digit another loss
+SMALL["learning_rate"] = 1e-5  # at 1e-3, Adam on three clips amplifies the last digit
 
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler"
@@ -14,7 +14,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 def losses(folder, **execution):
-    """Of the two steps of an epoch on the six clips."""
+    """The losses of the two steps of an epoch on the six clips."""
     training = made_up.training(folder, "paper", {**SMALL, **execution})
     return [totals.mean_loss for totals in training.steps()]
 
@@ -37,5 +37,5 @@ def plain(sample_cache):
 def test_losses_stay_the_same(sample_cache, plain, execution, tolerance):
     found = losses(sample_cache, **execution)
     assert found == pytest.approx(plain, rel=tolerance)
-    # The option did something: other products are summed in another order.
+    # The option has an effect: sums are in another order.
     assert found != plain

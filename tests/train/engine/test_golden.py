@@ -1,8 +1,9 @@
-"""Stored losses: whoever changes the network, its start, the objective or the optimiser sees it here."""
+"""Stored losses reveal any change of the network, its initial weights, the objective or the optimiser."""
 
 import pytest
 import torch
 
+from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import load_config
 from dfer.train.engine.objective import objective
 from dfer.train.engine.optim import make_optimiser
@@ -19,7 +20,7 @@ def test_five_steps_of_the_paper_preset_give_the_stored_losses():
     frames = torch.randn(2, 16, 3, 112, 112, generator=random, dtype=torch.float64)
     keypoints = torch.rand(2, 16, 18, 2, generator=random, dtype=torch.float64)
     labels = torch.tensor([1, 4])
-    network = build(config.network, classes=7, num_frames=16, seed=0).double()
+    network = build(config.network, classes=7, num_frames=16, seed=0, keypoints=DLIB18).double()
     optimiser = make_optimiser(network, config.recipe)
     loss_of = objective(config.recipe, labels.numpy(), 7)
     losses = []
@@ -29,7 +30,7 @@ def test_five_steps_of_the_paper_preset_give_the_stored_losses():
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    # The weights are drawn in float32, whose last digit depends on the CPU's vector unit.
+    # Initial weights are drawn in float32, whose last digit depends on the CPU's vector unit.
     assert losses[0] == pytest.approx(GOLDEN[0], rel=1e-6)
-    # Adam divides gradients by their own size: that digit grows with each step.
+    # Adam divides gradients by their size, so that digit grows with each step.
     assert losses == pytest.approx(GOLDEN, rel=1e-4)

@@ -20,7 +20,7 @@ def made(**settings):
     return objective(RecipeConfig(**settings), LABELS, 4)
 
 
-def test_the_plain_loss_is_lambda_of_the_frames_cross_entropy_and_the_rest_of_the_clips(scores):
+def test_the_loss_is_lambda_of_the_frames_cross_entropy_plus_the_rest_of_the_clips(scores):
     labels = torch.from_numpy(LABELS)
     by_hand = sum(
         0.2 * -scores.frames[i].log_softmax(0)[k] + 0.8 * -scores.clip[i].log_softmax(0)[k]
@@ -36,13 +36,13 @@ def test_without_a_temporal_part_there_is_one_cross_entropy(scores):
     assert total.item() == pytest.approx(F.cross_entropy(scores.clip, torch.from_numpy(LABELS)).item() * 6)
 
 
-def test_inverse_class_weights_make_every_class_that_occurs_weigh_the_same():
+def test_inverse_class_weights_give_every_class_that_occurs_the_same_total():
     weighted = made(class_weights="inverse")
     assert weighted.class_weights.tolist() == pytest.approx([2, 1, 2 / 3, 0])
     assert weighted.weight(LABELS) == pytest.approx(6)
 
 
-def test_clips_that_do_not_count_add_nothing(scores):
+def test_clips_with_the_label_minus_one_are_ignored(scores):
     labels = torch.tensor([0, -1, 1, -1, 2, -1])
     kept = labels >= 0
     part = Scores(scores.clip[kept], scores.frames[kept])
@@ -50,14 +50,14 @@ def test_clips_that_do_not_count_add_nothing(scores):
     assert smooth.total(scores, labels).item() == pytest.approx(smooth.total(part, labels[kept]).item())
 
 
-def test_smoothed_labels_give_all_classes_a_share(scores):
+def test_label_smoothing_gives_every_class_a_share(scores):
     labels = torch.from_numpy(LABELS)
     soft = 0.9 * F.one_hot(labels, 4) + 0.1 / 4
     by_hand = -(soft * (0.2 * scores.frames.log_softmax(1) + 0.8 * scores.clip.log_softmax(1))).sum()
     assert made(label_smoothing=0.1).total(scores, labels).item() == pytest.approx(by_hand.item())
 
 
-def test_mixed_clips_answer_for_both_labels(scores):
+def test_mixup_counts_both_labels(scores):
     labels = torch.from_numpy(LABELS)
     plain = made()
     expected = 0.7 * plain.total(scores, labels) + 0.3 * plain.total(scores, labels.roll(1))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import NetworkConfig, RecipeConfig, load_config
 from dfer.train.engine.averaging import averaged_copy
 from dfer.train.engine.optim import clip_gradients, learning_rate, make_optimiser
@@ -11,14 +12,14 @@ def rates(recipe, steps_an_epoch=10):
     return [learning_rate(recipe, n / steps_an_epoch) for n in range(recipe.epochs * steps_an_epoch)]
 
 
-def test_the_papers_step_size_shrinks_tenfold_at_epochs_40_and_60():
+def test_the_papers_learning_rate_drops_tenfold_after_epochs_40_and_60():
     recipe = load_config("paper").recipe
     assert [learning_rate(recipe, e) for e in (0, 39.99, 40, 59.99, 60, 79)] == pytest.approx(
         [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
     )
 
 
-def test_cosine_falls_to_zero_as_torchs_own_does():
+def test_cosine_equals_torchs_schedule_and_ends_at_zero():
     recipe = RecipeConfig(epochs=30, schedule="cosine", learning_rate=0.1)
     weight = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.SGD([weight], lr=0.1)
@@ -30,7 +31,7 @@ def test_cosine_falls_to_zero_as_torchs_own_does():
     assert learning_rate(recipe, 30) == 0
 
 
-def test_a_warm_up_grows_to_the_recipes_step_size():
+def test_warm_up_grows_to_the_initial_learning_rate():
     recipe = RecipeConfig(epochs=10, warmup_epochs=2, schedule="cosine", learning_rate=0.1)
     found = rates(recipe)
     assert 0 < found[0] < 0.001 and found[20] == pytest.approx(0.1)
@@ -38,8 +39,8 @@ def test_a_warm_up_grows_to_the_recipes_step_size():
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
-def test_only_matrices_and_convolutions_are_decayed(kind):
-    network = build(NetworkConfig(depth=1), 7, 4, 0)
+def test_weight_decay_applies_to_matrices_and_convolutions_only(kind):
+    network = build(NetworkConfig(depth=1), 7, 4, 0, DLIB18)
     optimiser = make_optimiser(network, RecipeConfig(optimiser=kind, weight_decay=0.05))
     names = {id(weight): name for name, weight in network.named_parameters()}
     decayed, others = ([names[id(w)] for w in group["params"]] for group in optimiser.param_groups)
@@ -49,7 +50,7 @@ def test_only_matrices_and_convolutions_are_decayed(kind):
     assert kept <= set(others) and len(decayed) + len(others) == len(names)
 
 
-def test_gradients_are_clipped_together_and_left_alone_at_zero():
+def test_gradients_are_clipped_together_and_not_at_all_at_zero():
     weights = [torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(1))]
     for norm, expected in ((0, 5.0), (10, 5.0), (1, 1.0)):
         weights[0].grad, weights[1].grad = torch.tensor([3.0, 0, 0]), torch.tensor([4.0])
@@ -57,7 +58,7 @@ def test_gradients_are_clipped_together_and_left_alone_at_zero():
         assert torch.cat([w.grad for w in weights]).norm().item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_average_follows_the_weights_as_the_formula_says():
+def test_the_moving_average_equals_its_formula():
     network = torch.nn.Linear(2, 2)
     averaged = averaged_copy(network, 0.9)
     expected = network.weight.detach().clone()

@@ -19,7 +19,7 @@ from dfer.train.engine import checkpoint
 
 # All that could carry a state of its own: averages, mixing, order, augmentation, warm-up.
 EXTRAS = (
-    *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--colour", 0.3, "--flip"),
+    *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--color-jitter", 0.3, "--flip"),
     *("--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup-epochs", 1),
 )
 TIMED = ("seconds", "clips_per_second", "waiting")

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import torch
 
+from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import NetworkConfig, load_config
 from dfer.train.engine import checkpoint
@@ -16,7 +17,7 @@ OLD = ("Happy", "Sad", "Neutral")
 
 
 def network(classes=3, seed=1, config=SMALL, frames=2):
-    return build(config, classes=classes, num_frames=frames, seed=seed)
+    return build(config, classes=classes, num_frames=frames, seed=seed, keypoints=DLIB18)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,8 @@ def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "best.pt"
     config = load_config("quick", {"stage_strides": (1, 2, 2, 2), "depth": 1, "num_frames": 2})
     kept = checkpoint.Checkpoint(
-        config=config, labels=OLD, majority="Sad", epoch=1, consumed=0, model=network(seed=7).state_dict(), state={}
+        config=config, keypoint_set="dlib18", labels=OLD, majority="Sad", epoch=1, consumed=0,
+        model=network(seed=7).state_dict(), state={},
     )  # fmt: skip
     checkpoint.save(path, kept)
     return path
@@ -77,7 +79,7 @@ def test_no_class_in_common_starts_the_classifiers_afresh_and_says_so(trained):
 
 
 def test_another_number_of_frames_or_blocks_takes_what_fits(trained):
-    deeper = build(NetworkConfig(stage_strides=(1, 2, 2, 2), depth=2), classes=3, num_frames=5, seed=2)
+    deeper = network(config=NetworkConfig(stage_strides=(1, 2, 2, 2), depth=2), frames=5, seed=2)
     loaded = start_from_run(deeper, OLD, trained)
     assert loaded.skipped == {"temporal.positions": "its shape is 1×3×512, the network's 1×6×512"}
     assert "temporal.positions" in loaded.missing

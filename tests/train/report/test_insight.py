@@ -18,7 +18,7 @@ SMALL = {"image_size": 32, "num_frames": 4, "batch_size": 4}
 @pytest.fixture(scope="module")
 def looked(sample_cache):
     config, cache = load_config("quick", SMALL), open_pool(sample_cache)
-    network = build(config.network, 6, 4, seed=0).eval()
+    network = build(config.network, 6, 4, seed=0, keypoints=cache.keypoints).eval()
     loader = Loader(clip_dataset(cache, cache.clips, cache.labels, view_spec(config)), 0, CPU)
     return network, loader, config, look_into(network, loader, range(6), config, CPU)
 

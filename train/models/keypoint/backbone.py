@@ -1,4 +1,4 @@
-"""ResNet-18 (He et al. 2016) without its classifier, parameters named as torchvision names them."""
+"""ResNet-18 (He et al. 2016) without its classifier, with torchvision's parameter names."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ STAGE_WIDTHS = (64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut, which is a 1×1 convolution where the shape changes."""
+    """Two 3×3 convolutions and a shortcut; the shortcut is a 1×1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -31,10 +31,14 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Images (B, 3, H, W) to a map (B, 512, h, w).
+    """Turn images (B, 3, H, W) into a map (B, 512, h, w).
 
-    stage_strides: of the four stages after the stem, which itself shrinks by 4; (1, 2, 1, 1) gives 14×14
-    from 112 px (the paper's larger map), (1, 2, 2, 2) is the plain network with 4×4.
+    stage_strides: of the four stages; the stem before them divides the size by 4. From 112 px, (1, 2, 1, 1) gives
+        14×14 and (1, 2, 2, 2), the plain ResNet-18, 4×4
+
+    The paper changes "the stride of last two convolution layers" for a larger map and prints no numbers: (1, 2, 1, 1)
+    is our reading, (1, 2, 2, 1) another. It keeps ResNet's fully connected layer, whose output no equation uses; we
+    drop it. It does not say how the weights start; ours start as torchvision's do (He normal, fan-out).
     """
 
     def __init__(self, stage_strides: Sequence[int] = (1, 2, 1, 1)) -> None:
@@ -53,8 +57,9 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, 512, h, w)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4)
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
+        x = self.layer1(x)  # (B, 64, …)
+        x = self.layer2(x)  # (B, 128, …)
+        x = self.layer3(x)  # (B, 256, …)
         return self.layer4(x)  # (B, 512, h, w)

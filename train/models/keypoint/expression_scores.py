@@ -1,4 +1,4 @@
-"""MediaPipe's expression scores beside what the network itself sees of a frame. Not in the paper."""
+"""Add MediaPipe's expression scores to the frame vectors. Not in the paper."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from dfer.schemas.blendshapes import BLENDSHAPES
 
 
 class ExpressionScores(nn.Module):
-    """What a frame's 52 scores add to its fused vector: at the start of training nothing."""
+    """Map a frame's 52 scores to its fused vector's R features; the map starts at zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -17,6 +17,6 @@ class ExpressionScores(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """scores (B, N, 52), 0–1, NaN for a frame in which no face was seen, which adds nothing → (B, N, R)."""
+        """scores (B, N, 52) in 0–1, NaN where no face was found → (B, N, R), zero there."""
         seen = ~scores.isnan().any(-1, keepdim=True)  # (B, N, 1)
-        return self.fc(self.norm(torch.where(seen, scores, 0))) * seen
+        return self.fc(self.norm(torch.where(seen, scores, 0))) * seen  # (B, N, R)

@@ -1,30 +1,31 @@
-"""The whole network: frames and key-points in, class scores out (Eqs. 1–12)."""
+"""The complete network: frames and key-points in, class scores out (Eqs. 1–12)."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from dfer.schemas.keypoints import KeypointSet
 from dfer.train.config import NetworkConfig
 from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
 from dfer.train.models.keypoint.expression_scores import ExpressionScores
 from dfer.train.models.keypoint.heatmaps import features_under, gaussian_maps
 from dfer.train.models.keypoint.keypoint_graph import KeypointGraph
-from dfer.train.models.keypoint.region_fusion import FUSIONS
+from dfer.train.models.keypoint.region_fusion import make_fusion
 from dfer.train.models.keypoint.temporal import TemporalLstm, TemporalTransformer
 from dfer.train.models.keypoint.triplet_attention import TripletAttention
 
 
 class Scores(NamedTuple):
-    """clip: (B, classes), what predicts. frames: (B, classes) from the mean over frames, for the loss only;
-    None where there is no temporal part, since both would be the same."""
+    """clip: (B, classes) logits, the prediction. frames: (B, classes) logits from the mean over frames (Eq. 5), for
+    the loss only; None without a temporal part, since both would be the same."""
 
     clip: Tensor
     frames: Tensor | None
 
 
 class KeypointFeatures(nn.Module):
-    """A map and key-points to local vectors under Gaussian maps, and the global mean (Eq. 2)."""
+    """Local vectors under the Gaussian maps, and the global mean (Eq. 2). sigma, scale: as in `gaussian_maps`."""
 
     def __init__(self, sigma: float, scale: str) -> None:
         super().__init__()
@@ -37,17 +38,23 @@ class KeypointFeatures(nn.Module):
 
 
 class DferNetwork(nn.Module):
-    """The network for a number of classes; `config` chooses between the paper's parts and their ablations."""
+    """The paper's network, or an ablation of it.
 
-    def __init__(self, config: NetworkConfig, classes: int, num_frames: int) -> None:
+    config: which parts it has
+    classes: number of classes
+    num_frames: N, frames of a clip
+    keypoints: the set that the clips' key-points are of
+    """
+
+    def __init__(self, config: NetworkConfig, classes: int, num_frames: int, keypoints: KeypointSet) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.keypoints = classes, keypoints
         self.backbone = ResNet18(config.stage_strides)
         self.attention = TripletAttention()
         self.keypoint_features = KeypointFeatures(config.heatmap_sigma, config.heatmap_scale)
-        self.graph = None if config.graph == "none" else KeypointGraph(message=config.graph == "messages")
-        self.fusion = FUSIONS[config.fusion](self.graph.outputs if self.graph else CHANNELS)
-        width = self.fusion.outputs
+        self.graph = _graph(config, keypoints)
+        self.fusion = make_fusion(config.fusion, keypoints, self.graph.outputs if self.graph else CHANNELS)
+        width = self.fusion.outputs  # R
         self.expressions = ExpressionScores(width) if config.expression_scores == "on" else None
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
@@ -56,38 +63,47 @@ class DferNetwork(nn.Module):
     def forward(
         self, frames: Tensor, keypoints: Tensor, expressions: Tensor | None = None, mix: float = 1.0
     ) -> Scores:
-        """frames (B, N, 3, H, W) normalised, keypoints (B, N, K, 2) normalised to the crop.
+        """Score a batch of clips.
 
-        expressions: (B, N, 52), where the network takes expression scores (`ExpressionScores`).
-
-        mix: the share of each clip's own frame vectors; the rest are those of the clip before it (mixup between
-        hidden vectors, Verma et al. 2019: two faces in one picture would have no key-points).
+        frames: (B, N, 3, H, W) normalised
+        keypoints: (B, N, K, 2) normalised to the crop
+        expressions: (B, N, 52) in 0–1, where the network takes expression scores (`ExpressionScores`)
+        mix: share of each clip's own frame vectors; the rest comes from the previous clip of the batch. Mixup of
+            hidden vectors (Verma et al. 2019), since a blend of two faces has no key-points
         """
         fused = self.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1))  # (B·N, R)
         fused = fused.unflatten(0, frames.shape[:2])  # (B, N, R)
         if self.expressions is not None:
-            fused = fused + self.expressions(expressions)
+            fused = fused + self.expressions(expressions)  # (B, N, R)
         if mix < 1:
-            fused = mix * fused + (1 - mix) * fused.roll(1, 0)
-        mean = fused.mean(1)
+            fused = mix * fused + (1 - mix) * fused.roll(1, 0)  # (B, N, R)
+        mean = fused.mean(1)  # (B, R)
         if self.temporal is None:
             return Scores(self.clip_head(mean), None)
-        return Scores(self.clip_head(self.temporal(fused)), self.frame_head(mean))
+        return Scores(self.clip_head(self.temporal(fused)), self.frame_head(mean))  # (B, classes) each
 
     def fuse(self, images: Tensor, keypoints: Tensor) -> Tensor:
         """The spatial part, frame by frame: images (B, 3, H, W), keypoints (B, K, 2) → (B, R)."""
         features = self.attention(self.backbone(images))  # (B, C, h, w)
-        local, whole = self.keypoint_features(features, keypoints)  # (B, K, C), (B, C)
+        local_features, global_features = self.keypoint_features(features, keypoints)  # (B, K, C), (B, C)
         if self.graph is not None:
-            local, whole = self.graph(local, whole)  # (B, K, 128), (B, 128)
-        return self.fusion(local, whole)
+            local_features, global_features = self.graph(local_features, global_features)  # (B, K, D), (B, D)
+        return self.fusion(local_features, global_features)
 
 
-def build(config: NetworkConfig, classes: int, num_frames: int, seed: int) -> DferNetwork:
-    """A network whose start depends on the seed alone."""
+def build(
+    config: NetworkConfig, classes: int, num_frames: int, seed: int, keypoints: KeypointSet
+) -> DferNetwork:
+    """Make a network whose initial weights depend on the seed alone. Arguments as of `DferNetwork`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return DferNetwork(config, classes, num_frames)
+        return DferNetwork(config, classes, num_frames, keypoints)
+
+
+def _graph(config: NetworkConfig, keypoints: KeypointSet) -> KeypointGraph | None:
+    if config.graph == "none":
+        return None
+    return KeypointGraph(keypoints, adjacency=config.adjacency, message_passing=config.graph == "messages")
 
 
 def _temporal(config: NetworkConfig, width: int, num_frames: int) -> nn.Module | None:

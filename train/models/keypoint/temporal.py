@@ -1,4 +1,4 @@
-"""The fused vectors of a clip's N frames to one vector for the clip (Section 3.3)."""
+"""From the fused vectors of a clip's N frames to one vector for the clip (Section 3.3)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,30 +6,40 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (Eqs. 7–10): heads × head_dim need not equal the width."""
+    """Multi-head self-attention (Eqs. 7–10).
+
+    width: R
+    heads: H
+    head_dim: features of a head, d_k; heads · head_dim need not equal the width, since W_H projects back to it
+
+    The equations print no biases, so there are none.
+    """
 
     def __init__(self, width: int, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)
-        self.out = nn.Linear(heads * head_dim, width, bias=False)
+        self.qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)  # W_q, W_k, W_v
+        self.out = nn.Linear(heads * head_dim, width, bias=False)  # W_H
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, T, width) → (B, T, width)."""
-        mixed = F.scaled_dot_product_attention(*self._qkv(x))  # (B, heads, T, dim)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        """(B, T, R) → (B, T, R)."""
+        mixed = F.scaled_dot_product_attention(*self._qkv(x))  # (B, H, T, d_k)
+        return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, R)
 
     def weights(self, x: Tensor) -> Tensor:
-        """What `forward` weighs values with, and does not keep (Eq. 8): x (B, T, width) → (B, heads, T, T)."""
+        """The attention matrix (Eq. 8), which `forward` does not keep: (B, T, R) → (B, H, T, T)."""
         q, k, _ = self._qkv(x)
         return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3)
 
     def _qkv(self, x: Tensor) -> Tensor:
-        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, T, dim)
+        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T, d_k)
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention, then an MLP with GELU, each added to its input (Eqs. 10, 11)."""
+    """A pre-norm transformer block: attention, then an MLP, each added to its input (Eqs. 10 and 11).
+
+    The paper prints neither the MLP's width nor its activation; we use GELU and no dropout.
+    """
 
     def __init__(self, width: int, heads: int, head_dim: int, mlp_width: int) -> None:
         super().__init__()
@@ -39,12 +49,17 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, T, R) → (B, T, R)."""
         x = x + self.attention(self.attention_norm(x))
         return x + self.mlp(self.mlp_norm(x))
 
 
 class TemporalTransformer(nn.Module):
-    """Class token and learned positions, `depth` blocks; the class token leaves (Eq. 6)."""
+    """Add a class token and learned positions, apply `depth` blocks, return the class token (Eqs. 6–11).
+
+    Token and positions are "randomly initialized" in the paper; we draw them from a truncated normal of 0.02. As in
+    Eq. 11, no norm follows the last block.
+    """
 
     def __init__(
         self,
@@ -63,18 +78,18 @@ class TemporalTransformer(nn.Module):
         self.blocks = nn.Sequential(*(Block(width, heads, head_dim, mlp_width) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, N, R) → (B, R)."""
+        """(B, N, R) → (B, R)."""
         x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # (B, N + 1, R)
-        return self.blocks(x)[:, 0]
+        return self.blocks(x)[:, 0]  # (B, R)
 
 
 class TemporalLstm(nn.Module):
-    """The last state of an LSTM over the frames (ablation C)."""
+    """The last state of an LSTM over the frames (ablation C). Its hidden size is R; the paper prints none."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(width, width, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, N, R) → (B, R)."""
+        """(B, N, R) → (B, R)."""
         return self.lstm(x)[0][:, -1]

@@ -5,7 +5,7 @@ from dfer.train.models.keypoint.backbone import ResNet18
 
 
 def torchvision_names():
-    """The keys of torchvision's resnet18 state dict without fc, written out from its naming scheme."""
+    """The keys of torchvision's resnet18 state dict without fc, from its naming scheme."""
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     names = ["conv1.weight", *(f"bn1.{n}" for n in norm)]
     for stage in range(1, 5):
@@ -18,12 +18,12 @@ def torchvision_names():
     return names
 
 
-def test_parameters_are_named_as_torchvision_names_them():
+def test_parameters_have_torchvisions_names():
     assert sorted(ResNet18().state_dict()) == sorted(torchvision_names())
     shapes = {name: tuple(value.shape) for name, value in ResNet18().state_dict().items()}
     assert shapes["conv1.weight"] == (64, 3, 7, 7)
     assert shapes["layer3.0.downsample.0.weight"] == (256, 128, 1, 1)
-    # torchvision's resnet18 has 11 689 512 parameters, 513 000 of them in fc.
+    # torchvision's resnet18 has 11 689 512 parameters, of which 513 000 are in fc.
     assert sum(p.numel() for p in ResNet18().parameters()) == 11_689_512 - 513_000
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from dfer.schemas.blendshapes import BLENDSHAPES, FLIP
+from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import NetworkConfig, load_config
 from dfer.train.data.augment import flip_expressions
 from dfer.train.data.caches import open_pool
@@ -15,7 +16,7 @@ SMILE = BLENDSHAPES.index("mouthSmileLeft")
 
 @pytest.fixture(scope="module")
 def scores(scored_cache):
-    """(6, 4, 52) of the six clips, as the loader gives them."""
+    """(6, 4, 52) scores of the six clips, from the loader."""
     cache = open_pool(scored_cache)
     config = load_config("quick", {"num_frames": 4, "expression_scores": "on"})
     dataset = clip_dataset(cache, cache.clips, cache.labels, view_spec(config))
@@ -23,7 +24,7 @@ def scores(scored_cache):
     return batch.expressions
 
 
-def test_the_loader_gives_the_caches_scores(scores, scored_cache):
+def test_the_loader_returns_the_caches_scores(scores, scored_cache):
     table = pl.read_parquet(scored_cache / "landmarks" / "00000.parquet").sort("clip_id", "frame")
     expected = torch.tensor(table["blendshapes"].to_numpy()).view(6, 4, 52)
     torch.testing.assert_close(scores, expected, rtol=0, atol=0, equal_nan=True)
@@ -31,7 +32,7 @@ def test_the_loader_gives_the_caches_scores(scores, scored_cache):
     assert scores[:, :, SMILE].mean(1).argmax() == labels.index("happiness")  # a real smile
 
 
-def test_mirrored_clips_have_the_scores_of_the_other_side(scores):
+def test_mirroring_swaps_the_scores_of_both_sides(scores):
     flips = torch.tensor([True, False] * 3)
     mirrored = flip_expressions(scores, flips)
     assert torch.equal(mirrored[1::2], scores[1::2])
@@ -39,10 +40,12 @@ def test_mirrored_clips_have_the_scores_of_the_other_side(scores):
     assert not torch.equal(mirrored[::2], scores[::2])
 
 
-def test_scores_add_nothing_at_the_start_and_never_where_no_face_was_seen(scores):
+def test_scores_change_nothing_before_training_and_nothing_where_no_face_was_found(scores):
     config = NetworkConfig(expression_scores="on", stage_strides=(1, 2, 2, 2))
-    network = build(config, classes=6, num_frames=4, seed=0).eval()
-    plain = build(NetworkConfig(stage_strides=(1, 2, 2, 2)), classes=6, num_frames=4, seed=0).eval()
+    network = build(config, classes=6, num_frames=4, seed=0, keypoints=DLIB18).eval()
+    plain = build(
+        NetworkConfig(stage_strides=(1, 2, 2, 2)), classes=6, num_frames=4, seed=0, keypoints=DLIB18
+    ).eval()
     plain.load_state_dict(network.state_dict(), strict=False)
     frames, keypoints = torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2)
     unseen = torch.full_like(scores, torch.nan)
@@ -55,9 +58,13 @@ def test_scores_add_nothing_at_the_start_and_never_where_no_face_was_seen(scores
         assert not torch.allclose(network(frames, keypoints, scores).clip, expected)
 
 
-def test_gradients_of_unseen_frames_are_numbers(scores):
+def test_gradients_are_finite_where_no_face_was_found(scores):
     network = build(
-        NetworkConfig(expression_scores="on", stage_strides=(1, 2, 2, 2)), classes=6, num_frames=4, seed=0
+        NetworkConfig(expression_scores="on", stage_strides=(1, 2, 2, 2)),
+        classes=6,
+        num_frames=4,
+        seed=0,
+        keypoints=DLIB18,
     )
     scores = scores.clone()
     scores[0] = torch.nan
@@ -69,7 +76,7 @@ def test_gradients_of_unseen_frames_are_numbers(scores):
 SMALL = ("--num-frames", 4, "--image-size", 32, "--stage-strides", "1,2,2,2", "--batch-size", 3)
 
 
-def test_the_strong_preset_uses_scores_where_the_cache_has_them(here, scored_cache, sample_cache, tmp_path):
+def test_the_strong_preset_uses_scores_if_the_cache_has_them(here, scored_cache, sample_cache, tmp_path):
     run = tmp_path / "run"
     arguments = ("--out", run, "--preset", "strong", *SMALL, "--epochs", 1)
     outcome = here("train", "run", scored_cache, *arguments)
@@ -87,7 +94,7 @@ def test_the_strong_preset_uses_scores_where_the_cache_has_them(here, scored_cac
     assert 'expression_scores = "off"' in (without / "settings.toml").read_text()
 
 
-def test_asking_for_scores_that_the_cache_lacks_is_one_line_and_leaves_nothing(here, sample_cache, tmp_path):
+def test_scores_missing_from_the_cache_are_a_one_line_error_and_leave_no_run(here, sample_cache, tmp_path):
     run = tmp_path / "run"
     outcome = here(
         "train", "run", sample_cache, "--out", run, "--preset", "quick", "--expression-scores", "on"

@@ -23,20 +23,20 @@ def test_maps_are_gaussians_around_the_normalised_keypoints(scale):
             np.testing.assert_allclose(maps[b, k].numpy(), plain_map(x, y, 14, 10, 0.1, scale), rtol=1e-6)
 
 
-def test_a_keypoint_far_outside_gives_a_finite_map_of_mean_one():
+def test_a_keypoint_far_outside_the_crop_gives_a_finite_map_of_mean_one():
     maps = gaussian_maps(torch.tensor([[30.0, -8.0]]), 14, 14, 0.1)
     assert torch.isfinite(maps).all()
     torch.testing.assert_close(maps.mean(), torch.tensor(1.0))
 
 
-def test_features_equal_the_mean_of_18_masked_copies():
+def test_features_equal_the_mean_of_masked_copies():
     features = torch.randn(4, 32, 7, 7, dtype=torch.float64)
     maps = gaussian_maps(torch.rand(4, 18, 2, dtype=torch.float64), 7, 7, 0.1)
     masked = features[:, None] * maps[:, :, None]  # (B, K, C, h, w)
     torch.testing.assert_close(features_under(maps, features), masked.mean((3, 4)))
 
 
-def test_features_of_a_flat_map_are_that_value_under_maps_of_mean_one():
+def test_maps_of_mean_one_keep_the_value_of_constant_features():
     maps = gaussian_maps(torch.rand(2, 18, 2), 14, 14, 0.1)
     torch.testing.assert_close(
         features_under(maps, torch.full((2, 5, 14, 14), 3.0)), torch.full((2, 18, 5), 3.0)

@@ -3,27 +3,28 @@ import dataclasses
 import pytest
 import torch
 
-from dfer.train.commands.describe import describe
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.commands.describe import network_parts
 from dfer.train.config import NetworkConfig, load_config
 from dfer.train.models.keypoint.network import build
 
 
 def test_the_paper_preset_has_17_0_million_parameters_and_37_0_giga_multiply_adds():
-    whole = describe(load_config("paper"), classes=7)[-1]
-    assert abs(whole.parameters / 1e6 - 17.0) <= 0.1
-    assert abs(whole.multiply_adds / 37.0e9 - 1) <= 0.01
+    total = network_parts(load_config("paper"), classes=7)[-1]
+    assert abs(total.parameters / 1e6 - 17.0) <= 0.1
+    assert abs(total.multiply_adds / 37.0e9 - 1) <= 0.01
 
 
 @pytest.mark.parametrize(("strides", "giga"), [((1, 2, 1, 2), 17.2), ((1, 2, 2, 2), 7.9)])
-def test_the_smaller_maps_cost_what_they_should(strides, giga):
+def test_smaller_maps_need_fewer_multiply_adds(strides, giga):
     config = load_config("paper", {"stage_strides": strides})
-    assert abs(describe(config, classes=7)[-1].multiply_adds / (giga * 1e9) - 1) <= 0.01
+    assert abs(network_parts(config, classes=7)[-1].multiply_adds / (giga * 1e9) - 1) <= 0.01
 
 
-def test_the_parts_that_describe_lists_are_all_there_is():
-    *parts, whole = describe(load_config("paper"), classes=7)
-    assert sum(part.parameters for part in parts) == whole.parameters
-    assert sum(part.multiply_adds for part in parts) == whole.multiply_adds
+def test_the_listed_parts_add_up_to_the_network():
+    *parts, total = network_parts(load_config("paper"), classes=7)
+    assert sum(part.parameters for part in parts) == total.parameters
+    assert sum(part.multiply_adds for part in parts) == total.multiply_adds
     shapes = {part.name: part.shape for part in parts}
     assert shapes["attention"] == "16×512×14×14"
     assert shapes["keypoint_features"] == "16×18×512, 16×512"
@@ -32,16 +33,16 @@ def test_the_parts_that_describe_lists_are_all_there_is():
 
 
 @pytest.mark.parametrize("overrides", [{"temporal": "lstm"}, {"temporal": "mean"}, {"fusion": "lstm"}])
-def test_the_ablations_are_described_too(overrides):
-    *parts, whole = describe(load_config("paper", overrides), classes=7)
-    assert sum(part.parameters for part in parts) == whole.parameters
+def test_the_listed_parts_add_up_for_ablations_too(overrides):
+    *parts, total = network_parts(load_config("paper", overrides), classes=7)
+    assert sum(part.parameters for part in parts) == total.parameters
 
 
 @pytest.mark.parametrize("temporal", ["transformer", "lstm", "mean"])
 @pytest.mark.parametrize("fusion", ["structure", "mean", "lstm"])
-def test_every_choice_of_parts_trains_all_its_parameters(temporal, fusion):
+def test_every_combination_of_parts_trains_all_its_parameters(temporal, fusion):
     config = NetworkConfig(temporal=temporal, fusion=fusion, stage_strides=(1, 2, 2, 2), heads=6, depth=2)
-    network = build(config, classes=7, num_frames=3, seed=1)
+    network = build(config, classes=7, num_frames=3, seed=1, keypoints=DLIB18)
     scores = network(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2))
     assert scores.clip.shape == (2, 7) and (scores.frames is None) == (temporal == "mean")
     sum(part.logsumexp(1).sum() for part in scores if part is not None).backward()
@@ -49,32 +50,32 @@ def test_every_choice_of_parts_trains_all_its_parameters(temporal, fusion):
     assert without == []
 
 
-def test_the_start_depends_on_the_seed_alone():
+def test_initial_weights_depend_on_the_seed_only():
     small = NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1)
     states = []
     for seed, noise in ((3, 0), (3, 99), (4, 0)):
         torch.manual_seed(noise)
-        states.append(build(small, 7, 3, seed).state_dict())
+        states.append(build(small, 7, 3, seed, DLIB18).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not torch.equal(states[0]["temporal.token"], states[2]["temporal.token"])
 
 
 def test_frames_do_not_mix_before_the_temporal_part():
-    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2)), 7, 4, 0).eval()
+    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2)), 7, 4, 0, DLIB18).eval()
     images, keypoints = torch.randn(4, 3, 48, 48), torch.rand(4, 18, 2)
     alone = torch.cat([network.fuse(images[i : i + 1], keypoints[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(network.fuse(images, keypoints), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_network_of_the_config_is_the_network_of_its_toml(tmp_path):
+def test_settings_survive_a_round_trip_through_toml(tmp_path):
     config = load_config("paper", {"heads": 6, "fusion": "lstm"})
     (tmp_path / "copy.toml").write_text(config.to_toml())
     assert load_config(str(tmp_path / "copy.toml")) == config
     assert dataclasses.asdict(config.network)["heads"] == 6
 
 
-def test_mixing_mixes_the_frame_vectors_of_a_clip_with_those_of_the_one_before_it():
-    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1), 7, 2, 0).eval()
+def test_mixup_blends_the_frame_vectors_of_a_clip_and_the_previous_one():
+    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1), 7, 2, 0, DLIB18).eval()
     frames, keypoints = torch.randn(3, 2, 3, 48, 48), torch.rand(3, 2, 18, 2)
     fused = network.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1)).unflatten(0, (3, 2))
     mixed = 0.7 * fused + 0.3 * fused[[2, 0, 1]]

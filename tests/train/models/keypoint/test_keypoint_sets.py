@@ -1,0 +1,84 @@
+"""Another set of key-points is another object: the network follows its number, regions, mirror image and edges."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dfer.schemas.keypoints import DLIB18, KeypointSet
+from dfer.train.commands.describe import network_parts
+from dfer.train.config import NetworkConfig, RecipeConfig, load_config
+from dfer.train.engine.objective import objective
+from dfer.train.engine.optim import make_optimiser
+from dfer.train.models.keypoint.network import build
+
+EYES_AND_MOUTH = KeypointSet(
+    name="eyes-and-mouth",
+    sources=((36,), (39,), (17, 21), (45,), (42,), (26, 22), (48,), (54,), (51,), (57,)),
+    labels=tuple(f"point {k}" for k in range(10)),
+    regions={"image_left": (0, 1, 2), "image_right": (3, 4, 5), "mouth": (6, 7, 8, 9)},
+    flip=(3, 4, 5, 0, 1, 2, 7, 6, 8, 9),
+    edges=((0, 1), (1, 2), (3, 4), (4, 5), (1, 4), (6, 8), (8, 7), (7, 9), (9, 6)),
+)
+SMALL = NetworkConfig(stage_strides=(1, 2, 1, 1), depth=1)  # 4×4 maps from 32 px
+RECIPE = RecipeConfig(learning_rate=1e-4)
+
+
+def clips(keypoint_set):
+    """Four clips of two frames of noise with their key-points, and their labels."""
+    torch.manual_seed(0)
+    return torch.randn(4, 2, 3, 32, 32), torch.rand(4, 2, keypoint_set.count, 2), torch.arange(4) % 2
+
+
+def test_a_network_of_ten_keypoints_in_three_regions_trains():
+    frames, keypoints, labels = clips(EYES_AND_MOUTH)
+    network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=EYES_AND_MOUTH).train()
+    optimiser, loss = make_optimiser(network, RECIPE), objective(RECIPE, labels.numpy(), 2)
+    losses = []
+    for _ in range(2):
+        optimiser.zero_grad()
+        value = loss.total(network(frames, keypoints), labels)
+        value.backward()
+        optimiser.step()
+        losses.append(value.item())
+    assert losses[1] < losses[0]
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_other_regions_and_edges_give_other_scores():
+    frames, keypoints, _ = clips(EYES_AND_MOUTH)
+
+    def scores(**changes):
+        keypoint_set = dataclasses.replace(EYES_AND_MOUTH, **changes)
+        network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set).eval()
+        with torch.no_grad():
+            return network(frames, keypoints).clip
+
+    same = scores(name="renamed")
+    assert not torch.equal(scores(edges=EYES_AND_MOUTH.edges[1:]), same)
+    assert not torch.equal(scores(regions={**EYES_AND_MOUTH.regions, "mouth": (6, 7)}), same)
+
+
+@pytest.mark.parametrize("regions", [1, 2, 4])
+def test_another_number_of_regions_changes_the_width_of_the_fused_vector(regions):
+    members = {f"region {n}": (2 * n, 2 * n + 1) for n in range(regions)}
+    keypoint_set = dataclasses.replace(EYES_AND_MOUTH, regions=members)
+    frames, keypoints, _ = clips(keypoint_set)
+    network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set)
+    assert network.fusion.outputs == network.clip_head.in_features == (regions + 1) * 128
+    assert network(frames, keypoints).clip.shape == (4, 2)
+
+
+def test_a_keypoint_without_edges_gets_no_message():
+    keypoint_set = dataclasses.replace(EYES_AND_MOUTH, edges=EYES_AND_MOUTH.edges[:5])
+    frames, keypoints, _ = clips(keypoint_set)
+    network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set)
+    assert torch.isfinite(network(frames, keypoints).clip).all()
+
+
+def test_the_listed_parts_follow_the_set():
+    shapes = {p.name: p.shape for p in network_parts(load_config("paper"), 7, EYES_AND_MOUTH)}
+    assert shapes["graph"] == "16×10×128, 16×128"
+    assert {p.name: p.shape for p in network_parts(load_config("paper"), 7, DLIB18)}["fusion"] == shapes[
+        "fusion"
+    ]
