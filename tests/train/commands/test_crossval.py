@@ -255,9 +255,9 @@ def test_a_run_or_a_cache_is_no_folder_for_several_runs(tmp_path):
     run = tmp_path / "a [/b] run"
     made_up.done("run", cache, "--out", run, *made_up.TINY, "--fold", 1)
     before = (run / "predictions.parquet").read_bytes()
-    for out, what in ((run, "a run"), (cache, "a cache")):
+    for out, problem in ((run, "is a run; give another --out"), (cache, "is a cache; choose another --out")):
         line = made_up.refused("crossval", cache, "--out", out, "--folds", "official", *made_up.TINY)
-        assert f"is {what}; give another --out" in line
+        assert problem in line
         line = made_up.refused("sweep", "heads", cache, "--out", out, "--fold", 1, *made_up.TINY[2:])
-        assert f"is {what}; give another --out" in line
+        assert problem in line
     assert (run / "predictions.parquet").read_bytes() == before

@@ -199,13 +199,13 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
     out = tmp_path / "out"
     run, judge = ("run", sample_cache, "--out"), "evaluate"
     calls = {
-        "no cache": (("run", tmp_path / "missing", "--out", out), "no such cache folder"),
+        "no cache": (("run", tmp_path / "missing", "--out", out), "no such cache"),
         "an empty cache": (("run", tmp_path, "--out", out), "not a landmark cache"),
         "a newer cache": (("run", newer, "--out", out), "cache format 2, this program reads 1"),
         "an unfinished cache": (("run", unfinished, "--out", out), "is not finished"),
         "an unwritable run": ((*run, tmp_path / "file" / "run", *small), "cannot write the run"),
         "a folder with other things": ((*run, tmp_path), "give another --out"),
-        "a run in a cache": ((*run, sample_cache / "run", *small), "lies in the cache"),
+        "a run in a cache": ((*run, sample_cache / "run", *small), "is inside the cache"),
         "folds in a cache": (
             ("crossval", sample_cache, "--folds", "subject:2", "--out", newer),
             "is a cache",
@@ -335,8 +335,8 @@ def test_a_stranger_cannot_name_a_label_twice_or_fill_the_memory(sample_cache, t
     info = json.loads((sample_cache / "cache.json").read_text())
     for number, (change, message) in enumerate(
         (
-            ({"labels": ["anger", *info["labels"]]}, "names a label twice"),
-            ({"settings": {**info["settings"], "size": 100_000}}, "no sound size of the crops"),
+            ({"labels": ["anger", *info["labels"]]}, "a label is listed twice"),
+            ({"settings": {**info["settings"], "size": 100_000}}, "invalid crop size"),
         )
     ):
         cache = shutil.copytree(sample_cache, tmp_path / str(number))
