@@ -46,5 +46,5 @@ def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(monke
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     arguments = ["run", str(tmp_path / "no cache"), "--out", str(tmp_path / "run"), "--tensorboard"]
     outcome = CliRunner().invoke(main, arguments, prog_name="train")
-    assert outcome.stderr == "train: --tensorboard needs the extra: pip install '.[tensorboard]'\n"
+    assert outcome.stderr == "train: --tensorboard needs an extra: pip install '.[tensorboard]'\n"
     assert outcome.exit_code == 1

@@ -1,4 +1,4 @@
-"""Figures by group, beside scikit-learn's for each group alone."""
+"""Figures by group against scikit-learn's for each group alone."""
 
 import numpy as np
 import polars as pl
@@ -12,7 +12,7 @@ LABELS = ("anger", "fear", "neutral")
 
 @pytest.fixture(scope="module")
 def predictions():
-    """300 clips of 20 subjects, some of nobody, some unusable, some of a class that the network lacks."""
+    """300 clips of 20 subjects; some without a subject, some unusable, some of a class unknown to the network."""
     random = np.random.default_rng(0)
     subjects = [None if number == 0 else f"s{number}" for number in random.integers(0, 20, 300)]
     shares = random.dirichlet(np.ones(3), 300)
@@ -27,7 +27,7 @@ def predictions():
     )
 
 
-def test_figures_by_group_are_scikit_learns_for_each_group(predictions):
+def test_figures_by_group_equal_scikit_learns(predictions):
     found = by_group(predictions, "subject", LABELS)
     assert len(found) == 20 and found["subject"][0] is None
     for subject, clips, usable, war, uar in found.iter_rows():
