@@ -230,7 +230,7 @@ def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
 @options.CLASSES
 @click.option(
     "--batch-sizes",
-    type=NumberList(click.IntRange(1, MAX_BATCH_SIZE)),
+    type=NumberList(int),
     default="1,16",
     show_default=True,
     help="Batch sizes to time, in clips.",
@@ -260,6 +260,9 @@ def benchmark(
     from dfer.train.commands.describe import describe as parts_of
     from dfer.train.report.cost import print_benchmark
 
+    for size in batch_sizes:
+        if not 1 <= size <= MAX_BATCH_SIZE:
+            raise click.UsageError(f"--batch-sizes {size}: must be between 1 and {MAX_BATCH_SIZE}")
     measured = []
     for row in measure_all(config, classes, batch_sizes, device, seconds):
         click.echo(

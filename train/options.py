@@ -110,13 +110,16 @@ class NumberList(click.ParamType):
 
     name = "n,n,…"
 
-    def __init__(self, item: click.ParamType | type) -> None:
-        self.item = click.types.convert_type(item)
+    def __init__(self, item: type) -> None:
+        self.item = item
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
             return value
-        return tuple(self.item.convert(part.strip(), param, ctx) for part in value.split(","))
+        try:
+            return tuple(self.item(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
 class TrainingFlags(NamedTuple):

@@ -70,8 +70,8 @@ def features_section(sample: SampledClips) -> Html:
         tag(
             "p",
             f"t-SNE (perplexity {perplexity:.0f}) of the classifier's {features.shape[1]} input features, for "
-            f"{sample.description}. Clips close to each other look similar to the network. Distances between groups "
-            "and sizes of groups mean nothing.",
+            f"{sample.description}. Nearby clips look similar to the network; distances between groups and the "
+            "sizes of groups have no meaning.",
         ),
         tag("figure", page.picture(chart, "t-SNE of the clip features, coloured by true class")),
     )

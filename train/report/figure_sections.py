@@ -52,8 +52,8 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
         tag(
             "p",
             "Training curves are measured on augmented clips while the weights change, test curves after each epoch. "
-            "The two losses differ in level: the training loss is the sum that the recipe minimises, over both "
-            f"classifiers; the test loss is the cross-entropy of the prediction.{unfinished}",
+            "The losses differ in level: the training loss is the weighted sum over both classifiers (Eq. 13), the "
+            f"test loss is the cross-entropy of the prediction.{unfinished}",
         ),
         tag("figure", page.picture(plots.learning_curves_png(rows), "losses, WAR and UAR over the epochs")),
     )
@@ -137,7 +137,7 @@ def _published(origin: Mapping[str, Any], computed: dict[str, Figures]) -> Html 
     return join(
         tag("h3", f"Published results on {comparison.title}"),
         _table(["method", "WAR", "UAR", "notes"], body, []),
-        *(tag("p", tag("small", note)) for note in notes),
+        tag("p", tag("small", *(join(note, tag("br")) for note in notes))) if notes else None,
     )
 
 

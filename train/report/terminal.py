@@ -208,7 +208,7 @@ def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], reaso
         _print(f"not comparable with the published results on {dataset}: {reason}")
         return
     marks, notes = footnotes(split_remark(row.remark) for row in comparison.published)
-    table = Table(title=f"{_text(comparison.title)}, %", title_justify="left")
+    table = Table(title=f"published: {_text(comparison.title)}, %", title_justify="left")
     for column in ("method", "WAR", "UAR", "notes"):
         table.add_column(column, justify="right" if column in ("WAR", "UAR") else "left")
     for row in comparison.ours:

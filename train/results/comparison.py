@@ -105,11 +105,10 @@ def footnotes(remarks: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
     Returns the numbers for each row ("1, 3" or ""), and the notes to print below the table ("1: …").
     """
     numbers: dict[str, int] = {}
-    marks = [
-        ", ".join(str(numbers.setdefault(remark, len(numbers) + 1)) for remark in of_row)
-        for of_row in remarks
+    marks = [sorted(numbers.setdefault(remark, len(numbers) + 1) for remark in of_row) for of_row in remarks]
+    return [", ".join(map(str, mark)) for mark in marks], [
+        f"{number}: {remark}" for remark, number in numbers.items()
     ]
-    return marks, [f"{number}: {remark}" for remark, number in numbers.items()]
 
 
 def split_remark(remark: str) -> list[str]:

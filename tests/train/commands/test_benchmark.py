@@ -36,8 +36,7 @@ def test_parameters_and_multiply_adds_are_those_of_describe(measured):
 
 
 def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
-    large = ("--image-size", 1024, "--batch-sizes", "65536,1")  # half a terabyte of frames
-    outcome = cli("train", "benchmark", *TINY, *large)
+    outcome = cli("train", "benchmark", *TINY, "--batch-sizes", "1000000000,1")
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.count("out of memory") == 2
     assert (
@@ -51,8 +50,8 @@ def test_what_does_not_fit_is_a_row_that_says_so_and_the_rest_is_measured(cli):
     ("flags", "code", "message"),
     [
         (("--device", "cuda:9"), 1, "--device cuda:9"),
-        (("--batch-sizes", "0"), 2, "0 is not in the range 1<=x<=65536"),
-        (("--batch-sizes", "many"), 2, "'many' is not a valid integer"),
+        (("--batch-sizes", "0"), 2, "--batch-sizes 0: between 1 and"),
+        (("--batch-sizes", "many"), 2, "not a list of numbers"),
         (("--epochs", "3"), 2, "No such option"),
     ],
 )

@@ -116,7 +116,9 @@ def test_a_signal_to_the_whole_group_saves_the_step_and_nobody_else_is_let_in(
     os.kill(process.pid, signal.SIGSTOP)
     second = cli("train", *call)
     assert second.returncode == 1
-    assert second.stderr.endswith(f"{out}: another training is running in this folder; wait until it has finished\n")
+    assert second.stderr.endswith(
+        f"{out}: another training is running in this folder; wait until it has finished\n"
+    )
     os.kill(process.pid, signal.SIGCONT)
     os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers hear it too
     _, said = process.communicate()

@@ -50,7 +50,7 @@ def test_a_cross_validation_of_all_clips_is_compared_with_published_results(tmp_
     monkeypatch.setitem(TESTED, "dfew", 10)
     terminal.print_crossval(result, out)
     shown = capsys.readouterr().out
-    assert "dfew, mean of 5 folds (from Huang et al. 2024), %" in shown
+    assert "published: dfew, mean of 5 folds (from Huang et al. 2024), %" in shown
     for text in ("68.73", "55.85", "ours, last epoch", "pooled, best epoch", "C3D (Tran et al., 2015)"):
         assert text in shown
     assert as_dict(result)["incomparable"] is None
@@ -71,7 +71,7 @@ def test_a_run_on_the_official_split_is_compared_with_published_results(afew, tm
     page = html.unescape((run / "report.html").read_text())
     assert "Published results on afew, official split" in page and "this run, last epoch" in page
     mark = page.split("<td>55.00 %</td><td>50.14 %</td><td>")[1].split("</td>")[0]
-    check_footnote(page.replace("<small>", "\n").replace("</small>", "\n"), remark, mark)
+    check_footnote(page.replace("<small>", "\n").replace("<br>", "\n"), remark, mark)
 
 
 def check_footnote(text, remark, marks):
