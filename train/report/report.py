@@ -60,13 +60,14 @@ def report_page(
     if not rows:
         raise UserError(f"{run} has no finished epoch yet; continue it with `train run … --resume`")
     tables = {name: read_predictions(run / file, last.labels) for name, file in PREDICTIONS.items()}
+    weights = _read_weights(run / run_folder.WEIGHTS)
     shown = last if which == "last" else checkpoint.load(run / f"{which}.pt")
     sample = _sample(run, _pool_of(run, origin, folders), shown, tables[which], run_options)
     sections = {
         "Learning curves": curves(rows, last),
         "Results": figures(tables, shown.labels, rows, origin),
         **_activation_sections(sample, clips_per_kind),
-        "Settings and versions": _provenance(run, shown, origin),
+        "Settings and versions": _provenance(shown, origin, weights),
     }
     return page.document("Run", run.resolve().name, overview(rows, origin), sections)
 
@@ -124,10 +125,9 @@ def _sample(
     )
 
 
-def _provenance(run: Path, saved: Checkpoint, origin: dict[str, Any]) -> Html:
+def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, Any]) -> Html:
     settings = {f"Settings: {name}": values for name, values in saved.config.to_dict().items()}
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
-    weights = _read_weights(run / run_folder.WEIGHTS)
     initial = {"Initial weights": weights} if weights else {}
     return page.facts({"Run": plain, "Versions": origin["versions"], **settings, **initial})
 
