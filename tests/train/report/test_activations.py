@@ -39,8 +39,8 @@ def test_attention_and_keypoint_weights_follow_the_formulas(recorded):
     given = network_input(batch, config.data)
     with torch.no_grad():
         features = network.attention(network.backbone(given.frames.flatten(0, 1)))
-        local, whole = network.keypoint_features(features, given.keypoints.flatten(0, 1))
-        weights = torch.relu(torch.einsum("bkc,cd,bd->bk", local, network.graph.relation, whole) / 512)
+        local, overall = network.keypoint_features(features, given.keypoints.flatten(0, 1))
+        weights = torch.relu(torch.einsum("bkc,cd,bd->bk", local, network.graph.relation, overall) / 512)
         fused = network.fuse(given.frames.flatten(0, 1), given.keypoints.flatten(0, 1)).unflatten(0, (6, 4))
         temporal = network.temporal
         x = torch.cat([temporal.token.expand(6, -1, -1), fused], 1) + temporal.positions

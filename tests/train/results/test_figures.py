@@ -40,6 +40,6 @@ def test_figures_by_group_equal_scikit_learns(predictions):
 
 
 def test_a_single_group_has_the_figures_of_all_clips(predictions):
-    whole = compute_figures(predictions, LABELS)
+    of_all = compute_figures(predictions, LABELS)
     ((_, *found),) = by_group(predictions.with_columns(scene=pl.lit("x")), "scene", LABELS).iter_rows()
-    assert found == pytest.approx([whole.clips, whole.usable, whole.war, whole.uar])
+    assert found == pytest.approx([of_all.clips, of_all.usable, of_all.war, of_all.uar])

@@ -1,4 +1,4 @@
-"""`evaluate` and `report` write where they are told, but never over files of a run or a cache."""
+"""`evaluate` and `report` write only where asked, and never over files of a run or a cache."""
 
 import pytest
 from linked_copy import linked_copy
