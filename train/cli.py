@@ -1,36 +1,36 @@
-"""`train`: a landmark cache to a trained network. Commands parse, call and print; torch waits until it is needed."""
+"""The command line of `train`: each command parses its flags, calls the module of its name, and prints the result.
+
+torch is imported by those modules, not here, so that --help is fast.
+"""
 
 import dataclasses
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfer.schemas.support.commands import Program, printable, resumable
 from dfer.schemas.support.text import counted
+from dfer.train import options
 from dfer.train.config import TrainConfig, flag, load_config, preset_note
 from dfer.train.options import (
-    CACHES_ARGUMENT,
-    CHECKPOINT_OPTION,
-    CLASSES_OPTION,
-    DEVICE_OPTION,
-    FOLD_OPTION,
-    FOLDS_HELP,
-    HOLDOUT_OPTION,
-    JSON_OPTION,
-    PRESET_OPTION,
-    WORKERS_OPTION,
+    MAX_BATCH_SIZE,
+    PATH,
     NumberList,
     SettingsCommand,
-    given,
-    options_and_settings,
-    run_option_flags,
-    setting_options,
-    start_options,
+    TrainingFlags,
 )
 
-# The settings that decide what a step costs.
+if TYPE_CHECKING:
+    from dfer.train.data.splits import SplitChoice
+    from dfer.train.engine.experiment import RunOptions
+
+Paths = tuple[Path, ...]
+
+# The settings that change the cost of a step.
 BENCHMARKED = (
     *("network", "num_frames", "image_size", "crop_fraction", "color_jitter", "optimiser"),
     *("precision", "channels_last", "compile"),
@@ -40,372 +40,257 @@ BENCHMARKED = (
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dfer-keypoints", message="%(prog)s %(version)s")
 def main() -> None:
-    """Train and judge networks for dynamic facial expression recognition on a landmark cache."""
+    """Train and evaluate networks for dynamic facial expression recognition on landmark caches."""
 
 
 @main.command(cls=SettingsCommand)
-@CACHES_ARGUMENT
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
-@PRESET_OPTION
-@FOLD_OPTION
-@HOLDOUT_OPTION
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, if there is one.")
-@start_options
-@run_option_flags
-@setting_options()
+@options.CACHES
+@options.out("Folder of the run.")
+@options.PRESET
+@options.split_options
+@click.option("--resume", is_flag=True, help="Resume the run in --out; start it if there is none.")
+@options.training_options
 def run(
-    caches: tuple[Path, ...],
-    out: Path,
-    preset: str,
-    fold: int | None,
-    holdout: float,
-    resume: bool,
-    init_from: Path | None,
-    backbone: Path | None,
-    **options: Any,
+    caches: Paths, out: Path, preset: str, split: "SplitChoice", resume: bool, training: TrainingFlags
 ) -> None:
-    """Train a network on a CACHE, or on several as one.
+    """Train a network on one or more landmark caches.
 
-    CACHE is a folder that `pipeline extract` made.
+    CACHE is a folder made by `pipeline extract`. Several are used as one dataset.
 
-    On several GPUs: torchrun --no-python --nproc-per-node 4 train run CACHE --out RUN.
+    On several GPUs: torchrun --no-python --nproc-per-node 4 train run CACHE --out RUN
     """
-    from dfer.train.commands.run import start
-    from dfer.train.data.splits import SplitChoice
+    from dfer.train.commands.run import train_run
     from dfer.train.engine.experiment import Experiment
-    from dfer.train.engine.weights import Start
-    from dfer.train.report import terminal
+    from dfer.train.report.terminal import print_run
 
-    click.get_current_context().meta["interrupted"] = "; the same command with --resume goes on from here"
-    run_options, settings = options_and_settings(options)
-    split = SplitChoice(fold=fold, holdout=holdout)
-    weights = Start(init_from=init_from, backbone=backbone)
-    experiment = Experiment(config=load_config(preset, settings), split=split, start=weights)
-    _tell_notes(preset, experiment.config)
-    trained = start(caches, out, experiment, run_options, resume=resume)
-    if trained:
-        terminal.print_run(trained, out)
+    click.get_current_context().meta["interrupted"] = "; run the same command with --resume to continue"
+    config = load_config(preset, training.settings)
+    _print_notes(preset, config)
+    experiment = Experiment(config=config, split=split, start=training.start)
+    result = train_run(caches, out, experiment, training.run_options, resume=resume)
+    if result:  # None in all but the first of several processes
+        print_run(result, out)
 
 
 @main.command(cls=SettingsCommand)
-@CACHES_ARGUMENT
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all folds.")
-@click.option("--folds", required=True, help=f"{FOLDS_HELP}.")
-@PRESET_OPTION
-@start_options
-@run_option_flags
-@JSON_OPTION
-@setting_options()
+@options.CACHES
+@options.out("Folder of all folds.")
+@click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
+@options.PRESET
+@options.training_options
+@options.JSON
 @resumable
 def crossval(
-    caches: tuple[Path, ...],
-    out: Path,
-    folds: str,
-    preset: str,
-    init_from: Path | None,
-    backbone: Path | None,
-    as_json: bool,
-    **options: Any,
+    caches: Paths, out: Path, folds: str, preset: str, training: TrainingFlags, as_json: bool
 ) -> None:
-    """Cross-validate: train on all folds but one, judge on that.
+    """Cross-validate: train and test once per fold.
 
-    Fold after fold of a CACHE, or of several as one. Run it again to go on.
+    CACHE is a folder made by `pipeline extract`. Several are used as one dataset. Run the command again to resume.
     """
-    import json
-
     from dfer.train.commands.crossval import as_dict, cross_validate
-    from dfer.train.engine.weights import Start
-    from dfer.train.report import terminal
+    from dfer.train.report.terminal import print_crossval
 
-    run_options, settings = options_and_settings(options)
-    weights = Start(init_from=init_from, backbone=backbone)
-    config = load_config(preset, settings)
-    _tell_notes(preset, config)
-    result = cross_validate(caches, out, config, folds, run_options, weights, _tell_fold)
-    if result is None:  # not the first of several processes
-        return
-    if as_json:
-        click.echo(json.dumps(as_dict(result), indent=2))
-    else:
-        terminal.print_crossval(result, out)
-
-
-def _tell_notes(preset: str, config: TrainConfig) -> None:
-    note = preset_note(preset)
-    _tell(note and f"preset {preset}: {note}")
-    _tell(config.warning)
-
-
-def _tell(note: str | None) -> None:
-    if note and os.environ.get("RANK", "0") == "0":  # once, however many processes
-        click.echo(note, err=True)
-
-
-def _tell_fold(place: int, count: int) -> None:
-    click.echo(f"fold {place + 1} of {count}", err=True)
+    config = load_config(preset, training.settings)
+    _print_notes(preset, config)
+    result = cross_validate(caches, out, config, folds, training.run_options, training.start, _print_note)
+    if result:
+        _print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
 
 
 @main.command(cls=SettingsCommand)
 @click.argument("name")
-@CACHES_ARGUMENT
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for all variants.")
-@click.option(
-    "--folds",
-    help=f"Cross-validate each variant; {FOLDS_HELP}.",
-)
-@FOLD_OPTION
-@HOLDOUT_OPTION
-@start_options
-@run_option_flags
-@JSON_OPTION
-@setting_options()
+@options.CACHES
+@options.out("Folder of all variants.")
+@click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
+@options.split_options
+@options.training_options
+@options.JSON
 @resumable
 def sweep(
     name: str,
-    caches: tuple[Path, ...],
+    caches: Paths,
     out: Path,
     folds: str | None,
-    fold: int | None,
-    holdout: float,
-    init_from: Path | None,
-    backbone: Path | None,
+    split: "SplitChoice",
+    training: TrainingFlags,
     as_json: bool,
-    **options: Any,
 ) -> None:
-    """Train the variants of a sweep, and compare them.
+    """Train all variants of a sweep and compare them.
 
-    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags go to all variants; the
-    others are those of the sweep's preset. Run it again to go on.
+    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags apply to all variants. Run
+    the command again to resume.
     """
-    import json
+    from dfer.train.commands.sweep import as_dict, load_sweep, run_sweep
+    from dfer.train.report.terminal import print_sweep
 
-    from dfer.train.commands.sweep import Variant, as_dict, load_sweep, run_sweep
-    from dfer.train.data.splits import SplitChoice
-    from dfer.train.engine.weights import Start
-    from dfer.train.report import terminal
-
-    if folds and (fold is not None or holdout):
-        raise click.UsageError("--folds goes without --fold and --holdout")
-    run_options, settings = options_and_settings(options)
+    if folds and (split.fold is not None or split.holdout):
+        raise click.UsageError("--folds cannot be combined with --fold or --holdout")
     chosen = load_sweep(name)
-    own = [key for key in settings if any(key in variant.settings for variant in chosen.variants)]
-    if own:
-        raise click.UsageError(f"{flag(own[0])}: the variants of the sweep {name} set it themselves")
+    for key in training.settings:
+        if any(key in variant.settings for variant in chosen.variants):
+            raise click.UsageError(f"{flag(key)}: set by the variants of the sweep {name}; leave it out")
 
-    def tell_variant(variant: Variant, config: TrainConfig, place: int, count: int) -> None:
-        click.echo(f"{Path(name).stem} {variant.name} (variant {place + 1} of {count})", err=True)
-        _tell(config.warning)
-
-    swept = run_sweep(
+    result = run_sweep(
         caches,
         out,
         chosen,
-        settings,
-        run_options,
-        split=SplitChoice(fold=fold, holdout=holdout),
+        training.settings,
+        training.run_options,
+        split=split,
         folds=folds,
-        start=Start(init_from=init_from, backbone=backbone),
-        on_variant=tell_variant,
-        on_fold=_tell_fold,
+        start=training.start,
+        notify=_print_note,
     )
-    if swept is None:  # not the first of several processes
-        return
-    if as_json:
-        click.echo(json.dumps(as_dict(swept), indent=2))
-    else:
-        terminal.print_sweep(chosen, swept, out)
+    if result:
+        _print_result(as_json, lambda: as_dict(result), lambda: print_sweep(chosen, result, out))
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@CACHES_ARGUMENT
-@CHECKPOINT_OPTION
-@click.option(
-    "--clips",
-    type=click.Choice(["test", "train", "all"]),
-    default="test",
-    show_default=True,
-    help="Which clips: the run's test or training part, or all with a label.",
-)
-@click.option(
-    "--predictions", type=click.Path(path_type=Path), help="Write every clip's prediction (.csv or .parquet)."
-)
-@click.option(
-    "--confusion", type=click.Path(path_type=Path), help="Write the confusion matrix as a picture (.png)."
-)
-@DEVICE_OPTION
-@WORKERS_OPTION
-@JSON_OPTION
+@options.RUN
+@options.CACHES
+@options.CHECKPOINT
+@options.EVALUATED_CLIPS
+@click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
+@click.option("--confusion", type=PATH, help="Write the confusion matrix as a picture (.png).")
+@options.device_options
+@options.JSON
 def evaluate(
     run: Path,
-    caches: tuple[Path, ...],
+    caches: Paths,
     which: str,
     clips: str,
     predictions: Path | None,
     confusion: Path | None,
-    device: str,
-    loader_workers: int | None,
+    run_options: "RunOptions",
     as_json: bool,
 ) -> None:
-    """Judge the network of a RUN on a CACHE, or several.
+    """Evaluate the network of a RUN on one or more caches.
 
-    WAR, UAR, recall of each class. CACHE may be of another dataset: its labels are matched by what they mean.
+    Prints WAR, UAR and the recall of each class. CACHE may be of another dataset: labels are matched by meaning.
     """
-    import json
+    from dfer.train.commands.evaluate import as_dict, evaluate_run
+    from dfer.train.report.terminal import print_evaluation
 
-    from dfer.schemas.support.files import write_atomic
-    from dfer.train.commands import evaluate
-    from dfer.train.engine.experiment import RunOptions
-    from dfer.train.report import terminal
-    from dfer.train.results.predictions import predictions_target, write_predictions
-    from dfer.train.results.run_folder import own_target
-
-    if predictions:
-        predictions_target(predictions)
-    picture = own_target(confusion, "--confusion", (".png",)) if confusion else None
-    run_options = RunOptions(device=device, loader_workers=loader_workers)
-    result = evaluate.evaluate_run(run, caches, which, clips, run_options)
-    if predictions:
-        write_predictions(predictions, result.predictions, result.origin)
-    if picture:
-        write_atomic(picture, evaluate.confusion_picture(result))
-    if as_json:
-        click.echo(json.dumps(terminal.as_dict(result), indent=2))
-    else:
-        terminal.print_evaluation(result)
+    result = evaluate_run(
+        run, caches, which, clips, run_options, predictions=predictions, confusion=confusion
+    )
+    _print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
     written = [printable(str(path)) for path in (predictions, confusion) if path]
     if written:
-        click.echo(f"written: {', '.join(written)}", err=as_json)
+        click.echo(f"wrote {', '.join(written)}", err=as_json)
 
 
 @main.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The page's file  [default: RUN/report.html].")
-@click.option(
-    "--cache",
-    "caches",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The run's cache, where it was moved; of several give each, in the run's order.",
-)
-@CHECKPOINT_OPTION
-@click.option(
-    "--clips",
-    "clips_per_kind",
-    type=click.IntRange(0, 500),
-    default=6,
-    show_default=True,
-    help="Clips shown of those told rightly, and of those told wrongly; 0 shows no faces.",
-)
-@DEVICE_OPTION
-@WORKERS_OPTION
-@JSON_OPTION
+@options.RUN
+@click.option("--out", type=PATH, help="File of the report.  [default: RUN/report.html]")
+@options.MOVED_CACHES
+@options.CHECKPOINT
+@options.SHOWN_CLIPS
+@options.device_options
+@options.JSON
 def report_command(
     run: Path,
     out: Path | None,
-    caches: tuple[Path, ...],
+    caches: Paths,
     which: str,
     clips_per_kind: int,
-    device: str,
-    loader_workers: int | None,
+    run_options: "RunOptions",
     as_json: bool,
 ) -> None:
-    """Show a RUN on one HTML page.
+    """Write an HTML report of a RUN.
 
-    Curves, figures, and what the network looks at.
+    It shows learning curves, results, and what the network looks at.
     """
     from dfer.schemas.html.page import write_page
-    from dfer.train.engine.experiment import RunOptions
     from dfer.train.report.report import report_page
-    from dfer.train.results.run_folder import own_target
 
     target = out or run / "report.html"
-    if out or run.is_dir():  # of a run that is not there something else is said
-        own_target(target)
-    page = report_page(
-        run, caches, which, clips_per_kind, RunOptions(device=device, loader_workers=loader_workers)
-    )
+    page = report_page(run, target, caches, which, clips_per_kind, run_options)
     write_page(target, page, as_json)
 
 
 @main.command(cls=SettingsCommand)
-@PRESET_OPTION
-@CLASSES_OPTION
-@JSON_OPTION
-@setting_options("network", "num_frames", "image_size")
-def describe(preset: str, classes: int, as_json: bool, **settings: Any) -> None:
-    """Print the network of a preset part by part.
+@options.config_options("network", "num_frames", "image_size")
+@options.CLASSES
+@options.JSON
+def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
+    """Print a network part by part.
 
-    Output shapes, parameters, multiply-adds.
+    Output shapes, parameters and multiply-adds.
     """
-    import json
-
     from dfer.train.commands.describe import network_parts
-    from dfer.train.report import cost
+    from dfer.train.report.cost import print_parts
 
-    parts = network_parts(load_config(preset, given(settings)).settled(scores=False), classes)
-    if as_json:
-        click.echo(json.dumps([dataclasses.asdict(part) for part in parts], indent=2, ensure_ascii=False))
-    else:
-        cost.print_parts(parts)
+    parts = network_parts(config, classes)
+    _print_result(as_json, lambda: [dataclasses.asdict(part) for part in parts], lambda: print_parts(parts))
 
 
 @main.command(cls=SettingsCommand)
-@PRESET_OPTION
-@CLASSES_OPTION
+@options.config_options(*BENCHMARKED)
+@options.CLASSES
 @click.option(
     "--batch-sizes",
     type=NumberList(int),
     default="1,16",
     show_default=True,
-    help="Clips at once, one figure for each.",
+    help="Batch sizes to time, in clips.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0),
     default=5.0,
     show_default=True,
-    help="How long each figure is repeated, at least three times.",
+    help="Seconds per measurement; at least three repetitions.",
 )
-@DEVICE_OPTION
-@JSON_OPTION
-@setting_options(*BENCHMARKED)
+@options.DEVICE
+@options.JSON
 def benchmark(
-    preset: str,
+    config: TrainConfig,
     classes: int,
     batch_sizes: tuple[int, ...],
     seconds: float,
     device: str,
     as_json: bool,
-    **settings: Any,
 ) -> None:
-    """Time the network of a preset on this machine.
+    """Time training and inference of a network on this machine.
 
-    In training and inference, beside the published Table 8.
+    The result is shown next to the published Table 8.
     """
-    import json
-
-    from dfer.train.commands import benchmark
+    from dfer.train.commands.benchmark import measure_all
     from dfer.train.commands.describe import network_parts
-    from dfer.train.report import cost
+    from dfer.train.report.cost import print_benchmark
 
     for size in batch_sizes:
-        if not 1 <= size <= 10**9:
-            raise click.UsageError(f"--batch-sizes {size}: between 1 and 1000000000")
-    config = load_config(preset, given(settings)).settled(scores=False)
+        if not 1 <= size <= MAX_BATCH_SIZE:
+            raise click.UsageError(f"--batch-sizes {size}: must be between 1 and {MAX_BATCH_SIZE}")
     measured = []
-    for row in benchmark.measure_all(config, classes, batch_sizes, device, seconds):
+    for row in measure_all(config, classes, batch_sizes, device, seconds):
         click.echo(
-            f"{row.task}, {counted(row.batch_size, 'clip')} at once: {row.failure or 'done'}", err=True
+            f"{row.task}, batch of {counted(row.batch_size, 'clip')}: {row.failure or 'done'}", err=True
         )
         measured.append(row)
-    whole = network_parts(config, classes)[-1]
+    network = network_parts(config, classes)[-1]
+    content = {
+        "parameters": network.parameters,
+        "multiply_adds": network.multiply_adds,
+        "measured": [dataclasses.asdict(row) for row in measured],
+    }
+    _print_result(as_json, lambda: content, lambda: print_benchmark(config, network, measured))
+
+
+def _print_result(as_json: bool, content: Callable[[], Any], print_tables: Callable[[], None]) -> None:
     if as_json:
-        content = {
-            "parameters": whole.parameters,
-            "multiply_adds": whole.multiply_adds,
-            "measured": [dataclasses.asdict(row) for row in measured],
-        }
-        click.echo(json.dumps(content, indent=2))
+        click.echo(json.dumps(content(), indent=2))
     else:
-        cost.print_benchmark(config, whole, measured)
+        print_tables()
+
+
+def _print_notes(preset: str, config: TrainConfig) -> None:
+    note = preset_note(preset)
+    _print_note(note and f"preset {preset}: {note}")
+    _print_note(config.warning)
+
+
+def _print_note(note: str | None) -> None:
+    if note and os.environ.get("RANK", "0") == "0":  # once, not in each of torchrun's processes
+        click.echo(note, err=True)

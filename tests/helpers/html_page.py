@@ -1,4 +1,4 @@
-"""A report as a parser and as a browser see it."""
+"""Check a report with a parser and in a browser."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MADE_HERE = re.compile(r"data:image/(jpeg|png);base64,[A-Za-z0-9+/=]+")
+EMBEDDED = re.compile(r"data:image/(jpeg|png);base64,[A-Za-z0-9+/=]+")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium or Chrome is installed to open the page in"
@@ -16,7 +16,7 @@ needs_chromium = pytest.mark.skipif(
 
 
 class Page(HTMLParser):
-    """What a page holds, as Python's own parser sees it: elements, text, and whether all is closed."""
+    """A page as Python's parser sees it: elements, text, and elements that are still open."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
@@ -43,19 +43,19 @@ class Page(HTMLParser):
 
 
 def check_harmless(page: Page) -> None:
-    """Nothing in it can run or ask for anything."""
+    """Nothing in the page can run, or load anything."""
     assert not page.open
     assert not {tag for tag, _ in page.elements} & {"script", "u", "iframe", "object", "link", "form", "base"}
     for tag, attributes in page.elements:
         assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
         if "src" in attributes:
-            assert tag == "img" and MADE_HERE.fullmatch(attributes["src"])
+            assert tag == "img" and EMBEDDED.fullmatch(attributes["src"])
         if "href" in attributes:
             assert attributes["href"].startswith("#")
 
 
 def dom_in_chromium(page: bytes, folder: Path) -> str:
-    """What Chromium makes of a page that ends in a script, which the page's policy must keep from running."""
+    """Open a page in Chromium with a script added, which the page's policy must block; return the DOM."""
     (folder / "page.html").write_bytes(
         page.replace(b"</body>", b"<script>document.title = 'ran'</script></body>")
     )

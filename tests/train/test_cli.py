@@ -1,50 +1,49 @@
-"""What the command line itself says, before and beside the work."""
-
-import sys
+"""What the command line of `train` does itself: tables for narrow terminals, and warnings about settings."""
 
 import pytest
-from click.testing import CliRunner
-from made_up import TINY, cache, clip, done
 
 from dfer.train.cli import main
 
 
-def described(columns: str) -> list[str]:
-    arguments = ["describe", "--preset", "quick", "--image-size", "32"]
-    outcome = CliRunner().invoke(main, arguments, env={"COLUMNS": columns})
-    assert outcome.exit_code == 0, outcome.stderr
-    return outcome.stdout.splitlines()
+@pytest.fixture
+def described(monkeypatch):
+    from click.testing import CliRunner
+
+    def call(columns: str) -> list[str]:
+        arguments = ["describe", "--preset", "quick", "--image-size", "32"]
+        outcome = CliRunner().invoke(main, arguments, env={"COLUMNS": columns})
+        assert outcome.exit_code == 0, outcome.stderr
+        return outcome.stdout.splitlines()
+
+    return call
 
 
-def test_the_table_of_parts_is_whole_in_80_columns():
+def test_the_table_of_parts_fits_into_80_columns(described):
     lines = described("80")
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80 and "…" not in text
     assert "keypoint_features" in text and "backbone.layer4" in text and "8×18×512," in text
 
 
-def test_a_terminal_that_claims_no_columns_shows_as_much_as_one_that_claims_nothing():
+def test_a_terminal_of_zero_columns_is_treated_like_one_of_unknown_width(described):
     assert described("0") == described("")
 
 
-@pytest.mark.parametrize("flags", [("--class-weights", "inverse"), ("--sampling", "balanced")])
-def test_one_correction_of_rare_classes_is_no_warning_and_two_are_one(tmp_path, flags):
-    source = cache(tmp_path, "c", [clip("ab"[n % 2], n, fold=n // 2 + 1) for n in range(4)])
-    said = done("run", source, "--out", tmp_path / "one", *TINY, "--fold", 1, *flags).stderr
-    assert "both favour rare classes" not in said
-    both = ("--class-weights", "inverse", "--sampling", "balanced")
-    for name, call in (
-        ("run", ("run", source, "--fold", 1, *TINY, *both)),
-        ("crossval", ("crossval", source, "--folds", "official", *TINY, *both)),
-    ):
-        said = done(*call, "--out", tmp_path / name).stderr
-        (line,) = [line for line in said.splitlines() if "both favour rare classes" in line]
-        assert line.startswith("warning: --class-weights inverse and --sampling balanced")
-
-
-def test_tensorboard_that_is_not_installed_is_said_before_anything_is_read(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    arguments = ["run", str(tmp_path / "no cache"), "--out", str(tmp_path / "run"), "--tensorboard"]
-    outcome = CliRunner().invoke(main, arguments, prog_name="train")
-    assert outcome.stderr == "train: --tensorboard needs the extra: pip install '.[tensorboard]'\n"
-    assert outcome.exit_code == 1
+@pytest.mark.parametrize("command", ["run", "crossval"])
+@pytest.mark.parametrize(
+    ("flags", "warns"),
+    [
+        (("--class-weights", "inverse"), False),
+        (("--sampling", "balanced"), False),
+        (("--class-weights", "inverse", "--sampling", "balanced"), True),
+    ],
+)
+def test_two_corrections_of_class_frequencies_are_a_warning_and_one_is_not(
+    here, tmp_path, command, flags, warns
+):
+    folds = ("--folds", "official") if command == "crossval" else ()
+    outcome = here("train", command, tmp_path / "missing", "--out", tmp_path / "out", *folds, *flags)
+    *notes, error = outcome.stderr.splitlines()
+    assert "no such cache" in error
+    start = "warning: --class-weights inverse and --sampling balanced"
+    assert [note.startswith(start) for note in notes] == [True] * warns

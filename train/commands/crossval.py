@@ -1,7 +1,7 @@
-"""All folds of a cache, one run each, and what they come to together.
+"""`train crossval`: train one run per fold, then combine their results.
 
-A cross-validation's folder: a run for each fold (fold_1, …), and of all together crossval.csv, predictions.parquet,
-predictions_best.parquet (every judged clip once, with its fold) and confusion.png. Started again, it goes on.
+The output folder gets a run per fold (fold_1, …) and, for all folds together, crossval.csv, predictions.parquet,
+predictions_best.parquet (every test clip once, with its fold) and confusion.png. Started again, it resumes.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import polars as pl
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
-from dfer.train.commands import run
+from dfer.train.commands.run import train_run
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice, official_folds
@@ -24,19 +24,19 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import plots, run_folder
-from dfer.train.results.comparison import as_json, obstacle
+from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
 from dfer.train.results.predictions import as_parquet, read_predictions
-from dfer.train.results.run_folder import CROSSVAL, refuse_what_is_one
+from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
 
-MOST_FOLDS = 1000
+MAX_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fold:
-    """How one fold's run ended. best_epoch: from 0, the one with the highest WAR on the judged clips."""
+class FoldResult:
+    """Results of one fold after its last epoch and its best, the one with the highest test WAR (from 0)."""
 
     number: int
     last: Figures
@@ -46,41 +46,48 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
-    """Every fold, and all judged clips pooled, after the last epoch and after each fold's best.
-    protocol: how they were judged, as published results call it."""
+    """Results of every fold, and of all test clips pooled, after the last epoch and after each fold's best.
+
+    protocol: as in `comparison.not_comparable_reason`
+    """
 
     dataset: str
     protocol: str
     labels: tuple[str, ...]
-    folds: tuple[Fold, ...]
+    folds: tuple[FoldResult, ...]
     pooled_last: Figures
     pooled_best: Figures
 
     @property
-    def incomparable(self) -> str | None:
-        """Why the figures cannot stand beside published ones."""
+    def not_comparable(self) -> str | None:
+        """Why the results cannot be compared with published ones; None if they can."""
         clips = self.pooled_last.clips
-        return obstacle(self.dataset, trained_on=self.dataset, protocol=self.protocol, clips=clips)
+        return not_comparable_reason(
+            self.dataset, trained_on=self.dataset, protocol=self.protocol, clips=clips
+        )
 
-    def mean(self, which: str, figure: str) -> tuple[float, float]:
-        """Mean and standard deviation over the folds of a figure, `last` or `best`."""
+    def mean_and_sd(self, which: str, figure: str) -> tuple[float, float]:
+        """Mean and standard deviation of a figure over the folds. which: `last` or `best`."""
         values = [getattr(getattr(fold, which), figure) for fold in self.folds]
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
-    """The folds of `official` (the datasets' own) or `subject:K` (K folds of whole subjects). clips: of a pool.
+    """The split of each fold.
 
-    Raises UserError for another word, or where the caches have none or different ones.
+    clips: of a pool
+    folds: `official`, the dataset's own folds, or `subject:K`, K folds of subjects
+
+    Raises UserError for another value, or if the caches have no folds or different ones.
     """
     if folds == "official":
         numbers = official_folds(clips)
         if not numbers:
-            raise UserError("--folds official: the cache has no folds; give subject:5, or use `train run`")
+            raise UserError("--folds official: the cache has no folds; use --folds subject:5 or `train run`")
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
-    if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MOST_FOLDS:
-        raise UserError(f"--folds {folds}: give official, or subject:K with 2 to {MOST_FOLDS} folds")
+    if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
+        raise UserError(f"--folds {folds}: must be official, or subject:K with K from 2 to {MAX_FOLDS}")
     return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
 
 
@@ -91,32 +98,36 @@ def cross_validate(
     folds: str,
     run_options: RunOptions,
     start: Start = FROM_SCRATCH,
-    on_fold: Callable[[int, int], None] = lambda place, count: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> CrossValidation | None:
-    """Train the folds that are not done yet, each into its own folder; what all come to, None in all but the first
-    of several processes.
+    """Train every unfinished fold, each in a folder below `out`, and combine the results.
 
-    on_fold: told in the first process before each fold its place from 0, and how many there are.
-    Raises UserError for folds, a cache or a folder that cannot be used; all folds are checked first.
+    folders: of the caches
+    folds: as in `fold_choices`
+    start: weights that every fold starts from
+    notify: called in the first process before each fold, with a line to print
+
+    Returns None in all but the first of several processes.
+    Raises UserError for folds, a cache or a folder that cannot be used; checks all folds before the first is trained.
     """
     with distributed.join(choose_device(run_options.device)) as world:
         with distributed.agreed(world):
-            refuse_what_is_one(out)
+            refuse_run_or_cache(out)
             pool = open_pool(*folders)
             choices = fold_choices(pool.clips, folds)
             experiments = [Experiment(config=config, split=choice, start=start) for choice in choices]
-            for experiment in experiments:  # a bad last fold is not to be met after days of training
+            for experiment in experiments:  # find a bad last fold now, not after days of training
                 experiment.choose(pool)
-        for place, experiment in enumerate(experiments):
+        for number, experiment in enumerate(experiments, 1):
             if world.first:
-                on_fold(place, len(choices))
-            run.start(folders, _folder(out, experiment.split), experiment, run_options, resume=True)
+                notify(f"fold {number} of {len(choices)}")
+            train_run(folders, _fold_folder(out, experiment.split), experiment, run_options, resume=True)
         return summarise(out, choices) if world.first else None
 
 
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
-    """Judge the folds' predictions one by one and pooled, and write the tables and the confusion matrix."""
-    folders = [(choice.fold, _folder(out, choice)) for choice in choices]
+    """Combine the predictions of trained folds, and write the tables and the confusion matrix."""
+    folders = [(choice.fold, _fold_folder(out, choice)) for choice in choices]
     origin = {**read_origin(folders[0][1]), "folds": [vars(choice) for choice in choices]}
     labels = tuple(origin["labels"])
     pooled = {}
@@ -130,7 +141,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         dataset=origin["dataset"],
         protocol=_protocol(choices),
         labels=labels,
-        folds=tuple(_fold(number, run, last, best, labels) for number, run in folders),
+        folds=tuple(_fold_result(number, run, last, best, labels) for number, run in folders),
         pooled_last=compute_figures(last, labels),
         pooled_best=compute_figures(best, labels),
     )
@@ -139,13 +150,15 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
             write_atomic(out / name, as_parquet(table, origin))
         write_atomic(out / CROSSVAL, as_table(result).write_csv().encode())
         figures = result.pooled_last
-        title = f"{figures.words}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"
+        title = (
+            f"{figures.summary}, {len(choices)} folds pooled\nlast epoch, {counted(figures.clips, 'clip')}"
+        )
         write_atomic(out / run_folder.CONFUSION, plots.confusion_png(figures.confusion, labels, title))
     return result
 
 
 def as_table(result: CrossValidation) -> pl.DataFrame:
-    """A row for each fold, their mean and standard deviation, and all clips pooled: figures in 0–1."""
+    """One row per fold, then their mean and standard deviation, then all clips pooled; shares in 0–1."""
     rows = []
     for fold in result.folds:
         rows.append({"fold": str(fold.number), "clips": fold.last.clips, "best_epoch": fold.best_epoch + 1})
@@ -154,22 +167,23 @@ def as_table(result: CrossValidation) -> pl.DataFrame:
     for which, pooled in (("last", result.pooled_last), ("best", result.pooled_best)):
         for figure in FIGURES:
             each = [getattr(getattr(fold, which), figure) for fold in result.folds]
-            values = [*each, *result.mean(which, figure), getattr(pooled, figure)]
+            values = [*each, *result.mean_and_sd(which, figure), getattr(pooled, figure)]
             for row, value in zip(rows, values, strict=True):
                 row[f"{which}_{figure}"] = value
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def as_dict(result: CrossValidation) -> dict[str, Any]:
-    """The same for a program to read, and what is published for the dataset."""
+    """The table and the published results for the dataset, for JSON."""
     rows = as_table(result).fill_nan(None).to_dicts()
-    return {"dataset": result.dataset, "rows": rows, **as_json(result.dataset, result.incomparable)}
+    return {"dataset": result.dataset, "rows": rows, **published_json(result.dataset, result.not_comparable)}
 
 
-def _fold(number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]) -> Fold:
-    figures = [compute_figures(table.filter(fold=number), labels) for table in (last, best)]
-    best = best_row(read_rows(run))
-    return Fold(number=number, last=figures[0], best=figures[1], best_epoch=best.epoch)
+def _fold_result(
+    number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]
+) -> FoldResult:
+    of_last, of_best = (compute_figures(table.filter(fold=number), labels) for table in (last, best))
+    return FoldResult(number=number, last=of_last, best=of_best, best_epoch=best_row(read_rows(run)).epoch)
 
 
 def _protocol(choices: Sequence[SplitChoice]) -> str:
@@ -177,5 +191,5 @@ def _protocol(choices: Sequence[SplitChoice]) -> str:
     return f"mean of {len(choices)} folds{of_subjects}"
 
 
-def _folder(out: Path, choice: SplitChoice) -> Path:
+def _fold_folder(out: Path, choice: SplitChoice) -> Path:
     return out / f"fold_{choice.fold}"

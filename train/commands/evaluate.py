@@ -1,95 +1,155 @@
-"""What `train evaluate` does: a run's network on the clips of a cache."""
+"""`train evaluate`: test the network of a run on the clips of one or more caches."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from dfer.schemas.manifest import fold_numbers
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import Pool, open_pool, usable
-from dfer.train.data.coverage import cover
+from dfer.train.data.coverage import cover, only_covered
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import trained_before
 from dfer.train.data.loader import Loader
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
+from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, read_origin
 from dfer.train.engine.forward import batch_size, predict
-from dfer.train.results.comparison import obstacle
-from dfer.train.results.figures import Evaluation, evaluate_predictions
+from dfer.train.results import metrics
+from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
+from dfer.train.results.comparison import not_comparable_reason, published_json
+from dfer.train.results.figures import Figures, by_group, compute_figures
 from dfer.train.results.plots import confusion_png
-from dfer.train.results.predictions import prediction_table
-from dfer.train.results.run_folder import refuse_what_is_no_run
+from dfer.train.results.predictions import GROUPED, prediction_table, predictions_file, write_predictions
+from dfer.train.results.run_folder import output_file, require_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Results of a network on some clips.
+
+    labels: the network's classes
+    epochs: how many it was trained for
+    dataset: of the clips
+    clips: which of the dataset's: `test`, `train` or `all`
+    clips_description: how they were chosen
+    predictions: the prediction table
+    figures, intervals: WAR, UAR and their 95 % intervals
+    groups: results by each column of GROUPED, and by `dataset`, that has more than one value
+    renamed, not_covered: as in `coverage.Coverage`
+    not_comparable: why the results cannot be compared with published ones; None if they can
+    notes: how the caches fit together
+    origin: what made the network and the caches
+    trained_on: ids of the clips that the network was trained on
+    """
+
+    labels: tuple[str, ...]
+    epochs: int
+    dataset: str
+    clips: str
+    clips_description: str
+    predictions: pl.DataFrame
+    figures: Figures
+    intervals: Intervals
+    groups: Mapping[str, pl.DataFrame]
+    renamed: Mapping[str, str]
+    not_covered: Mapping[str, int]
+    not_comparable: str | None
+    notes: tuple[str, ...]
+    origin: Mapping[str, Any]
+    trained_on: tuple[str, ...]
 
 
 def evaluate_run(
+    run: Path,
+    folders: Sequence[Path],
+    which: str,
+    clips: str,
+    run_options: RunOptions,
+    *,
+    predictions: Path | None = None,
+    confusion: Path | None = None,
+) -> Evaluation:
+    """Evaluate a network of a run on one or more caches.
+
+    run: the run's folder
+    folders: of the caches
+    which: `last` or `best`, the network's epoch
+    clips: `test`, `train` or `all`; labels are matched with the network's by meaning
+    predictions, confusion: files to write the prediction table and the confusion matrix to, if any
+
+    Raises UserError for a run or cache that cannot be used, or a file that cannot be written.
+    """
+    if predictions:
+        predictions_file(predictions)
+    if confusion:
+        output_file(confusion, "--confusion", (".png",))
+    result = _evaluate(run, folders, which, clips, run_options)
+    if predictions:
+        write_predictions(predictions, result.predictions, result.origin)
+    if confusion:
+        write_atomic(confusion.resolve(), _confusion_picture(result))
+    return result
+
+
+def _evaluate(
     run: Path, folders: Sequence[Path], which: str, clips: str, run_options: RunOptions
 ) -> Evaluation:
-    """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of one cache or several.
-
-    Labels are matched with the network's by what they mean (`coverage`).
-    Raises UserError for a run or cache that cannot be used.
-    """
     if not run.is_dir():
-        raise UserError(f"no such run: {run} (make it with `train run CACHE --out {run}`)")
-    refuse_what_is_no_run(run)
-    kept = checkpoint.load(run / f"{which}.pt")
+        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
+    require_run(run)
+    saved = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
-    split = chosen_split(pool, run, kept.config.recipe.seed, clips)
-    coverage = cover(split.test, kept.labels)
-    table = coverage.clips
-    good = usable(table)
-    device = choose_device(run_options.device)
-    network = checkpoint.restore(kept).to(device)
-    # Labels are for judging; to predict none is needed, and some of these the network does not have.
-    unlabelled = good.with_columns(label=pl.lit(None, pl.String))
-    dataset = clip_dataset(pool, unlabelled, kept.labels, view_spec(kept.config))
-    loader = Loader(dataset, run_options.loader_workers or 0, device)
-    plan = in_batches(range(len(good)), batch_size(kept.config))
-    probabilities = predict(network, loader, plan, kept.config, device)
-    predictions = prediction_table(table, probabilities, kept.labels, kept.majority)
-    incomparable = obstacle(
-        pool.dataset,
-        trained_on=str(kept.origin.get("dataset")),
-        protocol=split.protocol,
-        clips=len(table),
-        not_covered=sum(coverage.not_covered.values()),
-    )
-    return evaluate_predictions(
-        kept.labels,
-        kept.epoch,
-        pool.dataset,
-        clips,
-        predictions,
+    split = choose_clips(pool, run, saved.config.recipe.seed, clips)
+    coverage = cover(split.test, saved.labels)
+    predictions = _predictions(saved, pool, coverage.clips, run_options)
+    return Evaluation(
+        labels=saved.labels,
+        epochs=saved.epoch,
+        dataset=pool.dataset,
+        clips=clips,
+        clips_description=split.description,
+        predictions=predictions,
+        figures=compute_figures(predictions, saved.labels),
+        intervals=bootstrap_intervals(only_covered(predictions, saved.labels), saved.labels),
+        groups=_groups(predictions, saved.labels),
         renamed=coverage.renamed,
         not_covered=coverage.not_covered,
-        incomparable=incomparable,
-        judged_on=split.description,
+        not_comparable=not_comparable_reason(
+            pool.dataset,
+            trained_on=str(saved.origin.get("dataset")),
+            protocol=split.protocol,
+            clips=len(coverage.clips),
+            not_covered=sum(coverage.not_covered.values()),
+        ),
+        notes=pool.notes,
         origin={
-            "network": {**kept.origin, "checkpoint": which, "settings": kept.config.to_dict()},
+            "network": {**saved.origin, "checkpoint": which, "settings": saved.config.to_dict()},
             "dataset": pool.dataset,
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
         },
-        trained_on=tuple(trained_before(table, kept.trained_on)),
-        notes=pool.notes,
+        trained_on=tuple(trained_before(coverage.clips, saved.trained_on)),
     )
 
 
-def confusion_picture(result: Evaluation) -> bytes:
-    """The confusion matrix of all clips, as PNG."""
-    figures = result.figures
-    title = f"{figures.words}\n{counted(figures.clips, 'clip')} of {printable(result.dataset)}"
-    return confusion_png(figures.confusion, result.labels, title)
+def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
+    """Choose the clips of a pool to evaluate, as the test part of a split.
 
+    run: the run whose split is applied to the pool
+    seed: of the run, for splits that are drawn
+    clips: `test` or `train`, a part of that split, or `all` labelled clips
 
-def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:
-    """What is judged of a pool, as the test part of a split: the `test` or `train` part that the run's choice gives,
-    or `all` clips with a label. Raises UserError.
+    Raises UserError if the run's split does not fit the pool.
     """
     if clips == "all":
         labelled = pool.clips.filter(pl.col("label").is_not_null())
@@ -97,14 +157,67 @@ def chosen_split(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     origin = read_origin(run)
     choice = SplitChoice.from_dict(origin["split"])
     if choice.fold is not None and not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any():
-        choice = SplitChoice()  # another dataset, which is split in its own way
+        choice = SplitChoice()  # another dataset, with a split instead of folds
     try:
         split = choose_split(pool.clips, choice, seed)
-    except UserError:  # whose advice is for training
+    except UserError:  # its advice is about training
         raise UserError(
-            f"{pool.where} cannot be split as the run was ({origin['tested_on']}); `train evaluate --clips all` "
-            "judges every clip"
+            f"{pool.where} cannot be split like the run ({origin['tested_on']}); "
+            "evaluate all its clips with `train evaluate --clips all`"
         ) from None
     if clips == "test":
         return split
     return Split(train=split.test, test=split.train, description="the training clips")
+
+
+def _predictions(saved: Checkpoint, pool: Pool, clips: pl.DataFrame, run_options: RunOptions) -> pl.DataFrame:
+    """The prediction table of some clips of the pool."""
+    device = choose_device(run_options.device)
+    network = checkpoint.restore(saved).to(device)
+    # Predicting needs no labels, and the network does not know all of these.
+    unlabelled = usable(clips).with_columns(label=pl.lit(None, pl.String))
+    dataset = clip_dataset(pool, unlabelled, saved.labels, view_spec(saved.config))
+    loader = Loader(dataset, run_options.loader_workers or 0, device)
+    batches = in_batches(range(len(unlabelled)), batch_size(saved.config))
+    probabilities = predict(network, loader, batches, saved.config, device)
+    return prediction_table(clips, probabilities, saved.labels, saved.majority)
+
+
+def _groups(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:
+    columns = [name for name in ("dataset", *GROUPED) if name in predictions.columns]
+    several = [name for name in columns if predictions[name].drop_nulls().n_unique() > 1]
+    return {name: by_group(predictions, name, labels) for name in several}
+
+
+def _confusion_picture(result: Evaluation) -> bytes:
+    """The confusion matrix of all clips, as PNG."""
+    figures = result.figures
+    title = f"{figures.summary}\n{counted(figures.clips, 'clip')} of {printable(result.dataset)}"
+    return confusion_png(figures.confusion, result.labels, title)
+
+
+def as_dict(result: Evaluation) -> dict[str, Any]:
+    """An evaluation for JSON; shares in 0–1, null if unknown."""
+    figures = result.figures
+    recalls = metrics.recalls(figures.confusion)
+    return {
+        "epochs": result.epochs,
+        "clips": figures.clips,
+        "usable": figures.usable,
+        **{name: _known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")},
+        "recall": {label: _known(recall) for label, recall in zip(result.labels, recalls, strict=True)},
+        "confusion": figures.confusion.tolist(),
+        "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
+        "renamed": dict(result.renamed),
+        "not_covered": dict(result.not_covered),
+        **published_json(result.dataset, result.not_comparable),
+        "judged_on": result.clips_description,
+        "trained_on": list(result.trained_on),
+        "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
+        "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
+    }
+
+
+def _known(share: float) -> float | None:
+    """None for NaN, which JSON cannot express."""
+    return None if share != share else float(share)

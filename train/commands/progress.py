@@ -1,4 +1,4 @@
-"""What a person sees while a run goes: what it starts from, a live line, a line an epoch."""
+"""Console output while a run trains: notes, loaded weights, a live line, and a line per epoch."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,12 +17,12 @@ from dfer.train.results import metrics
 from dfer.train.results.logs import EpochRow
 from dfer.train.results.metrics import percent
 
-SKIPPED_SHOWN = 8  # weights; weights.json has all
+SKIPPED_SHOWN = 8  # weights.json lists all
 
 
 @contextmanager
 def training_progress(console: Console, training: Training) -> Iterator[Watch]:
-    """Who a run tells how it goes: a live line on a terminal, and a line for each epoch anywhere."""
+    """Show a live line (on a terminal) and print a line after each epoch."""
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -52,43 +52,41 @@ def training_progress(console: Console, training: Training) -> Iterator[Watch]:
             )
 
         def on_epoch(row: EpochRow) -> None:
-            console.print(
+            print_line(
+                console,
                 f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, "
                 f"training WAR {percent(row.train_war)}, test WAR {percent(row.test_war)} "
                 f"UAR {percent(row.test_uar)}, {row.seconds:.1f} s, {row.clips_per_second:.1f} clips/s, "
                 f"waiting for data {row.waiting:.0%}",
-                soft_wrap=True,
-                highlight=False,
             )
 
         yield Watch(on_step=on_step, on_epoch=on_epoch)
 
 
-def print_notes(console: Console, notes: Sequence[str]) -> None:
-    """What is to be known of caches and split before a run, a line each."""
-    for note in notes:
-        console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
+def print_line(console: Console, text: str) -> None:
+    """Print a line that may quote a file: unwrapped, without markup, control characters escaped."""
+    console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def print_loaded(console: Console, loaded: Loaded | None) -> None:
-    """What was taken of the weights that a run starts from, what was not, and what starts afresh."""
+    """Print which weights were loaded and skipped, and which of the network's are initialised at random."""
     if not loaded:
         return
     table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
-    for column in ("", "tensors", "which"):
+    for column in ("", "tensors", "names"):
         table.add_column(column, justify="right" if column == "tensors" else "left")
-    reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
-    which = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} numbers"
+    names = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} parameters"
     if loaded.classes:
-        which += f"; rows of the classifiers for {', '.join(loaded.classes)}"
-    table.add_row("loaded", str(len(loaded.loaded)), escape(which))
+        names += f"; classifier rows of {', '.join(loaded.classes)}"
+    table.add_row("loaded", str(len(loaded.loaded)), escape(names))
+    reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
     shown = "\n".join([*reasons[:SKIPPED_SHOWN], *(["…"] if len(reasons) > SKIPPED_SHOWN else [])])
     table.add_row("skipped", str(len(reasons)), escape(shown))
-    table.add_row("missing, start afresh", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
+    table.add_row("missing, randomly initialised", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
     console.print(table)
 
 
 def _by_part(names: Sequence[str]) -> str:
-    """How many weights of each of the network's parts, in words."""
+    """Count tensors by part of the network: "backbone (100), graph (3)"."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} ({count})" for part, count in counts.items())

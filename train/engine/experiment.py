@@ -14,7 +14,7 @@ from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_lesson
 from dfer.train.engine.weights import FROM_SCRATCH, Start
-from dfer.train.results.run_folder import RUN, SETTINGS, refuse_what_is_no_run
+from dfer.train.results.run_folder import RUN, SETTINGS, require_run
 
 # What other commands read of run.json, beside the split, and of what kind it is.
 NEEDED = {
@@ -107,7 +107,7 @@ def read_origin(run: Path) -> dict[str, Any]:
     """What run.json says. Raises UserError where there is none or it is damaged."""
     path = run / RUN
     if not path.exists():
-        refuse_what_is_no_run(run)
+        require_run(run)
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])

@@ -162,7 +162,7 @@ class Run:
         predictions = read_predictions(self.out / PREDICTIONS, labels)
         figures = compute_figures(predictions, labels)
         seen = " that the network was trained on" if self.training.split.seen else ""
-        title = f"{figures.words}, last epoch\n{counted(figures.clips, 'clip')}{seen}"
+        title = f"{figures.summary}, last epoch\n{counted(figures.clips, 'clip')}{seen}"
         with writing(self.out):
             write_rows(self.out, self.rows)
             write_atomic(self.out / CONFUSION, plots.confusion_png(figures.confusion, labels, title))

@@ -20,7 +20,7 @@ from dfer.schemas.support.errors import UserError
 from dfer.train.config import flag
 from dfer.train.engine import checkpoint
 from dfer.train.models.keypoint.network import DferNetwork
-from dfer.train.results.run_folder import BEST, refuse_what_is_no_run
+from dfer.train.results.run_folder import BEST, require_run
 
 HEADS = ("clip_head.", "frame_head.")
 WRAPPERS = ("state_dict", "model")  # under which training scripts keep a state dict
@@ -84,7 +84,7 @@ def file_of(path: Path) -> Path:
     """The file that is meant: of a run's folder its best checkpoint. Raises UserError for another folder."""
     if not path.is_dir():
         return path
-    refuse_what_is_no_run(path)
+    require_run(path)
     return path / BEST
 
 

@@ -1,1 +1,1 @@
-"""`train report`: a run on one HTML page."""
+"""Reports for people: tables on the terminal, and the HTML page of `train report`."""

@@ -1,7 +1,4 @@
-"""The report of a run: one HTML page (`schemas.page`) with its curves, its figures and what the network looks at.
-
-train report RUN [--cache CACHE …]
-"""
+"""`train report`: one HTML page with a run's learning curves, results, and what the network looks at."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, tag
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
-from dfer.train.commands import evaluate
+from dfer.train.commands.evaluate import choose_clips
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.dataset import clip_dataset, view_spec
 from dfer.train.data.loader import Loader
@@ -23,113 +20,126 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, read_origin
-from dfer.train.report.insight import look_into
-from dfer.train.report.looks import (
-    Looked,
+from dfer.train.report.activation_sections import (
+    SampledClips,
     attention_section,
     clips_section,
     features_section,
     weights_section,
 )
-from dfer.train.report.results import curves, figures, overview
+from dfer.train.report.activations import record_activations
+from dfer.train.report.figure_sections import curves, figures, overview
 from dfer.train.results import run_folder
 from dfer.train.results.predictions import read_predictions
+from dfer.train.results.run_folder import output_file
 
-MOST_CLIPS = 2000  # that are looked into: t-SNE of more takes minutes and shows no more
+MAX_SAMPLE = 2000  # clips; t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": run_folder.PREDICTIONS, "best": run_folder.BEST_PREDICTIONS}
 
 
 def report_page(
-    run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, run_options: RunOptions
+    run: Path, out: Path, folders: Sequence[Path], which: str, clips_per_kind: int, run_options: RunOptions
 ) -> bytes:
-    """The page of a run, UTF-8. folders: where its caches lie, none: where they lay; which: whose features and
-    attention are shown, of the `last` or the `best` network; clips_per_kind: 0 shows no faces.
+    """Make the HTML page of a run, as UTF-8.
 
-    Raises UserError for a run without a finished epoch, or a cache that is not the run's.
+    run: the run's folder
+    out: where the page will be written; checked before the work
+    folders: of its caches; if empty, where they were when it was trained
+    which: `last` or `best`, the network whose activations are shown
+    clips_per_kind: correctly and incorrectly classified clips to show, each; 0 shows no faces
+
+    Raises UserError for a run without a finished epoch, a cache that is not the run's, or a page that cannot be
+    written.
     """
     if not run.is_dir():
         raise UserError(f"no such run: {run}")
+    output_file(out)
     origin = read_origin(run)
     last = checkpoint.load(run / run_folder.LAST)
     rows = last.rows
     if not rows:
-        raise UserError(f"{run} has no finished epoch yet: nothing to report")
+        raise UserError(f"{run} has no finished epoch yet; continue it with `train run … --resume`")
     tables = {name: read_predictions(run / file, last.labels) for name, file in PREDICTIONS.items()}
-    kept = last if which == "last" else checkpoint.load(run / f"{which}.pt")
-    looked = _look(run, _pool_of(run, origin, folders), kept, tables[which], run_options)
+    weights = _read_weights(run / run_folder.WEIGHTS)
+    shown = last if which == "last" else checkpoint.load(run / f"{which}.pt")
+    sample = _sample(run, _pool_of(run, origin, folders), shown, tables[which], run_options)
     sections = {
         "Learning curves": curves(rows, last),
-        "Figures": figures(tables, kept.labels, rows, origin),
-        **_looks(looked, clips_per_kind),
-        "What made this run": _provenance(run, kept, origin),
+        "Results": figures(tables, shown.labels, rows, origin),
+        **_activation_sections(sample, clips_per_kind),
+        "Settings and versions": _provenance(shown, origin, weights),
     }
     return page.document("Run", run.resolve().name, overview(rows, origin), sections)
 
 
-def _looks(looked: Looked | None, clips_per_kind: int) -> dict[str, Html]:
+def _activation_sections(sample: SampledClips | None, clips_per_kind: int) -> dict[str, Html]:
     titles = ("Clip features", "Temporal attention", "Key-point weights", "Clips")
-    if looked is None:
-        return dict.fromkeys(titles, tag("p", "No test clip is usable, so there is nothing to look at."))
-    made = (features_section(looked), attention_section(looked), weights_section(looked))
-    return dict(zip(titles, (*made, clips_section(looked, clips_per_kind)), strict=True))
+    if sample is None:
+        return dict.fromkeys(titles, tag("p", "Left out: no test clip is usable."))
+    sections = (
+        *(features_section(sample), attention_section(sample), weights_section(sample)),
+        clips_section(sample, clips_per_kind),
+    )
+    return dict(zip(titles, sections, strict=True))
 
 
 def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool:
-    """The caches that the run was trained on. Raises UserError where they are not there, or others."""
+    """The caches that the run was trained on. Raises UserError if they are missing or are others."""
     where = folders or [Path(folder) for folder in origin["caches"]]
     if not folders and not (where and all(folder.is_dir() for folder in where)):
-        gone = ", ".join(str(folder) for folder in where if not folder.is_dir())
-        raise UserError(f"the cache of {run} is not at {gone}; say with --cache where it is")
+        missing = ", ".join(str(folder) for folder in where if not folder.is_dir())
+        raise UserError(f"the cache of {run} is not at {missing}; give its new place with --cache")
     pool = open_pool(*where)
     if len(where) != len(origin["caches"]):
         raise UserError(
-            f"{run} was trained on {counted(len(origin['caches']), 'cache')}: give --cache for each, in that order"
+            f"{run} was trained on {counted(len(origin['caches']), 'cache')}; give --cache for each, in that order"
         )
     if pool.settings_hash != origin.get("cache_settings_hash"):
         raise UserError(f"{pool.where} is not the cache of {run}: it was extracted with other settings")
     return pool
 
 
-def _look(
-    run: Path, pool: Pool, kept: Checkpoint, predictions: pl.DataFrame, run_options: RunOptions
-) -> Looked | None:
-    clips = usable(evaluate.chosen_split(pool, run, kept.config.recipe.seed, "test").test)
+def _sample(
+    run: Path, pool: Pool, saved: Checkpoint, predictions: pl.DataFrame, run_options: RunOptions
+) -> SampledClips | None:
+    """The network on a sample of the run's usable test clips; None if there are none. Raises UserError."""
+    clips = usable(choose_clips(pool, run, saved.config.recipe.seed, "test").test)
     if clips.is_empty():
         return None
-    drawn = np.random.default_rng(0).permutation(len(clips))[:MOST_CLIPS]
+    drawn = np.random.default_rng(0).permutation(len(clips))[:MAX_SAMPLE].tolist()
     device = choose_device(run_options.device)
-    network = checkpoint.restore(kept).to(device)
-    dataset = clip_dataset(pool, clips, kept.labels, view_spec(kept.config))
+    network = checkpoint.restore(saved).to(device)
+    dataset = clip_dataset(pool, clips, saved.labels, view_spec(saved.config))
     loader = Loader(dataset, run_options.loader_workers or 0, device)
     numbered = clips.select("clip_id").with_row_index("number")
     known = numbered.join(predictions, on="clip_id", how="left", maintain_order="left")
     if known["predicted"].null_count():
         raise UserError(f"{pool.where} is not the cache of {run}: it has other clips")
-    return Looked(
+    return SampledClips(
         network=network,
-        kept=kept,
+        checkpoint=saved,
         loader=loader,
-        predictions=known[drawn.tolist()],
-        insight=look_into(network, loader, drawn.tolist(), kept.config, device),
+        keypoint_set=pool.keypoints,
+        predictions=known[drawn],
+        activations=record_activations(network, loader, drawn, saved.config, device),
     )
 
 
-def _provenance(run: Path, kept: Checkpoint, origin: dict[str, Any]) -> Html:
-    settings = {f"Settings: {name}": values for name, values in kept.config.to_dict().items()}
+def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, Any]) -> Html:
+    settings = {f"Settings: {name}": values for name, values in saved.config.to_dict().items()}
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
-    weights = _weights(run / run_folder.WEIGHTS)
-    given = {"Weights it started from": weights} if weights else {}
-    return page.fact_tables({"Run": plain, "Versions": origin["versions"], **settings, **given})
+    initial = {"Initial weights": weights} if weights else {}
+    return page.fact_tables({"Run": plain, "Versions": origin["versions"], **settings, **initial})
 
 
-def _weights(path: Path) -> dict[str, Any]:
-    """What became of the weights that the run was given; nothing where it was given none. Raises UserError."""
+def _read_weights(path: Path) -> dict[str, Any]:
+    """What the run loaded of its initial weights; empty if it started from none. Raises UserError."""
     if not path.exists():
         return {}
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged; take it from a copy, or remove it")
+        raise UserError(f"{path} is damaged; restore it from a copy, or remove it")
     return content

@@ -1,9 +1,8 @@
-"""What a person sees of a training or an evaluation on the terminal."""
+"""Results on the terminal: tables for `train run`, `crossval`, `sweep` and `evaluate`."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,115 +10,132 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dfer.data_manifest.published import PAPER, by_scene
+from dfer.data_manifest.published import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
 from dfer.train.results import metrics
-from dfer.train.results.comparison import as_json, side_by_side
+from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
 
-GROUPS_SHOWN = 30  # of scenes or subjects in a table on the terminal
-CLASSES_SHOWN = 20  # of a confusion matrix on the terminal
+MAX_GROUPS = 30  # rows of a table of scenes or subjects
+MAX_CLASSES = 20  # of a confusion matrix
+FIGURE_NAMES = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usable": "usable UAR"}
 
 if TYPE_CHECKING:
     from dfer.train.commands.crossval import CrossValidation
-    from dfer.train.commands.run import Trained
-    from dfer.train.commands.sweep import Sweep, Swept
-    from dfer.train.results.figures import Evaluation
+    from dfer.train.commands.evaluate import Evaluation
+    from dfer.train.commands.run import RunResult
+    from dfer.train.commands.sweep import Sweep, SweepResult
 
 
-def print_run(trained: "Trained", out: Path) -> None:
-    """The last epoch's figures and the best one's, each named as what it is."""
+def print_run(result: "RunResult", out: Path) -> None:
+    """Print the metrics of the last epoch and of the best one."""
     from dfer.train.results.logs import best_row
 
-    console, rows = Console(), trained.rows
-    if trained.already:
-        console.print(
-            f"nothing to do: {_text(str(out))} holds all of this run ({counted(len(rows), 'epoch')})",
-            soft_wrap=True,
-        )
+    rows = result.rows
+    if result.already_finished:
+        _print(f"nothing to do: run {out} is complete ({counted(len(rows), 'epoch')})")
         return
-    which = "the clips it was trained on" if trained.split.seen else "the test clips"
-    table = Table(title=f"network, judged on {which}", title_justify="left")
-    for column in ("", "epoch", "WAR", "UAR", "usable WAR", "usable UAR"):
+    tested_on = "its own training clips" if result.split.seen else "the test clips"
+    table = Table(title=f"network tested on {tested_on}", title_justify="left")
+    for column in ("", "epoch", *FIGURE_NAMES.values()):
         table.add_column(column, justify="right" if column else "left")
     for name, row in (("last", rows[-1]), ("best test WAR", best_row(rows))):
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
         table.add_row(name, str(row.epoch + 1), *map(percent, figures))
-    console.print(table)
-    console.print(f"test clips: {_text(trained.split.description)}", soft_wrap=True)
-    for note in trained.split.notes:
-        console.print(printable(note), soft_wrap=True, markup=False, highlight=False)
-    files = "metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt"
-    console.print(f"in {_text(str(out))}: {files}", soft_wrap=True)
+    Console().print(table)
+    _print(f"test clips: {result.split.description}")
+    for note in result.split.notes:
+        _print(note)
+    _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
-    """A row for each fold, their mean and deviation, and all clips pooled: the last epoch and each fold's best."""
+    """Print each fold, their mean and standard deviation, all clips pooled, and the published results."""
     unusable = result.pooled_last.usable < result.pooled_last.clips
-    figures = ("war", "uar", "war_usable", "uar_usable") if unusable else ("war", "uar")
-    names = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usable": "usable UAR"}
+    figures = [*FIGURE_NAMES] if unusable else ["war", "uar"]
+    shown = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
+    columns = [f"{which} {FIGURE_NAMES[figure]}" for which, figure in shown]
     table = Table(title=f"{counted(len(result.folds), 'fold')}, %", title_justify="left")
-    asked = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
-    for column in ("fold", "clips", *(f"{which} {names[figure]}" for which, figure in asked), "at epoch"):
+    for column in ("fold", "clips", *columns, "best epoch"):
         table.add_column(column, justify="left" if column == "fold" else "right")
     for fold in result.folds:
-        values = [_points(getattr(getattr(fold, which), figure)) for which, figure in asked]
+        values = [_points(getattr(getattr(fold, which), figure)) for which, figure in shown]
         table.add_row(str(fold.number), str(fold.last.clips), *values, str(fold.best_epoch + 1))
     table.add_section()
-    spread = [result.mean(which, figure) for which, figure in asked]
-    for name, values in zip(("mean", "sd"), zip(*spread, strict=True), strict=True):
+    means_and_sds = [result.mean_and_sd(which, figure) for which, figure in shown]
+    for name, values in zip(("mean", "sd"), zip(*means_and_sds, strict=True), strict=True):
         table.add_row(name, "", *map(_points, values))
     pooled = {"last": result.pooled_last, "best": result.pooled_best}
-    values = [_points(getattr(pooled[which], figure)) for which, figure in asked]
+    values = [_points(getattr(pooled[which], figure)) for which, figure in shown]
     table.add_row("pooled", str(result.pooled_last.clips), *values)
-    console = Console()
-    console.print(table)
-    console.print(
-        "best: of the epoch with the highest WAR on the judged clips, as most papers report; sd: standard deviation",
-        soft_wrap=True,
+    Console().print(table)
+    _print(
+        "best: the epoch of each fold with the highest test WAR, as most papers report; sd: standard deviation"
     )
-    files = "crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
-    console.print(f"in {_text(str(out))}: {files}", soft_wrap=True)
+    _print(
+        f"in {out}: crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
+    )
     means = {
-        which: tuple(result.mean(which, figure)[0] for figure in ("war", "uar")) for which in ("last", "best")
+        f"ours, {which} epoch": tuple(result.mean_and_sd(which, figure)[0] for figure in ("war", "uar"))
+        for which in pooled
     }
-    pooled = {f"pooled, {which}": (value.war, value.uar) for which, value in pooled.items()}
-    ours = {**{f"ours, {which} epoch": means[which] for which in means}, **pooled}
-    print_published(result.dataset, ours, result.incomparable)
+    of_pooled = {f"pooled, {which} epoch": (figures.war, figures.uar) for which, figures in pooled.items()}
+    print_published(result.dataset, {**means, **of_pooled}, result.not_comparable)
 
 
-def print_sweep(sweep: "Sweep", swept: "Swept", out: Path) -> None:
-    """A row for each variant, ours beside the published WAR, and whether they can be compared."""
-    datasets = swept.datasets
+def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
+    """Print our results and the published WAR of each variant, and whether they can be compared."""
+    datasets = result.datasets
+    marks, notes = footnotes(_sweep_remarks(result))
+    first = [_text(sweep.axis), *([""] if any(row.variant.what for row in result.rows) else [])]
+    ours = ["last\nWAR", "last\nUAR", "best\nWAR", "best\nUAR"]
     table = Table(title=f"{_text(sweep.title)}, %", title_justify="left")
-    explained = any(row.variant.what for row in swept.rows)
-    for column in (sweep.axis, "") if explained else (sweep.axis,):
-        table.add_column(_text(column))
-    ours = ("last WAR", "last UAR", "best WAR", "best UAR")
-    for column in (*ours, *(f"published {dataset}" for dataset in datasets)):
-        table.add_column(_text(column).replace(" ", "\n", 1), justify="right")
-    for row in swept.rows:
-        named = (row.variant.name, row.variant.what) if explained else (row.variant.name,)
-        figures = (row.war, row.uar, row.best_war, row.best_uar)
-        published = (row.published.get(dataset, float("nan")) for dataset in datasets)
-        table.add_row(*map(_text, named), *map(_points, (*figures, *published)))
-    console = Console()
-    console.print(table)
-    console.print("best: of the epoch with the highest WAR on the judged clips", soft_wrap=True)
+    for column in first:
+        table.add_column(column)
+    for column in (*ours, *(f"published\n{_text(dataset)}" for dataset in datasets)):
+        table.add_column(column, justify="right")
+    if notes:
+        table.add_column("notes")
+    for row, mark in zip(result.rows, marks, strict=True):
+        named = (row.variant.name, row.variant.what)[: len(first)]
+        published = [row.published[name].war if name in row.published else float("nan") for name in datasets]
+        figures = (row.war, row.uar, row.best_war, row.best_uar, *published)
+        table.add_row(*map(_text, named), *map(_points, figures), *([mark] if notes else []))
+    Console().print(table)
+    _print("best: the epoch with the highest test WAR")
     if datasets:
-        reason = f"; not comparable with ours: {swept.incomparable}" if swept.incomparable else ""
-        text = f"published: WAR of {PAPER}{reason}"
-        console.print(printable(text), soft_wrap=True, markup=False)
-    console.print(f"in {_text(str(out))}: sweep.csv, sweep.png, a folder for each variant", soft_wrap=True)
+        where = f"Table {sweep.published}" if sweep.published.isdecimal() else sweep.published
+        reason = f"; not comparable with ours: {result.not_comparable}" if result.not_comparable else ""
+        _print(f"published: WAR of {PAPER}, {where}, next to the variant of the same name{reason}")
+    for note in notes:
+        _print(note)
+    _print(f"in {out}: sweep.csv, sweep.png, a folder for each variant")
+
+
+def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
+    """Remarks on the published results of each variant, with the dataset unless they apply to all of them."""
+    datasets_of: dict[str, set[str]] = {}
+    for row in result.rows:
+        for dataset, figure in row.published.items():
+            for remark in split_remark(figure.remark):
+                datasets_of.setdefault(remark, set()).add(dataset)
+    remarks = []
+    for row in result.rows:
+        of_row = [
+            remark if len(datasets_of[remark]) == len(result.datasets) else f"{dataset}: {remark}"
+            for dataset in result.datasets
+            if dataset in row.published
+            for remark in split_remark(row.published[dataset].remark)
+        ]
+        remarks.append([*dict.fromkeys(of_row)])
+    return remarks
 
 
 def print_evaluation(result: "Evaluation") -> None:
-    """Recall of each class, WAR and UAR with their intervals, over all clips and the usable ones, and by group."""
-    console, figures, sure = Console(), result.figures, result.intervals
-    table = Table(
-        title=f"{result.clips} clips, network after {counted(result.epochs, 'epoch')}", title_justify="left"
-    )
+    """Print recalls, WAR and UAR with intervals, the confusion matrix, published results, and groups."""
+    console, figures, intervals = Console(), result.figures, result.intervals
+    table = Table(title=f"{result.clips} clips, network after epoch {result.epochs}", title_justify="left")
     for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
@@ -128,33 +144,33 @@ def print_evaluation(result: "Evaluation") -> None:
     for label, count in result.not_covered.items():
         table.add_row(_text(label), str(count), "not covered")
     table.add_section()
-    table.add_row("all: WAR", str(figures.clips), percent(figures.war), _interval(sure.war))
-    table.add_row("all: UAR", "", percent(figures.uar), _interval(sure.uar))
+    table.add_row("all: WAR", str(figures.clips), percent(figures.war), _interval(intervals.war))
+    table.add_row("all: UAR", "", percent(figures.uar), _interval(intervals.uar))
     table.add_row("usable: WAR", str(figures.usable), percent(figures.war_usable))
     table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
-    console.print(f"intervals: bootstrap over {sure.drawn}", soft_wrap=True)
+    _print(f"intervals: bootstrap over {intervals.drawn}")
     _print_confusion(console, figures.confusion, result.labels)
-    for note in (*_about_clips(result), *_about_labels(result)):
-        console.print(printable(note), soft_wrap=True, markup=False)
-    print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.incomparable)
+    for note in _evaluation_notes(result):
+        _print(note)
+    print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.not_comparable)
     for column, groups in result.groups.items():
         name = column.replace("_", " ")
-        if len(groups) <= GROUPS_SHOWN:
-            known = {} if result.incomparable or column == "subject" else by_scene(result.dataset)
-            _print_groups(console, name, groups, {scene: figure.war for scene, figure in known.items()})
+        if len(groups) <= MAX_GROUPS:
+            hidden = result.not_comparable or column == "subject"
+            _print_groups(console, name, groups, {} if hidden else by_scene(result.dataset))
         else:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
-            console.print(f"{len(groups)} {name}s: quartiles of WAR {quartiles}; each with --json")
+            _print(f"{len(groups)} {name}s: WAR quartiles {quartiles}; --json lists them all")
 
 
 def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]) -> None:
-    """Counts (classes, classes) of all clips. Columns are numbered as the rows are: names would not fit."""
-    if len(labels) > CLASSES_SHOWN:
-        console.print(f"confusion of {len(labels)} classes: with --confusion FILE.png, or --json")
+    """Print counts (classes, classes). Columns have the numbers of the rows, because names would not fit."""
+    if len(labels) > MAX_CLASSES:
+        _print(f"confusion matrix of {len(labels)} classes: see --confusion FILE.png or --json")
         return
-    console.print("confusion, rows the truth and columns the prediction:", soft_wrap=True)
+    _print("confusion matrix (rows: true class, columns: predicted class):")
     table = Table()
     for column in ("", *map(str, range(1, len(labels) + 1))):
         table.add_column(column, justify="right" if column else "left")
@@ -163,92 +179,74 @@ def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]
     console.print(table)
 
 
-def _about_clips(result: "Evaluation") -> list[str]:
-    """How the judged clips were chosen, and which of them say nothing about new ones."""
-    notes = [f"judged on: {result.judged_on}"]
+def _evaluation_notes(result: "Evaluation") -> list[str]:
+    """How the clips were chosen, which of them the network was trained on, and how labels were matched."""
+    notes = [f"evaluated on: {result.clips_description}"]
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
-        notes.append(f"warning: judged clips that the network was trained on: {count}, such as {first}")
-    return notes
-
-
-def _about_labels(result: "Evaluation") -> list[str]:
-    """How the dataset's labels became the network's, a line each."""
-    notes = [*result.notes]
+        notes.append(f"warning: the network was trained on {count} of these clips, such as {first}")
+    notes += result.notes
     if result.renamed:
         pairs = ", ".join(f"{label} → {own}" for label, own in result.renamed.items())
-        notes.append(f"labels by the network's names: {pairs}")
+        notes.append(f"labels renamed to the network's: {pairs}")
     if result.not_covered:
         count = sum(result.not_covered.values())
-        notes.append(
-            f"not covered: {count} clips of classes that the network lacks are in none of these figures"
-        )
+        notes.append(f"not covered: {counted(count, 'clip')} of classes unknown to the network, in no figure")
     return notes
 
 
-def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], incomparable: str | None) -> None:
-    """Our WAR and UAR, by what they are, above those published for the dataset, or why they cannot stand there;
-    nothing where none are published."""
-    beside = side_by_side(dataset, ours)
-    if beside is None:
+def print_published(dataset: str, ours: Mapping[str, tuple[float, float]], reason: str | None) -> None:
+    """Print our results above the published ones; nothing if none are published for the dataset.
+
+    ours: WAR and UAR, 0–1, by name
+    reason: why they cannot be compared, printed instead of the table; None if they can
+    """
+    comparison = compare_with_published(dataset, ours)
+    if comparison is None:
         return
-    if incomparable:
-        text = f"not comparable with what is published for {dataset}: {incomparable}"
-        Console().print(printable(text), soft_wrap=True, markup=False)
+    if reason:
+        _print(f"not comparable with the published results on {dataset}: {reason}")
         return
-    title, own, theirs = beside
-    table = Table(title=f"{_text(title)}, %", title_justify="left")
-    for column in ("method", "WAR", "UAR", ""):
+    marks, notes = footnotes(split_remark(row.remark) for row in comparison.published)
+    table = Table(title=f"published: {_text(comparison.title)}, %", title_justify="left")
+    for column in ("method", "WAR", "UAR", "notes"):
         table.add_column(column, justify="right" if column in ("WAR", "UAR") else "left")
-    for rows, style in ((own, "bold"), (theirs, None)):
-        for row in rows:
-            table.add_row(row.method, _points(row.war), _points(row.uar), row.remark, style=style)
-        table.add_section()
+    for row in comparison.ours:
+        table.add_row(row.method, _points(row.war), _points(row.uar), style="bold")
+    table.add_section()
+    for row, mark in zip(comparison.published, marks, strict=True):
+        table.add_row(row.method, _points(row.war), _points(row.uar), mark)
     Console().print(table)
+    for note in notes:
+        _print(note)
 
 
-def _print_groups(console: Console, name: str, groups: pl.DataFrame, known: Mapping[str, float]) -> None:
-    """known: published WAR by the values' names in lower case."""
+def _print_groups(console: Console, name: str, groups: pl.DataFrame, known: Mapping[str, Figure]) -> None:
+    """Print the results of each group. known: published ones by the group's name in lower case."""
     published = [known.get((value or "").lower()) for value in groups[groups.columns[0]]]
-    last = [f"published WAR ({PAPER})"] if any(published) else []
+    marks, notes = footnotes(split_remark(figure.remark) if figure else [] for figure in published)
+    extra = [f"published WAR ({PAPER})", "notes"] if any(published) else []
     table = Table()
-    for column in (name, "clips", "usable", "WAR", "UAR", *last):
-        table.add_column(column, justify="left" if column == name else "right")
-    for (value, clips, usable, war, uar), share in zip(groups.iter_rows(), published, strict=True):
-        shown = "not named" if value is None else _text(value)
-        theirs = [percent(share) if share else ""] if last else []
+    for column in (name, "clips", "usable", "WAR", "UAR", *extra):
+        table.add_column(column, justify="left" if column in (name, "notes") else "right")
+    for (value, clips, usable, war, uar), figure, mark in zip(
+        groups.iter_rows(), published, marks, strict=True
+    ):
+        shown = "unknown" if value is None else _text(value)
+        theirs = [percent(figure.war) if figure else "", mark] if extra else []
         table.add_row(shown, str(clips), str(usable), percent(war), percent(uar), *theirs)
     console.print(table)
+    for note in notes:
+        _print(note)
 
 
-def as_dict(result: "Evaluation") -> dict[str, Any]:
-    """An evaluation for a program to read; shares in 0–1."""
-    figures = result.figures
-    recalls = metrics.recalls(figures.confusion)
-    return {
-        "epochs": result.epochs,
-        "clips": figures.clips,
-        "usable": figures.usable,
-        **{name: _known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")},
-        "recall": {label: _known(recall) for label, recall in zip(result.labels, recalls, strict=True)},
-        "confusion": figures.confusion.tolist(),
-        "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
-        "renamed": dict(result.renamed),
-        "not_covered": dict(result.not_covered),
-        **as_json(result.dataset, result.incomparable),
-        "judged_on": result.judged_on,
-        "trained_on": list(result.trained_on),
-        "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
-        "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
-    }
-
-
-def _known(share: float) -> float | None:
-    """A figure in JSON, which has no sign for what is none."""
-    return None if share != share else float(share)
+def _print(text: str) -> None:
+    """Print a line that may quote a file: unwrapped, without markup, control characters escaped."""
+    Console().print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def _points(share: float) -> str:
+    """A share in percent without the sign; a dash for NaN."""
     return "–" if share != share else f"{100 * share:.2f}"
 
 
@@ -257,5 +255,5 @@ def _interval(bounds: tuple[float, float]) -> str:
 
 
 def _text(value: str) -> str:
-    """A stranger's words on the terminal: neither markup nor what steers it."""
+    """Text from a file for a table: neither markup nor control characters."""
     return escape(printable(value))

@@ -1,17 +1,17 @@
-"""Figures beside published ones, and whether they may stand there: only where the same was done with the dataset."""
+"""Published results next to ours, and whether the two are comparable: same dataset, same protocol, same clips."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dfer.data_manifest.published import JUDGED, PAPER, TESTED, results
 from dfer.schemas.support.text import counted
 
-# Share of the published test clips that may lack, or be too many: datasets such as AFEW lose a few.
-OFF = 0.05
+# Share of the test clips that may be missing or too many: videos of datasets such as AFEW get lost.
+TOLERANCE = 0.05
 
 
-class Row(NamedTuple):
-    """A method with its WAR and UAR, 0–1, NaN where none is known."""
+class ResultRow(NamedTuple):
+    """A method with its WAR and UAR, 0–1, NaN if unknown, and remarks on them, joined by "; "."""
 
     method: str
     war: float
@@ -19,13 +19,25 @@ class Row(NamedTuple):
     remark: str = ""
 
 
-def obstacle(dataset: str, *, trained_on: str, protocol: str, clips: int, not_covered: int = 0) -> str | None:
-    """Why figures on a dataset cannot be compared with those published for it; None where they can, and where none
-    are published.
+class PublishedComparison(NamedTuple):
+    """What a table of our results and the published ones shows."""
 
-    trained_on: the dataset of the network's run; protocol: how it was judged, as `published.csv` words it ("official
-    split", "mean of 5 folds") or in other words; clips: how many were judged, in all folds; not_covered: how many of
-    them have a class that the network lacks.
+    title: str
+    ours: list[ResultRow]
+    published: list[ResultRow]
+
+
+def not_comparable_reason(
+    dataset: str, *, trained_on: str, protocol: str, clips: int, not_covered: int = 0
+) -> str | None:
+    """Why results on a dataset cannot be compared with the published ones.
+
+    trained_on: dataset of the network's run
+    protocol: as in `published.csv` ("official split", "mean of 5 folds"), or in other words
+    clips: how many were evaluated, over all folds
+    not_covered: how many clips have a class that the network does not know
+
+    Returns None if they can be compared, or if nothing is published for the dataset.
     """
     known = results(dataset)
     if known.is_empty():
@@ -34,43 +46,71 @@ def obstacle(dataset: str, *, trained_on: str, protocol: str, clips: int, not_co
     if trained_on != dataset:
         return f"the network was trained on {trained_on}"
     if protocol != published:
-        return f"published is the {published}, this is: {protocol}"
+        return f"{protocol} instead of {published}"
     name = dataset.lower().replace("-", "")
-    if abs(clips - TESTED[name]) > OFF * TESTED[name]:
-        return f"published is for all {TESTED[name]} {JUDGED.get(name, 'test')} clips, this is for {clips}"
-    return f"the network lacks the class of {counted(not_covered, 'clip')}" if not_covered else None
+    if abs(clips - TESTED[name]) > TOLERANCE * TESTED[name]:
+        return f"{clips} clips instead of the {TESTED[name]} {JUDGED.get(name, 'test')} clips of the dataset"
+    return f"the network does not know the class of {counted(not_covered, 'clip')}" if not_covered else None
 
 
-def side_by_side(
+def ablation_not_comparable_reason(
+    dataset: str, protocol: str, clips: int, published_on: Collection[str]
+) -> str | None:
+    """Why results of an ablation cannot be compared with the published ones.
+
+    dataset, protocol, clips: as in `not_comparable_reason`
+    published_on: datasets with published results of this ablation
+
+    Returns None if they can be compared, or if nothing is published.
+    """
+    if not published_on:
+        return None
+    if dataset.lower() not in map(str.lower, published_on):
+        return f"published on {' and '.join(published_on)}, not on {dataset}"
+    return not_comparable_reason(dataset, trained_on=dataset, protocol=protocol, clips=clips)
+
+
+def compare_with_published(
     dataset: str, ours: Mapping[str, tuple[float, float]]
-) -> tuple[str, list[Row], list[Row]] | None:
-    """A title, our WAR and UAR by what they are, and those published for a dataset; None where none are published."""
+) -> PublishedComparison | None:
+    """Our WAR and UAR (0–1, by name) and the published ones; None if nothing is published for the dataset."""
     known = results(dataset)
     if known.is_empty():
         return None
-    theirs = [
-        Row(
+    published = [
+        ResultRow(
             method=f"{row['method']} ({row['cited']})" if row["cited"] else row["method"],
             war=float("nan") if row["war"] is None else row["war"],
             uar=float("nan") if row["uar"] is None else row["uar"],
-            remark=row["remark"] or "",
+            remark=row["remark"],
         )
         for row in known.iter_rows(named=True)
     ]
-    title = f"{dataset}, {known['protocol'][0]} (as quoted by {PAPER})"
-    return title, [Row(name, war, uar) for name, (war, uar) in ours.items()], theirs
+    title = f"{dataset}, {known['protocol'][0]} (from {PAPER})"
+    return PublishedComparison(
+        title, [ResultRow(name, *figures) for name, figures in ours.items()], published
+    )
 
 
-def as_json(dataset: str, incomparable: str | None) -> dict[str, Any]:
-    """What is published for a dataset (`published.results`), and why it cannot be compared, for a program to read."""
-    return {"incomparable": incomparable, "published": results(dataset).to_dicts()}
+def published_json(dataset: str, reason: str | None) -> dict[str, Any]:
+    """The published results for a dataset, and why ours cannot be compared with them, for JSON."""
+    return {"incomparable": reason, "published": results(dataset).to_dicts()}
 
 
-def ablation_obstacle(dataset: str, protocol: str, clips: int, published_on: Collection[str]) -> str | None:
-    """Why an ablation's figures on a dataset cannot be compared with the published ones; None where they can, and
-    where none are published. published_on: the datasets that have them."""
-    if published_on and dataset.lower() not in map(str.lower, published_on):
-        return f"published is {' and '.join(published_on)}, this is {dataset}"
-    if not published_on:
-        return None
-    return obstacle(dataset, trained_on=dataset, protocol=protocol, clips=clips)
+def footnotes(remarks: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Number the remarks on the rows of a table; a remark that comes again keeps its number.
+
+    remarks: those of each row
+
+    Returns the numbers for each row ("1, 3" or ""), and the notes to print below the table ("1: …").
+    """
+    numbers: dict[str, int] = {}
+    marks = [sorted(numbers.setdefault(remark, len(numbers) + 1) for remark in of_row) for of_row in remarks]
+    return [", ".join(map(str, mark)) for mark in marks], [
+        f"{number}: {remark}" for remark, number in numbers.items()
+    ]
+
+
+def split_remark(remark: str) -> list[str]:
+    """The single remarks of a published figure, which `published.csv` joins by "; "."""
+    return remark.split("; ") if remark else []

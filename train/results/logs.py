@@ -1,4 +1,4 @@
-"""The figures of every epoch: a row, written as CSV, as JSON lines, and for TensorBoard where that is asked for."""
+"""The metrics of every epoch, written as CSV, JSON lines and, on request, TensorBoard events."""
 
 import csv
 import dataclasses
@@ -20,9 +20,11 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """Training figures are of augmented clips while the weights move; test ones of the weights that predict.
+    """Metrics of one epoch: training ones on augmented clips while the weights change, test ones after the epoch.
 
-    epoch: from 0; WAR, UAR and waiting in 0–1; waiting: share of the training time spent waiting for data.
+    epoch: from 0
+    WAR, UAR: 0–1
+    waiting: share of the training time spent waiting for data, 0–1
     """
 
     epoch: int
@@ -41,33 +43,35 @@ class EpochRow:
 
 
 def row_from(content: Mapping[str, Any]) -> EpochRow:
-    """A row as it was kept. Raises TypeError, KeyError or ValueError where it is something else."""
+    """Parse a stored row. Raises TypeError, KeyError or ValueError if it is not one."""
     kinds = {field.name: field.type for field in dataclasses.fields(EpochRow)}
     if set(content) != set(kinds):
-        raise ValueError("a row has other columns")
+        raise ValueError("unexpected columns")
     return EpochRow(**{name: kind(content[name]) for name, kind in kinds.items()})
 
 
 def read_rows(out: Path) -> list[EpochRow]:
-    """The rows of a run's metrics.csv. Raises UserError where it is missing or damaged."""
+    """Read a run's metrics.csv. Raises UserError if it is missing or damaged."""
     path = out / METRICS
     try:
         with path.open(newline="") as file:
             rows = [row_from(row) for row in csv.DictReader(file)]
         if not rows:
-            raise ValueError("it has no row")
+            raise ValueError("no rows")
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); remove {out} and train it again") from None
+        raise UserError(
+            f"{path} is missing or damaged ({error}); restore it from a copy, or remove {out} and train again"
+        ) from None
     return rows
 
 
 def best_row(rows: Sequence[EpochRow]) -> EpochRow:
-    """The epoch with the highest test WAR, then UAR; the first of equals."""
+    """The epoch with the highest test WAR, then UAR; the first if several tie."""
     return max(rows, key=lambda row: (row.test_war, row.test_uar))
 
 
 def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
-    """Write all rows as metrics.csv and metrics.jsonl (where a figure that is no number is null)."""
+    """Write metrics.csv and metrics.jsonl; NaN is null in the latter."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochRow)], lineterminator="\n")
     writer.writeheader()
@@ -82,22 +86,22 @@ def write_rows(out: Path, rows: Sequence[EpochRow]) -> None:
 
 
 def require_tensorboard() -> None:
-    """Raise UserError where the package is not installed; cheap, for the start of a command."""
+    """Raise UserError if tensorboard is not installed. Does not import it."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise UserError("--tensorboard needs the extra: pip install '.[tensorboard]'")
+        raise UserError("--tensorboard needs an extra: pip install '.[tensorboard]'")
 
 
 class TensorBoard:
-    """Event files beside the run, by the package tensorboard (extra `tensorboard`)."""
+    """TensorBoard event files in the run's folder."""
 
     def __init__(self, out: Path, first_epoch: int) -> None:
-        """first_epoch: what an interrupted run has written from there on is hidden."""
+        """Hide what an interrupted run wrote from first_epoch on."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(out / TENSORBOARD), purge_step=first_epoch)
 
     def add(self, row: EpochRow) -> None:
-        """Add an epoch's figures."""
+        """Add the metrics of an epoch."""
         for name, value in dataclasses.asdict(row).items():
             if name != "epoch" and math.isfinite(value):
                 self._writer.add_scalar(name.replace("_", "/", 1), value, row.epoch)

@@ -4,30 +4,33 @@ import numpy as np
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (classes, classes) int64: rows are the truth, columns the prediction; inputs (n,) in 0…classes−1."""
+    """Confusion matrix: (classes, classes) int64 counts, rows are the true class.
+
+    truth, predicted: (n,) int, 0…classes−1
+    """
     flat = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes)
 
 
 def war(matrix: np.ndarray) -> float:
-    """Weighted average recall: accuracy over clips, 0–1; NaN for no clips."""
+    """Weighted average recall, which is accuracy, 0–1; NaN without clips."""
     total = matrix.sum()
     return float(np.trace(matrix) / total) if total else float("nan")
 
 
 def uar(matrix: np.ndarray) -> float:
-    """Unweighted average recall: the mean recall over the classes that occur, 0–1; NaN for no clips."""
+    """Unweighted average recall: mean recall of the classes that occur, 0–1; NaN without clips."""
     recall = recalls(matrix)
     known = recall[~np.isnan(recall)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def recalls(matrix: np.ndarray) -> np.ndarray:
-    """Recall of each class (classes,), NaN for a class that does not occur."""
+    """Recall of each class: (classes,), 0–1, NaN for a class without clips."""
     counts = matrix.sum(1)
     return np.divide(np.diag(matrix), counts, out=np.full(len(matrix), np.nan), where=counts > 0)
 
 
 def percent(share: float) -> str:
-    """A share as people read it, "12.34 %"; a dash for NaN."""
+    """Format a share as "12.34 %"; a dash for NaN."""
     return "–" if share != share else f"{100 * share:.2f} %"

@@ -1,4 +1,4 @@
-"""Charts of runs, as PNG."""
+"""Plots of results, as PNG."""
 
 import io
 import warnings
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from dfer.train.results.logs import EpochRow
 
-LONGEST = 40  # characters of a name
-# Of the learning curves. UAR is WAR where all classes have as many clips: dashes and a ring leave both to be seen.
-LINES = {
+LONGEST_NAME = 40  # characters
+# UAR equals WAR if all classes have the same number of clips: with dashes and rings both stay visible.
+CURVES = {
     "train_loss": {"color": "#7a8794", "ls": "--"},
     "test_loss": {"color": "#08519c", "ls": "-"},
     "train_war": {"color": "#7a8794", "ls": "--"},
@@ -26,13 +26,18 @@ LINES = {
 
 
 def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
-    """A confusion matrix (classes, classes): shares of each true class, counts below them."""
+    """Plot a confusion matrix; each cell shows its share of the true class and its count.
+
+    matrix: (classes, classes) counts, rows are the true class
+    labels: of the classes
+    title: above the plot
+    """
     from matplotlib.figure import Figure
 
     counts = matrix.sum(1, keepdims=True)
     shares = np.divide(matrix, counts, out=np.zeros(matrix.shape), where=counts > 0)
     names = list(map(_plain, labels))
-    # Inches. No wider than needed: in a page it is scaled down, and its letters with it; the title needs four.
+    # Inches. A page scales wide pictures down, text included, so keep it narrow; the title needs four inches.
     side = max(4.0, 0.9 + 0.08 * max(map(len, names)) + 0.52 * len(names))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
@@ -60,26 +65,33 @@ def sweep_png(
     axis: str,
     comparable: bool,
 ) -> bytes:
-    """The WAR (0–1) of a sweep's variants by their names, after the last epoch, filled, and the best one, as rings,
-    and what is published for them by dataset, hollow, NaN where nothing is. axis: what the variants differ in;
-    comparable: whether the published figures may stand beside them."""
+    """Plot the WAR of a sweep's variants.
+
+    names: of the variants
+    last, best: WAR of each variant after the last and the best epoch, 0–1
+    published: dataset → published WAR of each variant, 0–1, NaN if there is none
+    title, axis: of the plot; `axis` is what the variants differ in
+    comparable: whether the published results are comparable with ours
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.6 + max(5.0, 0.9 * len(names)), 4.2), layout="constrained")
     axes = figure.subplots()
-    places = list(range(len(names)))
+    positions = list(range(len(names)))
     numeric = all(name.replace(".", "", 1).isdecimal() for name in names)
-    line, dashes = ("-", "--") if numeric else ("", "")  # only numbers have something between them
-    whole = {"clip_on": False}  # a marker at 0 % lies on the frame
-    # Often the best epoch is the last: a ring and dashes on top leave both to be seen.
-    axes.plot(places, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch", **whole)
+    line, dashes = ("-", "--") if numeric else ("", "")  # connect points only along a numeric axis
+    unclipped = {"clip_on": False}  # a marker at 0 % is on the frame
+    # The best epoch is often the last: with rings and dashes both stay visible.
+    axes.plot(
+        positions, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch", **unclipped
+    )
     ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
-    axes.plot(places, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **whole)
+    axes.plot(positions, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **unclipped)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
         label = f"published, {dataset}{'' if comparable else ' (not comparable)'}"
         style = {"color": "#b35806", "mfc": "none", "label": label}
-        axes.plot(places, _percents(shares), marker + dashes, **style, **whole)
-    axes.set_xticks(places, list(map(_plain, names)))
+        axes.plot(positions, _percents(shares), marker + dashes, **style, **unclipped)
+    axes.set_xticks(positions, list(map(_plain, names)))
     axes.set_xlabel(_plain(axis))
     axes.set_ylabel("WAR, %")
     axes.set_title(_plain(title), fontsize=10)
@@ -91,7 +103,7 @@ def sweep_png(
 
 
 def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
-    """Losses, and WAR and UAR in %, over the epochs, which are counted from 1; a line marks the best test WAR."""
+    """Plot losses, WAR and UAR over the epochs; a line marks the best test WAR."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -109,7 +121,7 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
             kind, figure_name = name.split("_")
             label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
             values = [scale * getattr(row, name) for row in rows]
-            axes.plot(epochs, values, **LINES[name], marker=mark, mfc="none", clip_on=False, label=label)
+            axes.plot(epochs, values, **CURVES[name], marker=mark, mfc="none", clip_on=False, label=label)
         axes.axvline(
             best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
         )
@@ -123,24 +135,29 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
     return _png(figure)
 
 
-def clip_map_png(places: np.ndarray, truth: np.ndarray, right: np.ndarray, labels: Sequence[str]) -> bytes:
-    """Clips on a plane: places (n, 2), truth (n,) numbers of labels, right (n,) whether they were told rightly."""
+def clip_map_png(points: np.ndarray, truth: np.ndarray, correct: np.ndarray, labels: Sequence[str]) -> bytes:
+    """Plot clips as points of a plane.
+
+    points: (n, 2)
+    truth: (n,) true classes, indices of `labels`
+    correct: (n,) bool, whether the clip is classified correctly
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 4.8), layout="constrained")
     axes = figure.subplots()
     colours = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
-    size = float(np.clip(6000 / max(len(places), 1), 8, 60))
+    size = float(np.clip(6000 / max(len(points), 1), 8, 60))
     for number, label in enumerate(labels):
         of_label = truth == number
         if not of_label.any():
             continue
         colour = [colours(number % colours.N)]
-        told, missed = places[of_label & right], places[of_label & ~right]
-        axes.scatter(*told.T, s=size, c=colour, alpha=0.8, lw=0, label=f"{_plain(label)} ({of_label.sum()})")
-        axes.scatter(*missed.T, s=size, c=colour, marker="x", lw=1.2)
-    axes.scatter([], [], s=40, c="k", marker="x", lw=1.2, label="predicted as another")
+        hits, misses = points[of_label & correct], points[of_label & ~correct]
+        axes.scatter(*hits.T, s=size, c=colour, alpha=0.8, lw=0, label=f"{_plain(label)} ({of_label.sum()})")
+        axes.scatter(*misses.T, s=size, c=colour, marker="x", lw=1.2)
+    axes.scatter([], [], s=40, c="k", marker="x", lw=1.2, label="misclassified")
     axes.set_xticks([])
     axes.set_yticks([])
     figure.legend(loc="outside right upper", fontsize=9, frameon=False)
@@ -148,7 +165,7 @@ def clip_map_png(places: np.ndarray, truth: np.ndarray, right: np.ndarray, label
 
 
 def attention_png(attention: np.ndarray) -> bytes:
-    """Shares of attention over the frames, in %: (blocks, N), a line a block."""
+    """Plot how attention is distributed over the frames: (blocks, N) shares, 0–1, one line per block."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -159,10 +176,10 @@ def attention_png(attention: np.ndarray) -> bytes:
     for block, shares in enumerate(attention):
         depth = 0.25 + 0.75 * (block + 1) / blocks
         axes.plot(numbers, 100 * shares, "o-", ms=4, color="#08519c", alpha=depth, label=f"block {block + 1}")
-    axes.axhline(100 / frames, color="#7a8794", lw=1, ls="--", label="all frames alike")
+    axes.axhline(100 / frames, color="#7a8794", lw=1, ls="--", label="uniform")
     axes.set_ylim(0, 110 * max(attention.max(), 1 / frames))
     axes.set_xlabel("frame")
-    axes.set_ylabel("% of the attention to frames")
+    axes.set_ylabel("share of attention, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False, ncols=2)
@@ -170,7 +187,12 @@ def attention_png(attention: np.ndarray) -> bytes:
 
 
 def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: Sequence[str]) -> bytes:
-    """Mean W_a: (classes, K), NaN for a class without clips."""
+    """Plot the mean W_a of each key-point by class.
+
+    weights: (classes, K), NaN for a class without clips
+    labels: of the classes
+    keypoints: names of the K key-points
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 + 0.5 * len(keypoints), 2.4 + 0.34 * len(labels)), layout="constrained")
@@ -190,8 +212,8 @@ def _percents(shares: Sequence[float]) -> list[float]:
 
 
 def _plain(text: str) -> str:
-    """A name as matplotlib writes it: a dollar sign is a letter, not the start of a formula; cut where it is long."""
-    short = printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
+    """Escape a name for matplotlib, which reads a dollar sign as the start of a formula, and cut it if it is long."""
+    short = printable(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…")
     return short.replace("$", r"\$")
 
 
@@ -201,6 +223,6 @@ def _png(figure: "Figure") -> bytes:
     FigureCanvasAgg(figure)
     content = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands in its place
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box instead
         figure.savefig(content, format="png", dpi=130)
     return content.getvalue()

@@ -1,5 +1,4 @@
-"""What a folder is: a run, a cache, or a folder of several runs, by the names of its files; and what is refused where
-it is another."""
+"""Names of the files in a run's folder, and checks of what a folder is: a run, several runs, or a cache."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,20 +9,22 @@ from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file
 
-RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"  # run.json: only a run's folder has it
+RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"
 METRICS, METRIC_LINES = "metrics.csv", "metrics.jsonl"
 PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
-CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"  # beside several runs
-# Of a run, a cross-validation or a sweep, and of a cache; each beside a file that tells what the folder is.
+CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"
+
+# A folder with one of these is a run, a cross-validation, a sweep or a cache. Commands that write other files must
+# not overwrite OWN_FILES there.
+MARKER_FILES = (RUN, CROSSVAL, SWEEP, INFO_FILE)
 OWN_FILES = {
     *(RUN, SETTINGS, WEIGHTS, *CHECKPOINTS, METRICS, METRIC_LINES),
     *(*RESULTS, CROSSVAL, SWEEP, SWEEP_PLOT),
     *(*SINGLE_FILES, SEAL_FILE),
 }
 SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}
-TOLD_BY = (RUN, CROSSVAL, SWEEP, INFO_FILE)
 
 
 def writing(out: Path) -> AbstractContextManager[None]:
@@ -31,29 +32,36 @@ def writing(out: Path) -> AbstractContextManager[None]:
     return files.writing(f"the run {out}", "run the same command again (`train run`: with --resume)")
 
 
-def refuse_what_is_one(out: Path) -> None:
-    """Raise UserError where the folder for several runs is a run, or of a cache: its files would be replaced."""
-    refuse_inside_cache(out)
-    if (out / RUN).exists():
-        raise UserError(f"{out} is a run; give another --out for several runs")
-
-
-def refuse_what_is_no_run(folder: Path) -> None:
-    """Raise UserError where a folder is a cache, or no run but holds some: a cross-validation's, or a sweep's."""
+def require_run(folder: Path) -> None:
+    """Raise UserError if a folder is a cache, or contains several runs (a cross-validation or a sweep)."""
     if any((folder / name).exists() for name in (RUN, *CHECKPOINTS)):
         return
     if (folder / INFO_FILE).exists():
-        raise UserError(f"{folder} is a cache, where a run is needed")
+        raise UserError(f"{folder} is a cache; give the folder of a run")
     runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}"))
     if runs:
-        raise UserError(f"{folder} holds several runs; give one of them, such as {runs[0]}")
+        raise UserError(f"{folder} contains several runs; give one of them, such as {runs[0]}")
 
 
-def own_target(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
-    """As `target_file`, and no file that a run or a cache is made of. Raises UserError."""
+def refuse_run_or_cache(out: Path) -> None:
+    """Raise UserError if the folder for several runs is a run or in a cache: files of it would be overwritten."""
+    refuse_inside_cache(out)
+    if (out / RUN).exists():
+        raise UserError(f"{out} is a single run; choose another --out")
+
+
+def output_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
+    """Check where a file is to be written: as `target_file`, and never over a file of a run or a cache.
+
+    option: the flag that names the file, for the message
+    suffixes: allowed endings of the name, in lower case; any if empty
+
+    Returns the path with links followed.
+    Raises UserError.
+    """
     target = target_file(path, option, suffixes)
-    in_folder = target.name in OWN_FILES and any((target.parent / name).exists() for name in TOLD_BY)
+    in_folder = target.name in OWN_FILES and any((target.parent / name).exists() for name in MARKER_FILES)
     in_shards = target.parent.name in SHARD_FOLDERS and (target.parent.parent / INFO_FILE).exists()
     if in_folder or in_shards:
-        raise UserError(f"{option} {path}: that name is of a run's or a cache's own file; give another one")
+        raise UserError(f"{option} {path}: would overwrite a file of the run or cache; choose another name")
     return target

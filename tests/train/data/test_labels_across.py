@@ -12,7 +12,7 @@ from dfer.train.data.coverage import cover
 from dfer.train.engine import checkpoint
 from dfer.train.engine.weights import start_from_run
 from dfer.train.models.keypoint.network import build
-from dfer.train.results.comparison import ablation_obstacle, obstacle
+from dfer.train.results.comparison import ablation_not_comparable_reason, not_comparable_reason
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_same_classes_in_another_order_and_by_synonyms_are_judged(run, folde
     assert result["war"] == pytest.approx(right / 9)
     assert list(result["recall"]) == ["Happy", "Sad", "Angry"]
     shown = done("evaluate", run, foreign, "--clips", "all").stdout
-    assert "labels by the network's names: ANG → Angry, joy → Happy, sadness → Sad" in shown
+    assert "labels renamed to the network's: ANG → Angry, joy → Happy, sadness → Sad" in shown
 
 
 def test_classes_that_the_network_lacks_are_counted_apart_and_still_predicted(run, folder, tmp_path):
@@ -64,7 +64,7 @@ def test_classes_that_the_network_lacks_are_counted_apart_and_still_predicted(ru
     assert rows["label"].to_list() == ["Happy", "Sad", "Angry", "contempt", "contempt", "calm"]
     assert rows["predicted"].null_count() == 0 and set(rows["predicted"]) <= {"Happy", "Sad", "Angry"}
     shown = done(*arguments).stdout
-    assert "not covered: 3 clips of classes that the network lacks" in shown
+    assert "not covered: 3 clips of classes unknown to the network" in shown
     assert [line.split("│")[1:4] for line in shown.splitlines() if "contempt" in line] == [
         [" contempt    ", "     2 ", " not covered "]
     ]
@@ -106,9 +106,9 @@ def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
     ("name", "clips", "third", "reason"),
     [
         ("afew", "test", "Angry", None),
-        ("afew", "all", "Angry", "published is the official split, this is: all clips"),
-        ("afew", "train", "Angry", "this is: the training clips"),
-        ("afew", "test", "contempt", "the network lacks the class of 1 clip"),
+        ("afew", "all", "Angry", "all clips instead of official split"),
+        ("afew", "train", "Angry", "the training clips instead of official split"),
+        ("afew", "test", "contempt", "the network does not know the class of 1 clip"),
         ("ferv39k", "test", "Angry", "the network was trained on afew"),
         ("unknown", "test", "Angry", None),
     ],
@@ -125,7 +125,7 @@ def test_published_results_stand_only_beside_the_protocol_that_was_run(
     shown = done("evaluate", run, source, "--clips", clips).stdout
     assert ("55.00" in shown) == (name == "afew" and reason is None)  # Huang et al. 2024, Table 4
     if reason:
-        assert f"not comparable with what is published for {name}: " in shown and reason in shown
+        assert f"not comparable with the published results on {name}: " in shown and reason in shown
     else:
         assert "not comparable" not in shown
 
@@ -135,24 +135,24 @@ def test_a_single_fold_is_not_the_published_mean_of_five(folder):
     source = cache(folder, "dfew", clips)
     done("run", source, "--out", folder / "fold", *TINY, "--fold", 2)
     shown = done("evaluate", folder / "fold", source).stdout
-    assert "68.73" not in shown and "published is the mean of 5 folds, this is: fold 2" in shown
+    assert "68.73" not in shown and "fold 2 instead of mean of 5 folds" in shown
     done("report", folder / "fold", "--clips", 0)
     page = (folder / "fold" / "report.html").read_text()
-    assert "published is the mean of 5 folds, this is: fold 2" in page and "68.73" not in page
+    assert "fold 2 instead of mean of 5 folds" in page and "68.73" not in page
     of_five = {"dataset": "dfew", "trained_on": "dfew", "clips": 11_600}
-    assert obstacle(**of_five, protocol="mean of 5 folds") is None
-    assert "this is: mean of 5 folds of subjects" in obstacle(
+    assert not_comparable_reason(**of_five, protocol="mean of 5 folds") is None
+    assert "mean of 5 folds of subjects instead" in not_comparable_reason(
         **of_five, protocol="mean of 5 folds of subjects"
     )
-    few = obstacle("dfew", trained_on="dfew", protocol="mean of 5 folds", clips=8)
-    assert few == "published is for all 11697 test clips, this is for 8"
+    few = not_comparable_reason("dfew", trained_on="dfew", protocol="mean of 5 folds", clips=8)
+    assert few == "8 clips instead of the 11697 test clips of the dataset"
 
 
 def test_an_ablation_is_compared_only_on_the_dataset_and_protocol_of_the_published_one():
     published_on = ("AFEW", "DFEW")
-    assert ablation_obstacle("dfew", "mean of 5 folds", 11_697, published_on) is None
-    assert ablation_obstacle("afew", "official split", 371, published_on) is None
-    assert "this is: fold 1" in ablation_obstacle("dfew", "fold 1", 2341, published_on)
-    assert "this is ferv39k" in ablation_obstacle("ferv39k", "official split", 7847, published_on)
-    assert "this is for 12" in ablation_obstacle("afew", "official split", 12, published_on)
-    assert ablation_obstacle("ferv39k", "official split", 7847, ()) is None
+    assert ablation_not_comparable_reason("dfew", "mean of 5 folds", 11_697, published_on) is None
+    assert ablation_not_comparable_reason("afew", "official split", 371, published_on) is None
+    assert "fold 1 instead of" in ablation_not_comparable_reason("dfew", "fold 1", 2341, published_on)
+    assert "not on ferv39k" in ablation_not_comparable_reason("ferv39k", "official split", 7847, published_on)
+    assert "12 clips instead" in ablation_not_comparable_reason("afew", "official split", 12, published_on)
+    assert ablation_not_comparable_reason("ferv39k", "official split", 7847, ()) is None

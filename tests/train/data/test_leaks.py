@@ -26,15 +26,15 @@ def other(tmp_path_factory):
 def test_a_network_judged_on_its_training_clips_says_so(first):
     call = ("evaluate", first / "run", first / "first")
     shown = done(*call).stdout
-    assert "judged on: the training clips themselves" in shown
-    assert "warning: judged clips that the network was trained on: 4 of 4" in shown
+    assert "evaluated on: the training clips themselves" in shown
+    assert "warning: the network was trained on 4 of 4 of these clips" in shown
     result = printed(*call)
     assert len(result["trained_on"]) == 4 and "training clips themselves" in result["judged_on"]
 
 
 def test_a_file_that_the_network_was_trained_on_is_known_in_another_dataset(first, other):
     call = ("evaluate", first / "run", other, "--clips", "all")
-    assert "trained on: 1 of 4" in done(*call).stdout
+    assert "trained on 1 of 4" in done(*call).stdout
     assert len(printed(*call)["trained_on"]) == 1
 
 
@@ -42,8 +42,8 @@ def test_a_run_knows_what_the_weights_it_starts_from_were_trained_on(first, othe
     for start in (first / "run", first / "run" / "last.pt"):
         out = tmp_path / start.name
         said = done("run", other, "--out", out, *TINY, "--init-from", start).stderr
-        assert "warning: test clips that" in said and "was trained on: 1 of 2" in said
-        assert "trained on: 1 of 2" in done("evaluate", out, other).stdout
+        assert "was trained on 1 of 2 test clips" in said
+        assert "trained on 1 of 2" in done("evaluate", out, other).stdout
     started = checkpoint.load(out / "last.pt").trained_on
     assert {*checkpoint.load(first / "run" / "last.pt").trained_on} < {*started} and len(started) == 6
     said = done("run", other, "--out", tmp_path / "afresh", *TINY).stderr

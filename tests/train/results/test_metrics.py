@@ -8,7 +8,7 @@ from dfer.train.results import metrics
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_equal_those_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
-    truth, predicted = random.integers(0, 6, (2, 200))  # the seventh class never occurs as a truth
+    truth, predicted = random.integers(0, 6, (2, 200))  # the seventh class has no clips
     predicted[:5] = 6
     matrix = metrics.confusion(truth, predicted, 7)
     np.testing.assert_array_equal(matrix, confusion_matrix(truth, predicted, labels=range(7)))
@@ -19,6 +19,6 @@ def test_figures_equal_those_of_scikit_learn(seed):
     assert np.isnan(metrics.recalls(matrix)[6])
 
 
-def test_no_clips_have_no_figures():
+def test_figures_without_clips_are_nan():
     matrix = metrics.confusion(np.array([], int), np.array([], int), 3)
     assert np.isnan(metrics.war(matrix)) and np.isnan(metrics.uar(matrix))

@@ -1,6 +1,6 @@
-"""What a network does with clips: its features before the classifier, and where it looks.
+"""What a network computes for clips: the classifier's input, the attention to frames, W_a of the key-points.
 
-Read off with hooks while it predicts, so that what is shown is what predicts.
+Recorded with hooks during prediction, so that the report shows what the prediction is based on.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,20 +24,28 @@ from dfer.train.models.keypoint.temporal import TemporalTransformer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Insight:
-    """Of n clips of N frames. features: (n, R) what the classifier is given; attention: (n, blocks, N), the shares of
-    the class token's attention that go to the frames, mean over heads, summing to 1 over the frames (None without a
-    transformer); weights: (n, N, K) W_a (None without messages)."""
+class Activations:
+    """Activations for n clips of N frames.
+
+    features: (n, R) input of the classifier
+    attention: (n, blocks, N) the class token's attention to the frames, mean over heads, sums to 1 over the frames;
+        None without a transformer
+    keypoint_weights: (n, N, K) W_a of Eq. 3; None if the graph passes no messages
+    """
 
     features: np.ndarray
     attention: np.ndarray | None
-    weights: np.ndarray | None
+    keypoint_weights: np.ndarray | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One clip as the network sees it. frames: (N, S, S, 3) uint8; keypoints: (N, K, 2) pixels of them;
-    maps: (N, K, h, w) the Gaussian maps of the key-points on the network's grid, each with a peak of at most 1."""
+class InputClip:
+    """One clip as the network receives it.
+
+    frames: (N, S, S, 3) uint8
+    keypoints: (N, K, 2) pixels of the frames
+    maps: (N, K, h, w) Gaussian maps of the key-points on the network's grid, with a peak of at most 1
+    """
 
     frames: np.ndarray
     keypoints: np.ndarray
@@ -45,24 +53,29 @@ class Seen:
 
 
 @torch.inference_mode()
-def look_into(
+def record_activations(
     network: DferNetwork, loader: Loader, clips: Sequence[int], config: TrainConfig, device: torch.device
-) -> Insight:
-    """Run the clips of the loader's dataset, by their numbers, and keep what passes."""
+) -> Activations:
+    """Run the network on clips of the loader's dataset and record its activations.
+
+    network: on `device`
+    clips: indices into the dataset
+    config: the network's settings
+    """
     network.eval()
     features: list[np.ndarray] = []
     attention: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     blocks: list[torch.Tensor] = []
     with ExitStack() as hooks:
-        hooks.enter_context(_before(network.clip_head, lambda x: features.append(_array(x))))
+        hooks.enter_context(_on_input(network.clip_head, lambda x: features.append(_array(x))))
         if isinstance(network.temporal, TemporalTransformer):
             for block in network.temporal.blocks:
                 watched = block.attention
-                hooks.enter_context(_before(watched, lambda x, a=watched: blocks.append(a.weights(x))))
+                hooks.enter_context(_on_input(watched, lambda x, a=watched: blocks.append(a.weights(x))))
         if _has_messages(network):
             hooks.enter_context(
-                _before(network.graph, lambda v, g: weights.append(_array(network.graph.edge_gate(v, g))))
+                _on_input(network.graph, lambda v, g: weights.append(_array(network.graph.edge_gate(v, g))))
             )
         for batch in loader.batches(in_batches(clips, batch_size(config))):
             with autocast(config.execution.precision, device):
@@ -71,34 +84,34 @@ def look_into(
                 attention.append(_array(torch.stack([_to_frames(block) for block in blocks], 1)))
                 blocks.clear()
     frames = config.data.num_frames
-    return Insight(
+    return Activations(
         features=np.concatenate(features),
         attention=np.concatenate(attention) if attention else None,
-        weights=np.concatenate(weights).reshape(len(clips), frames, -1) if weights else None,
+        keypoint_weights=np.concatenate(weights).reshape(len(clips), frames, -1) if weights else None,
     )
 
 
 @torch.inference_mode()
-def clips_as_seen(
+def input_clips(
     loader: Loader, clips: Sequence[int], network: DferNetwork, config: TrainConfig
-) -> list[Seen]:
-    """Clips of the loader's dataset, by their numbers, as the network is given them."""
+) -> list[InputClip]:
+    """Clips of the loader's dataset, by index, as the network receives them."""
     grid = _grid(network, config)
-    seen = []
+    found = []
     for batch in loader.batches(in_batches(clips, 1)):
         given = network_input(batch, config.data)
         mean, std = (given.frames.new_tensor(values).view(3, 1, 1) for values in (MEAN, STD))
         pixels = ((given.frames[0] * std + mean) * 255).round().clamp(0, 255).byte()  # (N, 3, S, S)
         points = given.keypoints[0]  # (N, K, 2)
         maps = gaussian_maps(points, *grid, config.network.heatmap_sigma, "peak")  # (N, K, h, w)
-        seen.append(
-            Seen(
+        found.append(
+            InputClip(
                 frames=pixels.permute(0, 2, 3, 1).numpy(),
                 keypoints=(points * config.data.image_size - 0.5).numpy(),
                 maps=maps.numpy(),
             )
         )
-    return seen
+    return found
 
 
 def _grid(network: DferNetwork, config: TrainConfig) -> tuple[int, int]:
@@ -114,13 +127,13 @@ def _has_messages(network: DferNetwork) -> bool:
 
 
 def _to_frames(weights: torch.Tensor) -> torch.Tensor:
-    """The class token's attention (B, heads, N + 1, N + 1) → (B, N), shares of what it gives to the frames."""
+    """The class token's attention (B, heads, N + 1, N + 1) → (B, N), normalised over the frames."""
     given = weights[:, :, 0, 1:].mean(1)
     return given / given.sum(1, keepdim=True)
 
 
-def _before(module: nn.Module, keep: Callable[..., None]) -> RemovableHandle:
-    """Hand what a module is given to `keep`, until the handle is removed or its context ends."""
+def _on_input(module: nn.Module, keep: Callable[..., None]) -> RemovableHandle:
+    """Call `keep` with each input of a module, until the handle's context ends."""
 
     def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         keep(*given)
