@@ -108,7 +108,7 @@ def test_flags_that_contradict_a_sweep_are_wrong_usage(here, folds_cache, sweep_
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("parts", ["A", "B", "B-mean", "C", "D", "E"]),
+        ("parts", ["A", "B", "C", "D", "E"]),
         ("fusion", ["mean", "lstm", "structure"]),
         ("heads", ["6", "8", "10", "12"]),
         ("depth", ["2", "3", "4", "5", "6"]),

@@ -161,7 +161,7 @@ def test_a_moved_cache_can_be_given_and_another_one_is_refused(here, small_run, 
             lambda run: (run / "predictions.parquet").write_bytes(b"x"),
             "predictions.parquet is missing or damaged",
         ),
-        (lambda run: (run / "report.html").mkdir(), "is a folder; name a file in it"),
+        (lambda run: (run / "report.html").mkdir(), "is a folder; give a file name"),
     ],
 )
 def test_a_missing_or_damaged_file_is_one_line(here, small_run, tmp_path, break_it, message):
