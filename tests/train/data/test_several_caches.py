@@ -165,7 +165,7 @@ def test_the_same_clips_in_two_caches_are_counted_and_never_both_trained_on_and_
 def test_caches_that_do_not_fit_together_are_one_line(split_cache, plain_cache, folder, tmp_path):
     larger = cache(folder, "larger", [clip("Sad", 60, size=48)])
     line = refused("run", split_cache, larger, "--out", tmp_path / "run", *TINY)
-    assert f"{split_cache} has crops of 32 px and {larger} of 48 px" in line and "--size 32 or 48" in line
+    assert f"{split_cache} has crops of 32 px, {larger} of 48 px" in line and "--size 32 or 48" in line
     line = refused("run", split_cache, split_cache, "--out", tmp_path / "run", *TINY)
     assert "is given twice" in line
     scored = shutil.copytree(split_cache, tmp_path / "scored")

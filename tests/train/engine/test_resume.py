@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
     full = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
     assert full.returncode == 1
     assert f"cannot write the run {out}:" in full.stderr
-    assert "; make room; the same command goes on (`train run`: with --resume)\n" in full.stderr
+    assert "; make room, then run the same command again (`train run`: with --resume)\n" in full.stderr
     assert not list(out.glob("*.pt")) and not list(out.glob(".*.tmp"))
     assert cli("train", *call).returncode == 0
 
