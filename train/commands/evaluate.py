@@ -10,9 +10,9 @@ from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import Pool, open_pool, usable
-from dfer.train.data.coverage import cover
+from dfer.train.data.class_matching import match_classes
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
-from dfer.train.data.leaks import trained_before
+from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import Loader
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
@@ -31,7 +31,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Judge a run's `last` or `best` network on the `test`, `train` or `all` labelled clips of one cache or several.
 
-    Labels are matched with the network's by what they mean (`coverage`).
+    Labels are matched with the network's by what they mean (`match_classes`).
     Raises UserError for a run or cache that cannot be used.
     """
     if not run.is_dir():
@@ -40,8 +40,8 @@ def evaluate_run(
     kept = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
     split = chosen_split(pool, run, kept.config.recipe.seed, clips)
-    coverage = cover(split.test, kept.labels)
-    table = coverage.clips
+    matched = match_classes(split.test, kept.labels)
+    table = matched.clips
     good = usable(table)
     device = choose_device(run_options.device)
     network = checkpoint.restore(kept).to(device)
@@ -57,7 +57,7 @@ def evaluate_run(
         trained_on=str(kept.origin.get("dataset")),
         protocol=split.protocol,
         clips=len(table),
-        not_covered=sum(coverage.not_covered.values()),
+        not_covered=sum(matched.not_covered.values()),
     )
     return evaluate_predictions(
         kept.labels,
@@ -65,8 +65,8 @@ def evaluate_run(
         pool.dataset,
         clips,
         predictions,
-        renamed=coverage.renamed,
-        not_covered=coverage.not_covered,
+        renamed=matched.renamed,
+        not_covered=matched.not_covered,
         incomparable=incomparable,
         judged_on=split.description,
         origin={
@@ -75,7 +75,7 @@ def evaluate_run(
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
         },
-        trained_on=tuple(trained_before(table, kept.trained_on)),
+        trained_on=tuple(overlap(table, kept.trained_on)),
         notes=pool.notes,
     )
 

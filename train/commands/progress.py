@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dfer.schemas.support.commands import printable
-from dfer.train.engine.loop import Watch
+from dfer.train.engine.loop import Callbacks
 from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.results import metrics
@@ -21,7 +21,7 @@ SKIPPED_SHOWN = 8  # weights; weights.json has all
 
 
 @contextmanager
-def training_progress(console: Console, training: Training) -> Iterator[Watch]:
+def training_progress(console: Console, training: Training) -> Iterator[Callbacks]:
     """Who a run tells how it goes: a live line on a terminal, and a line for each epoch anywhere."""
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
@@ -61,7 +61,7 @@ def training_progress(console: Console, training: Training) -> Iterator[Watch]:
                 highlight=False,
             )
 
-        yield Watch(on_step=on_step, on_epoch=on_epoch)
+        yield Callbacks(on_step=on_step, on_epoch=on_epoch)
 
 
 def print_notes(console: Console, notes: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ def print_loaded(console: Console, loaded: Loaded | None) -> None:
     for column in ("", "tensors", "which"):
         table.add_column(column, justify="right" if column == "tensors" else "left")
     reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
-    which = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} numbers"
+    which = f"{_by_part(loaded.loaded)}: {loaded.num_params:,} numbers"
     if loaded.classes:
         which += f"; rows of the classifiers for {', '.join(loaded.classes)}"
     table.add_row("loaded", str(len(loaded.loaded)), escape(which))

@@ -17,7 +17,7 @@ from dfer.schemas.support.processes import available_cores, stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.data.caches import Pool, open_pool
-from dfer.train.data.leaks import trained_before
+from dfer.train.data.leaks import overlap
 from dfer.train.data.splits import Split
 from dfer.train.engine import checkpoint, distributed, loop
 from dfer.train.engine.device import choose_device
@@ -117,7 +117,7 @@ def _prepare(
         loader_workers=_workers(device, world)
         if run_options.loader_workers is None
         else run_options.loader_workers,
-        trained_before=loaded.trained_on if loaded else (),
+        pretrained_on=loaded.trained_on if loaded else (),
     )
     return training, loaded
 
@@ -224,7 +224,7 @@ def _say_where_it_goes_on(console: Console, training: Training, kept: checkpoint
 
 
 def _say_what_was_seen_before(console: Console, training: Training, loaded: Loaded) -> None:
-    known = trained_before(training.split.test, loaded.trained_on)
+    known = overlap(training.split.test, loaded.trained_on)
     if known and not training.split.seen:
         of = f"{len(known)} of {len(training.split.test)}"
         console.print(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.train.data.coverage import label_ids, only_covered
+from dfer.train.data.class_matching import label_ids, only_covered
 from dfer.train.results import metrics
 from dfer.train.results.bootstrap import Intervals, intervals
 from dfer.train.results.predictions import GROUPED
@@ -39,7 +39,7 @@ class Evaluation:
     """A judged network: its classes, after how many epochs, on which clips, and how it did.
 
     groups: for each of GROUPED, and `dataset`, where the clips name more than one, their figures (`by_group`).
-    renamed, not_covered: as in `coverage.Coverage`; incomparable: why the figures cannot stand beside published ones;
+    renamed, not_covered: as in `ClassMatch`; incomparable: why the figures cannot stand beside published ones;
     notes: how the caches fit together; judged_on: how the clips were chosen; origin: what made network and caches;
     trained_on: ids of those clips whose files the network was trained on."""
 

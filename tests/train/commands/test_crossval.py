@@ -118,7 +118,7 @@ def test_official_folds_are_those_of_the_dataset(here, cache, tmp_path):
 def test_folds_that_do_not_exist_are_one_line(here, cache, sample_cache, tmp_path):
     for folds, source, message in (
         ("official", sample_cache, "the cache has no folds"),
-        ("subject:9", cache, "between 2 and 3 folds"),
+        ("subject:9", cache, "the cache has 3 subjects; every fold needs at least one"),
         ("subjects", cache, "give official, or subject:K"),
         ("subject:1", cache, "with 2 to 1000 folds"),
         ("subject:99999999999999999999", cache, "with 2 to 1000 folds"),

@@ -178,7 +178,6 @@ DEEP = "[" * 100_000
             ("caches", "here"), ("caches", [1]), ("notes", 3), ("notes", [["a"]]), ("labels", [1, 2]),
             ("versions", ["1.0"]), ("split", {"holdout": 7}), ("split", [1]),
         )),
-        ("run.json", DEEP),
         ("weights.json", DEEP),
         ("weights.json", "{"),
         ("weights.json", "[1]"),
