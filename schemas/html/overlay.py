@@ -60,7 +60,9 @@ def legend(keypoint_set: KeypointSet) -> Html:
 
 
 def _dot(color: str) -> Html:
-    return tag("svg", tag("ellipse", cx=5, cy=5, rx=4.5, ry=4.5, fill=color), viewBox="0 0 10 10", class_="dot")
+    return tag(
+        "svg", tag("ellipse", cx=5, cy=5, rx=4.5, ry=4.5, fill=color), viewBox="0 0 10 10", class_="dot"
+    )
 
 
 def _place(coordinate: float) -> str:

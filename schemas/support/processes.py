@@ -108,6 +108,23 @@ def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
         signal.raise_signal(number)
 
 
+@contextmanager
+def safe_import_path() -> Iterator[None]:
+    """Start Python processes that import nothing from the current folder, as `python -P` does.
+
+    A worker of multiprocessing takes over its parent's import path, but only after its first imports.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 def ignore_stop_signals(seconds: int) -> None:
     """Let this worker outlive a signal to its group: ignore SIGINT, and end this many seconds after SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

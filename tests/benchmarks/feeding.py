@@ -1,15 +1,15 @@
-"""How fast clips come out of a cache, beside a bare JPEG decoder and a loader of the usual kind.
+"""Time how fast a cache feeds training, compared with a bare JPEG decoder and a loader of the usual kind.
 
     PYTHONPATH=tests/helpers python tests/benchmarks/feeding.py CACHE [--rounds 7]
 
-CACHE is a real one (`pipeline extract`), whose crops are copied into a cache of many clips of 16 crops. Timed in
-turn, round by round, so that a machine that changes its speed changes all of them; medians and ratios are printed:
+CACHE is a real one (`pipeline extract`); its crops are copied into a cache of many clips of 16 crops. The ways are
+timed in turn, round by round, so that a change in the machine's speed affects all of them. Prints medians and ratios:
 
-- clips a second of one loader worker, of a bare loop of the decoder over the same bytes, and of one worker that reads
-  a folder of JPEGs with Pillow and prepares each picture by itself;
-- a training step of the paper preset from the cache, and the same step on a batch that is in memory;
-- a cache of 100 000 clips: how long it takes to open, and how this process's anonymous memory grows while it reads
-  all of them at random.
+- clips per second of one loader worker, of a bare decoder loop over the same bytes, and of one worker that reads a
+  folder of JPEGs with Pillow and prepares each picture separately
+- a training step of the paper preset from the cache, and the same step with the batch in memory
+- for a cache of 100 000 clips: the time to open it, and the growth of this process's anonymous memory while it reads
+  all of them at random
 """
 
 import argparse
@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 
 
 def copied(source: Path, target: Path) -> Pool:
-    """A cache of CLIPS clips of 16 real crops each, those of the source again and again."""
+    """Make a cache of CLIPS clips of 16 real crops each by repeating the source's clips."""
     cache = open_pool(source)
     table = usable(cache.clips)
     dataset = clip_dataset(cache, table, cache.labels, ViewSpec(frames=FRAMES))
@@ -62,14 +62,14 @@ def copied(source: Path, target: Path) -> Pool:
 
 
 def stored_bytes(cache: Pool) -> list[list[bytes]]:
-    """The JPEGs of every clip, in memory."""
+    """Read the JPEGs of every clip into memory."""
     reader = ShardReader(cache.folders[0], cache.keypoints.count)
     rows = cache.clips.select("shard", "row", "clip_id").iter_rows()
     return [[bytes(crop) for crop in reader.read(*row).crops] for row in rows]
 
 
 def bare_loop(clips: list[list[bytes]]) -> float:
-    """Seconds to decode them all and keep nothing; of the second time, as a worker that is at work is warm too."""
+    """Seconds to decode everything and keep nothing, the second time: a running worker is warm too."""
     for _ in range(2):
         started = time.perf_counter()
         for clip in clips:
@@ -79,8 +79,8 @@ def bare_loop(clips: list[list[bytes]]) -> float:
 
 
 class FolderOfJpegs(Dataset):
-    """What most published trainers do: a folder a clip, each picture opened, resized, mirrored, made a tensor and
-    normalised by itself."""
+    """What most published trainers do: a folder a clip, and each picture opened, resized, mirrored, converted and
+    normalised separately."""
 
     def __init__(self, root: Path) -> None:
         self.clips = sorted(root.iterdir())
@@ -113,8 +113,7 @@ def written_as_files(clips: list[list[bytes]], root: Path) -> FolderOfJpegs:
 
 
 def timed(batches: Iterator, count: int) -> float:
-    """Seconds of so many batches of a worker that is at work: what it has ready is taken before, and as many that it
-    warms up with, as the bare loop does."""
+    """Seconds for `count` batches of a running worker, after what it had ready and as many more to warm up."""
     for _ in range(READ_AHEAD + count):
         next(batches)
     started = time.perf_counter()
@@ -124,7 +123,7 @@ def timed(batches: Iterator, count: int) -> float:
 
 
 def feeding(cache: Pool, folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way for A_ROUND batches, round by round."""
+    """Seconds of each way for A_ROUND batches, in every round."""
     clips = stored_bytes(cache)
     dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=FRAMES))
     ours = Loader(dataset, 1, CPU)
@@ -144,12 +143,12 @@ def feeding(cache: Pool, folder: Path, rounds: int) -> dict[str, list[float]]:
             taken = way()
             if round_number >= 0:
                 seconds[name].append(taken)
-            time.sleep(1)  # the workers end what they are doing ahead, and disturb no other way
+            time.sleep(1)  # let the workers finish reading ahead, so that they do not disturb the next way
     return seconds
 
 
 class InMemory:
-    """In place of a loader: the same batch, whatever is asked for."""
+    """Replaces a loader: always the same batch."""
 
     def __init__(self, loader: Loader, batch: Batch) -> None:
         self.dataset, self.batch = loader.dataset, batch
@@ -160,7 +159,7 @@ class InMemory:
 
 
 def training_steps(cache: Pool, rounds: int, clips: int) -> dict[str, list[float]]:
-    """Seconds of a step of the paper preset, round by round."""
+    """Seconds of a training step of the paper preset, in every round."""
     config = load_config("paper", {"batch_size": clips})
     split = choose_split(cache.clips, SplitChoice(), 0)
     seconds = {}
@@ -173,7 +172,7 @@ def training_steps(cache: Pool, rounds: int, clips: int) -> dict[str, list[float
         seconds[name] = training.steps()
     taken: dict[str, list[float]] = {name: [] for name in seconds}
     for round_number in range(-1, rounds):
-        # Turn and turn about, or a machine that gets slower would always slow the second.
+        # In alternating order, since a machine that gets slower would always slow the second.
         for name, steps in list(seconds.items())[:: 1 if round_number % 2 else -1]:
             step = next(steps)
             if round_number >= 0:
@@ -182,7 +181,7 @@ def training_steps(cache: Pool, rounds: int, clips: int) -> dict[str, list[float
 
 
 def large_cache(folder: Path, clips: int) -> tuple[float, list[float]]:
-    """Seconds to open a cache of very many clips; anonymous memory in MB after each tenth of reading it at random."""
+    """Seconds to open a cache of very many clips, and anonymous memory in MB after each tenth of its clips."""
     write_flat_cache(folder, clips)
     started = time.perf_counter()
     cache = open_pool(folder)
@@ -197,7 +196,7 @@ def large_cache(folder: Path, clips: int) -> tuple[float, list[float]]:
 
 
 def anonymous_memory() -> float:
-    """Of this process in MB: what is private to it, mapped files apart."""
+    """Memory of this process in MB without mapped files."""
     used = psutil.Process().memory_info()
     return (used.rss - used.shared) / 1e6
 

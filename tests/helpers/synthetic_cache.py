@@ -1,6 +1,6 @@
-"""Real landmark caches of made-up clips: what a test or a benchmark wants to be in the crops, on disk as extracted.
+"""Write real landmark caches of made-up clips, as an extraction would.
 
-`write_cache` stores any crops; `write_flat_cache` a hundred thousand clips in seconds. Key-points lie in crop pixels.
+`write_cache` stores any crops, `write_flat_cache` a hundred thousand clips in seconds.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from dfer.schemas.cache import (
     CacheInfo,
     faces_schema,
 )
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18, KeypointSet
 
 CLIPS_IN_A_SHARD = 256
 QUALITY = 95
@@ -31,8 +31,11 @@ QUALITY = 95
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticClip:
-    """crops: (m, s, s, 3) uint8 RGB, none for a clip without a face; keypoints: (m, 18, 2) crop pixels;
-    split: "train", "test", "val" or None; the rest as in the clips table."""
+    """A clip to store; the other fields are columns of the clips table.
+
+    crops: (m, s, s, 3) uint8 RGB; None for a clip without a face
+    keypoints: (m, K, 2) crop pixels
+    """
 
     label: str | None
     crops: np.ndarray | None = None
@@ -48,10 +51,14 @@ def write_cache(
     clips: Sequence[SyntheticClip],
     labels: Sequence[str] | None = None,
     dataset: str = "synthetic",
+    keypoints: KeypointSet = DLIB18,
 ) -> Path:
-    """Write a cache of these clips, 000000, 000001, …; the folder, for `train.shards.open_pool`.
+    """Write a cache of these clips, with ids 000000, 000001, …
 
-    labels: in the order of `cache.json`; those of the clips, sorted, unless given.
+    labels: the classes in order; by default those of the clips, sorted
+    keypoints: the set that the clips' key-points belong to
+
+    Returns the folder.
     """
     size = next(clip.crops.shape[1] for clip in clips if clip.crops is not None)
     rows = []
@@ -70,12 +77,12 @@ def write_cache(
                 about = {name: getattr(clip, name) for name in ("label", "split", "fold", "subject", "scene")}
                 rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
     found = sorted({clip.label for clip in clips if clip.label is not None})
-    _write_tables(folder, pl.DataFrame(rows), labels or found, size, dataset)
+    _write_tables(folder, pl.DataFrame(rows), labels or found, size, dataset, keypoints)
     return folder
 
 
 def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: int = 32) -> Path:
-    """Write a cache of very many clips of two labels, all of the same grey crops; some ten seconds for 100 000."""
+    """Write a cache of very many clips of two labels with the same grey crops: about ten seconds for 100 000."""
     jpeg = encoded(np.full((size, size, 3), 128, np.uint8))
     one = _stored("", [jpeg] * frames, np.full((frames, DLIB18.count, 2), (size - 1) / 2))
     numbers = np.arange(clips)
@@ -94,12 +101,12 @@ def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: 
             "row": numbers % CLIPS_IN_A_SHARD,
         }
     )
-    _write_tables(folder, table, ["a", "b"], size, "synthetic")
+    _write_tables(folder, table, ["a", "b"], size, "synthetic", DLIB18)
     return folder
 
 
 def encoded(crop: np.ndarray) -> bytes:
-    """A crop (s, s, 3) uint8 as the JPEG that an extraction would keep."""
+    """Encode a crop (s, s, 3) uint8 as an extraction does."""
     return simplejpeg.encode_jpeg(np.ascontiguousarray(crop), quality=QUALITY, colorsubsampling="420")
 
 
@@ -125,8 +132,10 @@ def _stored(clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray) -> pa.R
     return pa.RecordBatch.from_pylist([row], schema=faces_schema())
 
 
-def _write_tables(folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str) -> None:
-    """clips.parquet with all its columns, null where nothing is said, and cache.json."""
+def _write_tables(
+    folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str, keypoints: KeypointSet
+) -> None:
+    """Write clips.parquet, with null for columns that are not given, and cache.json."""
     table = clips.with_columns(path="clips/" + pl.col("clip_id"))
     table = table.with_columns(pl.lit(None).alias(name) for name in CLIPS_SCHEMA if name not in table.columns)
     table.select(pl.col(name).cast(kind) for name, kind in CLIPS_SCHEMA.items()).write_parquet(
@@ -135,7 +144,7 @@ def _write_tables(folder: Path, clips: pl.DataFrame, labels: Sequence[str], size
     info = CacheInfo(
         dataset=dataset,
         labels=tuple(labels),
-        keypoint_set=DLIB18.name,
+        keypoint_set=keypoints.name,
         settings={"size": size, "quality": QUALITY},
         settings_hash="0" * 64,
         landmark_hash="0" * 64,

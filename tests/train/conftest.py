@@ -1,4 +1,4 @@
-"""Real network input, and a small finished run."""
+"""Real network input, small finished runs, a cache with expression scores."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def stored_batch(sample_cache):
-    """Eight frames of each of the six clips as they lie in the cache: a Batch on the CPU."""
+    """Eight frames of each of the six clips as stored in the cache: a Batch on the CPU."""
     from dfer.train.data.caches import open_pool
     from dfer.train.data.dataset import ViewSpec, clip_dataset, in_batches
     from dfer.train.data.loader import Loader
@@ -19,7 +19,7 @@ def stored_batch(sample_cache):
 
 @pytest.fixture(scope="session")
 def real_input(stored_batch):
-    """The same as the network takes it: frames (6, 8, 3, 112, 112), key-points (6, 8, 18, 2)."""
+    """The same as network input: frames (6, 8, 3, 112, 112), key-points (6, 8, 18, 2)."""
     from dfer.train.config import DataConfig
     from dfer.train.engine.forward import network_input
 
@@ -28,14 +28,14 @@ def real_input(stored_batch):
 
 @pytest.fixture(scope="session")
 def small():
-    """Arguments of `train run` for a network that takes a second an epoch."""
+    """Arguments of `train run` for a network that takes about a second an epoch."""
     size = ("--image-size", 32, "--num-frames", 4, "--batch-size", 3, "--stage-strides", "1,2,2,2")
     return ("--preset", "quick", *size)
 
 
 @pytest.fixture(scope="session")
 def small_run(cli, small, sample_cache, tmp_path_factory):
-    """Two epochs of a small network on the six clips, through the command line."""
+    """A small network trained for two epochs on the six clips, with the installed command."""
     out = tmp_path_factory.mktemp("small") / "run"
     outcome = cli("train", "run", sample_cache, "--out", out, *small, "--epochs", 2)
     assert outcome.returncode == 0, outcome.stderr

@@ -16,7 +16,7 @@ def read(cache, clips, frames):
     return batch
 
 
-def test_a_synthetic_cache_is_read_back_as_it_was_given(tmp_path):
+def test_a_synthetic_cache_is_read_back_as_it_was_written(tmp_path):
     random = np.random.default_rng(0)
     levels = random.integers(0, 256, (3, 4, 1, 1, 3))
     crops = np.broadcast_to(levels, (3, 4, 24, 24, 3)).astype(np.uint8)
@@ -37,7 +37,7 @@ def test_a_synthetic_cache_is_read_back_as_it_was_given(tmp_path):
     assert np.abs(batch.frames.permute(0, 1, 3, 4, 2).numpy().astype(int) - crops).max() <= 4
 
 
-def test_a_flat_cache_of_several_shards_opens_and_reads_at_random(tmp_path):
+def test_a_flat_cache_of_several_shards_is_read_at_random(tmp_path):
     cache = open_pool(write_flat_cache(tmp_path / "cache", clips=600))
     assert cache.clips["shard"].unique().sort().to_list() == [0, 1, 2]
     batch = read(cache, cache.clips[[599, 0, 300, 255, 256]], frames=4)
@@ -45,7 +45,7 @@ def test_a_flat_cache_of_several_shards_opens_and_reads_at_random(tmp_path):
     assert int(batch.frames.min()) == int(batch.frames.max()) == 128
 
 
-def test_a_damaged_synthetic_cache_is_refused_as_a_real_one(tmp_path):
+def test_a_damaged_synthetic_cache_is_refused_like_a_real_one(tmp_path):
     folder = write_flat_cache(tmp_path / "cache", clips=3)
     (folder / "clips.parquet").unlink()
     with pytest.raises(UserError, match="not finished"):

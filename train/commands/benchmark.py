@@ -77,7 +77,7 @@ def _measure_in_process(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=processes.end_with_parent) as pool:
         try:
-            with processes.signals_blocked(*processes.STOP_SIGNALS):
+            with processes.safe_import_path(), processes.signals_blocked(*processes.STOP_SIGNALS):
                 result = pool.submit(measure, config, classes, task, batch_size, device, seconds)
             signal.siginterrupt(signal.SIGINT, True)  # with polars' handler the wait would continue
             return result.result()
@@ -135,10 +135,11 @@ def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "to
     batch = Batch(
         frames=torch.randint(0, 256, (*shape, 3, side, side), dtype=torch.uint8, generator=random),
         keypoints=side * torch.rand(*shape, DLIB18.count, 2, generator=random),
+        keypoint_flip=torch.tensor(DLIB18.flip),
         labels=torch.randint(0, classes, (clips,), generator=random),
         windows=torch.rand(clips, 2, generator=random, dtype=torch.float64),
         flips=torch.arange(clips) % 2 == 1,
-        colours=torch.ones(clips, 3),
+        color_jitter=torch.ones(clips, 3),
         clips=torch.arange(clips),
         expressions=torch.rand(*shape, len(BLENDSHAPES), generator=random)
         if config.network.expression_scores == "on"
@@ -165,9 +166,9 @@ def _repetition(
         scores_of(learner.model.eval(), batch, config, device)
 
     def step() -> None:
-        learner.begin()
-        learner.add(batch, len(batch.labels))
-        learner.finish()
+        learner.zero_grad()
+        learner.accumulate(batch, len(batch.labels))
+        learner.step()
 
     return step if task == TRAINING else predict
 

@@ -14,9 +14,9 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import Pool, open_pool, usable
-from dfer.train.data.coverage import cover, only_covered
+from dfer.train.data.class_matching import match_classes, only_covered
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
-from dfer.train.data.leaks import trained_before
+from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import Loader
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
@@ -45,7 +45,7 @@ class Evaluation:
     predictions: the prediction table
     figures, intervals: WAR, UAR and their 95 % intervals
     groups: results by each column of GROUPED, and by `dataset`, that has more than one value
-    renamed, not_covered: as in `coverage.Coverage`
+    renamed, not_covered: as in `ClassMatch`
     not_comparable: why the results cannot be compared with published ones; None if they can
     notes: how the caches fit together
     origin: what made the network and the caches
@@ -110,8 +110,8 @@ def _evaluate(
     saved = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
     split = choose_clips(pool, run, saved.config.recipe.seed, clips)
-    coverage = cover(split.test, saved.labels)
-    predictions = _predictions(saved, pool, coverage.clips, run_options)
+    matched = match_classes(split.test, saved.labels)
+    predictions = _predictions(saved, pool, matched.clips, run_options)
     return Evaluation(
         labels=saved.labels,
         epochs=saved.epoch,
@@ -122,14 +122,14 @@ def _evaluate(
         figures=compute_figures(predictions, saved.labels),
         intervals=bootstrap_intervals(only_covered(predictions, saved.labels), saved.labels),
         groups=_groups(predictions, saved.labels),
-        renamed=coverage.renamed,
-        not_covered=coverage.not_covered,
+        renamed=matched.renamed,
+        not_covered=matched.not_covered,
         not_comparable=not_comparable_reason(
             pool.dataset,
             trained_on=str(saved.origin.get("dataset")),
             protocol=split.protocol,
-            clips=len(coverage.clips),
-            not_covered=sum(coverage.not_covered.values()),
+            clips=len(matched.clips),
+            not_covered=sum(matched.not_covered.values()),
         ),
         notes=pool.notes,
         origin={
@@ -138,7 +138,7 @@ def _evaluate(
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
         },
-        trained_on=tuple(trained_before(coverage.clips, saved.trained_on)),
+        trained_on=tuple(overlap(matched.clips, saved.trained_on)),
     )
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dfer.schemas.support.commands import printable
-from dfer.train.engine.loop import Watch
+from dfer.train.engine.loop import Callbacks
 from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.results import metrics
@@ -21,7 +21,7 @@ SKIPPED_SHOWN = 8  # weights.json lists all
 
 
 @contextmanager
-def training_progress(console: Console, training: Training) -> Iterator[Watch]:
+def training_progress(console: Console, training: Training) -> Iterator[Callbacks]:
     """Show a live line (on a terminal) and print a line after each epoch."""
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
@@ -60,7 +60,7 @@ def training_progress(console: Console, training: Training) -> Iterator[Watch]:
                 f"waiting for data {row.waiting:.0%}",
             )
 
-        yield Watch(on_step=on_step, on_epoch=on_epoch)
+        yield Callbacks(on_step=on_step, on_epoch=on_epoch)
 
 
 def print_line(console: Console, text: str) -> None:
@@ -75,7 +75,7 @@ def print_loaded(console: Console, loaded: Loaded | None) -> None:
     table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
     for column in ("", "tensors", "names"):
         table.add_column(column, justify="right" if column == "tensors" else "left")
-    names = f"{_by_part(loaded.loaded)}: {loaded.numbers:,} parameters"
+    names = f"{_by_part(loaded.loaded)}: {loaded.num_params:,} parameters"
     if loaded.classes:
         names += f"; classifier rows of {', '.join(loaded.classes)}"
     table.add_row("loaded", str(len(loaded.loaded)), escape(names))

@@ -17,7 +17,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.commands.progress import print_line
 from dfer.train.data.caches import Pool, open_pool
-from dfer.train.data.leaks import trained_before
+from dfer.train.data.leaks import overlap
 from dfer.train.data.splits import Split
 from dfer.train.engine import checkpoint, distributed, loop
 from dfer.train.engine.checkpoint import Checkpoint
@@ -122,7 +122,7 @@ def _prepare(
         network,
         world=world,
         loader_workers=_default_workers(device, world) if workers is None else workers,
-        trained_before=loaded.trained_on if loaded else (),
+        pretrained_on=loaded.trained_on if loaded else (),
     )
     return training, loaded
 
@@ -234,7 +234,7 @@ def _print_resume(console: Console, training: Training, saved: Checkpoint) -> No
 
 
 def _warn_of_overlap(console: Console, training: Training, loaded: Loaded) -> None:
-    known = trained_before(training.split.test, loaded.trained_on)
+    known = overlap(training.split.test, loaded.trained_on)
     if known and not training.split.seen:
         count = f"{len(known)} of {counted(len(training.split.test), 'test clip')}"
         print_line(console, f"warning: {loaded.source} was trained on {count}, such as {known[0]}")

@@ -1,4 +1,4 @@
-"""Open landmark caches for training: what made them, and their clips as one table."""
+"""Open one or several landmark caches for training, as one table of clips with one list of classes."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from dfer.schemas.support.text import counted
 
 
 class Cache:
-    """One open cache. Cheap to pickle: a worker process maps the shards itself, when it reads them."""
+    """One open cache: what made it, and its clips."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where the folder is no finished cache that this program can read."""
+        """Raises UserError if the folder is not a finished cache that this program can read."""
         self.folder = folder
         self.info: CacheInfo = read_cache_info(folder)
         require_faces(folder)
@@ -33,12 +33,14 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """One cache or several, as everything else sees them: one table of clips, one list of classes.
+    """One or several caches as the rest of `train` sees them.
 
-    clips: the clips tables one after the other, with `cache` (which of them holds the clip) and `stored_id` (what it
-    is called there). Where there are several, `dataset` names each clip's, and clip_id and subject begin with that
-    name: ids of two datasets may coincide, people do not. A single cache's stay as they are, and so do its labels.
-    notes: how the caches fit together, a line each, for a person to read.
+    clips: the caches' clips tables, one after the other, with `cache` (number of the clip's cache) and `stored_id`
+        (its id in that cache). With several caches there is also `dataset`, and clip_id and subject start with its
+        name: two datasets may use the same ids, but not for the same people.
+    labels: the classes. With one cache its labels; with several, a class that they spell differently gets its
+        canonical name.
+    notes: how the caches fit together, one line each, for a person to read
     """
 
     caches: tuple[Cache, ...]
@@ -61,7 +63,7 @@ class Pool:
 
     @property
     def settings_hash(self) -> str:
-        """Of all that decided the caches' bytes."""
+        """The caches' settings hashes, which stand for everything that decided their bytes."""
         return " + ".join(cache.info.settings_hash for cache in self.caches)
 
     @property
@@ -81,9 +83,10 @@ class Pool:
 
 
 def open_pool(*folders: Path) -> Pool:
-    """Open caches to be used together, in this order.
+    """Open caches to use together, in this order.
 
-    Raises UserError for a folder that is no cache, or is given twice, and for crops of different sizes.
+    Raises UserError for a folder that is not a cache or is given twice, and for caches with different crop sizes or
+    key-point sets.
     """
     caches = tuple(map(Cache, folders))
     tables = [
@@ -105,12 +108,12 @@ def open_pool(*folders: Path) -> Pool:
 
 
 def usable(clips: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a clips table that hold crops."""
+    """Keep the rows of a clips table that have crops."""
     return clips.filter(pl.col("status") == OK)
 
 
 def fingerprints(clips: pl.DataFrame) -> pl.DataFrame:
-    """What each cache of a pool's table holds, once: `fingerprint` (of usable clips) and `cache`."""
+    """List which files each cache has: the distinct `fingerprint` and `cache` of usable clips."""
     known = usable(clips).filter(pl.col("fingerprint").is_not_null())
     return known.select("fingerprint", "cache").unique()
 
@@ -129,19 +132,19 @@ def _refuse_misfits(caches: Sequence[Cache]) -> None:
         if cache.info.keypoint_set != first.info.keypoint_set:
             raise UserError(
                 f"{first.folder} has the key-points {first.info.keypoint_set}, {cache.folder} "
-                f"{cache.info.keypoint_set}; train on caches with the same key-points"
+                f"{cache.info.keypoint_set}; use caches with the same key-points"
             )
 
 
 def _names(caches: Sequence[Cache]) -> list[str]:
-    """What each cache's dataset is called among the others: a dataset that comes again gets a number."""
+    """Name each cache by its dataset; a dataset that occurs again gets a number."""
     given = [cache.info.dataset for cache in caches]
     before = [given[:place].count(name) for place, name in enumerate(given)]
     return [f"{name} {count + 1}" if count else name for name, count in zip(given, before, strict=True)]
 
 
 def _common_classes(of_caches: Sequence[Sequence[str]]) -> dict[str, str]:
-    """What each label is called in a pool: as all its caches spell it, else by its canonical name."""
+    """Map each label to its name in the pool: unchanged if all caches spell it so, else its canonical name."""
     spellings: dict[str, list[str]] = {}
     for label in dict.fromkeys(itertools.chain(*of_caches)):
         spellings.setdefault(meaning(label), []).append(label)
@@ -153,27 +156,25 @@ def _common_classes(of_caches: Sequence[Sequence[str]]) -> dict[str, str]:
 
 
 def _as_part(clips: pl.DataFrame, name: str, classes: dict[str, str]) -> pl.DataFrame:
-    """A cache's clips table as a part of a pool's."""
+    """Turn a cache's clips table into its part of a pool's."""
     own = {column: pl.concat_str(pl.lit(f"{name}/"), column) for column in ("clip_id", "subject")}
     return clips.with_columns(pl.col("label").replace(classes), dataset=pl.lit(name), **own)
 
 
 def _renamed(caches: Sequence[Cache], names: Sequence[str], classes: dict[str, str]) -> list[str]:
-    changed = [
-        f"{name}: {', '.join(pairs)}"
-        for cache, name in zip(caches, names, strict=True)
-        if (
-            pairs := [f"{label} → {classes[label]}" for label in cache.info.labels if classes[label] != label]
-        )
-    ]
+    """Note which labels got their canonical names."""
+    changed = []
+    for cache, name in zip(caches, names, strict=True):
+        pairs = [f"{label} → {classes[label]}" for label in cache.info.labels if classes[label] != label]
+        if pairs:
+            changed.append(f"{name}: {', '.join(pairs)}")
     if not changed:
         return []
-    return [f"the caches spell classes differently; canonical names are used ({'; '.join(changed)})"]
+    return [f"the caches spell classes differently; using canonical names ({'; '.join(changed)})"]
 
 
 def _repeated(clips: pl.DataFrame) -> list[str]:
-    """Clips that several caches hold would count twice."""
+    """Warn about clips in several caches, which count twice."""
     holders = fingerprints(clips).group_by("fingerprint").len()
     count = len(holders.filter(pl.col("len") > 1))
-    lie = f"{counted(count, 'clip')} {'lies' if count == 1 else 'lie'}"
-    return [f"warning: {lie} in more than one of the caches (the same files)"] if count else []
+    return [f"warning: {counted(count, 'clip')} in more than one cache (same file content)"] if count else []

@@ -1,4 +1,8 @@
-"""Which clips are trained on and which are judged."""
+"""Choose which clips are trained on and which are tested.
+
+A cache is split by the fold asked for, else by its dataset's own split, else by setting a share apart (`holdout`).
+With none of these all its clips are trained on; if that is so for every cache, they are tested on too.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +20,13 @@ from dfer.train.data.leaks import between_parts, shared_subjects
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Two parts of a clips table (both with unusable clips), and in words how they were chosen.
+    """Two parts of a clips table, both with their unusable clips.
 
-    seen: whether the test part is the training part, so that its figures say nothing about new clips.
-    official: whether it is a single dataset's own split.
-    held_out: whether a share was kept apart of a cache that has no split.
-    notes: what a person should know of it before trusting its figures, a line each.
+    description: how they were chosen, in words
+    seen: whether the test part is the training part, so that its figures say nothing about new clips
+    official: whether it is a single dataset's own split
+    held_out: whether a share of a cache without a split was set apart
+    notes: what a person should know before trusting the figures, one line each
     """
 
     train: pl.DataFrame
@@ -34,14 +39,18 @@ class Split:
 
     @property
     def protocol(self) -> str:
-        """What published results call it, where they know it, else in our own words."""
+        """How it was tested, in the words of published results where they have any."""
         return "official split" if self.official else self.description
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitChoice:
-    """How a split is asked for. fold: which one is judged; subject_folds: into how many folds the subjects are
-    dealt, 0 for the dataset's own folds; holdout: share kept apart where there is no split."""
+    """The split that is asked for.
+
+    fold: which fold to test on
+    subject_folds: number of folds to divide the subjects into; 0: the dataset's own folds
+    holdout: share of subjects (or clips) to test on where there is no split
+    """
 
     fold: int | None = None
     subject_folds: int = 0
@@ -49,14 +58,14 @@ class SplitChoice:
 
     def __post_init__(self) -> None:
         if not 0 <= self.holdout <= 0.9:
-            raise UserError(f"--holdout {self.holdout}: it must lie between 0 and 0.9")
+            raise UserError(f"--holdout {self.holdout}: must be between 0 and 0.9")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "SplitChoice":
-        """The same from `as_dict`. Raises ValueError or TypeError for other content."""
+        """Restore from `as_dict`. Raises ValueError or TypeError for anything else."""
         choice = cls(**content)
         if not isinstance(choice.fold, int | None) or not isinstance(choice.subject_folds, int):
             raise ValueError("folds are numbers")
@@ -64,70 +73,77 @@ class SplitChoice:
 
 
 def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
-    """Split a pool's labelled clips, each cache's by itself: by fold, else by the dataset's own split, else by
-    `holdout`. A cache that offers none of these goes wholly into training, unless none offers any.
+    """Split a pool's labelled clips, cache by cache.
 
-    Kept apart are whole subjects where a cache names at least two, else clips label by label.
-    Raises UserError where no cache has such a fold, or one needs it chosen, or a part is left empty, or a clip of the
-    one part is in the other by way of another cache.
+    A holdout sets subjects apart if a cache names at least two, else the same share of every label's clips.
+
+    clips: a pool's table
+    seed: decides the holdout and the folds of subjects
+
+    Raises UserError if no cache has the fold, a cache has folds and none is chosen, a part is empty, or a test clip
+    is a training clip of another cache.
     """
     unlabelled, clips = clips["label"].null_count(), clips.filter(pl.col("label").is_not_null())
     if clips.is_empty():
-        raise UserError("no clip of the cache has a label: nothing to train on or to judge")
-    _refuse_what_no_cache_has(clips, choice)
+        raise UserError("no clip in the cache has a label; training and testing need labels")
+    _require_folds(clips, choice)
     parts = clips.partition_by("cache", maintain_order=True)
     found = [_own_split(part, choice, seed) for part in parts]
     if not any(found):
-        description = "the training clips themselves (the cache has no split; --holdout keeps some apart)"
+        description = "the training clips themselves (the cache has no split; --holdout sets some apart)"
         split = Split(train=clips, test=clips, description=description, seen=True)
         return replace(split, notes=tuple(_unused(clips, unlabelled, split)))
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
         raise UserError(
-            f"{split.description}: {counts}, and both are needed; mend the dataset's split, or choose another "
+            f"{split.description}: {counts}, but both are needed; fix the dataset's split, or choose another "
             "--fold or --holdout"
         )
     notes = (
         *_unused(clips, unlabelled, split),
-        *_never_shown(split),
+        *_untrained_classes(split),
         *shared_subjects(split.train, split.test),
         *between_parts(split.train, split.test),
     )
     return replace(split, notes=notes)
 
 
-def require_lesson(split: Split, where: str) -> None:
-    """Raise UserError where the usable training clips teach nothing. where: the caches, for the message."""
+def require_trainable(split: Split, where: str) -> None:
+    """Raise UserError unless the usable training clips have at least two classes. where: the caches, for messages."""
     clips = usable(split.train)
     if clips.is_empty():
-        raise UserError(f"{where}: none of the {counted(len(split.train), 'training clip')} is usable")
+        raise UserError(
+            f"{where}: no usable clip among {counted(len(split.train), 'training clip')}; `pipeline report` shows why"
+        )
     if clips["label"].n_unique() < 2:
         raise UserError(
-            f"{where}: all {len(clips)} usable training clips are {clips['label'][0]!r}: there is nothing to tell "
-            f"apart; tested on {split.description}"
+            f"{where}: all {len(clips)} usable training clips are {clips['label'][0]!r} (tested on "
+            f"{split.description}); at least two classes are needed"
         )
 
 
 def official_folds(clips: pl.DataFrame) -> list[int]:
-    """The folds that a pool's caches have, where they have any. Raises UserError where they have different ones."""
+    """List the folds of a pool's caches, which must be the same in all that have any. Raises UserError if not."""
     numbers = [fold_numbers(part) for part in clips.partition_by("cache", maintain_order=True)]
     different = sorted({tuple(own) for own in numbers if own})
     if len(different) > 1:
-        raise UserError(f"the caches have different folds: {'; '.join(map(_listed, different))}")
+        raise UserError(
+            f"the caches have different folds: {'; '.join(map(_listed, different))}; give caches with the same folds"
+        )
     return list(different[0]) if different else []
 
 
-def _refuse_what_no_cache_has(clips: pl.DataFrame, choice: SplitChoice) -> None:
+def _require_folds(clips: pl.DataFrame, choice: SplitChoice) -> None:
     if choice.subject_folds:
         if clips["subject"].null_count() == len(clips):
-            raise UserError(f"{len(clips)} clips of the cache have no subject: no folds of subjects")
+            raise UserError("the cache names no subjects; folds of subjects need them")
     elif choice.fold is not None and not fold_numbers(clips):
         raise UserError(f"--fold {choice.fold}: the cache has no folds")
 
 
 def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | None:
-    """How one cache is split; None where it offers nothing to split it by."""
+    """Split one cache; None if it offers nothing to split it by."""
     if choice.subject_folds and clips["subject"].is_not_null().any():
         return _by_subject_fold(clips, choice.subject_folds, choice.fold, seed)
     numbers = fold_numbers(clips)
@@ -136,16 +152,16 @@ def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | N
     if clips["split"].is_not_null().any():
         return _by_official_split(clips)
     if numbers:
-        raise UserError(f"{_name(clips)} has folds {_listed(numbers)}: choose one with --fold")
+        raise UserError(f"{_name(clips)} has folds {_listed(numbers)}; choose one with --fold")
     return _by_holdout(clips, choice.holdout, seed) if choice.holdout > 0 else None
 
 
 def _all_in_training(clips: pl.DataFrame) -> Split:
-    return Split(train=clips, test=clips.clear(), description="all in training, it has no such split")
+    return Split(train=clips, test=clips.clear(), description="all clips in training, it has no such split")
 
 
 def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
-    """The splits of several caches as one; that of a single cache as it is. parts: each one's clips."""
+    """Join the splits of several caches; a single one stays as it is. parts: each cache's clips."""
     if len(splits) == 1:
         return splits[0]
     described = [f"{_name(part)}: {split.description}" for part, split in zip(parts, splits, strict=True)]
@@ -158,28 +174,28 @@ def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
 
 
 def _unused(clips: pl.DataFrame, unlabelled: int, split: Split) -> list[str]:
-    """Which clips are neither trained on nor judged. clips: the labelled ones."""
+    """Note which clips are in neither part. clips: the labelled ones."""
     kinds = [f"{unlabelled} without a label"] if unlabelled else []
     used = pl.concat([split.train["clip_id"], split.test["clip_id"]])
     idle = clips.filter(~pl.col("clip_id").is_in(used.implode()))
     for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
-        kinds.append(f"{count} of no split or fold" if part is None else f"{count} of the split {part}")
-    return [f"clips neither trained on nor judged: {', '.join(kinds)}"] if kinds else []
+        kinds.append(f"{count} in no split or fold" if part is None else f"{count} in the split {part}")
+    return [f"clips that are neither trained on nor tested: {', '.join(kinds)}"] if kinds else []
 
 
-def _never_shown(split: Split) -> list[str]:
-    """Classes that are judged and that no usable training clip shows."""
-    shown = usable(split.train)["label"]
-    strange = split.test.filter(~pl.col("label").is_in(shown.implode()))["label"]
+def _untrained_classes(split: Split) -> list[str]:
+    """Warn about tested classes without a usable training clip."""
+    trained = usable(split.train)["label"]
+    missing = split.test.filter(~pl.col("label").is_in(trained.implode()))["label"]
     counts = [
         f"{label} ({counted(count, 'test clip')})"
-        for label, count in strange.value_counts().sort("label").iter_rows()
+        for label, count in missing.value_counts().sort("label").iter_rows()
     ]
     return [f"warning: classes without a usable training clip: {', '.join(counts)}"] if counts else []
 
 
 def _name(clips: pl.DataFrame) -> str:
-    """What to call the cache of these clips: by its dataset, where it is one of several."""
+    """Name the cache of these clips in a message: by its dataset if there are several caches."""
     return clips["dataset"][0] if "dataset" in clips.columns else "the cache"
 
 
@@ -192,22 +208,16 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
 
 
 def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
-    """Subjects dealt in random order, those with most clips first, each to the fold with the fewest clips."""
-    if clips["subject"].null_count():
+    """Deal out subjects, most clips first and ties in random order, each to the fold with the fewest clips so far."""
+    if missing := clips["subject"].null_count():
         raise UserError(
-            f"{clips['subject'].null_count()} clips of {_name(clips)} have no subject: no folds of subjects"
+            f"{counted(missing, 'clip')} of {_name(clips)} without a subject; folds of subjects need one for each"
         )
     counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
-    if len(counts) < 2:
+    if len(counts) < folds:
         raise UserError(
-            f"subject:{folds}: {_name(clips)} has a single subject; there are no folds of subjects"
+            f"subject:{folds}: {_name(clips)} has {counted(len(counts), 'subject')}; every fold needs at least one"
         )
-    if not 2 <= folds <= len(counts):
-        raise UserError(
-            f"subject:{folds}: between 2 and {len(counts)} folds, {_name(clips)} has that many subjects"
-        )
-    if fold is None or not 1 <= fold <= folds:
-        raise UserError(f"--fold {fold}: choose one of 1 to {folds}")
     sizes, dealt = [0] * folds, {}
     for subject, count in counts.sort("count", descending=True, maintain_order=True).iter_rows():
         place = sizes.index(min(sizes))
@@ -219,11 +229,11 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:
-    judged = next((name for name in ("test", "val") if (clips["split"] == name).any()), None)
+    tested = next((name for name in ("test", "val") if (clips["split"] == name).any()), None)
     return Split(
         train=clips.filter(pl.col("split") == "train"),
-        test=clips.filter(pl.col("split") == judged) if judged else clips.clear(),
-        description=f"the dataset's own {judged or 'train'} split",
+        test=clips.filter(pl.col("split") == tested) if tested else clips.clear(),
+        description=f"the dataset's own {tested or 'train'} split",
         official=True,
     )
 
@@ -234,16 +244,16 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     if len(subjects) > 1 and clips["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
-        test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects kept apart"
+        test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects set apart"
     else:
         ids, passed = [], 0
         for label in clips["label"].unique().sort():
             of_label = clips.filter(pl.col("label") == label)["clip_id"].sort().to_numpy()
             passed += len(of_label)
-            # Its share of the clips so far: of labels with few clips each, rounded one by one, none would be apart.
+            # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips kept apart"
+        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips set apart"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a training: written whole or not at all, read without running any code in it."""
+"""Save and load a training: written atomically, read without running any code in the file."""
 
 import errno
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dfer.schemas.keypoints import KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
@@ -19,20 +20,32 @@ from dfer.train.models.keypoint.network import DferNetwork, build
 from dfer.train.results.logs import EpochRow, row_from
 
 FAMILY = "dfer-keypoints checkpoint"
-KIND = f"{FAMILY} 2"
+FORMAT = 3
+KIND = f"{FAMILY} {FORMAT}"
+TYPES = {
+    "keypoint_set": str,
+    "majority": str,
+    "epoch": int,
+    "consumed": int,
+    "model": Mapping,
+    "state": Mapping,
+    "origin": Mapping,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A network, and all that its training needs to go on.
+    """A network and everything needed to resume its training.
 
-    keypoint_set: name of the key-points that the network takes (`KEYPOINT_SETS`).
-    labels: class names in the order of the network's outputs; majority: the training set's most frequent.
-    epoch, consumed: epochs done, and samples done of the next; where the order of clips and the step size stand is
-    a function of these alone.
-    model: the weights that predict; state: what the training keeps beside them, empty in one only to predict with.
-    rows: the figures of the epochs done; origin: cache, split and versions, as run.json has them.
-    trained_on: the fingerprints of the files that the weights were trained on, those of their start included.
+    keypoint_set: name of the key-points that the network takes (`KEYPOINT_SETS`)
+    labels: class names, in the order of the network's outputs
+    majority: the most frequent class of the training set
+    epoch, consumed: epochs done, and samples done of the next; the order of clips and the learning rate follow
+    model: the weights to predict with
+    state: `Learner.state` and the training's own; empty if only for prediction
+    rows: the figures of each epoch done
+    origin: cache, split and versions, as in run.json
+    trained_on: fingerprints of all files that the weights were trained on, including before this run
     """
 
     config: TrainConfig
@@ -41,7 +54,7 @@ class Checkpoint:
     majority: str
     epoch: int
     consumed: int
-    model: Mapping[str, torch.Tensor]
+    model: Mapping[str, Tensor]
     state: Mapping[str, Any]
     rows: Sequence[EpochRow] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +62,7 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; an older one under the name stays until the new one is on the disk."""
+    """Write a checkpoint atomically: an existing one stays until the new one is on the disk."""
     content = {
         "kind": KIND,
         **vars(checkpoint),
@@ -62,7 +75,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     with atomic_file(path) as file:
         try:
             torch.save(content, file)
-        except RuntimeError as error:  # torch hides what the system said of a failed write
+        except RuntimeError as error:  # torch hides the system's error when a write fails
             if "inline_container" not in str(error):
                 raise
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
@@ -71,72 +84,54 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint to the CPU.
 
-    Raises UserError where it is missing, damaged or something else.
+    Raises UserError if it is missing, damaged or something else.
     """
     try:
         check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"no checkpoint {path}: the run was not started or saved nothing yet") from None
+        raise UserError(f"no checkpoint {path}: the run has not started, or not saved yet") from None
     except UserError:
         raise
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise UserError(f"{path} is damaged or no checkpoint ({type(error).__name__})") from None
+        raise UserError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from None
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind != KIND:
-        found = f"it is {kind!r}" if isinstance(kind, str) else "it is something else"
-        raise UserError(f"{path} is not a checkpoint of this program (wanted: {KIND}; {found})")
+        if not isinstance(kind, str) or not kind.startswith(f"{FAMILY} "):
+            raise UserError(f"{path} is not a checkpoint of this program")
+        found = kind.removeprefix(f"{FAMILY} ")
+        raise UserError(
+            f"{path} has checkpoint format {found}, this version reads {FORMAT}; use the version that wrote it, "
+            "or train again"
+        )
     try:
-        content.setdefault("trained_on", [])  # one from before it was kept
         fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
         fields["config"] = config_from(content["config"], {}, origin=str(path))
         fields["labels"] = tuple(content["labels"])
         fields["rows"] = tuple(map(row_from, content["rows"]))
         fields["trained_on"] = tuple(content["trained_on"])
-        _check_kinds(fields)
+        _check_types(fields)
         return Checkpoint(**fields)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: its content is not a checkpoint's ({error})") from None
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path} is damaged: missing or invalid content ({error})") from None
 
 
 def check_sums(path: Path) -> None:
-    """Compare the checksums in a file of torch.save, which torch itself does not.
+    """Check a torch.save file against its checksums, which torch itself does not do.
 
-    Raises UserError where they do not hold, OSError and zipfile.BadZipFile where there is no such file.
+    Raises UserError if they differ, OSError or zipfile.BadZipFile if it is missing or another kind of file.
     """
     with zipfile.ZipFile(path) as archive:
         if archive.testzip():
-            raise UserError(f"{path} is damaged: its content does not match its checksums")
-
-
-def _check_kinds(fields: Mapping[str, Any]) -> None:
-    """Raise TypeError for what is not of its kind: a checkpoint may come from a stranger."""
-    kinds = {
-        "keypoint_set": str,
-        "majority": str,
-        "epoch": int,
-        "consumed": int,
-        "model": Mapping,
-        "state": Mapping,
-        "origin": Mapping,
-    }
-    for name, kind in kinds.items():
-        if not isinstance(fields[name], kind):
-            raise TypeError(f"{name} is of another kind")
-    for name in ("labels", "trained_on"):
-        if not all(isinstance(text, str) for text in fields[name]):
-            raise TypeError(f"{name} are of another kind")
-    json.dumps(fields["origin"], sort_keys=True)  # as files that follow from it will say it
-    if fields["majority"] not in fields["labels"]:
-        raise ValueError("the most frequent class is none of its classes")
+            raise UserError(f"{path} is damaged: checksums do not match")
 
 
 def restore(checkpoint: Checkpoint) -> DferNetwork:
-    """The checkpoint's network, on the CPU, ready to predict. Raises UserError where its weights do not fit."""
+    """Build a checkpoint's network on the CPU, ready to predict. Raises UserError if the weights do not fit."""
     config = checkpoint.config
     if checkpoint.keypoint_set not in KEYPOINT_SETS:
         raise UserError(
-            f"the checkpoint's key-point set {checkpoint.keypoint_set} is unknown to this version"
+            f"the checkpoint has the unknown key-point set {checkpoint.keypoint_set}; update dfer-keypoints"
         )
     keypoints = KEYPOINT_SETS[checkpoint.keypoint_set]
     network = build(
@@ -145,7 +140,20 @@ def restore(checkpoint: Checkpoint) -> DferNetwork:
     try:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):
-        raise UserError("the checkpoint is damaged: its weights are not those of its settings") from None
+        raise UserError("the checkpoint is damaged: its weights do not fit its settings") from None
     if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
-        raise UserError("the checkpoint is damaged: its weights are not all numbers")
+        raise UserError("the checkpoint is damaged: its weights contain NaN or Inf")
     return network.eval()
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    """Raise TypeError or ValueError for a wrong type or value: a checkpoint may come from someone else."""
+    for name, kind in TYPES.items():
+        if not isinstance(fields[name], kind):
+            raise TypeError(f"{name} has the wrong type")
+    for name in ("labels", "trained_on"):
+        if not all(isinstance(text, str) for text in fields[name]):
+            raise TypeError(f"{name} have the wrong type")
+    json.dumps(fields["origin"], sort_keys=True)  # it is written to files as JSON later
+    if fields["majority"] not in fields["labels"]:
+        raise ValueError("the most frequent class is not one of the classes")

@@ -1,4 +1,4 @@
-"""The processes of one training, as `torchrun` starts them; one process is a world of its own."""
+"""The processes of one training, started by `torchrun`. One process alone is a world of size 1."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed, nn
+import torch.distributed as dist
+from torch import nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import sigterm_kills
@@ -18,7 +19,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """rank: 0…size−1, the first one writes; local_size: how many of the processes are on this machine."""
+    """The processes of a training.
+
+    rank: of this process, 0…size−1; rank 0, the first, is the one that writes
+    size: number of processes
+    local_size: number of processes on this machine
+    """
 
     rank: int = 0
     size: int = 1
@@ -31,8 +37,12 @@ class World:
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """Meet the other processes that torchrun's variables name; NCCL on CUDA, gloo elsewhere. Within such a block it
-    is the same meeting: torchrun's store does not bear a second one."""
+    """Join the process group described by torchrun's variables: NCCL on CUDA, gloo elsewhere.
+
+    A nested call yields the same group: torchrun's store supports only one.
+
+    Raises UserError if the variables are incomplete.
+    """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World()
         return
@@ -41,29 +51,31 @@ def join(device: torch.device) -> Iterator[World]:
         world = World(rank=rank, size=size, local_size=int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     except (KeyError, ValueError):
         raise UserError(
-            f"the variables {', '.join(VARIABLES)} are not those of torchrun; start with it"
+            f"{', '.join(VARIABLES)} are not set as torchrun sets them; start with torchrun, or unset WORLD_SIZE"
         ) from None
-    if distributed.is_initialized():
+    if dist.is_initialized():
         yield world
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # Gloo carries what lies on the CPU in either case: sums of figures, predictions.
-    with (
-        sigterm_kills()
-    ):  # torchrun ends those that wait for a failed one, and a wait in torch runs no handlers
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    # torchrun sends SIGTERM to processes that wait for a failed one; Python's handlers do not run during that wait.
+    with sigterm_kills():
+        # Gloo is needed on CUDA too, for what is on the CPU: sums of figures, predictions.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
-        distributed.barrier()  # whoever leaves first takes the connections of the others along
+        dist.barrier()  # the first to leave would close the connections of the others
     finally:
-        distributed.destroy_process_group()
+        dist.destroy_process_group()
 
 
 @contextmanager
 def agreed(world: World) -> Iterator[None]:
-    """A block that all processes pass, or none: where a UserError is raised in any, the first process raises it, so
-    that it is said once, and the others end in silence. In the block no process may wait for another."""
+    """Run a block that must succeed in all processes.
+
+    If it raises UserError in any of them, the first process raises it, so that it is printed once, and the others
+    exit silently. In the block no process may wait for another.
+    """
     failure = None
     try:
         yield
@@ -81,43 +93,43 @@ def agreed(world: World) -> Iterator[None]:
 
 
 def from_first(value: T, world: World) -> T:
-    """What the first process holds, on each."""
+    """Send the first process's value to all."""
     if world.size == 1:
         return value
     values = [value if world.first else None]
-    distributed.broadcast_object_list(values)
+    dist.broadcast_object_list(values)
     return values[0]
 
 
 def summed(tensor: torch.Tensor, world: World) -> torch.Tensor:
-    """The sum of a tensor over all processes, on each."""
+    """Sum a tensor over all processes, in place."""
     if world.size > 1:
-        distributed.all_reduce(tensor)
+        dist.all_reduce(tensor)
     return tensor
 
 
 def gathered(value: Any, world: World) -> list[Any]:
-    """The values of all processes by rank, on each; numpy arrays and plain Python only."""
+    """Collect every process's value, by rank; numpy arrays and plain Python values only."""
     if world.size == 1:
         return [value]
     values: list[Any] = [None] * world.size
-    distributed.all_gather_object(values, value)
+    dist.all_gather_object(values, value)
     return values
 
 
 def share_buffers(network: nn.Module, world: World) -> None:
-    """Give all processes the first one's batch-norm statistics."""
+    """Copy the first process's batch-norm statistics to all."""
     if world.size > 1:
         for buffer in network.buffers():
-            distributed.broadcast(buffer, 0)
+            dist.broadcast(buffer, 0)
 
 
 def any_of(flag: bool, world: World) -> bool:
-    """Whether a flag is set in any process; the same answer in all."""
+    """Whether a flag is set in any process; all get the same answer."""
     return flag if world.size == 1 else bool(summed(torch.tensor([int(flag)]), world).item())
 
 
 def wait(world: World) -> None:
-    """Until all processes are here."""
+    """Wait until all processes are here."""
     if world.size > 1:
-        distributed.barrier()
+        dist.barrier()

@@ -1,4 +1,10 @@
-"""What decides a run's result, and what it is compared by when a folder holds a run already."""
+"""What defines a run, and how two runs are compared.
+
+A folder contains the run that is asked for if these are equal: all settings; the dataset's name, its classes in order
+and the caches' settings hashes; ids, labels, statuses and fingerprints of the training and test clips, in order; the
+split asked for; the hashes of given weights (--init-from, --backbone). Versions of libraries, the device, the number
+of workers and the place of the caches may differ.
+"""
 
 import dataclasses
 import hashlib
@@ -10,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import TrainConfig
+from dfer.train.config import TrainConfig, flag, load_config
 from dfer.train.data.caches import Pool
-from dfer.train.data.splits import Split, SplitChoice, choose_split, require_lesson
+from dfer.train.data.splits import Split, SplitChoice, choose_split, require_trainable
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results.run_folder import RUN, SETTINGS, require_run
 
-# What other commands read of run.json, beside the split, and of what kind it is.
-NEEDED = {
+# Types of what other commands read from run.json, except the split.
+TYPES = {
     "dataset": str,
     "labels": list,
     "training_clips": int,
@@ -29,40 +35,44 @@ NEEDED = {
     "notes": list,
     "versions": dict,
 }
+TEXT_LISTS = ("labels", "caches", "notes")
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
-OF_TEXTS = ("labels", "caches", "notes")
-# Of `origin_of`, what is another wherever the cache is another.
-OF_CACHE = {"dataset", "labels", "cache_settings_hash"}
+OF_CACHE = {"dataset", "labels", "cache_settings_hash"}  # what of `origin_of` differs if the cache does
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Settings, which clips are judged, and what weights it starts from."""
+    """Settings, the split, and the weights to start from."""
 
     config: TrainConfig
     split: SplitChoice
     start: Start = FROM_SCRATCH
 
     def settled(self, pool: Pool) -> "Experiment":
-        """The same with what its settings leave to the caches decided."""
+        """Decide the settings that depend on the caches."""
         return dataclasses.replace(self, config=self.config.settled(not pool.without_expressions))
 
     def choose(self, pool: Pool) -> Split:
-        """The clips to train on and to judge. Raises UserError."""
+        """Choose the training and test clips. Raises UserError if they cannot be used."""
         split = choose_split(pool.clips, self.split, self.config.recipe.seed)
-        require_lesson(split, pool.where)
+        require_trainable(split, pool.where)
         if self.split.holdout and not split.held_out:
             raise UserError(
-                f"--holdout {self.split.holdout}: nothing is kept apart of {pool.where}, which is judged on "
-                f"{split.description}; leave it out"
+                f"--holdout {self.split.holdout} has no effect on {pool.where}, tested on {split.description}; "
+                "leave it out"
             )
         return split
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """With what it is trained; none of it changes the result but for rounding. save_minutes: how often the run is
-    saved within an epoch, 0: at every step; tensorboard: whether event files are written beside it."""
+    """How to train; changes the result by rounding at most.
+
+    device: as `choose_device` takes it
+    loader_workers: processes that decode JPEGs; None: chosen by the device
+    save_minutes: how often to save within an epoch; 0: after every step
+    tensorboard: whether to write event files too
+    """
 
     device: str = "auto"
     loader_workers: int | None = None
@@ -73,10 +83,12 @@ class RunOptions:
 def origin_of(
     experiment: Experiment, pool: Pool, split: Split, started: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """What a run is made of beside its settings: what another run must share to be the same run.
+    """Everything besides the settings that another run must share to be the same run.
 
-    started: hashes that stand in for weights' files which are gone (`started_from`).
-    Raises UserError where such a file is needed.
+    split: the clips that the experiment chose
+    started: hashes to use for given weights whose files are gone (`started_from`)
+
+    Raises UserError if such a file is gone and its hash unknown.
     """
     return {
         "dataset": pool.dataset,
@@ -89,55 +101,50 @@ def origin_of(
 
 
 def library_versions() -> dict[str, str]:
-    """What computes."""
+    """The installed versions of what computes."""
     return {name: version(name) for name in LIBRARIES}
 
 
 def started_from(run: Path) -> dict[str, str]:
-    """The hashes of the files that the run in a folder started from; none where there is no run. It needs the files
-    no more: it goes on without them."""
+    """Read the hashes of the weights that a run started from, so that it can resume without the files.
+
+    Empty if there is no run or its run.json is damaged.
+    """
     try:
         found = json.loads((run / RUN).read_bytes())
         return {name: found[name] for name in FROM_SCRATCH.hashes() if isinstance(found.get(name), str)}
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return {}  # whoever reads the run says what is wrong with it
+    except (OSError, ValueError, AttributeError):
+        return {}  # `read_origin` reports what is wrong
 
 
 def read_origin(run: Path) -> dict[str, Any]:
-    """What run.json says. Raises UserError where there is none or it is damaged."""
+    """Read and check run.json. Raises UserError if it is missing or damaged."""
     path = run / RUN
     if not path.exists():
         require_run(run)
     try:
         content = json.loads(path.read_bytes())
         SplitChoice.from_dict(content["split"])
-        if "cache" in content:  # a run from before there could be several
-            content["caches"] = [content.pop("cache")]
-            content.setdefault("protocol", content["tested_on"])
-        content = {"notes": [], "versions": {}, **content}  # which older runs lack
-        if not all(isinstance(content[name], kind) for name, kind in NEEDED.items()):
+        if not all(isinstance(content[name], kind) for name, kind in TYPES.items()):
             raise TypeError
-        if not all(isinstance(text, str) for name in OF_TEXTS for text in content[name]):
+        if not all(isinstance(text, str) for name in TEXT_LISTS for text in content[name]):
             raise TypeError
         return content
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, UserError):
         raise UserError(f"{path} is missing or damaged: {run} is not a run") from None
 
 
 def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str | None:
-    """In what the run in a folder is another than the one asked for; None where it is the same.
+    """Say how the run in a folder differs from the one asked for; None if it does not.
 
-    Raises UserError where the folder holds no run.
+    config, origin: of the run asked for (`origin_of`)
+
+    Raises UserError if the folder is not a run, or its files are damaged.
     """
     found = read_origin(run)
-    try:
-        settings = (run / SETTINGS).read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{run / SETTINGS} is missing or damaged: {run} is not a run") from None
-    asked = config.to_toml().splitlines()
-    if settings != asked:
-        there = sorted(set(settings) - set(asked)) or sorted(set(asked) - set(settings))
-        return ", ".join(there)
+    settings = _settings_difference(_read_settings(run), config)
+    if settings:
+        return settings
     others = {name for name, value in origin.items() if found.get(name) != value}
     if others & OF_CACHE:
         return "another cache"
@@ -145,7 +152,36 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
         return f"another split: {_split_difference(found['split'], origin['split'])}"
     if "clips_hash" in others:
         return "other clips"
-    return "another start of weights" if others else None
+    return "other initial weights" if others else None
+
+
+def _read_settings(run: Path) -> TrainConfig:
+    path = run / SETTINGS
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {run} is not a run")
+    try:
+        return load_config(str(path))
+    except UserError as error:
+        raise UserError(
+            f"{path} is damaged or from another version of `train`; use the version that wrote it, or another --out"
+        ) from error
+
+
+def _settings_difference(found: TrainConfig, asked: TrainConfig) -> str:
+    """List the settings that differ, as "--heads 8 instead of --heads 2"."""
+    sections = zip(found.to_dict().values(), asked.to_dict().values(), strict=True)
+    return ", ".join(
+        f"{_as_flag(name, there[name])} instead of {_as_flag(name, value)}"
+        for there, wanted in sections
+        for name, value in wanted.items()
+        if there[name] != value
+    )
+
+
+def _as_flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    return f"{flag(name)} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
@@ -154,7 +190,7 @@ def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str
 
 
 def _clips_hash(split: Split) -> str:
-    """Of the clips and labels of both parts, in order."""
+    """Hash the clips and labels of both parts, in order."""
     digest = hashlib.sha256()
     for part in (split.train, split.test):
         table = part.select("clip_id", "label", "status", "fingerprint")

@@ -1,11 +1,11 @@
-"""The forward pass: a batch as the network takes it, its scores, the probabilities of many clips."""
+"""The forward pass: a stored batch to network input, to scores, and many batches to class probabilities."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dfer.train.config import DataConfig, TrainConfig
 from dfer.train.data.augment import flip_expressions, prepare
@@ -16,21 +16,27 @@ from dfer.train.models.keypoint.network import Scores
 
 
 class NetworkInput(NamedTuple):
-    """frames (B, N, 3, H, W) float, key-points (B, N, 18, 2) normalised, expression scores (B, N, 52) or None."""
+    """What the network takes.
 
-    frames: torch.Tensor
-    keypoints: torch.Tensor
-    expressions: torch.Tensor | None
+    frames: (B, N, 3, H, W) float, normalised
+    keypoints: (B, N, K, 2) normalised to the crop
+    expressions: (B, N, 52) expression scores, or None
+    """
+
+    frames: Tensor
+    keypoints: Tensor
+    expressions: Tensor | None
 
 
 def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
-    """A batch as the network takes it."""
+    """Augment and normalise a batch, on the device that holds it."""
     frames, keypoints = prepare(
         batch.frames,
         batch.keypoints,
         batch.windows,
         batch.flips,
-        batch.colours if config.color_jitter else None,
+        batch.color_jitter if config.color_jitter else None,
+        keypoint_flip=batch.keypoint_flip,
         crop_fraction=config.crop_fraction,
         image_size=config.image_size,
     )
@@ -43,7 +49,7 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
 def scores_of(
     network: nn.Module, batch: Batch, config: TrainConfig, device: torch.device, mix: float = 1.0
 ) -> Scores:
-    """What a network says of a batch on its device. mix: as the network takes it."""
+    """Compute the network's scores for a batch on its device. mix: each clip's own share (mixup)."""
     with autocast(config.execution.precision, device):
         return network(*network_input(batch, config.data), mix=mix)
 
@@ -57,7 +63,12 @@ def predict(
     device: torch.device,
     on_batch: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Class probabilities (clips, classes) float32 for the clips of a plan (`in_batches`), in its order."""
+    """Predict the clips of a plan (see `dataset.in_batches`).
+
+    on_batch: called after each batch
+
+    Returns class probabilities (clips, classes) float32, in the plan's order.
+    """
     network.eval()
     parts = [np.zeros((0, network.classes), np.float32)]
     for batch in loader.batches(plan):
@@ -68,5 +79,5 @@ def predict(
 
 
 def batch_size(config: TrainConfig, processes: int = 1) -> int:
-    """How many clips a process judges at once: as many as it computes at once in training, which fit its memory."""
+    """How many clips a process predicts at a time: as many as in a part of a training step, which fit in memory."""
     return -(-config.recipe.batch_size // (processes * config.execution.accumulate))

@@ -1,6 +1,6 @@
-"""A network and what teaches it: objective, optimiser, gradient scaler, moving average of the weights.
+"""A network together with what trains it: objective, optimiser, gradient scaler, moving average of the weights.
 
-A step is `begin`, `add` for each of its parts, `finish`.
+A step is `zero_grad`, `accumulate` once for each of its parts, then `step`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from dfer.train.models.keypoint.network import DferNetwork
 
 
 class Learner:
-    """network: whose weights learn; averaged: their moving average, None where the recipe keeps none."""
+    """network: the one that is trained; averaged: moving average of its weights, None if the recipe has none."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Learner:
         device: torch.device,
         world: World | None = None,
     ) -> None:
-        """network: as it starts; labels: (clips,) of all training clips, as numbers."""
+        """labels: (clips,) class numbers of all training clips."""
         self.config, self.device, self.world = config, device, world or World()
         network = network.to(device)
         if config.execution.channels_last:
@@ -49,8 +49,10 @@ class Learner:
 
     @functools.cached_property
     def model(self) -> nn.Module:
-        """The network as the steps call it: compiled, and with its gradients averaged over the processes, which meet
-        here for the first time: the first one's weights are all others' from now on."""
+        """The network as steps call it: compiled if asked for, its gradients averaged over the processes.
+
+        The first use must come in all processes at once: it copies the first one's weights to the others.
+        """
         if self.config.execution.compile:
             self.network.compile()
         if self.world.size == 1:
@@ -58,41 +60,44 @@ class Learner:
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(self.network, device_ids=devices)
 
-    def begin(self) -> None:
-        """Start a step: no gradients yet."""
+    def zero_grad(self) -> None:
+        """Start a step: clear the gradients, switch to training mode."""
         self.model.train()
         self.optimiser.zero_grad(set_to_none=True)
 
-    def add(self, batch: Batch, weight: float, *, mix: float = 1.0, last: bool = True) -> Tensor:
-        """Add the gradients of a part of the step.
+    def accumulate(self, batch: Batch, weight: float, *, mix: float = 1.0, last: bool = True) -> Tensor:
+        """Add the gradients of one part of a step.
 
-        batch: on the device; weight: of the whole step's clips, over all processes (`Objective.weight`); mix: the
-        share of each clip's own vectors (mixup); last: whether it is the step's last part.
-        Returns the part's loss, not yet divided, and its confusion matrix: (1 + classes²,), on the device.
-        Raises UserError where batch norm would have a single point to learn from.
+        batch: the part, on the device
+        weight: of the clips of the entire step, in all processes (`Objective.weight`)
+        mix: each clip's own share (mixup)
+        last: whether it is the last part of the step
+
+        Returns (1 + classes²,) on the device: the part's loss, not divided by the weight, then its confusion matrix.
+        Raises UserError if batch norm would see a single value per channel.
         """
         if len(batch.labels) * self.config.points_of_a_clip == 1:
             raise UserError(
-                "a part of a step has one clip, of which the network sees one point of one frame: batch norm cannot "
-                "take a deviation; give more --num-frames, a larger --image-size or another --batch-size"
+                "batch norm needs more than one value per channel, but a part of a step is one clip with one frame "
+                "and a 1×1 feature map; increase --num-frames or --image-size, or change --batch-size"
             )
-        with self._gradients_exchanged(last=last):
+        with self._gradient_exchange(last=last):
             scores = scores_of(self.model, batch, self.config, self.device, mix=mix)
             loss = self.objective.total(scores, batch.labels, mix)
-            # DistributedDataParallel takes the mean over the processes, a step the sum over its parts.
+            # DistributedDataParallel averages over processes, but a step is the sum of its parts.
             self.scaler.scale(loss * (self.world.size / weight)).backward()
         classes, counted = self.network.classes, batch.labels >= 0
         cells = batch.labels[counted] * classes + scores.clip.argmax(1)[counted]
         matrix = torch.bincount(cells, minlength=classes**2)
         return torch.cat([loss.detach().view(1), matrix.to(loss.dtype)])
 
-    def _gradients_exchanged(self, *, last: bool) -> AbstractContextManager:
-        """Processes meet once a step, at the last of its parts."""
+    def _gradient_exchange(self, *, last: bool) -> AbstractContextManager:
+        """Exchange gradients between processes once a step, with its last part."""
         waits = isinstance(self.model, DistributedDataParallel) and not last
         return self.model.no_sync() if waits else nullcontext()
 
-    def finish(self) -> None:
-        """Take the step that the gradients ask for."""
+    def step(self) -> None:
+        """Update the weights with the accumulated gradients."""
         self.scaler.unscale_(self.optimiser)
         clip_gradients(self.network.parameters(), self.config.recipe.clip_norm)
         self.scaler.step(self.optimiser)
@@ -101,25 +106,25 @@ class Learner:
             self.averaged.update_parameters(self.network)
 
     def predicting(self) -> nn.Module:
-        """The network that is judged: the average of the weights, where one is kept."""
+        """The network to predict with: the moving average if there is one, else the trained one."""
         return self.averaged.module if self.averaged else self.network
 
     def state(self) -> dict[str, Any]:
-        """All that it holds beside the weights that predict."""
+        """Everything needed to resume, except the weights of `predicting`."""
         state = {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         if self.averaged:
             state["weights"] = self.network.state_dict()
             state["averaged"] = int(self.averaged.n_averaged)
         return state
 
-    def restore(self, predicting: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Stand where another stood. predicting: the weights that predict; state: as `state` gave it, or more.
+    def restore(self, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Restore from the weights of `predicting` and from `state` (extra keys are ignored).
 
-        Raises what Python and torch raise where they do not fit.
+        Raises whatever Python and torch raise if they do not fit.
         """
-        self.network.load_state_dict(state["weights"] if self.averaged else predicting)
+        self.network.load_state_dict(state["weights"] if self.averaged else weights)
         if self.averaged:
-            self.averaged.module.load_state_dict(predicting)
+            self.averaged.module.load_state_dict(weights)
             self.averaged.n_averaged.fill_(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])

@@ -1,11 +1,19 @@
-"""A training from where it stands to its end: a row of figures after each epoch, the last and the best network kept.
+"""Train to the end, write a row of figures after each epoch, and save the last and the best network.
 
-A run's folder: settings.toml, run.json (what it was made of), weights.json (what became of given weights),
-metrics.csv and .jsonl, last.pt (to go on from), best.pt (to predict with), predictions.parquet and confusion.png of
-the last epoch, predictions_best.parquet.
+Files of a run's folder:
 
-Killed anywhere, a run loses what it did since last.pt was written, does that again, and comes to the same: all
-other files follow from it and are written before it, or again after it.
+settings.toml             all settings
+run.json                  what the run was made of: caches, split, versions, hashes
+weights.json              what was taken from given weights (--init-from, --backbone)
+metrics.csv, .jsonl       a row of figures for each epoch
+last.pt                   checkpoint to resume from
+best.pt                   checkpoint of the best epoch, only to predict with
+predictions.parquet       of the last epoch; confusion.png shows them
+predictions_best.parquet  of the best epoch
+
+Killed at any moment, a run loses only the steps since last.pt was written. `--resume` takes them again and ends with
+the same weights and figures (`training` says when they are equal bit for bit). All other files follow from last.pt:
+they are written before it, or again after it.
 """
 
 import dataclasses
@@ -44,15 +52,15 @@ from dfer.train.results.run_folder import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
-    """Who is told: on_step(what the epoch came to so far), on_epoch(its row)."""
+class Callbacks:
+    """on_step: called with the epoch's totals so far; on_epoch: called with its row."""
 
     on_step: Callable[[Totals], None] = lambda totals: None
     on_epoch: Callable[[EpochRow], None] = lambda row: None
 
 
 class Run:
-    """A training and its folder. In a world of several processes only the first one writes."""
+    """A training and its folder. Of several processes only the first one writes."""
 
     def __init__(
         self,
@@ -63,38 +71,43 @@ class Run:
         save_minutes: float = 5.0,
         tensorboard: bool = False,
     ) -> None:
-        """save_minutes: how often last.pt is written within an epoch; 0: after every step."""
+        """Pair a training with its folder.
+
+        origin: what the run was made of, for the files that it writes (`origin_of`)
+        save_minutes: how often to write last.pt within an epoch; 0: after every step
+        tensorboard: whether to write event files too
+        """
         self.training, self.out, self.origin = training, out, origin
         self.tensorboard = tensorboard
         self.save_seconds = 60 * save_minutes
         self.rows: list[EpochRow] = []
         self._saved = time.monotonic()
 
-    def restore(self, kept: checkpoint.Checkpoint) -> None:
-        """Stand where a checkpoint of this run stood. Raises UserError where it does not fit."""
-        self.training.restore(kept)
-        self.rows = [*kept.rows]
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Continue from a checkpoint of this run. Raises UserError if it does not fit."""
+        self.training.restore(saved)
+        self.rows = [*saved.rows]
 
-    def finish(self, watch: Watch, stop: StopRequest) -> list[EpochRow]:
-        """Train the epochs that are left; the rows of all. Raises Interrupted where `stop` asks for it."""
+    def finish(self, callbacks: Callbacks, stop: StopRequest) -> list[EpochRow]:
+        """Train the remaining epochs. Returns the rows of all. Raises Interrupted when `stop` is set."""
         training, first = self.training, self.training.world.first
         board = TensorBoard(self.out, training.epoch) if first and self.tensorboard else None
         while training.epoch < training.config.recipe.epochs:
             for _ in training.steps():
-                watch.on_step(training.totals)
+                callbacks.on_step(training.totals)
                 self._save_or_stop(stop)
             started = time.monotonic()
             predictions, figures = training.test(on_batch=lambda: self._save_or_stop(stop))
             self.rows.append(self._row(figures, time.monotonic() - started))
             training.next_epoch()
-            if board:  # before it is saved: what an epoch that is done again adds hides this
+            if board:  # before saving: if the epoch is repeated, its new events replace these
                 board.add(self.rows[-1])
             if first:
                 self._keep_epoch(predictions)
-            watch.on_epoch(self.rows[-1])
+            callbacks.on_epoch(self.rows[-1])
         if board:
             board.close()
-        self._judge_again()
+        self._restore_predictions()
         if first:
             self._write_results()
         return self.rows
@@ -105,19 +118,19 @@ class Run:
         if due and self.training.world.first:
             self._save()
         if stopping:
-            distributed.wait(self.training.world)  # until it is on the disk
+            distributed.wait(self.training.world)  # until the checkpoint is on the disk
             raise Interrupted(stop.number or 15)
 
     def _save(self) -> None:
-        kept = dataclasses.replace(self.training.checkpoint(), rows=tuple(self.rows), origin=self.origin)
+        last = dataclasses.replace(self.training.checkpoint(), rows=tuple(self.rows), origin=self.origin)
         with writing(self.out):
-            checkpoint.save(self.out / LAST, kept)
+            checkpoint.save(self.out / LAST, last)
         self._saved = time.monotonic()
 
     def _keep_epoch(self, predictions: pl.DataFrame) -> None:
         with writing(self.out):
             if best_row(self.rows) is self.rows[-1]:
-                # Only to predict with; a third of the size without the optimiser's moments.
+                # Without the optimiser's moments it is a third of the size.
                 best = dataclasses.replace(self.training.checkpoint(), state={}, origin=self.origin)
                 checkpoint.save(self.out / BEST, best)
                 self._write_table(BEST_PREDICTIONS, predictions)
@@ -125,15 +138,15 @@ class Run:
             self._save()
             write_rows(self.out, self.rows)
 
-    def _judge_again(self) -> None:
-        """Make the predictions that a finished run has lost, by the networks that it has kept."""
+    def _restore_predictions(self) -> None:
+        """Predict again where a finished run's prediction table is missing."""
         training = self.training
-        for name, kept in ((PREDICTIONS, LAST), (BEST_PREDICTIONS, BEST)):
-            path = self.out / kept
-            lost = training.world.first and not (self.out / name).exists()
-            found = distributed.from_first(checkpoint.load(path) if lost else None, training.world)
-            if found:
-                training.learner.predicting().load_state_dict(found.model)
+        for name, source in ((PREDICTIONS, LAST), (BEST_PREDICTIONS, BEST)):
+            missing = training.world.first and not (self.out / name).exists()
+            saved = checkpoint.load(self.out / source) if missing else None
+            saved = distributed.from_first(saved, training.world)
+            if saved:
+                training.learner.predicting().load_state_dict(saved.model)
                 predictions, _ = training.test()
                 if training.world.first:
                     with writing(self.out):
@@ -174,12 +187,13 @@ class Run:
 def start_folder(
     out: Path, training: Training, caches: Sequence[Path], origin: Mapping[str, Any], loaded: Loaded | None
 ) -> None:
-    """Make a run's folder and say in it what the run is made of.
+    """Create a run's folder with settings.toml, run.json and, if it starts from given weights, weights.json.
 
-    caches: where the clips are, for a report to find them.
-    origin: what to say in run.json of the caches, the split and the versions (`origin_of`).
-    loaded: what the network starts from, if not afresh.
-    Raises UserError where the folder cannot be written.
+    caches: folders of the caches, so that a report finds them
+    origin: caches, split and versions (`origin_of`)
+    loaded: what was taken from given weights, if any
+
+    Raises UserError if the folder cannot be written.
     """
     content = {
         "caches": [str(folder.resolve()) for folder in caches],
@@ -196,8 +210,8 @@ def start_folder(
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / SETTINGS, training.config.to_toml().encode())
         if loaded:
-            said = {name: value for name, value in vars(loaded).items() if name != "trained_on"}
-            write_atomic(out / WEIGHTS, _json(said))
+            record = {name: value for name, value in vars(loaded).items() if name != "trained_on"}
+            write_atomic(out / WEIGHTS, _json(record))
         write_atomic(out / RUN, _json(content))
 
 

@@ -1,7 +1,8 @@
-"""A network in training: its learner, its data, and how far it is. One step is one call.
+"""A network in training: its learner, its data, and its position.
 
-Where a training stands is (epoch, samples consumed of it); what a step does is decided by that, the settings and the
-weights alone, so that a training restored from a checkpoint goes on to the same weights.
+The position is (epoch, samples consumed of it). A step depends only on the position, the settings and the learner's
+state, so a training restored from a checkpoint ends with the same weights as one that was never stopped: bit for bit
+on the same kind of CPU with the same number of threads and processes.
 """
 
 import dataclasses
@@ -36,8 +37,13 @@ from dfer.train.results.predictions import prediction_table
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What the steps of an epoch add up to, over all processes. loss: a sum that `weight` divides;
-    matrix: (classes, classes) of the training predictions; seconds of them waiting for data: this process's own."""
+    """Sums over steps of an epoch, in all processes.
+
+    matrix: (classes, classes) confusion matrix of the training predictions
+    loss: sum of the loss, to be divided by `weight`
+    seconds: duration
+    waiting: seconds of it that this process waited for data
+    """
 
     matrix: np.ndarray
     loss: float = 0.0
@@ -63,10 +69,11 @@ class Totals:
 
 
 class Training:
-    """A learner and its data.
+    """A learner, its data and its position.
 
-    epoch, consumed: how far it is; totals: what the epoch's steps added up to so far; trained_on: fingerprints of the
-    files that the weights were trained on, those of their start included.
+    epoch, consumed: epochs done, and samples done of the current one
+    totals: of the current epoch's steps so far
+    trained_on: fingerprints of all files that the weights were trained on, including before this run
     """
 
     def __init__(
@@ -79,45 +86,50 @@ class Training:
         *,
         world: World | None = None,
         loader_workers: int = 0,
-        trained_before: Collection[str] = (),
+        pretrained_on: Collection[str] = (),
     ) -> None:
-        """split: with something to learn (`require_lesson`); network: as it starts, trained on these files before."""
+        """Start a training.
+
+        pool: the caches
+        split: of the pool's clips; see `require_trainable`
+        network: with its initial weights
+        pretrained_on: fingerprints of the files that these were trained on
+        """
         self.config, self.device, self.split, self.world = config, device, split, world or World()
-        self.labels = pool.labels
+        self.labels, self.keypoint_set = pool.labels, pool.keypoints.name
         self.clips, self.test_clips = usable(split.train), usable(split.test)
         self.majority = (
             self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
         )
-        self.trained_on = {*trained_before, *fingerprints(self.clips)["fingerprint"]}
+        self.trained_on = {*pretrained_on, *fingerprints(self.clips)["fingerprint"]}
         recipe, data = config.recipe, config.data
         torch.manual_seed(recipe.seed)
         augmentation = Augmentation(
-            seed=recipe.seed, frames=data.num_frames, flip=data.flip, colour=data.color_jitter
+            seed=recipe.seed, frames=data.num_frames, flip=data.flip, color_jitter=data.color_jitter
         )
         self.loader = self._loader(pool, self.clips, loader_workers, augmentation)
-        # A split that was seen has the same clips: the same worker processes serve both.
+        # When testing on the training clips, use the same worker processes.
         self.test_loader = (
             self.loader if split.seen else self._loader(pool, self.test_clips, loader_workers, None)
         )
         self.class_numbers = self.loader.dataset.labels  # (clips,)
         self.learner = Learner(config, network, self.class_numbers, device, self.world)
         self.epoch = self.consumed = 0
-        self.totals = self._nothing()
+        self.totals = self._no_totals()
 
     def _loader(
         self, pool: Pool, clips: pl.DataFrame, workers: int, augmentation: Augmentation | None
     ) -> Loader:
-        sight = view_spec(self.config, augmentation)
-        dataset = clip_dataset(pool, clips, self.labels, sight)
+        dataset = clip_dataset(pool, clips, self.labels, view_spec(self.config, augmentation))
         return Loader(dataset, workers, self.device)
 
-    def _nothing(self) -> Totals:
+    def _no_totals(self) -> Totals:
         return Totals(matrix=np.zeros((len(self.labels), len(self.labels)), np.int64))
 
     def steps(self) -> Iterator[Totals]:
-        """Take what is left of the epoch's steps; what each came to. The state after each may be kept.
+        """Take the remaining steps of the epoch, yielding the totals of each. A checkpoint may be made after each.
 
-        Raises UserError, naming the clips, where the loss is not a number.
+        Raises UserError, with the clips' ids, if the loss is NaN or infinite.
         """
         recipe = self.config.recipe
         order = self._order()
@@ -125,17 +137,17 @@ class Training:
         batches = self.loader.batches(self._requests(order, todo))
         started = time.perf_counter()
         for step in todo:
-            progress = self.epoch + step.start / len(order)
-            set_learning_rate(self.learner.optimiser, learning_rate(recipe, progress))
+            epoch_fraction = self.epoch + step.start / len(order)
+            set_learning_rate(self.learner.optimiser, learning_rate(recipe, epoch_fraction))
             taken = self._step(step, self.class_numbers[order[step.start : step.stop]], batches)
             taken = dataclasses.replace(taken, seconds=time.perf_counter() - started)
             self.consumed, self.totals = step.stop, self.totals + taken
             yield taken
-            started = time.perf_counter()  # what the caller did meanwhile is not training
+            started = time.perf_counter()  # the caller's time in between does not count
 
     def next_epoch(self) -> None:
-        """After an epoch's last step: stand at the start of the next."""
-        self.epoch, self.consumed, self.totals = self.epoch + 1, 0, self._nothing()
+        """Move to the start of the next epoch, after the last step of one."""
+        self.epoch, self.consumed, self.totals = self.epoch + 1, 0, self._no_totals()
 
     def _order(self) -> np.ndarray:
         seed = self.config.recipe.seed
@@ -144,49 +156,51 @@ class Training:
         return epoch_order(len(self.clips), seed, self.epoch)
 
     def _requests(self, order: np.ndarray, todo: list[range]) -> Iterator[list[Request]]:
-        """This process's parts of each step. Where a short step leaves none, a clip that does not count."""
+        """Request this process's parts of each step; for an empty part, one clip that does not count."""
         for step in todo:
             for samples in self._parts(step):
-                asked = [Request(int(order[s]), self.epoch, s) for s in samples]
-                yield asked or [Request(int(order[step.start]), self.epoch, step.start, counts=False)]
+                requests = [Request(int(order[s]), self.epoch, s) for s in samples]
+                yield requests or [Request(int(order[step.start]), self.epoch, step.start, counts=False)]
 
     def _parts(self, step: range) -> list[range]:
         return parts_of(step, self.world.rank, self.world.size, self.config.execution.accumulate)
 
     def _step(self, step: range, labels: np.ndarray, batches: Iterator[Batch]) -> Totals:
-        """One step over all processes' parts of it. labels: (samples,) of the whole step."""
+        """Take one step, with all processes' parts. labels: (samples,) of the entire step."""
         recipe, parts = self.config.recipe, len(self._parts(step))
         weight, waiting = self.learner.objective.weight(labels), 0.0
         mix = mixing_weight(recipe.mixup, recipe.seed, self.epoch, step.start) if recipe.mixup else 1.0
         sums = torch.zeros(1 + len(self.labels) ** 2, device=self.device)  # loss, then the confusion matrix
         clips: list[int] = []
-        self.learner.begin()
+        self.learner.zero_grad()
         for part in range(parts):
-            asked = time.perf_counter()
+            before = time.perf_counter()
             batch = next(batches)
-            waiting += time.perf_counter() - asked
-            sums += self.learner.add(batch.to(self.device), weight, mix=mix, last=part == parts - 1)
+            waiting += time.perf_counter() - before
+            sums += self.learner.accumulate(batch.to(self.device), weight, mix=mix, last=part == parts - 1)
             clips += batch.clips[batch.labels >= 0].tolist()
-        sums = distributed.summed(sums.cpu().double(), self.world)  # the step's one wait for the device
+        sums = distributed.summed(sums.cpu().double(), self.world)  # the only wait for the device in a step
         if not torch.isfinite(sums[0]):
-            self._stop_for_the_loss(sums[0].item(), clips)
-        self.learner.finish()
+            self._refuse_loss(sums[0].item(), clips)
+        self.learner.step()
         matrix = sums[1:].numpy().astype(np.int64).reshape(len(self.labels), -1)
         return Totals(matrix=matrix, loss=sums[0].item(), weight=weight, waiting=waiting)
 
-    def _stop_for_the_loss(self, loss: float, clips: list[int]) -> None:
-        everywhere = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
-        ids = ", ".join(self.loader.dataset.ids(list(everywhere)))
+    def _refuse_loss(self, loss: float, clips: list[int]) -> None:
+        of_all = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
+        ids = ", ".join(self.loader.dataset.ids(list(of_all)))
         narrow = self.config.execution.precision != "float32"
         advice = "--clip-norm 1, or --precision float32" if narrow else "or --clip-norm 1"
         raise UserError(
-            f"the loss is {loss} in epoch {self.epoch} at the clips {ids}; try a smaller --learning-rate, {advice}"
+            f"the loss is {loss} in epoch {self.epoch + 1}, clips {ids}; try a smaller --learning-rate, {advice}"
         )
 
     def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, Figures]:
-        """The predictions for the split's test part as the network is now, and their figures.
+        """Predict the split's test part with the current network.
 
-        on_batch: called after each batch, as often in every process.
+        on_batch: called after each batch, equally often in every process, so that it may wait for the others
+
+        Returns the prediction table and its figures.
         """
         network, size = self.learner.predicting(), self.world.size
         distributed.share_buffers(network, self.world)
@@ -194,7 +208,7 @@ class Training:
         at_once = batch_size(self.config, size)
         plan = in_batches(mine, at_once)
         part = predict(network, self.test_loader, plan, self.config, self.device, on_batch)
-        most = math.ceil(len(self.test_clips) / size)
+        most = math.ceil(len(self.test_clips) / size)  # clips of the process that has most
         for _ in range(math.ceil(most / at_once) - math.ceil(len(mine) / at_once)):
             on_batch()
         probabilities = np.zeros((len(self.test_clips), len(self.labels)), np.float32)
@@ -204,12 +218,12 @@ class Training:
         return table, compute_figures(table, self.labels)
 
     def close(self) -> None:
-        """End the processes that read its data; it cannot go on after that."""
+        """End the worker processes that load its data; it cannot be continued after that."""
         self.loader.close()
         self.test_loader.close()
 
     def checkpoint(self) -> Checkpoint:
-        """All there is to keep."""
+        """Everything needed to resume, except the figures of epochs and the origin, which the run adds."""
         state = {
             **self.learner.state(),
             "totals": {**dataclasses.asdict(self.totals), "matrix": self.totals.matrix.tolist()},
@@ -219,7 +233,7 @@ class Training:
         }
         return Checkpoint(
             config=self.config,
-            keypoint_set=self.learner.network.keypoints.name,
+            keypoint_set=self.keypoint_set,
             labels=self.labels,
             majority=self.majority,
             epoch=self.epoch,
@@ -229,19 +243,19 @@ class Training:
             trained_on=sorted(self.trained_on),
         )
 
-    def restore(self, kept: Checkpoint) -> None:
-        """Stand where a checkpoint of the same settings and clips stood. Raises UserError where it does not fit."""
-        state: Mapping[str, Any] = kept.state
+    def restore(self, saved: Checkpoint) -> None:
+        """Continue from a checkpoint with the same settings and clips. Raises UserError if it does not fit."""
+        state: Mapping[str, Any] = saved.state
         try:
-            self.learner.restore(kept.model, state)
+            self.learner.restore(saved.model, state)
             totals = {**state["totals"], "matrix": np.array(state["totals"]["matrix"], np.int64)}
             self.totals = Totals(**totals)
             torch.set_rng_state(state["random"])
-            int(state["threads"])
+            int(state["threads"]), int(state["processes"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-            raise UserError("the checkpoint is damaged: it does not hold what its settings need") from None
+            raise UserError("the checkpoint is damaged: its state does not fit its settings") from None
         starts = range(0, len(self.clips), self.config.recipe.batch_size)
-        if kept.consumed not in (*starts, len(self.clips)):
-            raise UserError("the checkpoint is damaged: it does not stand between two steps of its epoch")
-        self.epoch, self.consumed = kept.epoch, kept.consumed
-        self.trained_on |= {*kept.trained_on}
+        if saved.consumed not in (*starts, len(self.clips)):
+            raise UserError("the checkpoint is damaged: it is not at a step boundary")
+        self.epoch, self.consumed = saved.epoch, saved.consumed
+        self.trained_on |= {*saved.trained_on}

@@ -1,7 +1,8 @@
-"""Start a network from weights that are there: of another run, or of a ResNet-18 from elsewhere.
+"""Initialise a network from given weights: another run's, or a ResNet-18's from elsewhere.
 
-What fits by name and shape is taken. The classifiers' rows follow what their labels mean ("Happy" is "happiness"), so
-that a run on other classes, or on the same in another order, starts from what it shares. What was not taken is said.
+Everything that fits by name and shape is taken. The classifiers' rows follow the meaning of their labels ("Happy" is
+"happiness"), so a run with other classes, or the same in another order, starts from those it shares. What was not
+taken is reported.
 """
 
 import hashlib
@@ -23,26 +24,29 @@ from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.results.run_folder import BEST, require_run
 
 HEADS = ("clip_head.", "frame_head.")
-WRAPPERS = ("state_dict", "model")  # under which training scripts keep a state dict
-COUNTER = ".num_batches_tracked"  # of batch norm; takes no part in a prediction, and older files lack it
+WRAPPERS = ("state_dict", "model")  # keys under which training scripts save a state dict
+COUNTER = ".num_batches_tracked"  # of batch norm; not needed to predict, and missing from older files
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a network starts from, one of the two or neither. init_from: a run's folder or a checkpoint;
-    backbone: a ResNet-18's state dict."""
+    """The weights to start from; at most one of the two.
+
+    init_from: a run's folder or a checkpoint
+    backbone: file with a ResNet-18's state dict
+    """
 
     init_from: Path | None = None
     backbone: Path | None = None
 
     def __post_init__(self) -> None:
         if self.init_from and self.backbone:
-            raise UserError("--init-from brings its own backbone: give it or --backbone, not both")
+            raise UserError("--init-from and --backbone: give one of them, a run has a backbone already")
 
     def hashes(self, gone: Mapping[str, str] = MappingProxyType({})) -> dict[str, str | None]:
-        """Of the files' bytes, None for what is not given. gone: what to take for files that are not there.
+        """Hash the files, None for one that is not given. gone: hashes to use for files that no longer exist.
 
-        Raises UserError for a file that is not there and not in `gone`.
+        Raises UserError for a missing file without a hash in `gone`.
         """
         files = {"init_from": self.init_from and file_of(self.init_from), "backbone": self.backbone}
         return {
@@ -51,9 +55,9 @@ class Start:
         }
 
     def load_into(self, network: DferNetwork, labels: Sequence[str]) -> "Loaded | None":
-        """Change the network's weights to these; what became of them, None where there are none.
+        """Load the weights into a network with these classes. Returns what was taken, None if there are none.
 
-        Raises UserError where they cannot be used.
+        Raises UserError if they cannot be used.
         """
         if self.init_from:
             return start_from_run(network, labels, file_of(self.init_from))
@@ -65,15 +69,20 @@ FROM_SCRATCH = Start()
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What became of a file's weights and of the network's. numbers: how many were taken.
+    """What was taken from a file of weights.
 
-    skipped: name in the file → why; missing: the network's own that start fresh; classes: whose rows of the
-    classifiers were taken; trained_on: as in a checkpoint.
+    source: name of the file
+    loaded: names of the tensors taken
+    num_params: how many numbers they have
+    skipped: name in the file -> why it was not taken
+    missing: names of the network's tensors that keep their random initialisation
+    classes: labels whose rows of the classifiers were taken
+    trained_on: as in a checkpoint
     """
 
     source: str
     loaded: tuple[str, ...]
-    numbers: int
+    num_params: int
     skipped: Mapping[str, str]
     missing: tuple[str, ...]
     classes: tuple[str, ...] = ()
@@ -81,7 +90,7 @@ class Loaded:
 
 
 def file_of(path: Path) -> Path:
-    """The file that is meant: of a run's folder its best checkpoint. Raises UserError for another folder."""
+    """The checkpoint that is meant: the best one if `path` is a run's folder. Raises UserError for another folder."""
     if not path.is_dir():
         return path
     require_run(path)
@@ -89,36 +98,37 @@ def file_of(path: Path) -> Path:
 
 
 def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> Loaded:
-    """Take what fits of a checkpoint. labels: of the network.
+    """Load what fits from a checkpoint into a network with these classes.
 
-    Raises UserError where it is no checkpoint or nothing of it fits.
+    Raises UserError if it is not a checkpoint or nothing fits.
     """
-    kept = checkpoint.load(path)
+    saved = checkpoint.load(path)
     own = network.state_dict()
-    there = match_labels(kept.labels, labels)  # each of ours by its name there
+    there = match_labels(saved.labels, labels)  # our label -> its name there, or None
     shared = [label for label in labels if there[label]]
     taken = {}
-    for name, value in kept.model.items():
+    for name, value in saved.model.items():
         if not name.startswith(HEADS) or (shared and name not in own):
             taken[name] = value
         elif shared and value.shape[1:] == own[name].shape[1:]:
             taken[name] = own[name].clone()
-            rows = [kept.labels.index(there[label]) for label in shared]
+            rows = [saved.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
-    reasons = {} if shared else dict.fromkeys(kept.model.keys() - taken.keys(), "no class in common")
-    loaded = _take(network, taken, path, classes=tuple(shared), reasons=reasons)
-    return replace(loaded, trained_on=tuple(kept.trained_on))
+    reasons = {} if shared else dict.fromkeys(saved.model.keys() - taken.keys(), "no class in common")
+    loaded = _load(network, taken, path, classes=tuple(shared), reasons=reasons)
+    return replace(loaded, trained_on=tuple(saved.trained_on))
 
 
 def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
-    """Take the backbone from a state dict with torchvision's or timm's names of ResNet-18.
+    """Load the backbone from a ResNet-18's state dict with torchvision's or timm's names.
 
-    path: .safetensors, or a file of torch.save, which is read without running any code in it.
-    Raises UserError where the file cannot be read or holds another network.
+    path: .safetensors, or a torch.save file, which is read without running any code in it
+
+    Raises UserError if the file cannot be read or has another network.
     """
     content = _read(path)
     if isinstance(content, Mapping) and str(content.get("kind")).startswith(checkpoint.FAMILY):
-        raise UserError(f"--backbone {path}: it is a checkpoint of this program; give it with --init-from")
+        raise UserError(f"--backbone {path}: this is a checkpoint of `train run`; give it with --init-from")
     state = _tensors(content, path)
     stems = sorted((name for name in state if name.endswith("conv1.weight")), key=len)
     prefix = stems[0].removesuffix("conv1.weight") if stems else ""
@@ -133,20 +143,21 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
     if misfits:
         name, reason = misfits[0]
         raise UserError(
-            f"--backbone {path}: it is no ResNet-18 by torchvision's names: "
-            f"{len(misfits)} of {len(own)} weights do not fit, the first is {name} ({reason})"
+            f"--backbone {path}: not a ResNet-18 with torchvision's names: "
+            f"{len(misfits)} of {len(own)} weights do not fit, first {name} ({reason})"
         )
     taken = {f"backbone.{name}": value for name, value in named.items()}
-    return _take(network, taken, path)
+    return _load(network, taken, path)
 
 
-def _take(
+def _load(
     network: DferNetwork,
     found: Mapping[str, Tensor],
     path: Path,
     classes: tuple[str, ...] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> Loaded:
+    """Load what fits. reasons: what was skipped already, and why."""
     own, skipped = network.state_dict(), dict(reasons or {})
     for name, value in found.items():
         if name not in own:
@@ -155,14 +166,14 @@ def _take(
             skipped[name] = reason
     loaded = {name: value for name, value in found.items() if name in own and name not in skipped}
     if not loaded:
-        raise UserError(f"{path}: nothing in it fits the network")
+        raise UserError(f"{path}: none of its weights fits the network")
     if not all(torch.isfinite(value).all() for value in loaded.values()):
-        raise UserError(f"{path}: it holds what is no number")
+        raise UserError(f"{path}: contains NaN or Inf")
     network.load_state_dict(loaded, strict=False)
     return Loaded(
         source=path.name,
         loaded=tuple(loaded),
-        numbers=sum(value.numel() for value in loaded.values()),
+        num_params=sum(value.numel() for value in loaded.values()),
         skipped=skipped,
         missing=tuple(name for name in own if name not in loaded),
         classes=classes,
@@ -170,13 +181,11 @@ def _take(
 
 
 def _misfit(value: Tensor, own: Tensor) -> str | None:
-    """Why a tensor cannot take the place of the network's own; None where it can. Integers stand only for counters:
-    weights in them are shares of a scale that is lost here."""
+    """Say why a tensor cannot replace the network's own; None if it can."""
     if value.shape != own.shape:
         return f"its shape is {_shape(value)}, the network's {_shape(own)}"
-    real = value.is_floating_point() or not (own.is_floating_point() or value.is_complex())
-    if value.layout != torch.strided or value.is_quantized or value.is_meta or not real:
-        return f"it is no plain tensor of real numbers ({value.dtype}, {value.layout}, {value.device})"
+    if value.is_floating_point() != own.is_floating_point():
+        return f"its type is {value.dtype}"
     return None
 
 
@@ -198,7 +207,7 @@ def _read(path: Path) -> Any:
         raise UserError(f"--backbone {path}: not a safetensors file ({error})") from None
     except Exception as error:  # torch raises many kinds for what is not its own
         raise UserError(
-            f"--backbone {path}: no file of torch.save that holds only tensors ({type(error).__name__}); "
+            f"--backbone {path}: not a torch.save file of plain tensors ({type(error).__name__}); "
             "save the network's state_dict()"
         ) from None
 
@@ -211,7 +220,7 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
         found = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if found:
             return found
-    raise UserError(f"--backbone {path}: it holds no weights by name; save the network's state_dict()")
+    raise UserError(f"--backbone {path}: no named weights in it; save the network's state_dict()")
 
 
 def _hash(path: Path | None, option: str) -> str | None:

@@ -11,7 +11,7 @@ from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
 from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.text import counted
-from dfer.train.data.coverage import label_ids
+from dfer.train.data.class_matching import label_ids
 from dfer.train.data.loader import Loader
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.models.keypoint.network import DferNetwork

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from dfer.train.data.coverage import label_ids, only_covered
+from dfer.train.data.class_matching import label_ids, only_covered
 from dfer.train.results import metrics
 
 

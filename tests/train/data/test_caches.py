@@ -27,7 +27,7 @@ def copied(sample_cache, tmp_path):
 
 
 def rewrite(cache, **changes):
-    """Write the first face shard anew with columns of every clip replaced."""
+    """Rewrite the first face shard with columns of every clip changed."""
     path = cache / "faces" / "00000.arrow"
     with pa.ipc.open_file(path) as reader:
         rows = [reader.get_batch(i).to_pylist()[0] for i in range(reader.num_record_batches)]
@@ -37,7 +37,7 @@ def rewrite(cache, **changes):
             writer.write_batch(pa.RecordBatch.from_pylist([new], schema=faces_schema()))
 
 
-def test_a_clip_is_read_as_it_was_written(sample_cache):
+def test_a_clip_is_read_back_as_it_was_written(sample_cache):
     stored = ShardReader(sample_cache, 18).read(0, 2, "1001_DFA_FEA_XX")
     table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
     table = table.filter(pl.col("clip_id") == "1001_DFA_FEA_XX")
@@ -55,7 +55,7 @@ def test_a_reader_works_in_another_process(sample_cache):
     assert [bytes(c) for c in again.crops] == [bytes(c) for c in first.crops]
 
 
-def test_the_dataset_decodes_the_frames_that_the_view_names(sample_cache):
+def test_the_dataset_decodes_the_frames_of_the_view(sample_cache):
     cache = open_pool(sample_cache)
     dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=50))
     (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(4)]])
@@ -87,7 +87,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_what_a_stranger_put_into_a_shard_is_found_out(copied, name):
+def test_a_tampered_shard_is_detected(copied, name):
     changes, message = DAMAGES[name]
     rewrite(copied, **changes)
     cache = open_pool(copied)
@@ -97,10 +97,10 @@ def test_what_a_stranger_put_into_a_shard_is_found_out(copied, name):
     assert "1001_DFA_DIS_XX" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_shard_that_is_missing_cut_or_no_arrow_file_is_one_line(copied):
+def test_a_missing_cut_off_or_foreign_shard_is_reported_in_one_line(copied):
     path = copied / "faces" / "00000.arrow"
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"ARROW1 but not really" * 100, None):
+    original = path.read_bytes()
+    for content in (original[: len(original) // 2], b"", b"ARROW1 but not really" * 100, None):
         path.unlink()
         if content is not None:
             path.write_bytes(content)
@@ -110,14 +110,14 @@ def test_a_shard_that_is_missing_cut_or_no_arrow_file_is_one_line(copied):
         path.touch()
 
 
-def test_a_row_beyond_the_shard_is_one_line(sample_cache):
+def test_a_row_beyond_the_end_of_a_shard_is_reported_in_one_line(sample_cache):
     with pytest.raises(UserError, match="make this cache again"):
         ShardReader(sample_cache, 18).read(0, 600, "1001_DFA_ANG_XX")
 
 
 @pytest.fixture
 def read_many(tmp_path):
-    """Reads as many shards as are asked for in a process that may open only so many files; what it printed."""
+    """Read a number of shards in a process that may open only so many files; returns what it printed."""
     clip = made_up.clip("a", 0)
     faces = made_up.cache(tmp_path, "made-up", [clip]) / "faces"
     program = """if True:
@@ -151,7 +151,7 @@ def test_a_cache_may_have_more_shards_than_a_process_may_open_files(read_many):
     assert read_many(shards=400, files=200) == "True\n"
 
 
-def test_a_shard_that_the_system_does_not_open_is_not_called_damaged(read_many):
+def test_a_shard_that_the_system_cannot_open_is_not_called_damaged(read_many):
     assert read_many(shards=100, files=100, others=80).endswith(
         ".arrow cannot be read: Too many open files\n"
     )

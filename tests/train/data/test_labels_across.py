@@ -1,4 +1,4 @@
-"""A network judged on, or started from, a dataset that names its classes in another way or has others."""
+"""Evaluate a network on, or start it from, a dataset with other classes or other names for them."""
 
 import polars as pl
 import pytest
@@ -8,7 +8,7 @@ from made_up import TINY, cache, clip, done, printed, refused
 from dfer.data_manifest.published import TESTED
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
-from dfer.train.data.coverage import cover
+from dfer.train.data.class_matching import match_classes
 from dfer.train.engine import checkpoint
 from dfer.train.engine.weights import start_from_run
 from dfer.train.models.keypoint.network import build
@@ -32,7 +32,7 @@ def run(folder):
     return folder / "run"
 
 
-def test_the_same_classes_in_another_order_and_by_synonyms_are_judged(run, folder):
+def test_classes_in_another_order_and_with_other_names_are_matched(run, folder):
     labels = ["ANG", "sadness", "joy"] * 3  # the clips of the run's own cache, each by another name
     names = {"joy": "Happy", "sadness": "Sad", "ANG": "Angry"}
     clips = [clip(label, seed) for seed, label in enumerate(labels)]
@@ -48,7 +48,7 @@ def test_the_same_classes_in_another_order_and_by_synonyms_are_judged(run, folde
     assert "labels renamed to the network's: ANG → Angry, joy → Happy, sadness → Sad" in shown
 
 
-def test_classes_that_the_network_lacks_are_counted_apart_and_still_predicted(run, folder, tmp_path):
+def test_classes_that_the_network_lacks_are_counted_separately_and_still_predicted(run, folder, tmp_path):
     labels = ["happiness", "sad", "anger", "contempt", "contempt", "calm"]
     foreign = cache(folder, "superset", [clip(label, seed) for seed, label in enumerate(labels)])
     table = tmp_path / "predictions.parquet"
@@ -76,21 +76,21 @@ def test_a_dataset_with_fewer_classes_has_no_recall_of_the_others(run, folder):
     assert result["recall"]["Sad"] is None and result["recall"]["Happy"] == result["war"] == result["uar"]
 
 
-def test_no_class_in_common_is_one_line(run, folder):
+def test_no_class_in_common_is_refused_in_one_line(run, folder):
     foreign = cache(folder, "other", [clip(label, seed) for seed, label in enumerate(("ja", "nein"))])
     line = refused("evaluate", run, foreign, "--clips", "all")
     assert "no class in common: the clips have ja, nein, the network Happy, Sad, Angry" in line
     with pytest.raises(UserError, match="the clips have no labels"):
-        cover(pl.DataFrame({"label": [None]}, {"label": pl.String}), ["Happy"])
+        match_classes(pl.DataFrame({"label": [None]}, {"label": pl.String}), ["Happy"])
 
 
-def test_training_stays_strict_about_labels_that_its_cache_does_not_list(folder):
+def test_training_refuses_labels_that_its_cache_does_not_list(folder):
     clips = [clip(label, seed) for seed, label in enumerate(("Happy", "happiness", "Sad"))]
     line = refused("run", cache(folder, "strict", clips, ["Happy", "Sad"]), "--out", folder / "no", *TINY)
-    assert "the network does not know the labels happiness" in line
+    assert "unknown labels: happiness; the network has Happy, Sad" in line
 
 
-def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
+def test_a_classifier_starts_from_the_rows_of_classes_with_the_same_meaning(run, folder):
     kept = checkpoint.load(run / "best.pt")
     labels = ("sadness", "contempt", "anger", "joy")
     network = build(kept.config.network, classes=4, num_frames=2, seed=9, keypoints=DLIB18)
@@ -113,7 +113,7 @@ def test_a_classifier_starts_from_the_rows_of_the_same_meaning(run, folder):
         ("unknown", "test", "Angry", None),
     ],
 )
-def test_published_results_stand_only_beside_the_protocol_that_was_run(
+def test_published_results_are_shown_only_for_the_same_protocol(
     run, tmp_path, monkeypatch, name, clips, third, reason
 ):
     monkeypatch.setitem(TESTED, "afew", 3)  # as if AFEW were that small

@@ -1,4 +1,4 @@
-"""Figures on files that a network was trained on are never shown without saying so."""
+"""Results on clips that the network was trained on always come with a warning."""
 
 import pytest
 from made_up import TINY, cache, clip, done, printed
@@ -8,7 +8,7 @@ from dfer.train.engine import checkpoint
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """A run on four clips, judged on them too; one of them is the file that others have."""
+    """A run on four clips and tested on them; the other dataset has one of these files too."""
     folder = tmp_path_factory.mktemp("first")
     clips = [clip("happy", 0), clip("sad", 1), clip("happy", 2), clip("sad", 3)]
     done("run", cache(folder, "first", clips), "--out", folder / "run", *TINY)
@@ -17,13 +17,13 @@ def first(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    """Another dataset, whose test part has that file."""
+    """Another dataset with that file in its test part."""
     clips = [clip("happy", 10, split="train"), clip("sad", 11, split="train")]
     clips += [clip("happy", 0, split="test"), clip("sad", 12, split="test")]
     return cache(tmp_path_factory.mktemp("other"), "other", clips)
 
 
-def test_a_network_judged_on_its_training_clips_says_so(first):
+def test_testing_on_the_training_clips_is_reported(first):
     call = ("evaluate", first / "run", first / "first")
     shown = done(*call).stdout
     assert "evaluated on: the training clips themselves" in shown
@@ -32,13 +32,13 @@ def test_a_network_judged_on_its_training_clips_says_so(first):
     assert len(result["trained_on"]) == 4 and "training clips themselves" in result["judged_on"]
 
 
-def test_a_file_that_the_network_was_trained_on_is_known_in_another_dataset(first, other):
+def test_a_training_file_is_recognised_in_another_dataset(first, other):
     call = ("evaluate", first / "run", other, "--clips", "all")
     assert "trained on 1 of 4" in done(*call).stdout
     assert len(printed(*call)["trained_on"]) == 1
 
 
-def test_a_run_knows_what_the_weights_it_starts_from_were_trained_on(first, other, tmp_path):
+def test_a_run_knows_what_its_initial_weights_were_trained_on(first, other, tmp_path):
     for start in (first / "run", first / "run" / "last.pt"):
         out = tmp_path / start.name
         said = done("run", other, "--out", out, *TINY, "--init-from", start).stderr
@@ -46,5 +46,5 @@ def test_a_run_knows_what_the_weights_it_starts_from_were_trained_on(first, othe
         assert "trained on 1 of 2" in done("evaluate", out, other).stdout
     started = checkpoint.load(out / "last.pt").trained_on
     assert {*checkpoint.load(first / "run" / "last.pt").trained_on} < {*started} and len(started) == 6
-    said = done("run", other, "--out", tmp_path / "afresh", *TINY).stderr
+    said = done("run", other, "--out", tmp_path / "from scratch", *TINY).stderr
     assert "warning" not in said

@@ -2,20 +2,25 @@ import subprocess
 import time
 
 import made_up
+import numpy as np
 import psutil
 import pytest
 import torch
+from synthetic_cache import write_cache
 
+from dfer.schemas.keypoints import KEYPOINT_SETS
+from dfer.train.config import DataConfig
 from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import Request, ViewSpec, clip_dataset
 from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import Augmentation, epoch_order
+from dfer.train.engine.forward import network_input
 
 
-def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache):
+def test_worker_processes_load_the_same_batches_as_this_process(sample_cache):
     cache = open_pool(sample_cache)
-    sight = ViewSpec(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, colour=0.3))
-    dataset = clip_dataset(cache, cache.clips, cache.labels, sight)
+    spec = ViewSpec(frames=5, augmentation=Augmentation(seed=0, frames=5, flip=True, color_jitter=0.3))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, spec)
     here, workers = (Loader(dataset, count, torch.device("cpu")) for count in (0, 2))
     for epoch in range(2):
         order = epoch_order(6, 0, epoch).tolist()
@@ -32,7 +37,22 @@ def test_worker_processes_give_the_batches_that_this_process_gives(sample_cache)
         assert torch.cat([mine.clips for mine, _ in batches]).tolist() == order
 
 
-def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
+def test_batches_of_a_cache_with_another_keypoint_set_are_mirrored_by_that_set(tmp_path, monkeypatch):
+    monkeypatch.setitem(KEYPOINT_SETS, "ten", made_up.TEN)
+    clip = made_up.clip("a", 0, points=10)
+    clip.keypoints[:] = np.arange(10)[:, None]  # key-point k is at (k, k)
+    cache = open_pool(write_cache(tmp_path / "cache", [clip], keypoints=made_up.TEN))
+    dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=2))
+    (batch,) = Loader(dataset, 0, torch.device("cpu")).batches([[Request(0)]])
+    assert batch.keypoints.shape == (1, 2, 10, 2)
+    config = DataConfig(num_frames=2, image_size=32, crop_fraction=1)
+    mirrored = network_input(batch._replace(flips=torch.tensor([True])), config).keypoints
+    x, y = (32 * mirrored[0, 0] - 0.5).unbind(1)
+    assert y.round().int().tolist() == list(made_up.TEN.flip)
+    assert (31 - x).round().int().tolist() == list(made_up.TEN.flip)
+
+
+def test_a_request_that_does_not_count_has_no_label(sample_cache):
     cache = open_pool(sample_cache)
     dataset = clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=2))
     plan = [[Request(3), Request(3, counts=False)]]
@@ -41,20 +61,20 @@ def test_a_request_that_only_fills_a_place_has_no_label(sample_cache):
     assert torch.equal(batch.frames[0], batch.frames[1])
 
 
-def test_repeated_frames_of_a_short_clip_are_the_same_frames(sample_cache):
+def test_a_short_clip_repeats_frames(sample_cache):
     cache = open_pool(sample_cache)
     plan = [[Request(0)]]
-    all_of_it, twice = (
+    once, twice = (
         next(iter(Loader(dataset, 0, torch.device("cpu")).batches(plan)))
         for frames in (32, 64)
         for dataset in [clip_dataset(cache, cache.clips, cache.labels, ViewSpec(frames=frames))]
     )
-    assert torch.equal(all_of_it.frames.repeat_interleave(2, 1), twice.frames)
-    assert torch.equal(all_of_it.keypoints.repeat_interleave(2, 1), twice.keypoints)
+    assert torch.equal(once.frames.repeat_interleave(2, 1), twice.frames)
+    assert torch.equal(once.keypoints.repeat_interleave(2, 1), twice.keypoints)
 
 
 @pytest.mark.parametrize("moment", [0, 1])
-def test_workers_of_a_run_that_is_killed_while_they_start_end(program, tmp_path, moment):
+def test_workers_end_if_their_run_is_killed_while_they_start(program, tmp_path, moment):
     cache = made_up.cache(tmp_path, "made-up", [made_up.clip("ab"[n % 2], n) for n in range(4)])
     call = ("run", cache, "--out", tmp_path / "run", *made_up.TINY, "--holdout", 0.5, "--loader-workers", 2)
     command = list(map(str, (program("train"), *call)))

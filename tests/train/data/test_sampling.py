@@ -38,35 +38,35 @@ def test_an_offset_of_almost_one_stays_inside_the_clip():
     assert frame_positions(32, np.full(16, np.nextafter(1, 0))).max() == 31
 
 
-def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide():
+def test_an_epochs_order_is_a_permutation_that_depends_on_seed_and_epoch():
     orders = [tuple(epoch_order(50, *key)) for key in ((0, 0), (0, 0), (0, 1), (1, 0))]
     assert orders[0] == orders[1] and len(set(orders)) == 3
     assert sorted(orders[0]) == list(range(50))
 
 
-def test_a_view_is_decided_by_seed_epoch_and_sample():
+def test_a_view_depends_on_seed_epoch_and_sample():
     def key(seed, epoch, sample):
-        view = Augmentation(seed=seed, frames=8, flip=True, colour=0.4).view(epoch, sample)
-        return (*view.offsets, *view.window, view.flip, *view.colour)
+        view = Augmentation(seed=seed, frames=8, flip=True, color_jitter=0.4).view(epoch, sample)
+        return (*view.offsets, *view.window, view.flip, *view.color_jitter)
 
     assert key(0, 0, 0) == key(0, 0, 0)
     assert len({key(seed, epoch, n) for seed in (0, 1) for epoch in (0, 1) for n in (0, 1)}) == 8
 
 
-def test_half_of_the_clips_are_mirrored_unless_that_is_off():
+def test_half_of_the_clips_are_mirrored_unless_flip_is_off():
     flips, others = (Augmentation(seed=0, frames=2, flip=flip) for flip in (True, False))
     assert 0.45 < np.mean([flips.view(0, sample).flip for sample in range(2000)]) < 0.55
     assert not any(others.view(0, sample).flip for sample in range(50))
 
 
-def test_colours_change_within_their_limit_and_not_at_all_when_it_is_zero():
-    strong, none = (Augmentation(seed=0, frames=2, flip=True, colour=colour) for colour in (0.4, 0.0))
-    colours = np.array([strong.view(0, sample).colour for sample in range(500)])
+def test_colour_factors_stay_within_their_limit_and_are_one_when_it_is_zero():
+    strong, none = (Augmentation(seed=0, frames=2, flip=True, color_jitter=limit) for limit in (0.4, 0.0))
+    colours = np.array([strong.view(0, sample).color_jitter for sample in range(500)])
     assert colours.min() >= 0.6 and colours.max() <= 1.4 and (colours.std(0) > 0.2).all()
-    assert none.view(0, 7).colour == (1, 1, 1)
+    assert none.view(0, 7).color_jitter == (1, 1, 1)
 
 
-def test_a_balanced_epoch_takes_every_class_as_often_and_repeats_no_clip_before_its_time():
+def test_a_balanced_epoch_has_all_classes_equally_often_and_repeats_a_clip_only_after_all_others_of_its_class():
     labels = np.array([0] * 70 + [1] * 25 + [3] * 5)
     order = balanced_order(labels, 0, 0)
     assert len(order) == 100 and sorted(np.bincount(labels[order]).tolist()) == [0, 33, 33, 34]
@@ -78,7 +78,7 @@ def test_a_balanced_epoch_takes_every_class_as_often_and_repeats_no_clip_before_
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
-def test_the_parts_of_a_step_hold_its_samples_once_in_order_whatever_their_number(parts):
+def test_the_parts_of_a_step_are_its_samples_in_order(parts):
     for step in steps(21, 8):
         split = shares(step, parts)
         assert [sample for share in split for sample in share] == list(step)
@@ -88,7 +88,7 @@ def test_the_parts_of_a_step_hold_its_samples_once_in_order_whatever_their_numbe
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
-def test_processes_share_a_step_in_order_in_as_many_parts_each(processes, accumulate):
+def test_processes_share_a_step_in_order_and_in_equally_many_parts(processes, accumulate):
     for step in steps(21, 8):  # the last one has five samples
         of_ranks = [parts_of(step, rank, processes, accumulate) for rank in range(processes)]
         assert [sample for parts in of_ranks for part in parts for sample in part] == list(step)
@@ -101,12 +101,12 @@ def test_processes_share_a_step_in_order_in_as_many_parts_each(processes, accumu
     assert [size for size in together if size] == alone  # accumulating in one process is the same
 
 
-def test_the_steps_from_a_sample_on_are_the_last_ones_of_the_epoch():
+def test_steps_from_a_later_sample_are_the_last_ones_of_the_epoch():
     assert [list(step) for step in steps(7, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(steps(7, 3, 3)) == list(steps(7, 3))[1:] and list(steps(7, 3, 7)) == []
 
 
-def test_mixing_weights_follow_the_beta_distribution_and_the_steps_place():
+def test_mixing_weights_follow_the_beta_distribution_and_depend_on_the_step():
     weights = [mixing_weight(0.2, 0, epoch, first) for epoch in range(40) for first in range(0, 3200, 64)]
     assert len(set(weights)) > 1990 and weights[0] == mixing_weight(0.2, 0, 0, 0)
     beta = stats.beta(0.2, 0.2)

@@ -1,4 +1,4 @@
-"""Several caches as one: what is pooled, how it is split, and runs over it."""
+"""Several caches used as one: how they are pooled and split, and runs on them."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def split_cache(folder):
-    """Happy and Sad, four clips to train on and two to judge, of two people."""
+    """Happy and Sad, two people: four training clips and two test clips."""
     clips = [
         clip(("Happy", "Sad")[seed % 2], seed, split="test" if seed > 3 else "train", subject=f"s{seed % 2}")
         for seed in range(6)
@@ -35,7 +35,7 @@ def split_cache(folder):
 
 @pytest.fixture(scope="module")
 def plain_cache(folder):
-    """happiness, Sad and contempt, of two people who are called as those of the other; without a split."""
+    """happiness, Sad and contempt, two other people with the same ids; no split."""
     labels = ("contempt", "happiness", "Sad")
     return cache(
         folder, "plain", [clip(labels[n % 3], 10 + n, subject=f"s{n % 2}") for n in range(6)], labels
@@ -57,21 +57,21 @@ def ids(table):
     return table["clip_id"].to_list()
 
 
-def test_a_single_cache_is_pooled_as_it_is(plain_cache):
+def test_a_single_cache_is_not_changed(plain_cache):
     pool = open_pool(plain_cache)
     assert pool.labels == ("contempt", "happiness", "Sad") and pool.dataset == "plain" and not pool.notes
     assert pool.clips.drop("cache", "stored_id").equals(pool.caches[0].clips)
 
 
-def test_classes_are_the_union_and_one_spelt_differently_gets_its_canonical_name(split_cache, plain_cache):
+def test_classes_are_the_union_with_canonical_names_for_different_spellings(split_cache, plain_cache):
     pool = open_pool(split_cache, plain_cache)
     assert pool.labels == ("happiness", "Sad", "contempt") and pool.dataset == "split + plain"
     assert set(pool.clips["label"]) == set(pool.labels)
     (note,) = pool.notes
-    assert note == "the caches spell classes differently; canonical names are used (split: Happy → happiness)"
+    assert note == "the caches spell classes differently; using canonical names (split: Happy → happiness)"
 
 
-def test_people_and_clips_of_two_caches_are_never_the_same_ones(split_cache, plain_cache):
+def test_people_and_clips_of_two_caches_are_kept_apart(split_cache, plain_cache):
     pool = open_pool(split_cache, plain_cache)
     assert pool.clips["clip_id"].n_unique() == 12 and pool.clips["stored_id"].n_unique() == 6
     assert sorted(pool.clips["subject"].unique()) == ["plain/s0", "plain/s1", "split/s0", "split/s1"]
@@ -96,7 +96,7 @@ def test_the_loader_reads_each_clip_from_its_own_cache(split_cache, plain_cache)
     assert dataset.ids([7]) == ["plain/000001"]
 
 
-def test_a_damaged_clip_is_named_with_its_own_cache(split_cache, plain_cache, tmp_path):
+def test_a_damaged_clip_is_reported_with_its_own_cache(split_cache, plain_cache, tmp_path):
     broken = shutil.copytree(plain_cache, tmp_path / "broken")
     (broken / "faces" / "00000.arrow").write_bytes(b"junk")
     pool = open_pool(split_cache, broken)
@@ -106,18 +106,18 @@ def test_a_damaged_clip_is_named_with_its_own_cache(split_cache, plain_cache, tm
     assert ShardReader(split_cache, 18).read(0, 0, "000000")
 
 
-def test_a_cache_without_a_split_beside_one_that_has_one_is_trained_on(split_cache, plain_cache):
+def test_of_two_caches_the_one_without_a_split_is_all_for_training(split_cache, plain_cache):
     split = choose_split(open_pool(split_cache, plain_cache).clips, SplitChoice(), 0)
     assert ids(split.test) == ["split/000004", "split/000005"]
     assert len(split.train) == 10 and not split.seen and not split.official
-    words = "split: the dataset's own test split; plain: all in training, it has no such split"
+    words = "split: the dataset's own test split; plain: all clips in training, it has no such split"
     assert split.description == words
 
 
-def test_a_fold_is_that_of_the_caches_that_have_folds(split_cache, plain_cache, folds_cache):
+def test_a_fold_applies_to_the_caches_that_have_folds(split_cache, plain_cache, folds_cache):
     clips = open_pool(folds_cache, split_cache, plain_cache).clips
     split = choose_split(clips, SplitChoice(fold=2), 0)
-    # Nobody's official test clips are trained on.
+    # No cache's official test clips are trained on.
     assert ids(split.test) == [
         f"{name}/00000{n}" for name, n in (("folds", 2), ("folds", 3), ("split", 4), ("split", 5))
     ]
@@ -127,7 +127,7 @@ def test_a_fold_is_that_of_the_caches_that_have_folds(split_cache, plain_cache, 
         ("split", 4),
     ]
     assert official_folds(clips) == [1, 2, 3]
-    with pytest.raises(UserError, match="folds has folds 1, 2, 3: choose one with --fold"):
+    with pytest.raises(UserError, match="folds has folds 1, 2, 3; choose one with --fold"):
         choose_split(clips, SplitChoice(), 0)
     with pytest.raises(UserError, match="--fold 7: folds has 1, 2, 3"):
         choose_split(clips, SplitChoice(fold=7), 0)
@@ -141,7 +141,7 @@ def test_caches_with_different_folds_are_not_cross_validated_together(folds_cach
     assert "the caches have different folds: 1, 2; 1, 2, 3" in line
 
 
-def test_held_out_subjects_are_drawn_in_each_cache_by_itself(split_cache, plain_cache, folder):
+def test_subjects_are_held_out_of_each_cache(split_cache, plain_cache, folder):
     other = cache(folder, "second plain", [clip("Sad", 50 + n, subject=f"s{n % 3}") for n in range(6)])
     clips = open_pool(plain_cache, other).clips
     split = choose_split(clips, SplitChoice(holdout=0.5), 0)
@@ -151,21 +151,24 @@ def test_held_out_subjects_are_drawn_in_each_cache_by_itself(split_cache, plain_
     assert sorted(ids(folds[0].test) + ids(folds[1].test)) == sorted(ids(clips))
 
 
-def test_the_same_clips_in_two_caches_are_counted_and_never_both_trained_on_and_judged(folder, split_cache):
+def test_clips_in_two_caches_are_counted_and_refused_if_in_both_training_and_test(folder, split_cache):
     copy = cache(folder, "copy", [clip("Sad", seed) for seed in (0, 4, 99)])
     pool = open_pool(split_cache, copy)
-    assert pool.notes == ("warning: 2 clips lie in more than one of the caches (the same files)",)
+    assert pool.notes == ("warning: 2 clips in more than one cache (same file content)",)
     line = refused("run", split_cache, copy, "--out", folder / "leak", *TINY)
-    assert "1 test clips are training clips of another cache (the same files, such as split/000004)" in line
+    assert (
+        "1 test clip also in the training part of another cache (same file content, such as split/000004)"
+        in line
+    )
     assert not (folder / "leak").exists()
     harmless = cache(folder, "harmless", [clip("Sad", 0)])
     assert len(choose_split(open_pool(split_cache, harmless).clips, SplitChoice(), 0).test) == 2
 
 
-def test_caches_that_do_not_fit_together_are_one_line(split_cache, plain_cache, folder, tmp_path):
+def test_caches_that_do_not_fit_together_are_refused_in_one_line(split_cache, plain_cache, folder, tmp_path):
     larger = cache(folder, "larger", [clip("Sad", 60, size=48)])
     line = refused("run", split_cache, larger, "--out", tmp_path / "run", *TINY)
-    assert f"{split_cache} has crops of 32 px and {larger} of 48 px" in line and "--size 32 or 48" in line
+    assert f"{split_cache} has crops of 32 px, {larger} of 48 px" in line and "--size 32 or 48" in line
     line = refused("run", split_cache, split_cache, "--out", tmp_path / "run", *TINY)
     assert "is given twice" in line
     scored = shutil.copytree(split_cache, tmp_path / "scored")
@@ -174,11 +177,11 @@ def test_caches_that_do_not_fit_together_are_one_line(split_cache, plain_cache, 
     (scored / "cache.json").write_text(json.dumps(info))
     asked = ("run", scored, plain_cache, "--out", tmp_path / "run", *TINY, "--expression-scores")
     assert f"{plain_cache} has no expression scores" in refused(*asked, "on")
-    assert "canonical names are used (split: Happy → happiness)" in done(*asked, "auto").stderr
+    assert "using canonical names (split: Happy → happiness)" in done(*asked, "auto").stderr
     assert 'expression_scores = "off"' in (tmp_path / "run" / "settings.toml").read_text()
 
 
-def test_a_run_over_two_caches_says_what_it_is_made_of(run, split_cache, plain_cache):
+def test_a_run_on_two_caches_records_what_it_was_made_of(run, split_cache, plain_cache):
     origin = json.loads((run / "run.json").read_text())
     assert origin["caches"] == [str(split_cache.resolve()), str(plain_cache.resolve())]
     assert (origin["dataset"], origin["training_clips"], origin["test_clips"]) == ("split + plain", 10, 2)
@@ -188,10 +191,10 @@ def test_a_run_over_two_caches_says_what_it_is_made_of(run, split_cache, plain_c
     assert again.stdout.startswith("nothing to do")
     for other in ((split_cache,), (plain_cache, split_cache)):
         line = refused("run", *other, "--out", run, *TINY)
-        assert line.endswith(f"{run} contains another run (another cache); choose another --out")
+        assert str(run) in line and "(another cache)" in line and "--out" in line
 
 
-def test_evaluate_names_each_clips_dataset_and_judges_each(run, split_cache, plain_cache, tmp_path):
+def test_evaluate_gives_figures_for_each_dataset(run, split_cache, plain_cache, tmp_path):
     table = tmp_path / "predictions.csv"
     result = printed("evaluate", run, split_cache, plain_cache, "--clips", "all", "--predictions", table)
     rows = pl.read_csv(table)
@@ -204,7 +207,7 @@ def test_evaluate_names_each_clips_dataset_and_judges_each(run, split_cache, pla
     assert own["predictions"] == dict(predictions.select("clip_id", "predicted").iter_rows())
 
 
-def test_the_page_of_a_run_over_two_caches(run, split_cache, plain_cache, tmp_path):
+def test_the_report_of_a_run_on_two_caches(run, split_cache, plain_cache, tmp_path):
     done("report", run)
     assert "split + plain" in (run / "report.html").read_text()
     moved = [shutil.copytree(source, tmp_path / source.name) for source in (split_cache, plain_cache)]
@@ -213,35 +216,24 @@ def test_the_page_of_a_run_over_two_caches(run, split_cache, plain_cache, tmp_pa
     assert "trained on 2 caches" in refused("report", run, "--cache", moved[0])
 
 
-def test_the_run_of_one_cache_from_before_there_could_be_several_is_still_known(folds_cache, tmp_path):
-    out = tmp_path / "run"
-    done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
-    origin = json.loads((out / "run.json").read_text())
-    (old,) = origin.pop("caches")
-    (out / "run.json").write_text(json.dumps({"cache": old, **origin}))
-    again = done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
-    assert again.stdout.startswith("nothing to do")
-    done("report", out, "--clips", 0)
-
-
-def test_in_what_a_run_is_another_is_said_in_words_and_what_it_cannot_be_judged_on(
+def test_the_difference_to_the_run_in_the_folder_is_named_and_so_is_a_cache_it_cannot_be_tested_on(
     folds_cache, split_cache, folder, tmp_path
 ):
     out = tmp_path / "run"
     done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
-    assert "contains another run (another split: fold 1 instead of 2); choose" in line
+    assert "(another split: fold 1 instead of 2)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
-    assert "contains another run (another start of weights); choose" in line
+    assert "(other initial weights)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)
-    assert "contains another run (heads = 8); choose" in line
+    assert "(--heads 8 instead of --heads 2)" in line
     two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
     line = refused("evaluate", out, two)
-    words = "cannot be split like the run (fold 1); evaluate all its clips with `train evaluate --clips all`"
+    words = "cannot be split as the run was (fold 1); `train evaluate --clips all` judges every clip"
     assert line.endswith(f"{two} {words}")
 
 
-def test_a_bad_last_fold_is_said_before_the_first_is_trained(folder, tmp_path):
+def test_a_bad_last_fold_is_refused_before_the_first_is_trained(folder, tmp_path):
     labels = ("a", "b", "a", "b", None, None)
     bad = cache(folder, "bad fold", [clip(label, n, fold=n // 2 + 1) for n, label in enumerate(labels)])
     call = ("crossval", bad, "--out", tmp_path / "out", "--folds", "official", *TINY)
@@ -249,7 +241,7 @@ def test_a_bad_last_fold_is_said_before_the_first_is_trained(folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_test_clips_without_a_face_count_as_the_most_frequent_class_in_run_and_evaluate(folder, tmp_path):
+def test_faceless_test_clips_count_as_the_most_frequent_class_in_run_and_evaluate(folder, tmp_path):
     seen = [clip(label, n, split="train") for n, label in enumerate("aab")]
     faceless = [SyntheticClip(label=label, split="test", crops=None, keypoints=None) for label in "abb"]
     source = cache(folder, "faceless", [*seen, *faceless])

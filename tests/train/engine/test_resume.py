@@ -1,14 +1,14 @@
-"""Kills at any moment; the run that goes on must come to the weights of one that was never stopped."""
+"""Killed or stopped at any moment, a resumed run ends with the weights of one that was never stopped."""
 
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import time
-from functools import partial
 
 import made_up
 import polars as pl
@@ -17,28 +17,52 @@ import torch
 
 from dfer.train.engine import checkpoint
 
-# All that could carry a state of its own: averages, mixing, order, augmentation, warm-up.
+# Everything that could have its own state: averages, mixing, order, augmentation, warm-up.
 EXTRAS = (
     *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--color-jitter", 0.3, "--flip"),
     *("--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup-epochs", 1),
 )
 TIMED = ("seconds", "clips_per_second", "waiting")
+EPOCHS, STEPS = 4, 3  # 6 clips, two a step, one a part
 
 
 @pytest.fixture(scope="module")
 def settings(small):
-    return (*small, "--batch-size", 1, "--epochs", 3, *EXTRAS)
+    return (*small, "--depth", 1, "--batch-size", 2, "--accumulate", 2, "--epochs", EPOCHS, *EXTRAS)
 
 
 @pytest.fixture(scope="module")
-def never_stopped(cli, settings, sample_cache, tmp_path_factory):
+def never_stopped(here, settings, sample_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("resume") / "run"
-    outcome = cli("train", "run", sample_cache, "--out", out, *settings)
+    outcome = here("train", "run", sample_cache, "--out", out, *settings)
     assert outcome.returncode == 0, outcome.stderr
     return out
 
 
-def assert_the_same_run(found, expected):
+@pytest.fixture
+def start(program, sample_cache):
+    """Start `train run` in its own process group, as a terminal or a job manager does."""
+    processes = []
+
+    def call(*arguments, cache=sample_cache):
+        command = list(map(str, (program("train"), "run", cache, *arguments)))
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True))
+        return processes[-1]
+
+    yield call
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+
+
+def assert_same_run(found, expected):
     for name in ("last.pt", "best.pt"):
         one, other = checkpoint.load(found / name), checkpoint.load(expected / name)
         assert_equal(one.model, other.model)
@@ -55,7 +79,7 @@ def assert_the_same_run(found, expected):
 
 
 def assert_equal(one, other):
-    """Of nested mappings of tensors, bit for bit."""
+    """Compare nested mappings of tensors bit for bit."""
     assert one.keys() == other.keys()
     for name, value in one.items():
         if isinstance(value, dict):
@@ -64,22 +88,16 @@ def assert_equal(one, other):
             assert torch.equal(value, other[name]), name
 
 
-def test_a_run_killed_at_random_moments_ends_in_the_same_weights(
-    program, settings, never_stopped, sample_cache, tmp_path
-):
+def test_a_run_killed_at_random_moments_ends_with_the_same_weights(start, settings, never_stopped, tmp_path):
     out = tmp_path / "run"
-    command = [program("train"), "run", sample_cache, "--out", out, *settings]
-    command = list(map(str, [*command, "--resume", "--save-minutes", 0]))
     moments = random.Random(4)
     kills = 0
     for _ in range(40):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = start("--out", out, *settings, "--resume", "--save-minutes", 0)
         before = (out / "last.pt").stat().st_mtime_ns if (out / "last.pt").exists() else 0
         while process.poll() is None:
             saved = (out / "last.pt").stat().st_mtime_ns if (out / "last.pt").exists() else 0
-            if (
-                saved != before and kills < 6
-            ):  # it is in the middle of its steps: kill it between two and six later
+            if saved != before and kills < 3:  # it takes steps now: kill it within the next few
                 time.sleep(moments.uniform(0, 0.6))
                 process.kill()
                 kills += 1
@@ -88,82 +106,75 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_weights(
         process.communicate()
         if process.returncode == 0:
             break
-    assert process.returncode == 0 and kills >= 3
-    assert_the_same_run(out, never_stopped)
+    assert process.returncode == 0 and kills == 3
+    assert_same_run(out, never_stopped)
 
 
-def test_a_signal_to_the_whole_group_saves_the_step_and_nobody_else_is_let_in(
-    program, cli, settings, never_stopped, sample_cache, tmp_path
+def test_sigterm_to_the_group_saves_the_step_and_a_second_run_in_the_folder_is_refused(
+    start, here, settings, never_stopped, sample_cache, tmp_path
 ):
     out = tmp_path / "run [1]"
-    call = (
-        "run",
-        sample_cache,
-        "--out",
-        out,
-        *settings,
-        "--resume",
-        "--save-minutes",
-        0,
-        "--loader-workers",
-        1,
-    )
-    command = list(map(str, (program("train"), *call)))
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not (out / "last.pt").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+    call = ("--out", out, *settings, "--resume", "--save-minutes", 0)
+    process = start(*call, "--loader-workers", 1)
+    wait_for(out / "last.pt", process)
     os.kill(process.pid, signal.SIGSTOP)
-    second = cli("train", *call)
-    assert second.returncode == 1
-    assert second.stderr.endswith(
-        f"{out}: another training is running in this folder; wait until it has finished\n"
-    )
+    second = here("train", "run", sample_cache, *call)
+    (line,) = second.stderr.splitlines()
+    assert second.returncode == 1 and f"{out}: another training" in line and "wait until it has" in line
     os.kill(process.pid, signal.SIGCONT)
-    os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers hear it too
-    _, said = process.communicate()
-    assert process.returncode == 143, said
-    assert cli("train", *call).returncode == 0
-    assert_the_same_run(out, never_stopped)
+    os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers get it too
+    _, stderr = process.communicate()
+    assert process.returncode == 143, stderr
+    assert here("train", "run", sample_cache, *call).returncode == 0  # with another number of workers
+    assert_same_run(out, never_stopped)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_saves_the_step(
-    program, cli, small, sample_cache, tmp_path, accumulate
+def test_ctrl_c_saves_the_step_and_explains_how_to_resume(
+    start, here, settings, never_stopped, sample_cache, tmp_path
 ):
     out = tmp_path / "run"
-    options = (*small, "--batch-size", 2, "--accumulate", accumulate, "--epochs", 500, "--loader-workers", 1)
-    command = list(map(str, (program("train"), "run", sample_cache, "--out", out, *options)))
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not (out / "last.pt").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1].endswith("run the same command with --resume to continue")
+    process = start("--out", out, *settings, "--save-minutes", 0, "--loader-workers", 1)
+    wait_for(out / "last.pt", process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: its workers get it too
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "stopping after this step" in stderr and "--resume" in stderr.splitlines()[-1]
     kept = checkpoint.load(out / "last.pt")
-    assert 6 * kept.epoch + kept.consumed > 0
+    assert (0, 0) < (kept.epoch, kept.consumed) < (EPOCHS, 0)
+    refused = here("train", "run", sample_cache, "--out", out, *settings)
+    assert refused.returncode == 1 and "--resume" in refused.stderr
+    assert here("train", "run", sample_cache, "--out", out, *settings, "--resume").returncode == 0
+    assert_same_run(out, never_stopped)
 
 
-def test_a_stop_is_heard_while_clips_are_judged_and_the_epochs_steps_are_not_lost(program, cli, tmp_path):
-    """Judging takes most of the time: two clips are trained on, 60 are judged."""
+def test_a_checkpoint_restores_the_gradient_scaler(sample_cache, tmp_path):
+    """On its own, since float16 is slow on a CPU."""
+    size = {"image_size": 32, "num_frames": 2, "stage_strides": (1, 2, 2, 2), "depth": 1, "batch_size": 2}
+    one, other = (made_up.training(sample_cache, "quick", {**size, "precision": "float16"}) for _ in range(2))
+    next(one.steps())
+    assert one.learner.scaler.get_scale() != other.learner.scaler.get_scale()
+    checkpoint.save(tmp_path / "last.pt", one.checkpoint())
+    other.restore(checkpoint.load(tmp_path / "last.pt"))
+    for training in (one, other):
+        next(training.steps())
+    assert one.learner.scaler.state_dict() == other.learner.scaler.state_dict()
+    assert_equal(one.learner.network.state_dict(), other.learner.network.state_dict())
+
+
+def test_a_stop_during_testing_is_obeyed_and_the_epochs_steps_are_not_lost(start, here, tmp_path):
+    """Testing takes most of the time: two clips are trained on, 60 are tested."""
     clips = [made_up.clip("ab"[n % 2], n, split="train" if n < 2 else "test") for n in range(62)]
     cache, out = made_up.cache(tmp_path, "made-up", clips), tmp_path / "run"
     options = (*made_up.TINY, "--batch-size", 2)
-    call = (program("train"), "run", cache, "--out", out, *options, "--save-minutes", 0)
-    command = list(map(str, call))
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not (out / "last.pt").exists():
-        assert process.poll() is None
-        time.sleep(0.002)
+    process = start("--out", out, *options, "--save-minutes", 0, cache=cache)
+    wait_for(out / "last.pt", process)
     process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143, stderr
     kept = checkpoint.load(out / "last.pt")
     assert (kept.epoch, kept.consumed) == (0, 2)  # all steps of the first epoch, and no figures yet
-    assert cli(*("train", "run", cache, "--out", out, *options, "--resume")).returncode == 0
-    assert cli(*("train", "run", cache, "--out", tmp_path / "other", *options)).returncode == 0
+    assert here("train", "run", cache, "--out", out, *options, "--resume").returncode == 0
+    assert here("train", "run", cache, "--out", tmp_path / "other", *options).returncode == 0
     one, other = (checkpoint.load(folder / "last.pt") for folder in (out, tmp_path / "other"))
     assert_equal(one.model, other.model)
     assert pl.read_parquet(out / "predictions.parquet").equals(
@@ -171,119 +182,119 @@ def test_a_stop_is_heard_while_clips_are_judged_and_the_epochs_steps_are_not_los
     )
 
 
-def test_predictions_that_a_finished_run_has_lost_are_made_again(
-    cli, settings, never_stopped, sample_cache, tmp_path
+def test_predictions_missing_from_a_finished_run_are_made_again(
+    here, settings, never_stopped, sample_cache, tmp_path
 ):
     out = shutil.copytree(never_stopped, tmp_path / "run")
     for name in ("predictions.parquet", "predictions_best.parquet", "confusion.png"):
         (out / name).unlink()
-    outcome = cli("train", "run", sample_cache, "--out", out, *settings)
+    outcome = here("train", "run", sample_cache, "--out", out, *settings)
     assert outcome.returncode == 0, outcome.stderr
-    assert_the_same_run(out, never_stopped)
+    assert_same_run(out, never_stopped)
 
 
-def test_a_cache_whose_labels_come_in_another_order_is_another_run(
-    cli, settings, never_stopped, sample_cache, tmp_path
-):
-    cache = shutil.copytree(sample_cache, tmp_path / "cache")
-    info = json.loads((cache / "cache.json").read_text())
-    (cache / "cache.json").write_text(json.dumps({**info, "labels": info["labels"][::-1]}))
-    outcome = cli("train", "run", cache, "--out", never_stopped, *settings, "--resume")
-    assert outcome.returncode == 1 and "contains another run (another cache); choose" in outcome.stderr
-
-
-def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
-    program, cli, small, sample_cache, tmp_path
-):
-    out = tmp_path / "run"
-    call = ("run", sample_cache, "--out", out, *small, "--epochs", 1, "--resume")
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
-    command = list(map(str, (program("train"), *call)))
-    full = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
-    assert full.returncode == 1
-    assert f"cannot write the run {out}:" in full.stderr
-    assert "; make room; the same command goes on (`train run`: with --resume)\n" in full.stderr
-    assert not list(out.glob("*.pt")) and not list(out.glob(".*.tmp"))
-    assert cli("train", *call).returncode == 0
-
-
-def test_ctrl_c_saves_the_step_and_says_how_to_go_on(
-    program, cli, settings, never_stopped, sample_cache, tmp_path
-):
-    out = tmp_path / "run"
-    command = list(map(str, [program("train"), "run", sample_cache, "--out", out, *settings]))
-    process = subprocess.Popen(
-        [*command, "--save-minutes", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not (out / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopping after this step" in errors and "run the same command with --resume to continue" in errors
-    kept = checkpoint.load(out / "last.pt")
-    assert (kept.epoch, kept.consumed) < (3, 0)
-    refused = cli("train", "run", sample_cache, "--out", out, *settings)
-    assert refused.returncode == 1 and "add --resume to continue it" in refused.stderr
-    assert cli("train", "run", sample_cache, "--out", out, *settings, "--resume").returncode == 0
-    assert_the_same_run(out, never_stopped)
-
-
-def test_another_number_of_threads_is_warned_of(cli, settings, never_stopped, sample_cache, tmp_path):
-    out = tmp_path / "run"
-    shutil.copytree(never_stopped, out)
-    before = checkpoint.load(out / "last.pt").state["threads"]
-    threads = 1 if before > 1 else 2
+def test_another_number_of_threads_is_warned_about(here, settings, never_stopped, sample_cache, tmp_path):
+    out = shutil.copytree(never_stopped, tmp_path / "run")
     (out / "confusion.png").unlink()  # as if killed just before its end
-    other = cli(
-        "train", "run", sample_cache, "--out", out, *settings, "--resume", OMP_NUM_THREADS=str(threads)
-    )
-    assert other.returncode == 0
-    assert f"warning: {threads} instead of {before} threads" in other.stderr
-    assert_the_same_run(out, never_stopped)
-
-
-def test_resume_without_a_run_starts_one_and_with_other_settings_is_refused(
-    cli, settings, never_stopped, sample_cache, tmp_path
-):
-    out = tmp_path / "run"
-    outcome = cli("train", "run", sample_cache, "--out", out, *settings, "--resume", "--epochs", 1)
+    before = torch.get_num_threads()
+    threads = 1 if before > 1 else 2
+    torch.set_num_threads(threads)
+    try:
+        outcome = here("train", "run", sample_cache, "--out", out, *settings, "--resume")
+    finally:
+        torch.set_num_threads(before)
     assert outcome.returncode == 0
-    other = cli(
-        "train", "run", sample_cache, "--out", out, *settings, "--resume", "--epochs", 1, "--heads", 2
-    )
-    (line,) = other.stderr.splitlines()
-    assert other.returncode == 1 and "heads = 8" in line and "give another --out" in line
+    warning = f"warning: {threads} (threads now, {before} before|instead of {before} threads)"
+    assert re.search(warning, outcome.stderr)
+    assert_same_run(out, never_stopped)
 
 
-def test_a_cache_whose_clips_have_changed_is_another_run(
-    cli, settings, never_stopped, sample_cache, tmp_path
+def test_a_full_disk_is_one_line_and_the_run_resumes_when_there_is_room(here, small, sample_cache, tmp_path):
+    out = tmp_path / "run"
+    call = ("train", "run", sample_cache, "--out", out, *small, "--depth", 1, "--epochs", 1, "--resume")
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, hard))
+    try:
+        full = here(*call)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert full.returncode == 1
+    line = full.stderr.splitlines()[-1]
+    assert f"cannot write the run {out}:" in line and "make room, then" in line and "--resume" in line
+    assert not list(out.glob("*.pt")) and not list(out.glob(".*.tmp"))
+    assert here(*call).returncode == 0
+
+
+def test_another_cache_other_clips_or_other_settings_are_another_run(
+    here, settings, never_stopped, sample_cache, tmp_path
 ):
-    cache = shutil.copytree(sample_cache, tmp_path / "cache")
-    clips = pl.read_parquet(cache / "clips.parquet")
-    clips.with_columns(label=pl.col("label").replace({"fear": "sadness"})).write_parquet(
-        cache / "clips.parquet"
-    )
-    info = json.loads((cache / "cache.json").read_text())
-    assert info["labels"]
-    outcome = cli("train", "run", cache, "--out", never_stopped, *settings)
-    (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "contains another run (other clips); choose" in line
+    relabelled, reordered = (shutil.copytree(sample_cache, tmp_path / name) for name in ("a", "b"))
+    clips = pl.read_parquet(relabelled / "clips.parquet")
+    changed = clips.with_columns(pl.col("label").replace({"fear": "sadness"}))
+    changed.write_parquet(relabelled / "clips.parquet")
+    info = json.loads((reordered / "cache.json").read_text())
+    (reordered / "cache.json").write_text(json.dumps({**info, "labels": info["labels"][::-1]}))
+    heads = ("--heads", 2, "--no-flip", "--betas", "0.9,0.999")
+    words = "--heads 8 instead of --heads 2, --flip instead of --no-flip, --betas 0.9,0.99 instead of --betas"
+    for cache, options, difference in (
+        (relabelled, (), "(other clips)"),
+        (reordered, (), "(another cache)"),
+        (sample_cache, heads, f"({words} 0.9,0.999)"),
+    ):
+        outcome = here("train", "run", cache, "--out", never_stopped, *settings, "--resume", *options)
+        (line,) = outcome.stderr.splitlines()
+        assert outcome.returncode == 1 and difference in line and "--out" in line, line
 
 
-def test_a_run_killed_before_it_said_what_it_is_starts_anew(cli, settings, sample_cache, tmp_path):
+def test_settings_that_a_runs_file_does_not_mention_have_their_defaults(
+    here, settings, never_stopped, sample_cache, tmp_path
+):
+    """So a run resumes after a program version that adds a setting."""
+    out = shutil.copytree(never_stopped, tmp_path / "run")
+    lines = (out / "settings.toml").read_text().splitlines()
+    fewer = [line for line in lines if not line.startswith(("heads = 8", "compile = false"))]
+    assert len(fewer) == len(lines) - 2
+    (out / "settings.toml").write_text("\n".join(fewer))
+    outcome = here("train", "run", sample_cache, "--out", out, *settings)
+    assert outcome.returncode == 0 and outcome.stdout.startswith("nothing to do")
+
+
+def test_a_run_of_another_version_is_refused_in_one_line(
+    here, settings, never_stopped, sample_cache, tmp_path
+):
+    path, advice = never_stopped / "settings.toml", "use the version that wrote it"
+    content = path.read_text()
+    for break_it, message in (
+        (lambda run: (run / "settings.toml").write_text(content + "brightness = 1\n"), "another version of"),
+        (
+            lambda run: torch.save({"kind": "dfer-keypoints checkpoint 2"}, run / "last.pt"),
+            "has checkpoint format 2",
+        ),
+    ):
+        out = shutil.copytree(never_stopped, tmp_path / message)
+        break_it(out)
+        outcome = here("train", "run", sample_cache, "--out", out, *settings, "--resume")
+        (line,) = outcome.stderr.splitlines()
+        assert outcome.returncode == 1 and message in line and advice in line, line
+
+
+def test_a_run_killed_before_it_wrote_what_it_is_starts_from_the_beginning(
+    here, small, sample_cache, tmp_path
+):
     out = tmp_path / "run"
     out.mkdir()
     (out / "settings.toml").write_text("[network]\n")
-    assert cli("train", "run", sample_cache, "--out", out, *settings, "--epochs", 1).returncode == 0
+    assert here("train", "run", sample_cache, "--out", out, *small, "--epochs", 1).returncode == 0
 
 
-@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
-def test_a_flipped_bit_in_a_checkpoint_is_noticed(never_stopped, tmp_path, cli, sample_cache, place):
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(never_stopped, tmp_path, here, sample_cache):
     run = shutil.copytree(never_stopped, tmp_path / "run")
     content = bytearray((run / "last.pt").read_bytes())
-    content[int(place * len(content))] ^= 1
-    (run / "last.pt").write_bytes(content)
-    outcome = cli("train", "evaluate", run, sample_cache)
-    (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "damaged" in line
+    for share in (0.2, 0.5, 0.9):
+        place = int(share * len(content))
+        content[place] ^= 1
+        (run / "last.pt").write_bytes(content)
+        content[place] ^= 1
+        outcome = here("train", "evaluate", run, sample_cache)
+        (line,) = outcome.stderr.splitlines()
+        assert outcome.returncode == 1 and "damaged" in line, share

@@ -26,9 +26,15 @@ def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "best.pt"
     config = load_config("quick", {"stage_strides": (1, 2, 2, 2), "depth": 1, "num_frames": 2})
     kept = checkpoint.Checkpoint(
-        config=config, keypoint_set="dlib18", labels=OLD, majority="Sad", epoch=1, consumed=0,
-        model=network(seed=7).state_dict(), state={},
-    )  # fmt: skip
+        config=config,
+        keypoint_set="dlib18",
+        labels=OLD,
+        majority="Sad",
+        epoch=1,
+        consumed=0,
+        model=network(seed=7).state_dict(),
+        state={},
+    )
     checkpoint.save(path, kept)
     return path
 
@@ -51,15 +57,15 @@ def scores(net):
         return net.eval()(frames, keypoints).clip
 
 
-def test_the_same_classes_in_another_order_give_the_same_scores_by_name(trained):
+def test_classes_in_another_order_get_the_same_scores(trained):
     new = network(seed=2)
     loaded = start_from_run(new, ("Neutral", "Happy", "Sad"), trained)
     torch.testing.assert_close(scores(new), scores(network(seed=7))[:, [2, 0, 1]])
     assert not loaded.skipped and not loaded.missing and len(loaded.classes) == 3
-    assert loaded.numbers == sum(value.numel() for value in new.state_dict().values())
+    assert loaded.num_params == sum(value.numel() for value in new.state_dict().values())
 
 
-def test_other_classes_keep_the_rows_of_those_in_common_and_start_the_rest_afresh(trained):
+def test_shared_classes_keep_their_rows_and_others_are_initialised(trained):
     new, fresh, old = network(4, seed=2), network(4, seed=2), network(seed=7)
     loaded = start_from_run(new, ("Sad", "Contempt", "Happy", "Anxiety"), trained)
     assert loaded.classes == ("Sad", "Happy") and not loaded.missing
@@ -69,7 +75,7 @@ def test_other_classes_keep_the_rows_of_those_in_common_and_start_the_rest_afres
         assert torch.equal(ours[[1, 3]], fresh.state_dict()[name][[1, 3]])
 
 
-def test_no_class_in_common_starts_the_classifiers_afresh_and_says_so(trained):
+def test_without_a_class_in_common_the_classifiers_are_initialised_and_reported(trained):
     new = network(2, seed=2)
     loaded = start_from_run(new, ("ja", "nein"), trained)
     heads = {f"{head}.{kind}" for head in ("clip_head", "frame_head") for kind in ("weight", "bias")}
@@ -78,8 +84,10 @@ def test_no_class_in_common_starts_the_classifiers_afresh_and_says_so(trained):
     assert torch.equal(new.backbone.conv1.weight, network(seed=7).backbone.conv1.weight)
 
 
-def test_another_number_of_frames_or_blocks_takes_what_fits(trained):
-    deeper = network(config=NetworkConfig(stage_strides=(1, 2, 2, 2), depth=2), frames=5, seed=2)
+def test_weights_that_fit_are_taken_for_another_number_of_frames_or_blocks(trained):
+    deeper = build(
+        NetworkConfig(stage_strides=(1, 2, 2, 2), depth=2), classes=3, num_frames=5, seed=2, keypoints=DLIB18
+    )
     loaded = start_from_run(deeper, OLD, trained)
     assert loaded.skipped == {"temporal.positions": "its shape is 1×3×512, the network's 1×6×512"}
     assert "temporal.positions" in loaded.missing
@@ -87,7 +95,7 @@ def test_another_number_of_frames_or_blocks_takes_what_fits(trained):
 
 
 @pytest.mark.parametrize("kind", ["torchvision", "wrapped", "safetensors", "half", "no counters"])
-def test_a_resnet18_is_taken_from_any_usual_file(resnet18, kind, tmp_path):
+def test_a_resnet18_is_read_from_every_usual_file(resnet18, kind, tmp_path):
     path = tmp_path / ("model.safetensors" if kind == "safetensors" else "model.pth")
     if kind == "safetensors":
         from safetensors.torch import save_file
@@ -110,15 +118,15 @@ def test_a_resnet18_is_taken_from_any_usual_file(resnet18, kind, tmp_path):
     assert {n.split(".")[0] for n in loaded.missing} >= {"attention", "graph", "temporal", "clip_head"}
 
 
-def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
+def test_anything_but_a_resnet18_is_refused_in_one_line(resnet18, tmp_path, trained):
     other = dict(resnet18)
     other["layer2.0.conv1.weight"] = torch.zeros(128, 64, 1, 1)  # as ResNet-50 has it
     infinite = {**resnet18, "conv1.weight": torch.full((64, 3, 7, 7), torch.inf)}
     wrong = {
-        "first is layer2.0.conv1.weight": other,
-        "no weights by name": [1, 2],
+        "first layer2.0.conv1.weight": other,
+        "no named weights": [1, 2],
         "save the network's state_dict": torch.nn.Linear(2, 2),
-        "no number": infinite,
+        "contains NaN or Inf": infinite,
     }
     for message, content in wrong.items():
         path = tmp_path / "wrong.pth"
@@ -126,28 +134,26 @@ def test_what_is_no_resnet18_is_one_clear_line(resnet18, tmp_path, trained):
         with pytest.raises(UserError, match=message):
             start_from_backbone(network(), path)
     for change in (
-        torch.Tensor.to_sparse,
-        lambda weight: weight.to("meta"),
         lambda weight: weight.to(torch.complex64),
         lambda weight: (100 * weight).to(torch.int8),
         lambda weight: weight > 0,
     ):
         torch.save({**resnet18, "conv1.weight": change(resnet18["conv1.weight"])}, tmp_path / "odd.pth")
-        with pytest.raises(UserError, match=r"1 of 120 weights do not fit, the first is conv1.weight"):
+        with pytest.raises(UserError, match=r"1 of 120 weights do not fit, first conv1.weight"):
             start_from_backbone(network(), tmp_path / "odd.pth")
     (tmp_path / "text.safetensors").write_text("not weights")
     with pytest.raises(UserError, match="not a safetensors file"):
         start_from_backbone(network(), tmp_path / "text.safetensors")
-    with pytest.raises(UserError, match="it is a checkpoint of this program; give it with --init-from"):
+    with pytest.raises(UserError, match="this is a checkpoint of `train run`; give it with --init-from"):
         start_from_backbone(network(), trained)
     for flag in ("init_from", "backbone"):
         with pytest.raises(UserError, match="No such file"):
             Start(**{flag: tmp_path / "none.pth"}).hashes()
-    with pytest.raises(UserError, match="not both"):
+    with pytest.raises(UserError, match="give one of them"):
         Start(init_from=trained, backbone=trained)
 
 
-def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
+def test_a_run_starts_from_the_weights_of_another_run_with_other_classes(
     here, small, small_run, sample_cache, tmp_path
 ):
     from dfer.train.data.caches import open_pool
@@ -158,7 +164,7 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     arguments = ("--out", out, *small, "--epochs", 1, "--learning-rate", 0, "--init-from", small_run)
     outcome = here("train", "run", cache, *arguments)
     assert outcome.returncode == 0, outcome.stderr
-    assert "weights from best.pt" in outcome.stderr and "missing, randomly initialised" in outcome.stderr
+    assert "weights from best.pt" in outcome.stderr and "missing" in outcome.stderr
     record = json.loads((out / "weights.json").read_text())
     assert record["classes"] == list(open_pool(cache).labels) and record["missing"] == []
     before, after = (
@@ -169,15 +175,13 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
         for name in before
         if "running" not in name and "batches" not in name
     )
-    # The weights are part of what the run is: without them it is another.
+    # The initial weights are part of what the run is.
     other = here("train", "run", cache, *arguments[:-2])
-    assert other.returncode == 1 and "contains another run" in other.stderr
+    assert other.returncode == 1 and "(other initial weights)" in other.stderr
     assert len(pl.read_csv(out / "metrics.csv")) == 1
 
 
-def test_a_backbone_and_an_average_of_weights_start_from_the_same(
-    here, small, sample_cache, resnet18, tmp_path
-):
+def test_the_moving_average_starts_from_the_given_backbone_too(here, small, sample_cache, resnet18, tmp_path):
     torch.save(resnet18, tmp_path / "resnet18.pth")
     out = tmp_path / "run"
     extra = ("--backbone", tmp_path / "resnet18.pth", "--ema-decay", 0.9, "--learning-rate", 0, "--epochs", 1)
