@@ -56,16 +56,14 @@ class NetworkConfig(_Section):
         "mean", "scale key-point maps to a mean or a peak of 1", choices=("mean", "peak")
     )
     graph: str = setting(
-        "messages",
-        "key-point graph: `messages` is all of it, `layer` its linear layer only, `none` leaves it out",
-        choices=("messages", "layer", "none"),
+        "messages", "key-point graph; `layer`: its linear layer only", choices=("messages", "layer", "none")
     )
     adjacency: str = setting(
         "mean", "messages of the key-point graph: mean or sum over the neighbours", choices=("mean", "sum")
     )
     fusion: str = setting(
         "structure",
-        "how a frame's vectors are fused; `global` uses the global vector only and needs --graph layer or none",
+        "how a frame's vectors are fused; `global`: the global vector only (needs --graph layer or none)",
         choices=("structure", "mean", "lstm", "global"),
     )
     expression_scores: str = setting(
@@ -78,7 +76,7 @@ class NetworkConfig(_Section):
     )
     depth: int = setting(3, "transformer blocks", low=1, high=100)
     heads: int = setting(8, "attention heads", low=1, high=100)
-    head_dim: int = setting(64, "features of an attention head", low=1, high=4096)
+    head_dim: int = setting(64, "size of an attention head", low=1, high=4096)
     mlp_width: int = setting(768, "hidden units of the transformer's MLP", low=1, high=65536)
 
     def __post_init__(self) -> None:
@@ -96,17 +94,11 @@ class DataConfig(_Section):
     num_frames: int = setting(16, "frames per clip", low=1, high=1000)
     image_size: int = setting(112, "side of the input images, pixels", low=16, high=1024)
     crop_fraction: float = setting(
-        0.875,
-        "side of the window cut from the stored crop, as a fraction; its place is random in training",
-        low=0.1,
-        high=1,
+        0.875, "side of the input window as a fraction of the stored crop", low=0.1, high=1
     )
     flip: bool = setting(True, "mirror training clips at random")
     color_jitter: float = setting(
-        0.0,
-        "largest random change of a training clip's brightness, contrast and saturation, as a fraction",
-        low=0,
-        high=1,
+        0.0, "largest random change of brightness, contrast and saturation, as a fraction", low=0, high=1
     )
 
 
@@ -121,11 +113,11 @@ class RecipeConfig(_Section):
     betas: tuple[float, ...] = setting((0.9, 0.99), "beta 1 and beta 2 of Adam", low=0, high=0.999999)
     momentum: float = setting(0.9, "momentum of SGD", low=0, high=0.999999)
     weight_decay: float = setting(0.0, "weight decay of matrices and convolutions", low=0, high=10)
-    schedule: str = setting("steps", "how the learning rate falls", choices=("steps", "cosine"))
+    schedule: str = setting("steps", "learning rate schedule", choices=("steps", "cosine"))
     milestones: tuple[int, ...] = setting(
         (40, 60), "epochs after which `steps` lowers the learning rate", low=1
     )
-    decay: float = setting(0.1, "factor on the learning rate at each milestone", low=0, high=1)
+    decay: float = setting(0.1, "factor applied to the learning rate at each milestone", low=0, high=1)
     warmup_epochs: float = setting(0.0, "epochs of linear warm-up", low=0, high=1000)
     frame_weight: float = setting(
         0.2, "lambda, the weight of the auxiliary loss on the mean of frames", low=0, high=1
@@ -142,7 +134,7 @@ class RecipeConfig(_Section):
     mixup: float = setting(0.0, "alpha of mixup between the clips' frame vectors; 0: off", low=0, high=10)
     clip_norm: float = setting(0.0, "clip gradients to this norm; 0: off", low=0, high=1e6)
     ema_decay: float = setting(
-        0.0, "predict with a moving average of the weights of this decay; 0: off", low=0, high=0.999999
+        0.0, "decay of a moving average of the weights, used to predict; 0: off", low=0, high=0.999999
     )
     seed: int = setting(0, "seed of initial weights, clip order and augmentation", low=0, high=2**31 - 1)
 

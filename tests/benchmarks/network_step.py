@@ -1,11 +1,10 @@
-"""What a training step of the paper preset costs, beside the same network written plainly.
+"""Time a training step of the paper preset, next to other ways to compute it.
 
     python tests/benchmarks/network_step.py [--clips 2] [--rounds 7]
 
-Beside ours: the network with the 18 masked copies of the map written out; a plain loop that runs each part forward
-and backward by itself, so that nothing is lost between the parts; the channels last. They are timed in
-turn, round by round, so that a machine that changes its speed changes all of them; medians and ratios are printed,
-then where the time of one of our steps goes.
+The others are: the network with the masked copies of the map written out; each part forward and backward on its own,
+to show what is lost between the parts; channels last. Rounds alternate between them, so a machine that changes its
+speed slows all of them. Prints medians and ratios, then the slowest operations of one of our steps.
 """
 
 import argparse
@@ -30,7 +29,7 @@ CLASSES = 7
 
 
 class MaskedCopies(KeypointFeatures):
-    """Eq. 2 as it is printed: the map times each of its Gaussians, then the means."""
+    """Eq. 2 as printed: the map times each Gaussian, then the means."""
 
     def forward(self, features: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         maps = gaussian_maps(keypoints, *features.shape[2:], self.sigma, self.scale)  # (B, K, h, w)
@@ -39,7 +38,7 @@ class MaskedCopies(KeypointFeatures):
 
 
 class Step:
-    """A network with its optimiser; calling it takes one step on the batch."""
+    """A network with its optimiser; a call takes one step on the batch."""
 
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         self.frames, self.keypoints, self.labels = batch
@@ -57,7 +56,7 @@ class Step:
 
 
 class PartByPart(Step):
-    """Every part forward and backward by itself, on inputs that are made once."""
+    """Every part forward and backward on its own, on inputs made once."""
 
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         super().__init__(batch)
@@ -78,7 +77,7 @@ class PartByPart(Step):
 def inputs_of_parts(
     network: DferNetwork, frames: Tensor, keypoints: Tensor
 ) -> list[tuple[nn.Module, list[Tensor]]]:
-    """Each part with what it is given in a step."""
+    """Each part with its inputs in a step."""
     seen: list[tuple[nn.Module, list[Tensor]]] = []
     backbone = network.backbone
     stem = nn.Sequential(backbone.conv1, backbone.bn1, backbone.relu, backbone.maxpool)
@@ -91,12 +90,12 @@ def inputs_of_parts(
         with torch.no_grad():
             return part(*inputs)
 
-    x = run(stem, x, picture=True)  # no gradient is wanted of pictures
+    x = run(stem, x, picture=True)  # images need no gradient
     for part in (*stages, network.attention):
         x = run(part, x)
-    local, whole = run(network.keypoint_features, x, points)
-    seen[-1][1][1].requires_grad_(False)  # nor of key-points
-    fused = run(network.fusion, *run(network.graph, local, whole)).unflatten(0, frames.shape[:2])
+    vectors = run(network.keypoint_features, x, points)  # local, global
+    seen[-1][1][1].requires_grad_(False)  # nor do key-points
+    fused = run(network.fusion, *run(network.graph, *vectors)).unflatten(0, frames.shape[:2])
     run(network.clip_head, run(network.temporal, fused))
     run(network.frame_head, fused.mean(1))
     return seen
@@ -111,7 +110,7 @@ def steps(batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Callable[[], float]
     last.network.to(memory_format=torch.channels_last)
     return {
         "ours": Step(batch),
-        "18 masked copies": masked,
+        "masked copies": masked,
         "part by part": PartByPart(batch),
         "ours, --channels-last": last,
     }
@@ -126,11 +125,11 @@ def main() -> None:
     size = CONFIG.data.image_size
     batch = (
         torch.randn(options.clips, CONFIG.data.num_frames, 3, size, size),
-        torch.rand(options.clips, CONFIG.data.num_frames, 18, 2),
+        torch.rand(options.clips, CONFIG.data.num_frames, DLIB18.count, 2),
         torch.arange(options.clips) % CLASSES,
     )
     candidates = steps(batch)
-    ours, masked = candidates["ours"](), candidates["18 masked copies"]()
+    ours, masked = candidates["ours"](), candidates["masked copies"]()
     assert abs(ours - masked) < 1e-4 * abs(ours), (ours, masked)  # the same network
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(options.rounds):
@@ -142,7 +141,7 @@ def main() -> None:
     table = Table(
         title=f"one step, {options.clips} clips, {torch.get_num_threads()} threads", title_justify="left"
     )
-    for column in ("", "seconds", "of ours"):
+    for column in ("", "seconds", "relative"):
         table.add_column(column, justify="right" if column else "left")
     for name, taken in seconds.items():
         ratio = statistics.median(a / b for a, b in zip(taken, seconds["ours"], strict=True))
@@ -151,9 +150,9 @@ def main() -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         candidates["ours"]()
     events = sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    whole = sum(event.self_cpu_time_total for event in events)
+    total = sum(event.self_cpu_time_total for event in events)
     for event in events[:12]:
-        console.print(f"{event.self_cpu_time_total / whole:6.1%}  {event.count:4} × {event.key}")
+        console.print(f"{event.self_cpu_time_total / total:6.1%}  {event.count:4} × {event.key}")
 
 
 if __name__ == "__main__":
