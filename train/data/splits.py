@@ -216,7 +216,8 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
     counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
     if len(counts) < folds:
         raise UserError(
-            f"subject:{folds}: {_name(clips)} has {counted(len(counts), 'subject')}; every fold needs at least one"
+            f"--folds subject:{folds}: {_name(clips)} has {counted(len(counts), 'subject')}; "
+            "every fold needs at least one"
         )
     sizes, dealt = [0] * folds, {}
     for subject, count in counts.sort("count", descending=True, maintain_order=True).iter_rows():
