@@ -114,7 +114,7 @@ def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(program, sam
 
 def test_only_the_first_process_speaks_and_writes(two_processes):
     out, outcome = two_processes
-    assert outcome.stdout.count("network tested on its own training clips") == 1
+    assert outcome.stdout.count("network, judged on the clips it was trained on") == 1
     assert outcome.stderr.count("epoch 2/2") == 1
     assert len(pl.read_parquet(out / "predictions.parquet")) == 6
 
@@ -171,7 +171,7 @@ def test_two_processes_go_on_to_the_weights_of_two_that_never_stopped(
 ):
     out = shutil.copytree(terminated, tmp_path / "run")
     again = torchrun(2, "run", sample_cache, "--out", out, *EXTRAS, "--resume")
-    assert again.returncode == 0 and "resuming after" in again.stderr, again.stderr
+    assert again.returncode == 0 and "going on after" in again.stderr, again.stderr
     one, other = (checkpoint.load(folder / "last.pt") for folder in (out, never_stopped))
     assert_same(one.model, other.model)
     assert_same(one.state["weights"], other.state["weights"])

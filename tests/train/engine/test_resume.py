@@ -116,9 +116,7 @@ def test_a_signal_to_the_whole_group_saves_the_step_and_nobody_else_is_let_in(
     os.kill(process.pid, signal.SIGSTOP)
     second = cli("train", *call)
     assert second.returncode == 1
-    assert second.stderr.endswith(
-        f"{out}: another training is running in this folder; wait until it has finished\n"
-    )
+    assert second.stderr.endswith(f"{out}: another training is at work in it; wait until it has ended\n")
     os.kill(process.pid, signal.SIGCONT)
     os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers hear it too
     _, said = process.communicate()
@@ -141,7 +139,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_saves_the_step(
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert said.splitlines()[-1].endswith("run the same command with --resume to continue")
+    assert said.splitlines()[-1].endswith("--resume goes on from here")
     kept = checkpoint.load(out / "last.pt")
     assert 6 * kept.epoch + kept.consumed > 0
 
@@ -189,7 +187,7 @@ def test_a_cache_whose_labels_come_in_another_order_is_another_run(
     info = json.loads((cache / "cache.json").read_text())
     (cache / "cache.json").write_text(json.dumps({**info, "labels": info["labels"][::-1]}))
     outcome = cli("train", "run", cache, "--out", never_stopped, *settings, "--resume")
-    assert outcome.returncode == 1 and "contains another run (another cache); choose" in outcome.stderr
+    assert outcome.returncode == 1 and "holds another run (another cache); give" in outcome.stderr
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
@@ -220,11 +218,11 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopping after this step" in errors and "run the same command with --resume to continue" in errors
+    assert "stopping after this step" in errors and "--resume goes on from here" in errors
     kept = checkpoint.load(out / "last.pt")
     assert (kept.epoch, kept.consumed) < (3, 0)
     refused = cli("train", "run", sample_cache, "--out", out, *settings)
-    assert refused.returncode == 1 and "add --resume to continue it" in refused.stderr
+    assert refused.returncode == 1 and "--resume goes on with it" in refused.stderr
     assert cli("train", "run", sample_cache, "--out", out, *settings, "--resume").returncode == 0
     assert_the_same_run(out, never_stopped)
 
@@ -239,7 +237,7 @@ def test_another_number_of_threads_is_warned_of(cli, settings, never_stopped, sa
         "train", "run", sample_cache, "--out", out, *settings, "--resume", OMP_NUM_THREADS=str(threads)
     )
     assert other.returncode == 0
-    assert f"warning: {threads} instead of {before} threads" in other.stderr
+    assert f"warning: {threads} threads now, {before} before" in other.stderr
     assert_the_same_run(out, never_stopped)
 
 
@@ -268,7 +266,7 @@ def test_a_cache_whose_clips_have_changed_is_another_run(
     assert info["labels"]
     outcome = cli("train", "run", cache, "--out", never_stopped, *settings)
     (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "contains another run (other clips); choose" in line
+    assert outcome.returncode == 1 and "holds another run (other clips); give" in line
 
 
 def test_a_run_killed_before_it_said_what_it_is_starts_anew(cli, settings, sample_cache, tmp_path):

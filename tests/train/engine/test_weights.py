@@ -156,7 +156,7 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     arguments = ("--out", out, *small, "--epochs", 1, "--learning-rate", 0, "--init-from", small_run)
     outcome = here("train", "run", cache, *arguments)
     assert outcome.returncode == 0, outcome.stderr
-    assert "weights from best.pt" in outcome.stderr and "missing, randomly initialised" in outcome.stderr
+    assert "weights from best.pt" in outcome.stderr and "missing, start afresh" in outcome.stderr
     record = json.loads((out / "weights.json").read_text())
     assert record["classes"] == list(open_pool(cache).labels) and record["missing"] == []
     before, after = (
@@ -169,7 +169,7 @@ def test_a_run_goes_on_from_another_runs_weights_on_other_classes(
     )
     # The weights are part of what the run is: without them it is another.
     other = here("train", "run", cache, *arguments[:-2])
-    assert other.returncode == 1 and "contains another run" in other.stderr
+    assert other.returncode == 1 and "holds another run" in other.stderr
     assert len(pl.read_csv(out / "metrics.csv")) == 1
 
 
