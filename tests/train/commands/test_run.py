@@ -116,7 +116,7 @@ def test_a_nan_loss_stops_the_epoch_and_names_the_clips(sample_cache):
     training = made_up.training(sample_cache, "quick", overrides)
     training.learner.network.clip_head.bias.data.fill_(float("nan"))
     with pytest.raises(
-        UserError, match=r"the loss is nan in epoch 0 at the clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"
+        UserError, match=r"the loss is nan in epoch \d.* clips 1001_DFA_..._XX, 1001_DFA_..._XX; try"
     ):
         list(training.steps())
 
