@@ -65,7 +65,7 @@ def test_a_killed_cross_validation_keeps_finished_folds_and_resumes_within_one(
 def test_folds_that_do_not_exist_are_one_line(here, folds_cache, sample_cache, tmp_path):
     for folds, source, message in (
         ("official", sample_cache, "the cache has no folds"),
-        ("subject:9", folds_cache, "--folds subject:9: "),
+        ("subject:9", folds_cache, "subject:9: "),
         ("subjects", folds_cache, "--folds subjects: must be official, or subject:K"),
         ("subject:1", folds_cache, "with K from 2 to 1000"),
         ("subject:99999999999999999999", folds_cache, "with K from 2 to 1000"),

@@ -82,7 +82,7 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
         ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', "variant 6: --heads 'x'"),
         ('base = "quick"\nvariant = []', "variants need unique names"),
         ('base = "quick"\n[[variant]]\nname = "../x"\nset = {}', "names that can be folder names"),
-        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "no setting hedas"),
+        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "setting hedas"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { heads = 0 }', "--heads 0"),
     ],
 )

@@ -188,7 +188,7 @@ def test_a_run_over_two_caches_says_what_it_is_made_of(run, split_cache, plain_c
     assert again.stdout.startswith("nothing to do")
     for other in ((split_cache,), (plain_cache, split_cache)):
         line = refused("run", *other, "--out", run, *TINY)
-        assert line.endswith(f"{run} contains another run (another cache); choose another --out")
+        assert line.endswith(f"{run} holds another run (another cache); give another --out")
 
 
 def test_evaluate_names_each_clips_dataset_and_judges_each(run, split_cache, plain_cache, tmp_path):
@@ -230,11 +230,11 @@ def test_in_what_a_run_is_another_is_said_in_words_and_what_it_cannot_be_judged_
     out = tmp_path / "run"
     done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
-    assert "contains another run (another split: fold 1 instead of 2); choose" in line
+    assert "holds another run (another split: fold 1 instead of 2); give" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
-    assert "contains another run (another start of weights); choose" in line
+    assert "holds another run (another start of weights); give" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)
-    assert "contains another run (heads = 8); choose" in line
+    assert "holds another run (heads = 8); give" in line
     two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
     line = refused("evaluate", out, two)
     words = "cannot be split like the run (fold 1); evaluate all its clips with `train evaluate --clips all`"
