@@ -1,32 +1,28 @@
 """What the command line of `train` does itself: tables for narrow terminals, and warnings about settings."""
 
 import pytest
+from click.testing import CliRunner
 
 from dfer.train.cli import main
 
 
-@pytest.fixture
-def described(monkeypatch):
-    from click.testing import CliRunner
-
-    def call(columns: str) -> list[str]:
-        arguments = ["describe", "--preset", "quick", "--image-size", "32"]
-        outcome = CliRunner().invoke(main, arguments, env={"COLUMNS": columns})
-        assert outcome.exit_code == 0, outcome.stderr
-        return outcome.stdout.splitlines()
-
-    return call
+def describe(columns: str) -> list[str]:
+    """The lines of `train describe` on a terminal of this width."""
+    arguments = ["describe", "--preset", "quick", "--image-size", "32"]
+    outcome = CliRunner().invoke(main, arguments, env={"COLUMNS": columns})
+    assert outcome.exit_code == 0, outcome.stderr
+    return outcome.stdout.splitlines()
 
 
-def test_the_table_of_parts_fits_into_80_columns(described):
-    lines = described("80")
+def test_the_table_of_parts_fits_into_80_columns():
+    lines = describe("80")
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80 and "…" not in text
     assert "keypoint_features" in text and "backbone.layer4" in text and "8×18×512," in text
 
 
-def test_a_terminal_of_zero_columns_is_treated_like_one_of_unknown_width(described):
-    assert described("0") == described("")
+def test_a_terminal_of_zero_columns_is_treated_like_one_of_unknown_width():
+    assert describe("0") == describe("")
 
 
 @pytest.mark.parametrize("command", ["run", "crossval"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfer.schemas.support.commands import printable
+from dfer.train.results.run_folder import SWEEP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +89,7 @@ def sweep_png(
     ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
     axes.plot(positions, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **unclipped)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
-        label = f"published, {dataset}{'' if comparable else ' (not comparable)'}"
+        label = f"published, {dataset} ({'' if comparable else 'not comparable, '}remarks in {SWEEP})"
         style = {"color": "#b35806", "mfc": "none", "label": label}
         axes.plot(positions, _percents(shares), marker + dashes, **style, **unclipped)
     axes.set_xticks(positions, list(map(_plain, names)))
