@@ -16,6 +16,7 @@ import polars as pl
 
 from dfer.pipeline.cache import verify_content as content
 from dfer.pipeline.cache.seal import read_seal, sealed_names
+from dfer.pipeline.config import config_of
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import (
     CLIPS_FILE,
@@ -27,7 +28,14 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     CacheInfo,
 )
-from dfer.schemas.read_cache import read_cache_info, read_clips, require_cache, require_faces
+from dfer.schemas.read_cache import (
+    CacheFormatError,
+    read_cache_info,
+    read_clips,
+    require_cache,
+    require_faces,
+)
+from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256
 
 
@@ -51,8 +59,7 @@ class Counts:
 def verify(cache: Path) -> Iterator[Finding]:
     """Check a whole cache: at most one finding a file, so that no fault hides another file's.
 
-    Raises UserError where the folder is no cache or holds its tables only, or its `cache.json` cannot be used at
-    all.
+    Raises UserError if the folder is not a cache, has another cache format, or has tables without faces.
     """
     require_cache(cache)
     require_faces(cache)
@@ -61,9 +68,7 @@ def verify(cache: Path) -> Iterator[Finding]:
     sealed = checks.run(SEAL_FILE, _read_seal, cache, SEAL_FILE in present) or {}
     for name, sha256 in sealed.items():
         checks.run(name, _check_sealed, cache / name, sha256)
-    info = None
-    if INFO_FILE not in checks.findings:
-        info = checks.run(INFO_FILE, content.check_info, read_cache_info(cache))
+    info = checks.run(INFO_FILE, _read_info, cache)
     shards = list(range(len(sealed) - len(SINGLE_FILES))) if sealed else _committed_shards(present)
     commits, results = {}, {}
     for index in shards:
@@ -105,11 +110,25 @@ class _Checks:
             return check(*arguments)
         except content.WrongContentError as error:
             self.findings[file] = str(error)
+        except CacheFormatError:
+            raise
         # Whatever a library makes of a stranger's bytes says something about those bytes.
         except (Exception, pl.exceptions.PanicException) as error:
             first_line = (str(error).splitlines() or [""])[0]
             self.findings[file] = f"it cannot be read ({type(error).__name__}: {first_line})"
         return None
+
+
+def _read_info(cache: Path) -> CacheInfo:
+    try:
+        info = read_cache_info(cache)
+        config_of(cache, info)
+    except CacheFormatError:
+        raise
+    except UserError as error:
+        message = str(error).removeprefix(str(cache / INFO_FILE))
+        raise content.WrongContentError(message.lstrip(": ")) from None
+    return info
 
 
 def _check_shard(

@@ -51,21 +51,6 @@ class Commit:
     files: Mapping[str, CommittedFile]
 
 
-def check_info(info: CacheInfo) -> CacheInfo:
-    """Check the kinds of what `cache.json` says."""
-    texts = [info.dataset, info.keypoint_set, info.settings_hash, *info.labels]
-    for mapping in (info.versions, info.models):
-        _require(isinstance(mapping, dict), "its versions and models are no mappings")
-        texts += mapping.values()
-    _require(all(isinstance(text, str) for text in texts), "it has something else where a text belongs")
-    _require(len(set(info.labels)) == len(info.labels), "it names a label twice")
-    _require(isinstance(info.settings, dict), "its settings are no mapping")
-    for name in ("frames", "size", "shard_clips"):
-        value = info.settings.get(name)
-        _require(type(value) is int and value > 0, f"its setting {name} is {value!r}")
-    return info
-
-
 def read_commit(path: Path, index: int, info: CacheInfo | None) -> Commit:
     """Read and check the commit of one shard."""
     found = json.loads(path.read_bytes())

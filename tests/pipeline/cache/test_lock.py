@@ -163,4 +163,4 @@ def test_a_folder_that_is_none_or_cannot_be_opened_is_one_line(cli, sample_clips
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and message in line
     assert (tmp_path / "file").read_text() == "mine"
-    assert "no such cache folder" in cli("pipeline", "finalize", tmp_path / "missing").stderr
+    assert "no such cache: " in cli("pipeline", "finalize", tmp_path / "missing").stderr

@@ -96,8 +96,8 @@ def test_shared_tables_are_said_to_be_such_wherever_faces_are_needed(here, sampl
         outcome = here(*command)
         assert (outcome.returncode, outcome.stdout) == (1, "")
         assert outcome.stderr == (
-            f"{command[0]}: {shared} holds tables only, without faces (pipeline share); "
-            f"make crops with `pipeline extract SOURCE --out CACHE --reuse {shared}`\n"
+            f"{command[0]}: {shared} has landmark tables but no faces (it comes from `pipeline share`); "
+            f"make the crops with `pipeline extract SOURCE --out CACHE --reuse {shared}`\n"
         )
     assert list(tmp_path.iterdir()) == [shared]
 

@@ -165,7 +165,7 @@ def test_what_is_no_cache_is_one_line_and_exit_1(cli, tmp_path, cache):
     (cache / "cache.json").write_text(json.dumps({"format_version": 2}))
     (cache / "seal.json").unlink()
     for folder, message in (
-        (tmp_path / "missing", "no such cache folder"),
+        (tmp_path / "missing", "no such cache: "),
         (tmp_path, "is not a landmark cache"),
         (cache, "cache format 2, this program reads 1"),
     ):
@@ -257,8 +257,8 @@ WRONG = {
     "landmarks": (rewrite_json(COMMIT, rows={"clips": 2, "faces": 2, "landmarks": 9}), LANDMARKS, "says 9"),
     "settings": (rewrite_json(COMMIT, settings_hash="x"), COMMIT, "other settings"),
     "counts": (rewrite_json(COMMIT, rows=[]), COMMIT, "three counts"),
-    "labels": (rewrite_json("cache.json", labels=["ANG", "ANG"]), "cache.json", "a label twice"),
-    "setting": (rewrite_json("cache.json", settings={"size": "big"}), "cache.json", "setting frames"),
+    "labels": (rewrite_json("cache.json", labels=["ANG", "ANG"]), "cache.json", "a label is listed twice"),
+    "setting": (rewrite_json("cache.json", settings={"size": "big"}), "cache.json", "invalid crop size"),
 }
 
 

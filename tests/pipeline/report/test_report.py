@@ -231,10 +231,10 @@ DAMAGES = {
     "faces cut": "00000.arrow, clip clip",
     "table cut": "clips.parquet is damaged",
     "table contradicts itself": "2 of its rows contradict themselves",
-    "ids twice": "some of its rows contradict",
+    "ids twice": "clips.parquet: a clip is listed twice or has no id",
     "unknown status": "the clips table is damaged",
-    "a size of nonsense": "no sound crop size",
-    "other key-points": "holds the key-points 'mine'",
+    "a size of nonsense": "cache.json: invalid crop size",
+    "other key-points": "cache.json: unknown key-point set 'mine'",
 }
 
 

@@ -282,7 +282,7 @@ def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
     assert outcome.returncode == 1
     assert outcome.stderr == (
         f"pipeline: cannot write the cache {cache}: No space left on device; "
-        "make room and run the same command again, finished shards are kept\n"
+        "make room, then run the same command again; finished shards are kept\n"
     )
     assert (cache / "commits" / "00000.json").exists() and not list(cache.rglob("*.tmp"))
     enlarge()
