@@ -14,11 +14,15 @@ from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video import decode
 from dfer.pipeline.video.sources import DecodeError, Source
 from dfer.schemas import cache
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18, KeypointSet
 
 
 def extract_clip(
-    path: Path, config: ExtractConfig, models: ModelPaths, reuse: Reuse | None = None
+    path: Path,
+    config: ExtractConfig,
+    models: ModelPaths,
+    reuse: Reuse | None = None,
+    keypoints: KeypointSet = DLIB18,
 ) -> ExtractedClip:
     """Extract one clip, a video file or a frame folder. Its faults become its status, not exceptions.
 
@@ -39,7 +43,7 @@ def extract_clip(
             try:
                 source = way()
                 facts = facts or source.facts
-                clip = _extract(source, stored, config, models)
+                clip = _extract(source, stored, config, models, keypoints)
             except DecodeError as error:
                 refused = refused or error
                 continue
@@ -65,7 +69,11 @@ def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
 
 
 def _extract(
-    source: Source, stored: StoredFace | None, config: ExtractConfig, models: ModelPaths
+    source: Source,
+    stored: StoredFace | None,
+    config: ExtractConfig,
+    models: ModelPaths,
+    keypoints: KeypointSet,
 ) -> ExtractedClip:
     """An open clip's face, found or taken over. Raises DecodeError."""
     if stored is None:
@@ -77,19 +85,23 @@ def _extract(
     # What is taken over from a cache says of the source what the source says again.
     warnings = [w for text in (source.facts.warning, found.warning) if text for w in text.split("; ")]
     facts = dataclasses.replace(source.facts, warning="; ".join(dict.fromkeys(warnings)) or None)
-    track = _make_track(found, source.times(found.positions), config, models)
+    track = _make_track(found, source.times(found.positions), config, models, keypoints)
     return ExtractedClip(status=cache.OK, facts=facts, track=track)
 
 
 def _make_track(
-    found: find.FoundFace, times: list[float | None], config: ExtractConfig, models: ModelPaths
+    found: find.FoundFace,
+    times: list[float | None],
+    config: ExtractConfig,
+    models: ModelPaths,
+    keypoints: KeypointSet,
 ) -> Track:
     """Cut the crops. Transforms are smoothed over time, between cuts; key-points are not, and follow exactly."""
     seconds = np.array([p / 25 for p in found.positions] if None in times else times, float)
     runs = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
     anchors = smooth(align.find_anchors(found.landmarks, found.boxes, config.align), seconds, runs)
     transforms = np.stack([align.fit(a, config.align, config.size, config.margin) for a in anchors])
-    keypoints = DLIB18.select(found.landmarks)
+    points = keypoints.select(found.landmarks)
     expressions = None
     if config.blendshapes:
         pairs = zip(found.patches, found.boxes, strict=True)
@@ -101,9 +113,9 @@ def _make_track(
         score=found.score,
         box=found.boxes,
         landmarks=found.landmarks,
-        keypoints=keypoints,
+        keypoints=points,
         transform=transforms,
-        crop_keypoints=np.stack([align.carry(k, m) for k, m in zip(keypoints, transforms, strict=True)]),
+        crop_keypoints=np.stack([align.carry(k, m) for k, m in zip(points, transforms, strict=True)]),
         crops=[patch.crop(m, config) for patch, m in zip(found.patches, transforms, strict=True)],
         blendshapes=expressions,
     )

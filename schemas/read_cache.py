@@ -84,7 +84,9 @@ def read_cache_info(cache: Path) -> CacheInfo:
         raise UserError(f"{path} is damaged: format_version is missing; extract again")
     if version != FORMAT_VERSION:
         advice = "update dfer-keypoints" if version > FORMAT_VERSION else "extract again"
-        raise CacheFormatError(f"{cache} has cache format {version}, this program reads {FORMAT_VERSION}; {advice}")
+        raise CacheFormatError(
+            f"{cache} has cache format {version}, this program reads {FORMAT_VERSION}; {advice}"
+        )
     try:
         info = CacheInfo(**{**content, "labels": tuple(content["labels"])})
     except (TypeError, KeyError):

@@ -75,7 +75,7 @@ def test_a_table_is_called_as_the_user_names_it(cli, here, tmp_path, blank):
     assert here(*call).returncode == 0
     assert json.loads((tmp_path / "c" / "cache.json").read_text())["dataset"] == "DFEW"
     wrong = cli("pipeline", "manifest", table, "--name", " ")
-    assert wrong.returncode == 2 and "it must hold letters" in wrong.stderr
+    assert wrong.returncode == 2 and "must be non-empty printable text" in wrong.stderr
 
 
 def test_a_manifest_never_replaces_what_it_reads_nor_what_is_no_file(cli, tmp_path, blank):
@@ -87,8 +87,8 @@ def test_a_manifest_never_replaces_what_it_reads_nor_what_is_no_file(cli, tmp_pa
     os.mkfifo(tmp_path / "pipe.parquet")
     (tmp_path / "link.parquet").symlink_to(table)
     for out, message in {
-        "t.parquet": "is what is read",
-        "link.parquet": "is what is read",
+        "t.parquet": "is the source",
+        "link.parquet": "is the source",
         "pipe.parquet": "is not a file",
         "m.csv": "its name must end in .parquet",
     }.items():
@@ -153,7 +153,7 @@ def test_missing_and_empty_clips_are_rows_with_a_reason_and_come_in_later(cli, t
     assert again.returncode == 0, again.stderr
     assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
     assert cli("pipeline", "verify", cache).returncode == 0
-    assert "1 undecodable clip: the same command with --retry" in again.stdout
+    assert "1 undecodable clip; to try again: the same command with --retry" in again.stdout
     for image in (clips / "00002").iterdir():
         shutil.copy(image, clips / "00003")
     retried = cli("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1, "--retry")
@@ -174,8 +174,8 @@ def test_a_changed_label_changes_the_tables_alone_and_is_said(here, sample_clips
 def test_a_dataset_of_which_nothing_is_there_is_refused(cli, tmp_path):
     trees.build_dfew(tmp_path / "DFEW", [])
     outcome = cli("pipeline", "extract", tmp_path / "DFEW", "--out", tmp_path / "cache")
-    assert outcome.returncode == 1 and "none of the 14 clips that its lists name is on disk" in outcome.stderr
-    assert "clip_224x224/00001: unpack the clips there, mend the start of the paths" in outcome.stderr
+    assert outcome.returncode == 1 and "none of the 14 clips in its lists is on disk" in outcome.stderr
+    assert "clip_224x224/00001: unpack the clips there, fix the start of the paths" in outcome.stderr
     assert not (tmp_path / "cache").exists()
 
 
@@ -189,7 +189,7 @@ def test_a_table_is_a_source(cli, tmp_path, blank):
     assert outcome.returncode == 0, outcome.stderr
     clips = read_clips(tmp_path / "cache")
     assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.m2v"]
-    assert clips["reason"][3] == "no kind of file that is read: x.m2v"
+    assert clips["reason"][3] == "unknown file type: x.m2v"
 
 
 def test_a_missing_frame_folder_that_appears_makes_another_shard():
