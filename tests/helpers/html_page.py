@@ -38,11 +38,6 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag == name]
 
     @property
-    def keypoints(self):
-        """The circles over crops; those of the legend have a radius of 4.5."""
-        return [circle for circle in self.all("circle") if circle["r"] != "4.5"]
-
-    @property
     def text(self):
         return " ".join(" ".join(self.words).split())
 
