@@ -1,57 +1,53 @@
 """The flags of `pipeline` that several commands share, and how their values are read."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from dfer.pipeline.config import RunOptions, Slice
+from dfer.schemas.support.options import JSON_OPTION, setting_options
+
+if TYPE_CHECKING:
+    from dfer.data_manifest.datasets import Manifest
+
+__all__ = ["JSON_OPTION", "MODELS_OPTION", "SliceType", "dataset_options", "limit_options", "read_dataset"]
 
 MODELS_OPTION = click.option(
     "--models",
     "models_folder",
     type=click.Path(path_type=Path),
-    help="Folder with the model files (also: DFER_MODELS).",
+    help="Folder with the model files; the variable DFER_MODELS works too.",
 )
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print for a program to read.")
-
-MEANS = (
-    click.option(
-        "--clip-timeout", type=float, default=60, show_default=True, help="Seconds until a clip is given up."
-    ),
-    click.option(
-        "--worker-memory",
-        type=float,
-        default=2,
-        show_default=True,
-        help="GB until a worker's clip is given up.",
-    ),
-    click.option(
-        "--reuse",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A cache (or what `share` wrote) whose landmarks are taken where it knows a clip. Repeatable.",
-    ),
-    MODELS_OPTION,
+REUSE_OPTION = click.option(
+    "--reuse",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Take landmarks from this cache (or from what `share` wrote) for clips with the same content. Repeatable.",
 )
 
 
-def means_options(command: Callable) -> Callable:
-    """The options that do not change the cache, gathered into one argument `means`."""
+def limit_options(command: Callable) -> Callable:
+    """Add the flags of the `RunOptions` that `extract` and `shard` share."""
+    return setting_options(RunOptions, "Options")(REUSE_OPTION(MODELS_OPTION(command)))
 
-    @functools.wraps(command)
-    def gathered(**arguments: Any) -> None:
-        names = ("clip_timeout", "worker_memory", "reuse", "models_folder")
-        means = {name: arguments.pop(name) for name in names}
-        command(**arguments, means=means)
 
-    for option in reversed(MEANS):
-        gathered = option(gathered)
-    return gathered
+class SliceType(click.ParamType):
+    """I/N as a `Slice`."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Slice:
+        try:
+            number, count = (int(part) for part in value.split("/"))
+        except ValueError:
+            self.fail(f"{value!r} does not have the form 0/4", param, ctx)
+        return Slice(number=number, count=count)
 
 
 class SourceType(click.Path):
-    """A path; an empty one, of a variable that is not set, say, would be the current folder."""
+    """A path that is not empty: that of an unset variable would be the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -63,7 +59,7 @@ class SourceType(click.Path):
 
 
 class DatasetType(click.ParamType):
-    """The name of a dataset's reader; the registry is only loaded to check one that was given."""
+    """The name of a dataset's reader. The readers are imported only if a name is given."""
 
     name = "NAME"
 
@@ -76,39 +72,50 @@ class DatasetType(click.ParamType):
         return value
 
 
-DATASET_OPTION = click.option(
-    "--dataset",
-    type=DatasetType(),
-    default="auto",
-    show_default=True,
-    help="Which dataset it is; `pipeline datasets` lists them.",
-)
-NAME_OPTION = click.option(
-    "--name",
-    help="What the dataset is called, such as DFEW for a table of it.  [default: as --dataset]",
-    callback=lambda ctx, param, value: _a_name(value),
-)
-COMPOUND_OPTION = click.option(
-    "--compound", is_flag=True, help="Keep clips with several emotions, as classes of their own (MAFW)."
-)
+def dataset_options(command: Callable) -> Callable:
+    """Add SOURCE and the flags that say how to read it: the arguments of `read_dataset`."""
+    parameters = (
+        click.argument("source", type=SourceType()),
+        click.option(
+            "--dataset",
+            type=DatasetType(),
+            default="auto",
+            show_default=True,
+            help="Dataset layout; `pipeline datasets` lists them.",
+        ),
+        click.option(
+            "--name",
+            callback=lambda ctx, param, value: _check_name(value),
+            help="Dataset name to store, such as DFEW for a table of its clips.  [default: as --dataset]",
+        ),
+        click.option(
+            "--compound",
+            is_flag=True,
+            help="Keep clips with several emotions, as classes of their own (MAFW).",
+        ),
+    )
+    for parameter in reversed(parameters):
+        command = parameter(command)
+    return command
 
 
-def _a_name(value: str | None) -> str | None:
+def read_dataset(source: Path, dataset: str, name: str | None, compound: bool) -> "Manifest":
+    """Read the manifest of a dataset.
+
+    source: a folder, a table or a list of clips
+    dataset: a reader's name, or "auto"
+    name: what to call the dataset, if not as its reader
+    compound: keep clips with several emotions
+
+    Raises UserError.
+    """
+    from dfer.data_manifest.datasets import read_manifest
+    from dfer.data_manifest.reader import Options
+
+    return read_manifest(source, dataset, Options(compound=compound, name=name))
+
+
+def _check_name(value: str | None) -> str | None:
     if value is not None and not (value.strip() and value.isprintable()):
-        raise click.BadParameter("it must hold letters, and nothing that cannot be printed")
+        raise click.BadParameter("must be non-empty printable text")
     return value and value.strip()
-
-
-class SliceType(click.ParamType):
-    """I/N as two numbers."""
-
-    name = "I/N"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        try:
-            number, count = (int(part) for part in value.split("/"))
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 0/4", param, ctx)
-        return number, count

@@ -31,6 +31,10 @@ INFO_TYPES = {
 }
 
 
+class CacheFormatError(UserError):
+    """A cache of another format version: not damaged, but this program cannot read it."""
+
+
 def require_cache(cache: Path) -> None:
     """Raise UserError if a folder is not a cache."""
     if not cache.is_dir():
@@ -80,7 +84,9 @@ def read_cache_info(cache: Path) -> CacheInfo:
         raise UserError(f"{path} is damaged: format_version is missing; extract again")
     if version != FORMAT_VERSION:
         advice = "update dfer-keypoints" if version > FORMAT_VERSION else "extract again"
-        raise UserError(f"{cache} has cache format {version}, this program reads {FORMAT_VERSION}; {advice}")
+        raise CacheFormatError(
+            f"{cache} has cache format {version}, this program reads {FORMAT_VERSION}; {advice}"
+        )
     try:
         info = CacheInfo(**{**content, "labels": tuple(content["labels"])})
     except (TypeError, KeyError):

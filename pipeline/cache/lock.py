@@ -1,4 +1,4 @@
-"""Who may work on a cache: one extraction alone, or slices of one beside each other (`schemas.folder_lock`)."""
+"""Who may write to a cache: one extraction alone, or several slices of one (`schemas.support.folder_lock`)."""
 
 import time
 from collections.abc import Iterator
@@ -13,16 +13,20 @@ from dfer.schemas.read_cache import require_cache
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.folder_lock import FolderLock
 
-PATIENCE_SECONDS = 5.0  # that a slice waits for another one to prepare the cache
+PATIENCE_SECONDS = 5.0  # a slice waits this long for another one to prepare the cache
 POLL_SECONDS = 0.05
 
 
 @contextmanager
-def at_work(cache: Path, info: CacheInfo, clips: pl.DataFrame, *, among_slices: bool) -> Iterator[None]:
-    """Prepare a cache for an extraction, and keep every other one out of it until the block ends.
+def extraction_lock(
+    cache: Path, info: CacheInfo, clips: pl.DataFrame, *, among_slices: bool
+) -> Iterator[None]:
+    """Prepare a cache for an extraction, and lock every other one out until the block ends.
 
-    among_slices: other slices of the same extraction, and only they, may be at work beside it.
-    Raises UserError as `prepare_cache` does, and where another extraction is at work.
+    info, clips: as for `prepare_cache`
+    among_slices: let other slices of the same extraction run at the same time
+
+    Raises UserError as `prepare_cache` does, and if another extraction is using the cache.
     """
     if cache.exists() and not cache.is_dir():
         raise not_a_cache(cache)
@@ -32,17 +36,17 @@ def at_work(cache: Path, info: CacheInfo, clips: pl.DataFrame, *, among_slices: 
         if among_slices:
             _prepare_among_slices(lock, cache, info, clips)
         else:
-            _take_alone(lock, cache)
+            _lock_exclusively(lock, cache)
             prepare_cache(cache, info, clips)
         yield
 
 
 @contextmanager
-def alone(cache: Path) -> Iterator[None]:
-    """Keep every extraction out of an existing cache until the block ends. Raises UserError where one is at work."""
+def exclusive_lock(cache: Path) -> Iterator[None]:
+    """Lock every extraction out of an existing cache until the block ends. Raises UserError if one is using it."""
     require_cache(cache)
     with _lock_of(cache) as lock:
-        _take_alone(lock, cache)
+        _lock_exclusively(lock, cache)
         yield
 
 
@@ -51,17 +55,17 @@ def _lock_of(cache: Path) -> FolderLock:
         return FolderLock(cache)
 
 
-def _take_alone(lock: FolderLock, cache: Path) -> None:
+def _lock_exclusively(lock: FolderLock, cache: Path) -> None:
     if not lock.take(shared=False):
         raise _busy(cache)
 
 
 def _prepare_among_slices(lock: FolderLock, cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
-    """Prepare a cache or wait until another slice has, and share the lock.
+    """Prepare a cache, or wait until another slice has, and share the lock.
 
-    Slices begin together, as jobs of an array do, and would write `cache.json` over each other: the first that
-    holds the lock alone does it. A slice that comes later finds nothing to write, and needs no such moment.
-    Raises UserError as `at_work` does.
+    The slices of a job array start together and would overwrite each other's `cache.json`. So the first one that
+    gets the exclusive lock prepares the cache; a later one finds nothing to write and needs only the shared lock.
+    Raises UserError as `extraction_lock` does.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -69,7 +73,7 @@ def _prepare_among_slices(lock: FolderLock, cache: Path, info: CacheInfo, clips:
         if lock.take(shared=prepared):
             if not prepared:
                 prepare_cache(cache, info, clips)
-            elif is_prepared(cache, info, clips):  # until the lock was held, it could change
+            elif is_prepared(cache, info, clips):  # it may have changed before the lock was taken
                 return
         elif time.monotonic() > deadline:
             raise _busy(cache)
@@ -78,4 +82,4 @@ def _prepare_among_slices(lock: FolderLock, cache: Path, info: CacheInfo, clips:
 
 
 def _busy(cache: Path) -> UserError:
-    return UserError(f"{cache}: another extraction is at work on it; run this again when that has ended")
+    return UserError(f"{cache}: another extraction is using it; run this again when that one has ended")

@@ -1,8 +1,8 @@
-"""Manifest to shards: which clips go into which shard, and which shards are still to do."""
+"""Manifest to shards: which clips go into which shard, and which shards still have to be extracted."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from dfer.schemas.manifest import MISSING
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A fixed run of clips in manifest order: ids, paths, sizes in bytes (None for folders), of the same length.
+    """Consecutive clips of a manifest.
 
-    missing: the places of those that were not on disk when the manifest was read.
+    clip_ids, paths: one entry per clip
+    sizes: bytes of each clip's file; None for a frame folder
+    missing: positions of the clips that were not on disk when the manifest was read
     """
 
     index: int
@@ -27,15 +29,13 @@ class Shard:
 
     @property
     def clip_list_hash(self) -> str:
-        """sha256 of all of it: a commit holds only for the clips that it was made of."""
-        content = [self.clip_ids, self.paths, self.sizes]
-        if self.missing:  # without any, the hash is the one that it was before there were such clips
-            content.append(self.missing)
+        """sha256 of the clip list. A commit is valid only for the clips it was made from."""
+        content = [self.clip_ids, self.paths, self.sizes, self.missing]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
-    """Cut a manifest table into shards of `shard_clips`; the last may hold fewer."""
+    """Cut a manifest table into shards of `shard_clips` clips; the last one may be smaller."""
     return [
         Shard(
             index=index,
@@ -48,18 +48,18 @@ def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
     ]
 
 
-def shards_to_do(cache: Path, shards: list[Shard], settings_hash: str) -> Iterator[Shard]:
-    """The shards without a commit that holds: other settings, other clips, or files of another size."""
+def shards_to_do(cache: Path, shards: Sequence[Shard], settings_hash: str) -> Iterator[Shard]:
+    """Find the shards without a valid commit."""
     return (shard for shard in shards if not is_committed(cache, shard, settings_hash))
 
 
 def is_committed(cache: Path, shard: Shard, settings_hash: str) -> bool:
-    """Whether the shard's commit is there and its settings hash, clip-list hash and file sizes hold."""
+    """Tell whether a shard has a commit that matches the settings, the clip list and the sizes of its files."""
     try:
         commit = json.loads((cache / COMMIT_FILE.format(shard.index)).read_bytes())
         agrees = (commit["settings_hash"], commit["clip_list_hash"]) == (settings_hash, shard.clip_list_hash)
         return agrees and all(
             (cache / name).stat().st_size == file["bytes"] for name, file in commit["files"].items()
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -1,6 +1,6 @@
-"""Boxes and landmarks of earlier caches, found by a clip's content: what is not detected twice.
+"""Boxes and landmarks from earlier caches, looked up by a clip's content, so that no face is detected twice.
 
-A worker opens the tables itself when it first needs them; what is passed to it is only where they are.
+A worker process opens the tables itself; it is only passed where they are.
 """
 
 import functools
@@ -12,37 +12,39 @@ import polars as pl
 
 from dfer.pipeline.records import StoredFace
 from dfer.schemas import cache as layout
-from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.read_cache import read_cache_info, read_clips
 from dfer.schemas.support.errors import UserError
 
-# What `--reuse` reads of a landmark table.
+# Read from a landmark table. None of their types depends on the key-points.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")
+
+# cache, shard, clip_id, status, source_warning
+Place = tuple[Path, int, str, str, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """Earlier caches, the first that holds a clip counts."""
+    """Earlier caches. If several have a clip, the first one counts."""
 
     folders: tuple[Path, ...]
 
     def find(self, fingerprint: str) -> StoredFace | None:
-        """The face of the clip with this content; None where no cache has it.
+        """Find the face of the clip with this content; None if no cache has it.
 
-        Raises UserError where a cache is damaged.
+        Raises UserError if a cache is damaged.
         """
         place = _index(self.folders).get(fingerprint)
         return None if place is None else _read(*place)
 
 
 def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
-    """Earlier caches whose landmarks were made with the settings of this hash; None for no folders.
+    """Open earlier caches whose landmarks were made with the settings of this hash; None for no folders.
 
-    Raises UserError for a folder that is no cache, or was made with other detection settings.
+    Raises UserError if a folder is not a cache or was made with other detection settings.
     """
     for folder in folders:
-        info: CacheInfo = read_cache_info(folder)
+        info = read_cache_info(folder)
         if info.landmark_hash != landmark_hash:
             raise UserError(
                 f"--reuse {folder}: its landmarks were made with other settings or models "
@@ -53,9 +55,9 @@ def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
 
 
 @functools.cache
-def _index(folders: tuple[Path, ...]) -> dict[str, tuple[Path, int, str, str, str | None]]:
-    """fingerprint → (cache, shard, clip_id, status, warning) of all clips whose outcome can be taken over."""
-    places: dict[str, tuple[Path, int, str, str, str | None]] = {}
+def _index(folders: tuple[Path, ...]) -> dict[str, Place]:
+    """Map the fingerprint of each clip with a reusable result to its place."""
+    places: dict[str, Place] = {}
     for folder in folders:
         clips = read_clips(folder).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
         rows = clips.select("fingerprint", "shard", "clip_id", "status", "source_warning").iter_rows()
@@ -66,9 +68,9 @@ def _index(folders: tuple[Path, ...]) -> dict[str, tuple[Path, int, str, str, st
 
 def _read(folder: Path, shard: int, clip_id: str, status: str, warning: str | None) -> StoredFace:
     if status == layout.NO_FACE:
-        empty = np.zeros((0, 4)), np.zeros((0, 68, 2))
+        boxes, landmarks = np.zeros((0, 4)), np.zeros((0, LANDMARKS, 2))
         return StoredFace(
-            positions=[], detector=[], score=[], boxes=empty[0], landmarks=empty[1], warning=warning
+            positions=[], detector=[], score=[], boxes=boxes, landmarks=landmarks, warning=warning
         )
     rows = _shard_table(folder, shard).filter(pl.col("clip_id") == clip_id).sort("frame")
     numbers = [rows[name].to_numpy() for name in ("box", "landmarks")] if len(rows) else []
@@ -91,7 +93,7 @@ def _shard_table(folder: Path, shard: int) -> pl.DataFrame:
         table = pl.read_parquet(path, columns=list(COLUMNS))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}); leave out --reuse") from None
-    expected = layout.landmarks_schema(LANDMARKS)
+    expected = layout.landmarks_schema(keypoints=0)
     if any(table.schema[name] != expected[name] for name in COLUMNS):
         raise UserError(f"{path} has the wrong columns; leave out --reuse {folder}")
     return table

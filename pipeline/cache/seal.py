@@ -1,8 +1,7 @@
-"""The seal of a finished cache: what vouches for the files that no commit vouches for.
+"""The seal of a finished cache, so that every byte of it is covered by a checksum.
 
-A commit holds the sha256 of its shard's files. `seal.json` holds those of the commits, of `cache.json`,
-`manifest.parquet` and `clips.parquet`, and its own; so every byte of a finished cache is vouched for. It is
-written last and removed before anything changes.
+A commit has the sha256 of its shard's files. `seal.json` has those of the commits, of `cache.json`,
+`manifest.parquet` and `clips.parquet`, and its own. It is written last and removed before anything changes.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from dfer.schemas.support.files import file_sha256, remove_durably, write_atomic
 
 
 def sealed_names(shards: int) -> list[str]:
-    """The files that the seal of a cache with so many shards vouches for, relative to the cache."""
+    """List the files that the seal of a cache with this many shards covers, relative to the cache."""
     return [*SINGLE_FILES, *(COMMIT_FILE.format(index) for index in range(shards))]
 
 
@@ -26,18 +25,18 @@ def write_seal(cache: Path, shards: int) -> None:
 
 
 def remove_seal(cache: Path) -> None:
-    """To be called before a file of the cache changes: an old seal must not vouch for a new file."""
+    """Remove the seal. Call this before a file of the cache changes: an old seal must not cover a new file."""
     remove_durably(cache / SEAL_FILE)
 
 
 def read_seal(cache: Path) -> dict[str, str] | None:
-    """What the seal says, name → sha256; None where it is missing or is not, byte for byte, what we write."""
+    """Read the seal, name → sha256; None if it is missing or differs from what `write_seal` writes in any byte."""
     try:
         found = (cache / SEAL_FILE).read_bytes()
         files = json.loads(found)["files"]
         known = sorted(files) == sorted(sealed_names(len(files) - len(SINGLE_FILES)))
         return files if known and found == _encode(files) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

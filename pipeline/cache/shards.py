@@ -1,4 +1,4 @@
-"""Write a shard so that it is there whole or not at all: its three files first, its commit last."""
+"""Write a shard completely or not at all: its three files first, its commit last."""
 
 import json
 from collections.abc import Sequence
@@ -25,14 +25,18 @@ from dfer.schemas.support.files import atomic_file, file_sha256, remove_durably,
 def write_shard(
     cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str, keypoints: int
 ) -> None:
-    """Write and commit one shard; `clips` are in the shard's order.
+    """Write and commit one shard.
 
-    Raises OSError where the cache cannot be written; the shard then does not count as done.
+    clips: the extracted clips, in the shard's order
+    settings_hash: of the cache, for the commit
+    keypoints: number of key-points per frame
+
+    Raises OSError if the cache cannot be written; the shard then counts as not done.
     """
     named = list(zip(shard.clip_ids, clips, strict=True))
     usable = [(clip_id, clip) for clip_id, clip in named if clip.track]
     commit = cache / COMMIT_FILE.format(shard.index)
-    remove_durably(commit)  # an old commit must not vouch for new files
+    remove_durably(commit)  # an old commit must not cover new files
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
@@ -55,10 +59,10 @@ def write_shard(
 
 
 def leftovers(cache: Path, shards: int) -> list[Path]:
-    """What a finished cache of so many shards must not hold: later shards, and what killed runs were writing.
+    """Find what a finished cache with this many shards must not contain: later shards, and files of killed runs.
 
-    Commits come first, so that no commit ever vouches for a file that is already gone. Files that no
-    extraction makes are not among them.
+    Commits come first, so that no commit ever covers a file that is already removed. Files that no extraction
+    writes are left out.
     """
     late, unfinished = [], []
     names = (path.relative_to(cache).as_posix() for path in sorted(cache.rglob("*")) if path.is_file())
@@ -114,10 +118,10 @@ def _landmark_rows(clip_id: str, clip: ExtractedClip, schema: pl.Schema) -> pl.D
 
 
 def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[list[float] | None]:
-    """Blendshapes (m, 52) as rows of a table: null where they were not asked for or no face was seen."""
+    """Blendshapes (m, 52) as table rows: null if they were not asked for or MediaPipe saw no face."""
     if scores is None:
         return [None] * frames
-    # Lists: polars takes no arrays among nulls.
+    # Lists, since polars does not accept arrays among nulls.
     return [None if np.isnan(row).any() else row.tolist() for row in scores]
 
 

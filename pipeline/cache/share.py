@@ -1,4 +1,4 @@
-"""A cache without its pictures: what may be passed on where faces may not, enough to make the same crops again."""
+"""`pipeline share`: a cache without its faces, for others who have the same videos."""
 
 import shutil
 from pathlib import Path
@@ -12,20 +12,23 @@ SHARED_TABLES = ("clips", "landmarks")
 
 
 def share(cache: Path, out: Path) -> int:
-    """Copy a finished cache's tables to `out`, without its face shards; the number of clips.
+    """Copy the tables of a finished cache to `out`, without its face shards. Returns the number of clips.
 
-    `extract --reuse OUT` takes the landmarks from there, matched by the content of the receiver's own videos.
-    cache.json is written last, so that a copy that was stopped is no cache.
-    Raises UserError where the cache is unfinished or damaged, or `out` cannot be written.
+    `extract --reuse OUT` takes the landmarks from there and finds them by the content of the user's own videos.
+    Raises UserError if the cache is unfinished or damaged, or if `out` cannot be written.
     """
     read_cache_info(cache)
     clips = read_clips(cache)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not empty; give another OUT")
+        raise UserError(f"{out} exists and is not empty; choose another OUT")
     shards = range((clips["shard"].max() or 0) + 1)
     names = [layout.SHARD_FILES[kind].format(shard) for kind in SHARED_TABLES for shard in shards]
     try:
-        for name in (*names, layout.CLIPS_FILE, layout.INFO_FILE):
+        for name in (
+            *names,
+            layout.CLIPS_FILE,
+            layout.INFO_FILE,
+        ):  # cache.json last: a partial copy is not a cache
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             with (cache / name).open("rb") as source, atomic_file(out / name) as target:
                 shutil.copyfileobj(source, target)

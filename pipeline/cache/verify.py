@@ -1,8 +1,8 @@
-"""Whether a cache holds: every checksum, schema, count and cross-reference. Reads only.
+"""`pipeline verify`: check every checksum, schema, count and cross-reference of a cache. Reads only.
 
-First the bytes: the seal vouches for the single files and the commits, the commits for their
-shards' files. Then the content of those files whose bytes hold (`verify_content`), which finds what was wrong
-before it was written, or made up: a cache may come from a stranger.
+First the bytes: the seal covers the single files and the commits, the commits cover their shards' files. Then the
+content of the files whose bytes are right (`verify_content`): it may have been wrong before it was written, or it may
+be forged, as a cache can come from anybody.
 """
 
 import os
@@ -15,7 +15,9 @@ from typing import Any
 import polars as pl
 
 from dfer.pipeline.cache import verify_content as content
+from dfer.pipeline.cache.info import read_config
 from dfer.pipeline.cache.seal import read_seal, sealed_names
+from dfer.pipeline.cache.verify_content import WrongContentError
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import (
     CLIPS_FILE,
@@ -27,32 +29,42 @@ from dfer.schemas.cache import (
     SINGLE_FILES,
     CacheInfo,
 )
-from dfer.schemas.read_cache import read_cache_info, read_clips, require_cache, require_faces
+from dfer.schemas.read_cache import (
+    CacheFormatError,
+    read_cache_info,
+    read_clips,
+    require_cache,
+    require_faces,
+)
+from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A file of the cache (relative to it, with forward slashes) and what is wrong with it, in one line."""
+class Fault:
+    """A wrong file of a cache.
+
+    file: relative to the cache, with forward slashes
+    problem: one line
+    """
 
     file: str
-    wrong: str
+    problem: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How much a sealed cache holds."""
+    """The size of a sealed cache."""
 
     clips: int
     shards: int
     files: int
 
 
-def verify(cache: Path) -> Iterator[Finding]:
-    """Check a whole cache: at most one finding a file, so that no fault hides another file's.
+def verify(cache: Path) -> Iterator[Fault]:
+    """Check a cache, and report at most one fault per file, so that no fault hides that of another file.
 
-    Raises UserError where the folder is no cache or holds its tables only, or its `cache.json` cannot be used at
-    all.
+    Raises UserError if the folder is not a cache, has another cache format, or has tables without faces.
     """
     require_cache(cache)
     require_faces(cache)
@@ -61,9 +73,7 @@ def verify(cache: Path) -> Iterator[Finding]:
     sealed = checks.run(SEAL_FILE, _read_seal, cache, SEAL_FILE in present) or {}
     for name, sha256 in sealed.items():
         checks.run(name, _check_sealed, cache / name, sha256)
-    info = None
-    if INFO_FILE not in checks.findings:
-        info = checks.run(INFO_FILE, content.check_info, read_cache_info(cache))
+    info = checks.run(INFO_FILE, _read_info, cache)
     shards = list(range(len(sealed) - len(SINGLE_FILES))) if sealed else _committed_shards(present)
     commits, results = {}, {}
     for index in shards:
@@ -73,49 +83,63 @@ def verify(cache: Path) -> Iterator[Finding]:
     if SEAL_FILE in present:  # an unfinished extraction may still have an older table
         checks.run(CLIPS_FILE, content.check_clips, cache / CLIPS_FILE, info, commits, results)
         paths = cache / MANIFEST_FILE, cache / CLIPS_FILE
-        if CLIPS_FILE not in checks.findings and info:
+        if CLIPS_FILE not in checks.problems and info:
             checks.run(MANIFEST_FILE, content.check_manifest, *paths, info, commits)
-    yield from (Finding(file=file, wrong=wrong) for file, wrong in checks.findings.items())
+    yield from (Fault(file=file, problem=problem) for file, problem in checks.problems.items())
     yield from _strays(present, shards)
 
 
 def count(cache: Path) -> Counts:
-    """Count what a cache that was verified holds. Raises UserError where it is not finished."""
+    """Count what is in a verified cache. Raises UserError if it is unfinished."""
     shards = len(read_seal(cache) or {}) - len(SINGLE_FILES)
     files = len(sealed_names(shards)) + 1 + shards * len(SHARD_FILES)
     return Counts(clips=len(read_clips(cache)), shards=shards, files=files)
 
 
 class _Checks:
-    """Runs checks; the first that fails for a file becomes its finding, and later ones are passed over."""
+    """Runs checks and keeps the first problem of each file; later checks of that file are skipped."""
 
     def __init__(self, cache: Path, present: Mapping[str, bool]) -> None:
         self.cache, self._present = cache, present
-        self.findings: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
 
     def run(self, file: str, check: Callable[..., Any], *arguments: object) -> Any:
-        """What the check returns; None where it, or an earlier one of this file, has failed."""
-        if file in self.findings:
+        """Run a check. Returns its result, or None if it failed or an earlier check of this file did."""
+        if file in self.problems:
             return None
         try:
             if file != SEAL_FILE and file not in self._present:
-                raise content.WrongContentError("it is missing")
+                raise WrongContentError("missing")
             if not self._present.get(file, True):
-                raise content.WrongContentError("it is not a regular file")
+                raise WrongContentError("not a regular file")
             return check(*arguments)
-        except content.WrongContentError as error:
-            self.findings[file] = str(error)
-        # Whatever a library makes of a stranger's bytes says something about those bytes.
+        except CacheFormatError:
+            raise
+        except WrongContentError as error:
+            self.problems[file] = str(error)
+        # Damaged bytes can make a library raise anything.
         except (Exception, pl.exceptions.PanicException) as error:
             first_line = (str(error).splitlines() or [""])[0]
-            self.findings[file] = f"it cannot be read ({type(error).__name__}: {first_line})"
+            self.problems[file] = f"cannot be read ({type(error).__name__}: {first_line})"
         return None
+
+
+def _read_info(cache: Path) -> CacheInfo:
+    try:
+        info = read_cache_info(cache)
+        read_config(cache, info)
+    except CacheFormatError:
+        raise
+    except UserError as error:
+        message = str(error).removeprefix(str(cache / INFO_FILE))
+        raise WrongContentError(message.lstrip(": ")) from None
+    return info
 
 
 def _check_shard(
     checks: _Checks, index: int, commit: content.Commit | None, info: CacheInfo | None
 ) -> pl.DataFrame | None:
-    """Check a shard's three files; its table of clips, if that holds."""
+    """Check a shard's three files. Returns its clip table if that is valid."""
     paths = {}
     for kind, name in SHARD_FILES.items():
         file = name.format(index)
@@ -131,7 +155,7 @@ def _check_shard(
 
 
 def _list_files(cache: Path) -> dict[str, bool]:
-    """Everything below the cache that is no folder: its relative name, and whether it is a regular file."""
+    """Map the relative name of everything in the cache but folders to whether it is a regular file."""
     found = {}
     for folder, _, names in os.walk(cache):
         for name in names:
@@ -142,18 +166,16 @@ def _list_files(cache: Path) -> dict[str, bool]:
 
 def _read_seal(cache: Path, present: bool) -> dict[str, str]:
     if not present:
-        raise content.WrongContentError(
-            "it is missing: the extraction is unfinished; run the same command again"
-        )
+        raise WrongContentError("missing: the extraction is unfinished; run the same command again")
     sealed = read_seal(cache)
     if sealed is None:
-        raise content.WrongContentError("its bytes are not those that it was written with")
+        raise WrongContentError("damaged: its bytes differ from those that were written")
     return sealed
 
 
 def _check_sealed(path: Path, sha256: str) -> None:
     if file_sha256(path) != sha256:
-        raise content.WrongContentError(f"its sha256 is not the one in {SEAL_FILE}")
+        raise WrongContentError(f"sha256 differs from the one in {SEAL_FILE}")
 
 
 def _check_committed(path: Path, committed: content.CommittedFile | None) -> None:
@@ -161,9 +183,9 @@ def _check_committed(path: Path, committed: content.CommittedFile | None) -> Non
         return
     size = path.stat().st_size
     if size != committed.bytes:
-        raise content.WrongContentError(f"it has {size} bytes, its commit says {committed.bytes}")
+        raise WrongContentError(f"{size} bytes, but {committed.bytes} in its commit")
     if file_sha256(path) != committed.sha256:
-        raise content.WrongContentError("its sha256 is not the one in its commit")
+        raise WrongContentError("sha256 differs from the one in its commit")
 
 
 def _committed_shards(present: Mapping[str, bool]) -> list[int]:
@@ -171,10 +193,10 @@ def _committed_shards(present: Mapping[str, bool]) -> list[int]:
     return sorted(index for index in indices.values() if index is not None)
 
 
-def _strays(present: Mapping[str, bool], shards: list[int]) -> Iterator[Finding]:
-    """Files that the cache does not consist of; what an unfinished extraction leaves is none of them."""
+def _strays(present: Mapping[str, bool], shards: list[int]) -> Iterator[Fault]:
+    """Find files that do not belong to the cache. What an unfinished extraction leaves does belong to it."""
     names = [COMMIT_FILE, *SHARD_FILES.values()]
     expected = {*SINGLE_FILES, SEAL_FILE, *(name.format(i) for i in shards for name in names)}
     for name in sorted(present.keys() - expected):
         if SEAL_FILE in present or not layout.is_unfinished_file(name):
-            yield Finding(file=name, wrong="it is not part of the cache")
+            yield Fault(file=name, problem="not part of the cache")

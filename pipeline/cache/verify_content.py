@@ -1,6 +1,6 @@
-"""What the files of a cache must say, each by itself and beside the others. Every fault is a WrongContentError.
+"""Checks of the content of a cache's files: each alone, and against the others. Every fault is a WrongContentError.
 
-Where a file that another is held against does not hold itself, it is given as None and that check left out.
+A file that is checked against another one gets None if that one is wrong itself; the check is then left out.
 """
 
 import json
@@ -23,7 +23,6 @@ from dfer.schemas.cache import (
     faces_schema,
     landmarks_schema,
 )
-from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.manifest import KINDS, MANIFEST_SCHEMA
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
@@ -31,7 +30,7 @@ SHA256 = "[0-9a-f]{64}"
 
 
 class WrongContentError(Exception):
-    """A file does not say what it must. The text is one line about that file."""
+    """A file's content is wrong. The text is one line about that file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,38 +43,31 @@ class CommittedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A shard's commit. rows: counts of clips, faces and landmarks; files: by name relative to the cache."""
+    """A shard's commit.
+
+    rows: number of clips, faces and landmarks
+    files: by name relative to the cache
+    """
 
     clip_list_hash: str
     rows: Mapping[str, int]
     files: Mapping[str, CommittedFile]
 
 
-def check_info(info: CacheInfo) -> CacheInfo:
-    """Check the kinds of what `cache.json` says."""
-    texts = [info.dataset, info.keypoint_set, info.settings_hash, *info.labels]
-    for mapping in (info.versions, info.models):
-        _require(isinstance(mapping, dict), "its versions and models are no mappings")
-        texts += mapping.values()
-    _require(all(isinstance(text, str) for text in texts), "it has something else where a text belongs")
-    _require(len(set(info.labels)) == len(info.labels), "it names a label twice")
-    _require(isinstance(info.settings, dict), "its settings are no mapping")
-    for name in ("frames", "size", "shard_clips"):
-        value = info.settings.get(name)
-        _require(type(value) is int and value > 0, f"its setting {name} is {value!r}")
-    return info
-
-
 def read_commit(path: Path, index: int, info: CacheInfo | None) -> Commit:
-    """Read and check the commit of one shard."""
+    """Read and check the commit of a shard."""
     found = json.loads(path.read_bytes())
-    _require(isinstance(found, dict), "it is not a commit")
+    _require(isinstance(found, dict), "not a commit")
     rows, files = found.get("rows"), found.get("files")
     names = {name.format(index) for name in SHARD_FILES.values()}
-    _require(isinstance(files, dict) and files.keys() == names, "it does not name its shard's three files")
-    _require(isinstance(rows, dict) and rows.keys() == SHARD_FILES.keys(), "it does not name three counts")
+    _require(
+        isinstance(files, dict) and files.keys() == names, "its file list is not its shard's three files"
+    )
+    _require(
+        isinstance(rows, dict) and rows.keys() == SHARD_FILES.keys(), "it does not have three row counts"
+    )
     numbers = [*rows.values(), *(file["bytes"] for file in files.values())]
-    _require(all(type(n) is int and n >= 0 for n in numbers), "a count in it is not one")
+    _require(all(type(n) is int and n >= 0 for n in numbers), "invalid count")
     if info:
         _require(found.get("settings_hash") == info.settings_hash, "it was made with other settings")
     return Commit(
@@ -86,38 +78,35 @@ def read_commit(path: Path, index: int, info: CacheInfo | None) -> Commit:
 
 
 def read_results(path: Path, index: int, commit: Commit | None, info: CacheInfo | None) -> pl.DataFrame:
-    """Read and check a shard's own table of clips (RESULTS_SCHEMA)."""
+    """Read and check a shard's clip table (RESULTS_SCHEMA)."""
     table = _read_table(path, RESULTS_SCHEMA)
     _check_ids(table)
-    ok = pl.col("status") == OK
+    ok, fingerprint = pl.col("status") == OK, pl.col("fingerprint")
     most = info.settings["frames"] if info else 2**31 - 1
-    _each(table, pl.col("status").is_in(STATUSES), "its status is unknown")
-    _each(table, ok == pl.col("reason").is_null(), "its status and reason do not agree")
-    _each(table, pl.col("shard") == index, f"it does not say that it is in shard {index}")
-    _each(
-        table,
-        pl.col("frames").is_between(pl.when(ok).then(1).otherwise(0), pl.when(ok).then(most).otherwise(0)),
-        "its number of frames cannot be",
+    frames = pl.col("frames").is_between(
+        pl.when(ok).then(1).otherwise(0), pl.when(ok).then(most).otherwise(0)
     )
-    _each(
-        table,
-        pl.col("frames_with_face").is_between(pl.when(ok).then(1).otherwise(0), pl.col("frames")),
-        "its number of frames with a face cannot be",
-    )
+    faces = pl.col("frames_with_face").is_between(pl.when(ok).then(1).otherwise(0), pl.col("frames"))
+    _each(table, pl.col("status").is_in(STATUSES), "unknown status")
+    _each(table, ok == pl.col("reason").is_null(), "its status and reason contradict each other")
+    _each(table, pl.col("shard") == index, f"its shard is not {index}")
+    _each(table, frames, "invalid number of frames")
+    _each(table, faces, "invalid number of frames with a face")
     for name in ("fps", "duration_s"):
-        _each(table, pl.col(name).is_null() | pl.col(name).is_finite(), f"its {name} is no number")
-    fingerprint = pl.col("fingerprint")
+        _each(table, pl.col(name).is_null() | pl.col(name).is_finite(), f"its {name} is NaN or Inf")
     _each(
-        table, fingerprint.is_null() | fingerprint.str.contains(f"^{SHA256}$"), "its fingerprint is no sha256"
+        table,
+        fingerprint.is_null() | fingerprint.str.contains(f"^{SHA256}$"),
+        "its fingerprint is not a sha256",
     )
     usable = (table["status"] == OK).to_list()
     rows = [sum(usable[:i]) if good else None for i, good in enumerate(usable)]
     _require(table["row"].to_list() == rows, "its row numbers do not count the usable clips")
     if commit:
-        counts = (commit.rows["clips"], commit.rows["faces"])
+        clips, faces = commit.rows["clips"], commit.rows["faces"]
         _require(
-            (len(table), sum(usable)) == counts,
-            f"it has {len(table)} clips, {sum(usable)} usable; its commit says {counts[0]} and {counts[1]}",
+            (len(table), sum(usable)) == (clips, faces),
+            f"{len(table)} clips, {sum(usable)} usable, but {clips} and {faces} in its commit",
         )
     return table
 
@@ -125,37 +114,41 @@ def read_results(path: Path, index: int, commit: Commit | None, info: CacheInfo 
 def read_landmarks(
     path: Path, results: pl.DataFrame | None, commit: Commit | None, info: CacheInfo | None
 ) -> pl.DataFrame:
-    """Read and check a shard's landmark table, one row per usable clip and frame."""
-    table = _read_table(path, landmarks_schema(info.keypoints.count if info else DLIB18.count))
+    """Read and check a shard's landmark table: one row per usable clip and frame."""
+    table = _read_table(path, landmarks_schema(info.keypoints.count if info else _stored_count(path)))
     if commit:
-        said = commit.rows["landmarks"]
-        _require(len(table) == said, f"it has {len(table)} rows, its commit says {said}")
+        expected = commit.rows["landmarks"]
+        _require(len(table) == expected, f"{len(table)} rows, but {expected} in its commit")
     for name in ("box", "landmarks", "keypoints", "transform"):
-        _require(not table[name].null_count(), f"its {name} are missing in a row")
-        _require(np.isfinite(table[name].to_numpy()).all(), f"its {name} hold what is no number")
+        _require(not table[name].null_count(), f"{name} is missing in a row")
+        _require(np.isfinite(table[name].to_numpy()).all(), f"{name} contains NaN or Inf")
     for name in ("time_s", "score"):
-        _each(table, pl.col(name).is_null() | pl.col(name).is_finite(), f"its {name} is no number")
-    _each(table, pl.col("source_frame") >= 0, "its source_frame cannot be")
+        _each(table, pl.col(name).is_null() | pl.col(name).is_finite(), f"its {name} is NaN or Inf")
+    _each(table, pl.col("source_frame") >= 0, "its source_frame is negative")
     _each(
         table,
         pl.col("detector").is_null() == pl.col("score").is_null(),
-        "its detector and score do not agree",
+        "its detector and score contradict each other",
     )
     scores = table["blendshapes"].drop_nulls()
-    _require(
-        not len(scores) or np.isfinite(scores.to_numpy()).all(), "its blendshapes hold what is no number"
-    )
-    if info and info.keypoint_set == DLIB18.name and len(table):
-        selected = DLIB18.select(table["landmarks"].to_numpy())
+    _require(not len(scores) or np.isfinite(scores.to_numpy()).all(), "blendshapes contains NaN or Inf")
+    if info and len(table):
+        selected = info.keypoints.select(table["landmarks"].to_numpy())
         far = np.abs(selected - table["keypoints"].to_numpy()).max((1, 2)) > TOLERANCE
-        _each(table, ~pl.lit(pl.Series(far)), "its key-points are not those of its landmarks")
+        _each(table, ~pl.lit(pl.Series(far)), "its key-points do not match its landmarks")
     if results is not None:
         _check_frames(table, results)
     return table
 
 
+def _stored_count(path: Path) -> int:
+    """The number of key-points in a landmark table."""
+    kind = pl.read_parquet_schema(path).get("keypoints")
+    return kind.shape[0] if isinstance(kind, pl.Array) else 0
+
+
 def _check_frames(table: pl.DataFrame, results: pl.DataFrame) -> None:
-    """That the rows are the frames of the usable clips, in order, and as many with a face as the clips say."""
+    """Check that the rows are the frames of the usable clips in order, and the number of frames with a face."""
     usable = results.filter(pl.col("status") == OK)
     expected = usable.select("clip_id", frame=pl.int_ranges(pl.col("frames"), dtype=pl.Int32)).explode(
         "frame"
@@ -164,41 +157,37 @@ def _check_frames(table: pl.DataFrame, results: pl.DataFrame) -> None:
     _require(found.equals(expected), "its rows are not the frames of its shard's usable clips")
     faces = table.group_by("clip_id", maintain_order=True).agg(pl.col("detector").count().cast(pl.Int32))
     agree = faces["detector"].to_list() == usable["frames_with_face"].to_list()
-    _require(agree, "its frames with a face are not as many as its shard's clips say")
+    _require(agree, "its frames with a face do not match its shard's clip table")
 
 
 def check_faces(
     path: Path, results: pl.DataFrame | None, landmarks: pl.DataFrame | None, info: CacheInfo | None
 ) -> None:
-    """Check a face shard: each batch one usable clip, whose JPEGs and key-points fit the other tables."""
+    """Check a face shard: one usable clip per batch, whose JPEGs and key-points match the other tables."""
     import pyarrow as pa
 
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    wrong = [
-        f.name
-        for f in faces_schema()
-        if f.name not in reader.schema.names or reader.schema.field(f.name) != f
-    ]
-    _require(not wrong, f"its columns {', '.join(wrong)} are missing or of another type")
+    stored = {field.name: field for field in reader.schema}
+    _require_columns([field.name for field in faces_schema() if stored.get(field.name) != field])
     usable = results.filter(pl.col("status") == OK) if results is not None else None
     if usable is not None:
         batches = reader.num_record_batches
-        _require(batches == len(usable), f"it holds {batches} clips, its shard has {len(usable)} usable ones")
+        _require(batches == len(usable), f"{batches} clips, but its shard has {len(usable)} usable ones")
     start = 0
     for row in range(reader.num_record_batches):
         batch = reader.get_batch(row)
         batch.validate(full=True)
-        _require(batch.num_rows == 1, f"its batch {row} is not one clip")
+        _require(batch.num_rows == 1, f"batch {row} is not one clip")
         clip = {name: batch.column(name)[0] for name in faces_schema().names}
         clip_id = clip["clip_id"].as_py()
         frames = len(clip["crops"])
         if usable is not None:
             same = (usable["clip_id"][row], usable["frames"][row]) == (clip_id, frames)
-            _require(same, f"its batch {row} is not the clip {usable['clip_id'][row]!r} with its frames")
+            _require(same, f"batch {row} is not clip {usable['clip_id'][row]!r} with its frames")
         try:
             _check_crops(clip["crops"], info)
             of_clip = landmarks.slice(start, frames) if landmarks is not None and usable is not None else None
-            _check_points(clip, frames, of_clip)
+            _check_points(clip, frames, of_clip, info)
         except (WrongContentError, ValueError) as error:
             raise WrongContentError(f"clip {clip_id!r}: {error}") from None
         start += frames
@@ -210,26 +199,29 @@ def _check_crops(crops: Any, info: CacheInfo | None) -> None:
     for crop in crops:
         data = memoryview(crop.as_buffer()).cast("B")
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
-        size = info.settings["size"] if info else height
-        _require(height == width == size, f"a crop has {width}×{height} pixels instead of {size}×{size}")
+        size = info.crop_size if info else height
+        _require(height == width == size, f"a crop has {width}×{height} pixels, not {size}×{size}")
         simplejpeg.decode_jpeg(data)
 
 
-def _check_points(clip: Mapping[str, Any], frames: int, landmarks: pl.DataFrame | None) -> None:
+def _check_points(
+    clip: Mapping[str, Any], frames: int, landmarks: pl.DataFrame | None, info: CacheInfo | None
+) -> None:
     keypoints = clip["keypoints"].values.to_numpy(zero_copy_only=False)
     detected = clip["detected"].as_py()
-    numbers = len(keypoints) == frames * DLIB18.count * 2 and len(detected) == frames
-    _require(numbers, "its crops, key-points and detections differ in number")
-    _require(np.isfinite(keypoints).all(), "a key-point is no number")
+    count = info.keypoints.count if info else len(keypoints) // max(2 * frames, 1)
+    agree = len(keypoints) == frames * count * 2 and len(detected) == frames
+    _require(agree, "its numbers of crops, key-points and detections differ")
+    _require(np.isfinite(keypoints).all(), "a key-point is NaN or Inf")
     if landmarks is None:
         return
     faces = landmarks["detector"].is_not_null().to_list()
-    _require(detected == faces, "its detections are not those of the landmark table")
+    _require(detected == faces, "its detections do not match the landmark table")
     transform = landmarks["transform"].to_numpy().astype(np.float64)
     moved = np.einsum("tij,tkj->tki", transform[..., :2], landmarks["keypoints"].to_numpy())
     moved += transform[:, None, :, 2]
-    far = np.abs(moved - keypoints.reshape(frames, DLIB18.count, 2)).max()
-    _require(far <= TOLERANCE, f"a key-point lies {far:.3g} px from where the transform puts it")
+    far = np.abs(moved - keypoints.reshape(frames, count, 2)).max()
+    _require(far <= TOLERANCE, f"a key-point is {far:.3g} px from where the transform puts it")
 
 
 def check_clips(
@@ -238,39 +230,40 @@ def check_clips(
     commits: Mapping[int, Commit | None],
     results: Mapping[int, pl.DataFrame | None],
 ) -> None:
-    """Check `clips.parquet` against the shards' own tables, their commits and the labels."""
+    """Check `clips.parquet` against the labels, the commits and the shards' clip tables."""
     clips = _read_table(path, CLIPS_SCHEMA)
     _check_ids(clips)
     _require(clips["shard"].to_list() == sorted(clips["shard"].to_list()), "its clips are not in shard order")
-    _require(set(clips["shard"]) == set(commits), f"it does not speak of the {len(commits)} shards there are")
-    _each(clips, pl.col("path").map_elements(_is_inside, return_dtype=pl.Boolean), "its path leads elsewhere")
+    shards = set(clips["shard"]) == set(commits)
+    _require(shards, f"its shard list does not match the {len(commits)} commits")
+    inside = pl.col("path").map_elements(_is_inside, return_dtype=pl.Boolean)
+    _each(clips, inside, "its path leads out of the dataset's folder")
     if info:
         known = pl.col("label").is_null() | pl.col("label").is_in(info.labels)
         _each(clips, known, "its label is not in cache.json")
         sizes = clips.group_by("shard", maintain_order=True).len()["len"].to_list()
         limit = info.settings["shard_clips"]
-        _require(set(sizes[:-1]) <= {limit} and sizes[-1] <= limit, f"a shard has not {limit} clips")
-    for index, part in clips.group_by("shard", maintain_order=True):
-        (index,) = index
+        _require(set(sizes[:-1]) <= {limit} and sizes[-1] <= limit, f"a shard does not have {limit} clips")
+    for (index,), part in clips.group_by("shard", maintain_order=True):
         table = results[index]
         if table is not None:
             same = part.select(RESULTS_SCHEMA.names()).equals(table.select(RESULTS_SCHEMA.names()))
-            _require(same, f"it does not say of shard {index} what the shard's own table says")
+            _require(same, f"it does not match the clip table of shard {index}")
 
 
 def check_manifest(
     path: Path, clips_path: Path, info: CacheInfo, commits: Mapping[int, Commit | None]
 ) -> None:
-    """Check that the manifest says what `clips.parquet`, which holds, and the commits say of the same clips."""
+    """Check the manifest against `clips.parquet`, which is valid, and the commits."""
     manifest, clips = _read_table(path, MANIFEST_SCHEMA), pl.read_parquet(clips_path, glob=False)
     shared = [name for name in MANIFEST_SCHEMA.names() if name in clips.columns]
-    _require(manifest.select(shared).equals(clips.select(shared)), "it does not say what clips.parquet says")
-    _each(manifest, pl.col("kind").is_in(KINDS), "its kind is unknown")
+    _require(manifest.select(shared).equals(clips.select(shared)), "it does not match clips.parquet")
+    _each(manifest, pl.col("kind").is_in(KINDS), "unknown kind")
     for shard in plan_shards(manifest, info.settings["shard_clips"]):
         commit = commits.get(shard.index)
         if commit is not None:
             made = commit.clip_list_hash == shard.clip_list_hash
-            _require(made, f"shard {shard.index} was made of other clips")
+            _require(made, f"shard {shard.index} was made from other clips")
 
 
 def _is_inside(path: str) -> bool:
@@ -278,25 +271,28 @@ def _is_inside(path: str) -> bool:
 
 
 def _read_table(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A Parquet table that has a schema's columns; it may have more."""
+    """Read a Parquet table that must have a schema's columns and may have more."""
     table = pl.read_parquet(path, glob=False)
-    wrong = [name for name, kind in schema.items() if table.schema.get(name) != kind]
-    _require(not wrong, f"its columns {', '.join(wrong)} are missing or of another type")
+    _require_columns([name for name, kind in schema.items() if table.schema.get(name) != kind])
     return table
+
+
+def _require_columns(wrong: list[str]) -> None:
+    _require(not wrong, f"missing or wrong columns: {', '.join(wrong)}")
 
 
 def _check_ids(table: pl.DataFrame) -> None:
     ids = table["clip_id"]
-    _require(not ids.null_count() and ids.n_unique() == len(ids), "a clip has no id, or the id of another")
+    _require(not ids.null_count() and ids.n_unique() == len(ids), "a clip is listed twice or has no id")
 
 
-def _each(table: pl.DataFrame, holds: pl.Expr, wrong: str) -> None:
-    """Require something of every row; where it is null it does not hold."""
-    bad = table.filter(~holds.fill_null(False))
+def _each(table: pl.DataFrame, valid: pl.Expr, problem: str) -> None:
+    """Require something of every row; null counts as false."""
+    bad = table.filter(~valid.fill_null(False))
     if len(bad):
-        raise WrongContentError(f"clip {bad['clip_id'][0]!r}: {wrong}")
+        raise WrongContentError(f"clip {bad['clip_id'][0]!r}: {problem}")
 
 
-def _require(holds: bool, wrong: str) -> None:
-    if not holds:
-        raise WrongContentError(wrong)
+def _require(valid: bool, problem: str) -> None:
+    if not valid:
+        raise WrongContentError(problem)

@@ -1,7 +1,7 @@
-"""Crops with their key-points drawn over them, a card a clip.
+"""Contact sheets: crops with their key-points, one card per clip.
 
-A crop's bytes come from the cache, so they are decoded, checked and encoded anew: what lands in the page is a
-JPEG that this program made, without whatever else the file carried.
+A crop's bytes come from the cache, so they are decoded, checked and encoded again: the page contains only JPEGs that
+this program made, without any metadata that the file had.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,26 @@ import polars as pl
 
 from dfer.pipeline.report.clip_statistics import SEED, random_sample, ranking
 from dfer.pipeline.report.svg import number
+from dfer.schemas.cache import CacheInfo
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import keypoint_overlay
 from dfer.schemas.html.page import picture
-from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 
 FRAMES_SHOWN = 3  # of a clip, at floor((k + 0.5)·m / 3): beginning, middle, end
-LARGEST = 256  # pixels; larger crops are shrunk, so that the page stays small
+LARGEST = 256  # pixels; larger crops are shrunk to keep the page small
 QUALITY = 85
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Clips that are shown together: rows of the figures (`statistics.FIGURES_SCHEMA`) and why these."""
+    """Clips that are shown together.
+
+    choice: how they were chosen, for the reader
+    figures: their rows of `clip_statistics.clip_figures`
+    """
 
     title: str
     choice: str
@@ -37,38 +41,37 @@ class Group:
 
 
 def choose_groups(figures: pl.DataFrame, count: int) -> list[Group]:
-    """The best, the worst and a random sample, `count` of each; all at once where there are no more."""
+    """Choose the best, the worst and a random sample, `count` clips each; one group if there are no more."""
     if not count:
         return []
     ranked = ranking(figures)
     if len(ranked) <= count:
         return [Group(title="All usable clips", choice="Best first.", figures=ranked)]
-    worst = min(count, len(ranked) - count)  # a clip is never both
+    worst = min(count, len(ranked) - count)  # no clip is in both
+    sampled = f"{count} of {counted(len(ranked), 'usable clip')}, drawn with the fixed seed {SEED}."
     return [
-        Group(title="Best", choice=f"The {count} first in rank.", figures=ranked[:count]),
+        Group(title="Best", choice=f"The top {count} in rank.", figures=ranked[:count]),
         Group(
-            title="Worst", choice=f"The {worst} last in rank, the worst first.", figures=ranked[-worst:][::-1]
+            title="Worst", choice=f"The bottom {worst} in rank, worst first.", figures=ranked[-worst:][::-1]
         ),
-        Group(
-            title="Random sample",
-            choice=f"{count} of {counted(len(ranked), 'usable clip')}, drawn with the fixed seed {SEED} "
-            "(smallest sha256 of seed and clip id).",
-            figures=random_sample(figures, count),
-        ),
+        Group(title="Random sample", choice=sampled, figures=random_sample(figures, count)),
     ]
 
 
-def contact_sheet(group: Group, cache: Path, size: int) -> Html:
-    """The cards of a group. size: side of the cache's crops, pixels.
+def contact_sheet(group: Group, cache: Path, info: CacheInfo) -> Html:
+    """Show the cards of a group. info: the cache's `cache.json`.
 
-    Raises UserError where a face shard is missing or damaged, or a crop is no JPEG of that size.
+    Raises UserError if a face shard is missing or damaged, or if a crop is not a JPEG of the cache's size.
     """
-    reader = ShardReader(cache, DLIB18.count)
-    cards = [_card(clip, cache, reader, size) for clip in group.figures.iter_rows(named=True)]
+    reader = ShardReader(cache, info.keypoints.count)
+    cards = []
+    for clip in group.figures.iter_rows(named=True):
+        pictures = tag("div", *_pictures(clip, cache, reader, info), class_="strip")
+        cards.append(tag("figure", pictures, _caption(clip)))
     return join(tag("h3", group.title), tag("p", group.choice), tag("div", *cards, class_="cards"))
 
 
-def _card(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int) -> Html:
+def _caption(clip: dict[str, Any]) -> Html:
     share = 100 * clip["frames_with_face"] / clip["frames"]
     facts = [f"face in {share:.0f} % of {counted(clip['frames'], 'frame')}"]
     if clip["score"] is not None:
@@ -77,31 +80,26 @@ def _card(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int) -> 
         facts.append(f"{number(clip['side'])} px")
         facts += [f"{angle} {number(round(clip[angle]))}°" for angle in ("yaw", "pitch", "roll")]
     return tag(
-        "figure",
-        tag("div", *_pictures(clip, cache, reader, size), class_="strip"),
-        tag(
-            "figcaption",
-            tag("b", clip["label"]) if clip["label"] is not None else tag("em", "no label"),
-            " ",
-            tag("span", clip["path"], class_="path"),
-            tag("br"),
-            " · ".join(facts),
-        ),
+        "figcaption",
+        tag("b", clip["label"]) if clip["label"] is not None else tag("em", "no label"),
+        " ",
+        tag("span", clip["path"], class_="path"),
+        tag("br"),
+        " · ".join(facts),
     )
 
 
-def _pictures(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int) -> Iterator[Html]:
+def _pictures(clip: dict[str, Any], cache: Path, reader: ShardReader, info: CacheInfo) -> Iterator[Html]:
+    where, size = f"{cache}, clip {clip['clip_id']}", info.crop_size
     stored = reader.read(clip["shard"], clip["row"], clip["clip_id"])
     frames = len(stored.crops)
     if frames != clip["frames"]:
-        raise UserError(
-            f"{cache}, clip {clip['clip_id']}: {frames} crops for {clip['frames']} frames; make this cache again"
-        )
+        raise UserError(f"{where}: {frames} crops for {clip['frames']} frames; extract this cache again")
     shown = min(FRAMES_SHOWN, frames)
     for position in (int((k + 0.5) * frames / shown) for k in range(shown)):
-        jpeg = own_jpeg(stored.crops[position], size, f"{cache}, clip {clip['clip_id']}")
+        jpeg = reencode(stored.crops[position], size, where)
         found = bool(stored.detected[position])
-        note = "" if found else ", no face found: box carried over"
+        note = "" if found else ", no face found, box carried over"
         yield tag(
             "div",
             picture(
@@ -111,16 +109,20 @@ def _pictures(clip: dict[str, Any], cache: Path, reader: ShardReader, size: int)
                 width=min(size, LARGEST),
                 height=min(size, LARGEST),
             ),
-            keypoint_overlay(DLIB18, stored.keypoints[position], size),
+            keypoint_overlay(info.keypoints, stored.keypoints[position], size),
             None if found else tag("span", "no face found", class_="flag"),
             class_="crop",
         )
 
 
-def own_jpeg(stored: memoryview | bytes, size: int, where: str) -> bytes:
-    """A crop encoded anew, at most LARGEST pixels wide.
+def reencode(stored: memoryview | bytes, size: int, where: str) -> bytes:
+    """Decode, check and encode a crop, at most LARGEST pixels wide.
 
-    Raises UserError, naming `where`, unless `stored` is a JPEG of size × size pixels.
+    stored: JPEG from the cache
+    size: expected side, pixels
+    where: cache and clip, for the message
+
+    Raises UserError unless it is a JPEG of size × size pixels.
     """
     import simplejpeg
 
@@ -128,11 +130,11 @@ def own_jpeg(stored: memoryview | bytes, size: int, where: str) -> bytes:
         # The header first: a few bytes can claim a picture that fills the memory.
         height, width, *_ = simplejpeg.decode_jpeg_header(stored)
         if (height, width) != (size, size):
-            raise ValueError(f"{width}×{height} pixels instead of {size}×{size}")
+            raise ValueError(f"{width}×{height} pixels, not {size}×{size}")
         pixels = simplejpeg.decode_jpeg(stored, colorspace="RGB")
     except ValueError as error:
         reason = str(error).split("\n")[0]
-        raise UserError(f"{where}: a crop is not sound ({reason}); make this cache again") from None
+        raise UserError(f"{where}: a crop is damaged ({reason}); extract this cache again") from None
     return simplejpeg.encode_jpeg(_shrunk(pixels), quality=QUALITY, colorspace="RGB")
 
 

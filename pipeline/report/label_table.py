@@ -1,4 +1,4 @@
-"""The clips of each label: how many, what became of them, and how often a face was found."""
+"""A table of labels: number of clips, their statuses, and how often a face was found."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,18 @@ import polars as pl
 from dfer.schemas.cache import NO_FACE, OK, STATUSES
 from dfer.schemas.html.markup import Html, join, tag
 
-OPEN_UP_TO = 30  # labels; a longer table starts closed
+OPEN_UP_TO = 30  # labels; a longer table is collapsed at first
 EXPLANATION = (
-    "“Face found” counts clips: of those that could be decoded, the share with a face in at least one sampled frame. "
-    "“Frames with a face” counts the kept frames of usable clips; in the others the box is carried over."
+    "Face found: share of the decoded clips with a face in at least one sampled frame. Frames with a face: share of "
+    "the usable clips' frames; in the other frames the box is carried over."
 )
 
 
 def count_labels(clips: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
-    """One row per label, sorted, clips without one last: label, clips, each status, frames, frames_with_face.
+    """Count clips, statuses, frames and frames_with_face of each label, sorted by label; null comes last.
 
-    labels: those that `cache.json` names; one without clips has a row too.
+    clips: a clips table
+    labels: the labels in `cache.json`; those without clips get a row too
     """
     of_clips = clips.group_by("label").agg(
         pl.len().alias("clips"),
@@ -31,7 +32,7 @@ def count_labels(clips: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
 
 
 def label_table(clips: pl.DataFrame, labels: Sequence[str]) -> Html:
-    """All labels together, then each; a long table starts closed below the line for all."""
+    """Show all labels and their total; a long table is collapsed below the total."""
     counts = count_labels(clips, labels)
     statuses = [status for status in STATUSES if status == OK or counts[status].sum()]
     total = {"label": "all", **{name: counts[name].sum() for name in counts.columns if name != "label"}}
@@ -54,7 +55,7 @@ def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> 
         tag("tbody", *rows),
         last and tag("tfoot", last),
     )
-    # On a phone the table scrolls sideways in its own frame; focusable, so that a keyboard can do it too.
+    # On a phone the table scrolls sideways; focusable, so that a keyboard can scroll it too.
     return tag("div", table, class_="wide", tabindex=0, role="region", aria_label="Clips by label")
 
 
@@ -72,12 +73,12 @@ def _row(counts: dict, statuses: Sequence[str]) -> Html:
     )
 
 
-def _rate(part: int, whole: int) -> Html:
-    """A share in words, and as a bar beside it."""
-    if not whole:
+def _rate(part: int, total: int) -> Html:
+    """A share as text and as a bar."""
+    if not total:
         return tag("td", "–")
-    bar = tag("rect", width=f"{100 * part / whole:.1f}", height="8")
+    bar = tag("rect", width=f"{100 * part / total:.1f}", height="8")
     picture = tag(
         "svg", bar, viewBox="0 0 100 8", preserveAspectRatio="none", class_="rate", aria_hidden="true"
     )
-    return tag("td", f"{100 * part / whole:.1f} % ", picture)
+    return tag("td", f"{100 * part / total:.1f} % ", picture)

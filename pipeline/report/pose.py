@@ -1,12 +1,12 @@
-"""The head's pose from 68 landmarks: three angles in closed form, enough to see what a dataset is made of.
+"""Head pose from 68 landmarks: three angles in closed form, accurate enough for the distribution of a dataset.
 
-The face is taken as rigid and far away (scaled orthographic projection), with the proportions of one average
-head: MediaPipe's canonical face model (Apache-2.0), vertices 33 and 263 (outer eye corners), 61 and 291
-(mouth corners) and 4 (tip of the nose), in cm. A head that is turned carries the tip of its nose, which
-stands off the plane of the eyes, to the side; one that nods carries it up or down between eyes and mouth.
+The face is assumed rigid and far away (scaled orthographic projection), with the proportions of an average head:
+MediaPipe's canonical face model (Apache-2.0), vertices 33 and 263 (outer eye corners), 61 and 291 (mouth corners) and
+4 (nose tip), in cm. The nose tip is in front of the plane of the eyes: turning the head moves it sideways, nodding
+moves it up or down between eyes and mouth.
 
-Against MediaPipe's own pose on 201 frames (the six sample clips and one portrait, all within 15° of frontal
-but for roll) the median difference is 2.6° in yaw, 3.6° in pitch and 0.3° in roll. Pitch leans on the mouth's
+Compared with MediaPipe's own pose on 201 frames (the six sample clips and one portrait, all within 15° of frontal
+except for roll), the median difference is 2.6° in yaw, 3.6° in pitch and 0.3° in roll. Pitch depends on the mouth
 corners, so a wide smile or a long face shifts it by some degrees.
 """
 
@@ -17,20 +17,22 @@ NOSE_TIP = 30
 MOUTH_CORNERS = [48, 54]
 
 EYE_DISTANCE = 8.89  # between the outer corners
-NOSE_DEPTH = 4.41  # how far the tip stands before the eye corners
-NOSE_DROP = 3.13  # eye corners down to the tip, seen from the front
-MOUTH_DROP = 7.01  # eye corners down to the mouth's corners
-MOUTH_DEPTH = 1.11  # how far the mouth's corners stand before the eye corners
+NOSE_DEPTH = 4.41  # tip in front of the eye corners
+NOSE_DROP = 3.13  # tip below the eye corners, seen from the front
+MOUTH_DROP = 7.01  # mouth corners below the eye corners
+MOUTH_DEPTH = 1.11  # mouth corners in front of the eye corners
 
 
 def head_pose(landmarks: np.ndarray) -> np.ndarray:
-    """Yaw, pitch and roll, (..., 3) float64 in degrees, of landmarks (..., 68, 2), x to the right and y down.
+    """Estimate yaw, pitch and roll.
 
-    yaw > 0: the nose points to the image's right; pitch > 0: it points up; roll > 0: the head is turned
-    clockwise in the image. Mirroring the image negates yaw and roll. Finite for finite landmarks.
+    landmarks: (..., 68, 2), x to the right, y down
 
-    With u the vector between the eye corners, v the same turned by 90° (down the face), n and m the nose's
-    tip and the mouth's middle seen from the middle of the eye corners:
+    Returns (..., 3) float64 degrees, finite for finite landmarks. yaw > 0: the nose points to the image's right;
+    pitch > 0: up; roll > 0: the head is turned clockwise in the image. Mirroring the image negates yaw and roll.
+
+    With u the vector between the eye corners, v that vector turned by 90° (down the face), n and m the nose tip and
+    the middle of the mouth relative to the middle of the eye corners:
     roll = ∠u,  tan yaw = EYE_DISTANCE·(n·u) / (NOSE_DEPTH·(u·u)),
     tan pitch = (NOSE_DROP·(m·v) − MOUTH_DROP·(n·v)) / (NOSE_DEPTH·(m·v) − MOUTH_DEPTH·(n·v)).
     """
@@ -41,7 +43,7 @@ def head_pose(landmarks: np.ndarray) -> np.ndarray:
     nose = points[..., NOSE_TIP, :] - middle
     mouth = points[..., MOUTH_CORNERS, :].mean(-2) - middle
     nose_down, mouth_down = _dot(nose, down), _dot(mouth, down)
-    # arctan2 of products, never a quotient: landmarks that fall together give an angle, not a NaN.
+    # arctan2 of products, not a quotient: coinciding landmarks give an angle, not NaN.
     yaw = np.arctan2(EYE_DISTANCE * _dot(nose, across), NOSE_DEPTH * _dot(across, across))
     pitch = np.arctan2(
         NOSE_DROP * mouth_down - MOUTH_DROP * nose_down, NOSE_DEPTH * mouth_down - MOUTH_DEPTH * nose_down

@@ -1,18 +1,23 @@
-"""A bar chart as inline SVG. Colours are the page's CSS."""
+"""A bar chart as inline SVG, coloured by the page's CSS."""
 
 import math
 
 from dfer.pipeline.report.clip_statistics import Bins
 from dfer.schemas.html.markup import Html, tag
 
-# The chart's own units: 360 wide is a phone's width, so that the numbers stay readable there.
+# 360 is a phone's width, so the numbers stay readable there.
 WIDTH, HEIGHT = 360, 190
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 40
-X_NUMBERS = 6  # at most so many under the axis
+X_NUMBERS = 6  # at most, under the axis
 
 
 def bar_chart(bins: Bins, *, title: str, unit: str, counted: str = "clips") -> Html:
-    """A histogram with numbers at both axes. title: for those who cannot see it; unit: under the x axis."""
+    """Draw a histogram with numbers at both axes.
+
+    title: for screen readers
+    unit: shown under the x axis
+    counted: what the bars count
+    """
     plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     top = _round_top(max(bins.counts, default=0))
     width = plot_width / max(len(bins.counts), 1)
@@ -38,23 +43,23 @@ def bar_chart(bins: Bins, *, title: str, unit: str, counted: str = "clips") -> H
         _label(LEFT + plot_width / 2, HEIGHT - 6, unit, "middle"),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label=f"{title}: {describe(bins, unit, counted)}",
+        aria_label=f"{title}: {summary_text(bins, unit, counted)}",
         class_="chart",
     )
 
 
-def describe(bins: Bins, unit: str, counted: str = "clips") -> str:
-    """A distribution in words."""
+def summary_text(bins: Bins, unit: str, counted: str = "clips") -> str:
+    """Sum up a distribution: number of values, median, middle 90 %."""
     if bins.median is None:
         return f"no {counted}"
-    # A tenth of a bin is as fine as the drawing; more digits would claim more than is known.
+    # A tenth of a bin is as fine as the drawing.
     digits = max(0, 1 - math.floor(math.log10(bins.step)))
     low, median, high = (number(round(value, digits)) for value in (bins.low, bins.median, bins.high))
     return f"{bins.total} {counted}, median {median}, middle 90 % from {low} to {high} {unit}"
 
 
 def number(value: float) -> str:
-    """A number for an axis: no needless digits, no exponent below a million."""
+    """Format a number for an axis: few digits, no exponent below a million."""
     if abs(value) >= 1e6:
         return f"{value:.3g}"
     written = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -74,9 +79,8 @@ def _value_axis(bins: Bins, width: float) -> list[Html]:
     if not bins.counts:
         return []
     every = -(-len(bins.counts) // X_NUMBERS)
-    edges = [
-        i for i in range(len(bins.counts) + 1) if (bins.first + i) % every == 0
-    ]  # 0 is among them if in sight
+    # Multiples of `every`, so that 0 gets a number if it is in range.
+    edges = [i for i in range(len(bins.counts) + 1) if (bins.first + i) % every == 0]
     y = HEIGHT - BOTTOM + 15
     return [_label(LEFT + edge * width, y, number(bins.edge(edge)), "middle") for edge in edges]
 
@@ -86,7 +90,7 @@ def _label(x: float, y: float, words: str, anchor: str) -> Html:
 
 
 def _round_top(most: int) -> int:
-    """The least even round number that is not below the tallest bar, so that half of it is whole."""
+    """The smallest round number that is not below the tallest bar; even, so that half of it is an integer."""
     power = 1
     while True:
         for factor in (1, 2, 4, 6, 8):

@@ -1,4 +1,4 @@
-"""Every clip that cannot be used, grouped by status and reason, so that thousands of them stay readable."""
+"""Every unusable clip, grouped by status and reason, so that a list of thousands stays readable."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,17 +9,21 @@ from dfer.schemas.cache import OK, STATUSES
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.support.text import counted
 
-REASONS_SHOWN = 20  # of a status; the rarer ones share a group
+REASONS_SHOWN = 20  # per status; rarer reasons share a group
 MEANINGS = {
     "no_face": "Decoded, but no face was found in any sampled frame.",
-    "undecodable": "The decoder could not read them.",
-    "quarantined": "Given up: they crashed, hung or starved the process that read them.",
+    "undecodable": "Not readable by the decoder.",
+    "quarantined": "Crashed or hung their process, or exceeded its memory limit.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReasonGroup:
-    """Clips of one status. reason is None for a group of rarer reasons; clips: path, label, reason."""
+    """Clips of one status.
+
+    reason: None for the group of rarer reasons
+    clips: path, label, reason
+    """
 
     status: str
     reason: str | None
@@ -27,9 +31,9 @@ class ReasonGroup:
 
 
 def group_by_reason(clips: pl.DataFrame) -> list[ReasonGroup]:
-    """The unusable clips of a clips table: by status, the commonest reason first, each clip once.
+    """Group the unusable clips of a clips table by status and reason, most frequent reason first.
 
-    A reason of one clip only, or beyond the REASONS_SHOWN commonest, goes to the status's last group.
+    A status's last group has the reasons of single clips and those after the first REASONS_SHOWN.
     """
     return [
         group
@@ -40,10 +44,10 @@ def group_by_reason(clips: pl.DataFrame) -> list[ReasonGroup]:
 
 
 def unusable_list(clips: pl.DataFrame) -> Html:
-    """A closed <details> per group, holding every clip's path and label."""
+    """Show a collapsed <details> for each group, with the path and label of every clip."""
     groups = group_by_reason(clips)
     if not groups:
-        return tag("p", "None: every clip is usable." if len(clips) else "None: there are no clips.")
+        return tag("p", "None: every clip is usable." if len(clips) else "None: the cache has no clips.")
     parts: list[Html] = []
     for status in dict.fromkeys(group.status for group in groups):
         members = [group for group in groups if group.status == status]

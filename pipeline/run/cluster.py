@@ -1,76 +1,82 @@
-"""Shards as futures on a Dask cluster. Each runs as `pipeline shard` in a process of its own.
+"""Shards as tasks on a Dask cluster. Each task runs `pipeline shard` in a process of its own.
 
-Dask's workers are daemonic: they may have no worker processes of their own, and a clip that kills its process
-would kill them. So a task is a subprocess with the same workers, limits and quarantine as a local extraction. A
-Dask worker that is lost takes its shard back to the queue; all machines must see the same files.
+Dask's workers are daemonic, so they cannot have worker processes, and a clip that kills its process would kill them.
+The subprocess has the same workers, limits and quarantine as a local extraction. If a Dask worker is lost, Dask gives
+its shard to another one. All machines must see the same files.
 """
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dfer.pipeline.config import RunOptions
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.settings import flag
 
-RETRIES = 2  # of a shard whose subprocess fails; lost Dask workers are Dask's own to retry
+CONNECT_SECONDS = 20
+RETRIES = 2  # of a shard whose subprocess was killed; Dask itself retries the shards of lost workers
 
 
 def run_on_cluster(
-    address: str,
-    cache: Path,
-    source: Path,
-    shards: Sequence[tuple[int, int]],
-    options: Sequence[str],
-    on_shard: Callable[[int], None],
+    cache: Path, source: Path, sizes: Mapping[int, int], options: RunOptions, on_shard: Callable[[int], None]
 ) -> None:
-    """Extract shards (index, number of clips) of a prepared cache; on_shard is told the clips of each done one.
+    """Extract shards of a prepared cache on the cluster of `options.dask`.
 
-    options: of `pipeline shard`, passed on as they are.
-    Raises UserError where there is no scheduler, or a shard cannot be done.
+    source: the folder that the clips' paths are relative to
+    sizes: shard → number of clips
+    on_shard: called with the number of clips of each finished shard
+
+    Raises UserError if there is no scheduler or a shard fails.
     """
+    if not sizes:
+        return
     try:
-        from distributed import Client, as_completed
+        import distributed
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UserError("--dask needs the extra: pip install 'dfer-keypoints[dask]'") from None
-    if not address.startswith(("tcp://", "tls://", "ws://", "wss://")):
-        raise UserError(f"--dask {address}: an address looks like tcp://10.0.0.1:8786")
+    if not options.dask.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise UserError(f"--dask {options.dask}: an address looks like tcp://10.0.0.1:8786")
     try:
-        client = Client(address, timeout=20)
+        client = distributed.Client(options.dask, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
-        raise UserError(f"--dask {address}: no scheduler answers ({type(error).__name__})") from None
+        reason = type(error).__name__
+        raise UserError(f"--dask {options.dask}: no scheduler answers ({reason})") from None
     with client:
-        places = str(cache.resolve()), str(source.resolve())
-        futures = {
-            client.submit(
-                run_shard,
-                *places,
-                index,
-                list(options),
-                key=f"dfer-shard-{index}",
-                pure=False,
-                retries=RETRIES,
-            ): (index, clips)
-            for index, clips in shards
-        }
-        for future in as_completed(futures):
-            index, clips = futures[future]
+        flags = _shard_flags(options)
+        futures = {}
+        for index in sizes:
+            arguments = [str(cache.resolve()), str(source.resolve()), str(index), *flags]
+            key = f"dfer-shard-{index}"
+            futures[client.submit(run_shard, arguments, key=key, pure=False, retries=RETRIES)] = index
+        for future in distributed.as_completed(futures):
+            index = futures[future]
             try:
                 problem = future.result()
             except KilledWorker:
                 problem = "every Dask worker that took it was lost"
             if problem:
                 raise UserError(f"shard {index} failed on the cluster: {problem}")
-            on_shard(clips)
+            on_shard(sizes[index])
 
 
-def run_shard(cache: str, source: str, index: int, options: Sequence[str]) -> str:
-    """Run one shard's extraction to its end, in a subprocess of the Dask worker; what went wrong, in one line.
+def run_shard(arguments: Sequence[str]) -> str:
+    """Run `pipeline shard` in a subprocess of the Dask worker. Returns the error in one line, empty if there is none.
 
-    Raises RuntimeError where the subprocess was killed, so that Dask tries it again.
+    Raises RuntimeError if the subprocess was killed, so that Dask tries it again.
     """
-    command = [sys.executable, "-P", "-m", "dfer.pipeline", "shard", cache, source, str(index), *options]
+    command = [sys.executable, "-P", "-m", "dfer.pipeline", "shard", *arguments]
     outcome = subprocess.run(command, capture_output=True, text=True)
     if outcome.returncode < 0:
-        raise RuntimeError(f"the process of shard {index} was killed")
+        raise RuntimeError("the process of the shard was killed")
     return (outcome.stderr.strip().splitlines() or ["no reason given"])[-1] if outcome.returncode else ""
+
+
+def _shard_flags(options: RunOptions) -> list[str]:
+    """The options that a shard needs, as flags of `pipeline shard`."""
+    folders = [("--models", options.models_folder)] if options.models_folder else []
+    folders += [("--reuse", folder) for folder in options.reuse]
+    paths = [part for name, folder in folders for part in (name, str(folder.resolve()))]
+    limits = ("clip_timeout", "worker_memory")
+    return [*paths, *(part for name in limits for part in (flag(name), str(getattr(options, name))))]

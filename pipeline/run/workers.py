@@ -1,8 +1,8 @@
-"""Many clips over processes, where a clip can break nothing but itself.
+"""Clips over processes, where a bad clip harms no other clip.
 
-Every worker is a joblib (loky) executor of one process, so it is always known which clip a process was on. One
-that dies, hangs or eats too much memory is ended and replaced; its clip is tried once more, alone in a fresh
-process, and then given up with a reason. Nothing else is lost or done twice.
+Each worker is a joblib (loky) executor with one process, so it is always known which clip a process was on. A process
+that dies, hangs or takes too much memory is replaced. Its clip is tried once more, alone in a new process, and then
+quarantined with a reason. No other clip is lost or extracted twice.
 """
 
 import contextlib
@@ -19,11 +19,12 @@ from tempfile import TemporaryDirectory
 
 from dfer.pipeline.cache.reuse import Reuse
 from dfer.pipeline.clip import extract_clip, warm_up
-from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.face.mediapipe_tasks import NO_NETWORK
 from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.schemas import cache
+from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import end_with_parent, signals_blocked, stop_request
 
@@ -32,38 +33,48 @@ ATTEMPTS = 2
 LOADING_SECONDS = 120.0
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
-Key = tuple[int, int]  # (shard, place in the shard)
+Key = tuple[int, int]  # (shard, position in the shard)
 Task = tuple[Key, Path]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one clip may cost. clip_timeout: seconds; worker_memory: resident bytes of the whole worker."""
+class Extractor:
+    """Extracts clips one by one; every worker process gets a copy."""
 
-    clip_timeout: float = 60.0
-    worker_memory: float = 2e9
+    config: ExtractConfig
+    models: ModelPaths
+    keypoints: KeypointSet
+    reuse: Reuse | None = None
 
-    def __post_init__(self) -> None:
-        if not self.clip_timeout > 0:
-            raise UserError(f"--clip-timeout {self.clip_timeout}: it must be more than 0 seconds")
-        if not self.worker_memory >= 5e8:
-            raise UserError(f"--worker-memory {self.worker_memory / 1e9}: a worker needs at least 0.5 GB")
+    def load(self) -> None:
+        """Load the models into this process. Raises UserError."""
+        warm_up(self.config, self.models)
+
+    def extract(self, path: Path) -> ExtractedClip:
+        """Extract a clip. An exception of our code or of a library quarantines it; UserError passes through."""
+        try:
+            return extract_clip(path, self.config, self.models, self.reuse, keypoints=self.keypoints)
+        except UserError:
+            raise
+        except MemoryError:
+            return ExtractedClip(status=cache.QUARANTINED, reason="extraction ran out of memory")
+        except Exception as error:
+            reason = f"extraction failed: {type(error).__name__}"
+            return ExtractedClip(status=cache.QUARANTINED, reason=reason)
 
 
 def extract_clips(
-    tasks: Iterable[Task],
-    config: ExtractConfig,
-    models: ModelPaths,
-    count: int,
-    limits: Limits,
-    reuse: Reuse | None = None,
+    tasks: Iterable[Task], extractor: Extractor, count: int, options: RunOptions
 ) -> Iterator[tuple[Key, ExtractedClip]]:
-    """Extract every task's clip with `count` workers; results come as they are finished, each with its key.
+    """Extract clips with worker processes; results come as they are finished, each with its key.
 
-    Tasks are drawn one at a time, so their number costs no memory.
-    Raises UserError where the machine, not a clip, is at fault; Interrupted on SIGINT and SIGTERM.
+    tasks: key and path of each clip; drawn one at a time, so their number costs no memory
+    count: number of workers
+    options: the timeout and memory limit of a clip
+
+    Raises UserError if the machine, not a clip, is at fault; Interrupted on SIGINT and SIGTERM.
     """
-    # loky replaces a process that has grown by 300 MB, which a few 1080p clips do; nothing is lost by it.
+    # loky replaces a process that has grown by 300 MB, as a few 1080p clips make it; no clip is lost.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     remaining = iter(tasks)
     with (
@@ -74,7 +85,7 @@ def extract_clips(
         workers: list[_Worker] = []
         left = True
         for number in range(count):
-            workers.append(_Worker(Path(notes) / str(number), config, models, limits, reuse))
+            workers.append(_Worker(Path(notes) / str(number), extractor, options))
             stack.callback(workers[-1].stop)
         while True:
             stop.check()
@@ -93,49 +104,30 @@ def extract_clips(
                     yield result
 
 
-def run_clip(path: Path, config: ExtractConfig, models: ModelPaths, reuse: Reuse | None) -> ExtractedClip:
-    """`extract_clip`, with a fault of our own code or a library kept in its clip."""
-    try:
-        return extract_clip(path, config, models, reuse)
-    except UserError:
-        raise
-    except MemoryError:
-        return ExtractedClip(status=cache.QUARANTINED, reason="extraction ran out of memory")
-    except Exception as error:
-        return ExtractedClip(status=cache.QUARANTINED, reason=f"extraction failed: {type(error).__name__}")
-
-
 class _Worker:
-    """One process and the clip that it is on. `future` is None when it is idle."""
+    """One process and the clip that it is on. `future` is None while it is idle."""
 
-    def __init__(
-        self,
-        note: Path,
-        config: ExtractConfig,
-        models: ModelPaths,
-        limits: Limits,
-        reuse: Reuse | None,
-    ) -> None:
-        self._note, self._limits = note, limits
-        self._config, self._models, self._reuse = config, models, reuse
+    def __init__(self, note: Path, extractor: Extractor, options: RunOptions) -> None:
+        """note: a file in which the process writes its id."""
+        self._note, self._extractor, self._options = note, extractor, options
         self.task: Task | None = None
         self._attempts = self._failed_loads = 0
         self._start()
 
     @property
     def ready(self) -> bool:
-        """Whether it can be given a clip: its process has loaded the models and has nothing to do."""
+        """Whether the process has loaded the models and has nothing to do."""
         return self.future is None
 
     def give(self, task: Task) -> None:
-        """Let it extract a task's clip."""
+        """Start a clip."""
         self.task, self._attempts = task, 0
         self._submit()
 
     def collect(self) -> tuple[Key, ExtractedClip] | None:
-        """The clip, if it is finished or has to be given up; otherwise see that it keeps the limits.
+        """Return the clip if it is finished or given up; otherwise check the limits.
 
-        Raises UserError where the process could not even load the models.
+        Raises UserError if the process could not even load the models.
         """
         if not self.future.done():
             fault = self._fault()
@@ -165,27 +157,27 @@ class _Worker:
             1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
         )
         with signals_blocked(signal.SIGINT):
-            self.future: Future | None = self._executor.submit(warm_up, self._config, self._models)
+            self.future: Future | None = self._executor.submit(self._extractor.load)
         self._loading, self._started = True, time.monotonic()
 
     def _submit(self) -> None:
         self._attempts += 1
         self._started = time.monotonic()
-        self.future = self._executor.submit(run_clip, self.task[1], self._config, self._models, self._reuse)
+        self.future = self._executor.submit(self._extractor.extract, self.task[1])
 
     def _fault(self) -> str | None:
-        """Why the process must be stopped, if it must."""
+        """Say why the process must be stopped, if it must."""
+        seconds, options = time.monotonic() - self._started, self._options
         if self._loading:
-            too_long = time.monotonic() - self._started > LOADING_SECONDS
-            return "its process did not load the models" if too_long else None
-        if time.monotonic() - self._started > self._limits.clip_timeout:
-            return f"it took longer than {self._limits.clip_timeout:g} s"
-        if self._memory() > self._limits.worker_memory:
-            return f"it needed more than {self._limits.worker_memory / 1e9:g} GB of memory"
+            return "its process did not load the models" if seconds > LOADING_SECONDS else None
+        if seconds > options.clip_timeout:
+            return f"it took longer than {options.clip_timeout:g} s"
+        if self._memory() > 1e9 * options.worker_memory:
+            return f"it needed more than {options.worker_memory:g} GB of memory"
         return None
 
     def _memory(self) -> int:
-        """Resident bytes of the process; 0 where it is just being replaced."""
+        """Resident bytes of the process; 0 while it is being replaced."""
         import psutil
 
         try:
@@ -194,9 +186,9 @@ class _Worker:
             return 0
 
     def _failed(self, fault: str) -> tuple[Key, ExtractedClip] | None:
-        """Replace the process; its clip is tried again there, or given up.
+        """Replace the process. Returns the clip if this was its last attempt.
 
-        Raises UserError where processes fail while they load the models, again and again.
+        Raises UserError if processes keep failing while they load the models.
         """
         was_loading = self._loading
         self._failed_loads = self._failed_loads + 1 if was_loading else 0
@@ -211,8 +203,8 @@ class _Worker:
 
 
 def _prepare_process(note: Path, parent: int) -> None:
-    """Make a worker process quiet, mortal and known."""
-    # What native libraries write to stderr would tear the progress bar.
+    """Silence a worker process, tie its life to the parent's, and note its id."""
+    # Native libraries write to stderr and would break the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

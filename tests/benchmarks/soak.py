@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.run.workers import Limits, extract_clips
-from dfer.pipeline.setup.models import obtain_all
+from dfer.pipeline.config import ExtractConfig, RunOptions
+from dfer.pipeline.run.build import make_extractor
+from dfer.pipeline.run.workers import extract_clips
+from dfer.schemas.keypoints import DLIB18
 
 
 def main() -> None:
@@ -27,8 +28,8 @@ def main() -> None:
     options = parser.parse_args()
     videos = sorted(p for p in options.folder.iterdir() if p.suffix not in (".txt", ".md"))
     tasks = (((0, i), path) for i, path in zip(range(options.clips), itertools.cycle(videos), strict=False))
-    config, this = ExtractConfig(frames=options.frames), psutil.Process()
-    results = extract_clips(tasks, config, obtain_all(), options.workers, Limits())
+    extractor = make_extractor(ExtractConfig(frames=options.frames), DLIB18, RunOptions())
+    results, this = extract_clips(tasks, extractor, options.workers, RunOptions()), psutil.Process()
     started, largest = None, 0
     print("clips  clips/s  largest worker so far, MB  parent, MB")
     for done, _ in enumerate(results, 1):

@@ -1,4 +1,4 @@
-"""Caches made up in a moment, for what no real clip would bring."""
+"""Made-up caches, for content that no real clip has."""
 
 import json
 import os
@@ -20,7 +20,7 @@ PER_SHARD = 4
 
 
 def face(rng: np.random.Generator) -> np.ndarray:
-    """68 points (68, 2) that lie roughly as a face's do."""
+    """68 points (68, 2), roughly in the places of a face."""
     points = rng.uniform(20, 80, (68, 2))
     points[[36, 45, 30, 48, 54]] = [[30, 40], [70, 40], [50, 58], [38, 72], [62, 72]]
     return points + rng.normal(0, 1, (68, 2))
@@ -100,7 +100,7 @@ def make_cache(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def faulty_decoder() -> dict[str, str]:
-    """The environment in which decord fails as `faulty/decord` says."""
-    # Before what the caller has there, so that the programs are the same as in every other test.
+    """The environment in which decord fails as `faulty/decord` describes."""
+    # In front of the caller's own PYTHONPATH.
     path = [str(Path(__file__).parent / "faulty"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}

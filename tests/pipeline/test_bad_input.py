@@ -1,4 +1,4 @@
-"""What labs have on their disks. Every clip gets a status, and no clip takes the run with it."""
+"""Damaged and odd files. Every clip gets a status, and none of them ends the run."""
 
 import json
 from collections import Counter
@@ -21,7 +21,7 @@ def extract(cli, source, cache, *options):
 
 
 def mutate(content, random):
-    """One of the ways in which files break: cut, zeroed, bits flipped, bytes lost, a piece of noise."""
+    """Damage a file: cut it off, zero a part, flip bits, drop bytes, or overwrite a part with noise."""
     data = bytearray(content)
     kind = random.integers(5)
     start = int(random.integers(len(data)))
@@ -59,7 +59,7 @@ def test_three_hundred_damaged_files_each_get_a_status(
     statuses = Counter(clips["status"])
     assert statuses.total() == MUTANTS
     assert set(statuses) <= {"ok", "no_face", "undecodable", "quarantined"}
-    # Most damage leaves something to decode, some nothing: both must be there, or the test tests nothing.
+    # Most damage leaves something to decode, some nothing; without both, the test would be worthless.
     assert statuses["ok"] > MUTANTS / 4 and statuses["undecodable"] > MUTANTS / 20
     reasons = clips.filter(clips["status"] != "ok")["reason"]
     assert reasons.null_count() == 0 and not any("/" in reason or "0x" in reason for reason in reasons)
@@ -106,7 +106,7 @@ def odd_clips(moving_astronaut, write_video, tmp_path_factory):
     return root
 
 
-def test_odd_clips_are_read_or_say_why_not(cli, odd_clips, tmp_path):
+def test_odd_clips_are_read_or_get_a_reason(cli, odd_clips, tmp_path):
     clips = extract(cli, odd_clips, tmp_path / "cache", "--frames", 8)
     folder = "glücklich & [red]/"
     found = {
@@ -127,10 +127,10 @@ def test_odd_clips_are_read_or_say_why_not(cli, odd_clips, tmp_path):
     }
     assert clips.filter(clips["path"].str.contains("8k"))["width"].to_list() == [7680]
     verdict = cli("pipeline", "verify", tmp_path / "cache", "--json")
-    assert json.loads(verdict.stdout)["holds"], verdict.stdout
+    assert json.loads(verdict.stdout)["valid"], verdict.stdout
 
 
-def test_file_names_that_are_not_utf8_are_one_line(cli, astronaut_video, tmp_path):
+def test_a_file_name_that_is_not_utf8_is_refused_in_one_line(cli, astronaut_video, tmp_path):
     folder = tmp_path / "clips" / "label"
     folder.mkdir(parents=True)
     (folder / "bad\udcff.mp4").write_bytes(astronaut_video.read_bytes())

@@ -12,7 +12,7 @@ HEAVY = ("torch", "mediapipe", "dlib", "decord", "polars", "pyarrow", "numpy", "
 def test_help_loads_no_heavy_library(program, arguments):
     check = f"""
 import sys
-from {program}.cli import main
+from dfer.{program}.cli import main
 try:
     main({arguments!r})
 except SystemExit as stop:
@@ -25,7 +25,7 @@ assert not loaded, loaded
     assert outcome.stdout
 
 
-def test_sample_and_share_tell_a_program_what_they_wrote(here, sample_clips, make_cache, tmp_path):
+def test_sample_and_share_print_json(here, sample_clips, make_cache, tmp_path):
     again = json.loads(here("pipeline", "sample", sample_clips, "--json").stdout)
     assert again == {
         "folder": str(sample_clips),
@@ -35,7 +35,9 @@ def test_sample_and_share_tell_a_program_what_they_wrote(here, sample_clips, mak
     cache, out = make_cache([{"label": "a"}]), tmp_path / "shared"
     (cache / "clips").mkdir()
     (cache / "clips" / "00000.parquet").touch()
-    said = here("pipeline", "share", cache, tmp_path / "other").stdout
-    assert said.startswith("landmarks of 1 clip in ")
+    shown = here("pipeline", "share", cache, tmp_path / "other").stdout
+    assert shown == (
+        f"landmarks of 1 clip in {tmp_path / 'other'}; use: pipeline extract SOURCE --reuse {tmp_path / 'other'}\n"
+    )
     answer = json.loads(here("pipeline", "share", cache, out, "--json").stdout)
     assert answer == {"shared": str(out), "clips": 1}

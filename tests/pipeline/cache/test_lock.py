@@ -1,4 +1,4 @@
-"""Real processes on one cache at the same time: who is let in, who is told to wait, and what is left."""
+"""Real processes on one cache at the same time: which are let in, which are refused, and what they leave."""
 
 import contextlib
 import os
@@ -9,19 +9,16 @@ import sys
 import time
 
 import pytest
+from folder_bytes import contents
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.cache.verify import verify
 from dfer.pipeline.config import ExtractConfig
 
 
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def source(astronaut_video, tmp_path_factory):
-    """Three good clips, and one that hangs its decoder until `calm` is called for."""
+    """Three good clips, and one that hangs its decoder until there is a `.calm` file."""
     folder = tmp_path_factory.mktemp("lock") / "clips" / "label"
     folder.mkdir(parents=True)
     for name in ("a", "b", "c", "d_moody"):
@@ -34,7 +31,7 @@ OPTIONS = ("--frames", "2", "--shard-clips", "1", "--workers", "1")
 
 @pytest.fixture
 def start(program, faulty_decoder):
-    """start(source, cache, *options) → an extraction that is running; all are ended with the test."""
+    """start(source, cache, *options) → a running extraction; the test ends them all."""
     with contextlib.ExitStack() as stack:
 
         def call(source, cache, *options):
@@ -66,20 +63,18 @@ def commit(cache, index):
 
 def refused(outcome, cache):
     assert outcome.returncode == 1 and outcome.stdout == "", outcome
-    said = f"pipeline: {cache}: another extraction is at work on it; run this again when that has ended\n"
-    assert outcome.stderr.endswith(said)
+    line = f"pipeline: {cache}: another extraction is using it; run this again when that one has ended\n"
+    assert outcome.stderr.endswith(line)
     return True
 
 
-def test_while_an_extraction_is_at_work_every_other_is_refused_and_changes_nothing(
-    cli, start, source, faulty_decoder, tmp_path
-):
+def test_a_second_extraction_is_refused_and_changes_nothing(cli, start, source, faulty_decoder, tmp_path):
     cache = tmp_path / "cache"
     first = start(source, cache)
     wait_for(commit(cache, 2))  # and now it hangs in the fourth clip
     before = contents(cache)
     smaller = shutil.copytree(source, tmp_path / "smaller")
-    (smaller / "label" / "a.mp4").unlink()  # which would make another manifest
+    (smaller / "label" / "a.mp4").unlink()  # which makes another manifest
     for arguments in (("extract", source), ("extract", smaller), ("extract", smaller, "--slice", "0/2")):
         outcome = cli("pipeline", *arguments, "--out", cache, *OPTIONS, **faulty_decoder)
         assert refused(outcome, cache), arguments
@@ -89,17 +84,19 @@ def test_while_an_extraction_is_at_work_every_other_is_refused_and_changes_nothi
     first.wait()
     (smaller / "label" / "d_moody.calm").touch()
     after = cli("pipeline", "extract", smaller, "--out", cache, *OPTIONS, **faulty_decoder)
-    assert after.returncode == 0, after.stderr  # a killed process leaves no lock behind
+    assert after.returncode == 0, after.stderr  # a killed process leaves no lock
     assert list(verify(cache)) == []
 
 
-def test_slices_work_beside_each_other_and_nothing_else_does(cli, start, source, faulty_decoder, tmp_path):
+def test_slices_run_at_the_same_time_and_lock_everything_else_out(
+    cli, start, source, faulty_decoder, tmp_path
+):
     cache, fresh = tmp_path / "cache", tmp_path / "fresh"
     source = shutil.copytree(source, tmp_path / "source")
     hanging = start(source, cache, "--slice", "1/2")
     wait_for(commit(cache, 1))  # and now it hangs in the fourth clip
-    beside = cli("pipeline", "extract", source, "--out", cache, *OPTIONS, "--slice", "0/2", **faulty_decoder)
-    assert beside.returncode == 0, beside.stderr
+    other = cli("pipeline", "extract", source, "--out", cache, *OPTIONS, "--slice", "0/2", **faulty_decoder)
+    assert other.returncode == 0, other.stderr
     assert commit(cache, 0).exists() and commit(cache, 2).exists() and hanging.poll() is None
     assert refused(cli("pipeline", "extract", source, "--out", cache, *OPTIONS, **faulty_decoder), cache)
     assert refused(cli("pipeline", "finalize", cache), cache)
@@ -113,10 +110,11 @@ def test_slices_work_beside_each_other_and_nothing_else_does(cli, start, source,
     assert contents(cache) == contents(fresh)
 
 
-BEGIN = """
+PREPARE = """
 import pickle, sys, time
 from pathlib import Path
-from dfer.pipeline.run.extract import begun
+from dfer.pipeline.run.extract import prepared_cache
+from dfer.schemas.keypoints import DLIB18
 
 folder = Path(sys.argv[1])
 job = pickle.loads((folder / "job").read_bytes())
@@ -124,15 +122,15 @@ job = pickle.loads((folder / "job").read_bytes())
 while not (folder / "go").exists():
     time.sleep(0.001)
 for number in range(40):
-    with begun(cache=folder / f"cache{number}", among_slices=True, **job):
+    with prepared_cache(cache=folder / f"cache{number}", keypoints=DLIB18, among_slices=True, **job):
         time.sleep(0.001)
 """
 
 
-def test_slices_that_begin_in_the_same_moment_prepare_the_cache_once(source, tmp_path):
+def test_slices_that_start_together_prepare_the_cache_once(source, tmp_path):
     manifest, config = read_manifest(source), ExtractConfig(shard_clips=1)
     (tmp_path / "job").write_bytes(pickle.dumps({"manifest": manifest, "config": config}))
-    command = [sys.executable, "-c", BEGIN, str(tmp_path)]
+    command = [sys.executable, "-c", PREPARE, str(tmp_path)]
     slices = [subprocess.Popen([*command, str(i)], stderr=subprocess.PIPE, text=True) for i in range(4)]
     wait_for(*(tmp_path / f"ready{i}" for i in range(4)))
     (tmp_path / "go").touch()
@@ -144,7 +142,7 @@ def test_slices_that_begin_in_the_same_moment_prepare_the_cache_once(source, tmp
     assert all(contents(tmp_path / f"cache{number}") == first for number in range(40))
 
 
-def test_settings_that_differ_are_named_even_while_slices_are_at_work(
+def test_different_settings_are_named_even_while_slices_are_running(
     cli, start, source, faulty_decoder, tmp_path
 ):
     cache = tmp_path / "cache"
@@ -152,10 +150,10 @@ def test_settings_that_differ_are_named_even_while_slices_are_at_work(
     wait_for(cache / "manifest.parquet")
     options = (*OPTIONS, "--size", 96, "--slice", "0/4")
     outcome = cli("pipeline", "extract", source, "--out", cache, *options, **faulty_decoder)
-    assert outcome.returncode == 1 and "--size 128 (asked now: 96)" in outcome.stderr
+    assert outcome.returncode == 1 and "--size 128, this command asks for --size 96" in outcome.stderr
 
 
-def test_a_folder_that_is_none_or_cannot_be_opened_is_one_line(cli, sample_clips, tmp_path):
+def test_an_output_that_is_not_a_folder_is_refused_in_one_line(cli, sample_clips, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for name, message in (("file", "is not a landmark cache"), ("dangling", "cannot write the cache")):
@@ -163,4 +161,4 @@ def test_a_folder_that_is_none_or_cannot_be_opened_is_one_line(cli, sample_clips
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and message in line
     assert (tmp_path / "file").read_text() == "mine"
-    assert "no such cache folder" in cli("pipeline", "finalize", tmp_path / "missing").stderr
+    assert "no such cache: " in cli("pipeline", "finalize", tmp_path / "missing").stderr

@@ -4,13 +4,10 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from folder_bytes import contents
 
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.read_cache import read_clips
-
-
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def extract(cli, source, out, *options):
@@ -62,7 +59,7 @@ def test_another_crop_with_reused_landmarks_is_the_same_as_a_fresh_extraction(
     assert contents(tmp_path / "again") == contents(fresh)
 
 
-def test_shared_tables_hold_no_picture_and_give_the_same_crops_from_renamed_videos(
+def test_shared_tables_have_no_picture_and_give_the_same_crops_from_renamed_videos(
     cli, mixed, first, fresh, tmp_path
 ):
     outcome = cli("pipeline", "share", first, tmp_path / "shared")
@@ -83,7 +80,7 @@ def test_shared_tables_hold_no_picture_and_give_the_same_crops_from_renamed_vide
         assert mine.equals(other)
 
 
-def test_shared_tables_are_said_to_be_such_wherever_faces_are_needed(here, sample_cache, tmp_path):
+def test_commands_that_need_faces_refuse_shared_tables(here, sample_cache, tmp_path):
     shared, run = tmp_path / "shared", tmp_path / "run"
     assert here("pipeline", "share", sample_cache, shared).returncode == 0
     for command in (
@@ -96,8 +93,8 @@ def test_shared_tables_are_said_to_be_such_wherever_faces_are_needed(here, sampl
         outcome = here(*command)
         assert (outcome.returncode, outcome.stdout) == (1, "")
         assert outcome.stderr == (
-            f"{command[0]}: {shared} holds tables only, without faces (pipeline share); "
-            f"make crops with `pipeline extract SOURCE --out CACHE --reuse {shared}`\n"
+            f"{command[0]}: {shared} has landmark tables but no faces (it comes from `pipeline share`); "
+            f"make the crops with `pipeline extract SOURCE --out CACHE --reuse {shared}`\n"
         )
     assert list(tmp_path.iterdir()) == [shared]
 
@@ -117,12 +114,12 @@ def test_expression_scores_are_added_and_change_nothing_else(first, fresh, cli, 
     assert scores.shape == (32, 52) and scores.min() >= 0 and scores.max() <= 1 and scores.max(1).min() > 0.1
 
 
-def test_the_summary_says_how_many_were_reused(cli, mixed, first, tmp_path):
+def test_the_summary_counts_the_reused_clips(cli, mixed, first, tmp_path):
     outcome = cli("pipeline", "extract", mixed, "--out", tmp_path / "out", "--size", 64, "--reuse", first)
-    assert "landmarks of 3 of 3 extracted clips were reused" in outcome.stdout
+    assert "landmarks reused for 3 of 3 extracted clips" in outcome.stdout
 
 
-def test_what_cannot_be_reused_is_one_clear_line(cli, mixed, first, tmp_path):
+def test_caches_that_cannot_be_reused_are_refused_in_one_line(cli, mixed, first, tmp_path):
     damaged = shutil.copytree(first, tmp_path / "damaged")
     table = damaged / "landmarks" / "00000.parquet"
     table.write_bytes(table.read_bytes()[:100])
@@ -138,9 +135,8 @@ def test_what_cannot_be_reused_is_one_clear_line(cli, mixed, first, tmp_path):
         assert message in line, (name, line)
 
 
-def test_a_reused_clip_is_decoded_and_not_detected(cli, mixed, first, tmp_path):
-    """The landmarker's file is there for nothing when all clips are known: take it away from the reused cache's
-    point of view by changing a stored box, and see that the change is kept."""
+def test_a_reused_clip_is_not_detected_again(cli, mixed, first, tmp_path):
+    """A changed score in the earlier cache appears in the new one, which a detection would have replaced."""
     changed = shutil.copytree(first, tmp_path / "changed")
     path = changed / "landmarks" / "00000.parquet"
     table = pl.read_parquet(path).with_columns(score=pl.lit(0.125, pl.Float32))
@@ -151,9 +147,7 @@ def test_a_reused_clip_is_decoded_and_not_detected(cli, mixed, first, tmp_path):
     assert read_clips(tmp_path / "out")["status"].to_list() == ["ok", "ok", "no_face"]
 
 
-def test_frames_that_show_nobody_have_no_scores_beside_those_that_have(
-    cli, moving_astronaut, write_video, tmp_path
-):
+def test_frames_without_a_face_have_no_expression_scores(cli, moving_astronaut, write_video, tmp_path):
     nobody = [np.full((240, 320, 3), 90, np.uint8)] * 4
     write_video(tmp_path / "clips" / "leaves.mp4", [*moving_astronaut(4), *nobody])
     extract(cli, tmp_path / "clips", tmp_path / "cache", "--blendshapes")

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import simplejpeg
 from dfer.pipeline.cache import seal
 from dfer.pipeline.cache.verify import verify
 from dfer.schemas import cache as layout
-from dfer.schemas.support.errors import UserError
+from dfer.schemas.read_cache import CacheFormatError
 from dfer.schemas.support.files import file_sha256
 
 
@@ -35,15 +36,15 @@ def files(folder):
 
 
 def found(cache):
-    """File → what is wrong with it."""
-    findings = list(verify(cache))
-    assert all("\n" not in finding.wrong for finding in findings)
-    assert len({finding.file for finding in findings}) == len(findings)
-    return {finding.file: finding.wrong for finding in findings}
+    """File → problem."""
+    faults = list(verify(cache))
+    assert all("\n" not in fault.problem for fault in faults)
+    assert len({fault.file for fault in faults}) == len(faults)
+    return {fault.file: fault.problem for fault in faults}
 
 
 def reseal(cache):
-    """Make every checksum hold again, as somebody would who made a cache up."""
+    """Make every checksum right again, as somebody who forges a cache would."""
     shards = len(list((cache / "commits").iterdir()))
     for index in range(shards):
         path = cache / layout.COMMIT_FILE.format(index)
@@ -65,26 +66,26 @@ def flip(path, generator):
     return offset
 
 
-def test_a_good_cache_holds_and_is_counted(cli, good_cache):
+def test_a_good_cache_is_valid_and_counted(cli, good_cache):
     outcome = cli("pipeline", "verify", good_cache)
     assert (outcome.returncode, outcome.stderr) == (0, "")
-    assert outcome.stdout == f"{good_cache} holds: 6 clips, 3 shards, 16 files\n"
+    assert outcome.stdout == f"{good_cache} is valid: 6 clips, 3 shards, 16 files\n"
     assert len(files(good_cache)) == 16
     answer = json.loads(cli("pipeline", "verify", good_cache, "--json").stdout)
-    assert answer["holds"] and answer["counts"] == {"clips": 6, "shards": 3, "files": 16}
+    assert answer["valid"] and answer["counts"] == {"clips": 6, "shards": 3, "files": 16}
 
 
-def test_one_flipped_bit_anywhere_is_found_and_its_file_named(cache):
+def test_a_flipped_bit_in_any_file_is_found(cache):
     generator = random.Random(4)
     for name in files(cache) * 6:
-        whole = (cache / name).read_bytes()
+        original = (cache / name).read_bytes()
         offset = flip(cache / name, generator)
         assert list(found(cache)) == [name], (name, offset)
-        (cache / name).write_bytes(whole)
+        (cache / name).write_bytes(original)
     assert found(cache) == {}
 
 
-def test_the_command_names_every_damaged_file_on_a_line_and_exits_with_1(cli, cache):
+def test_the_command_prints_a_line_per_damaged_file_and_exits_with_1(cli, cache):
     generator = random.Random(5)
     damaged = [
         "cache.json",
@@ -104,22 +105,22 @@ def test_the_command_names_every_damaged_file_on_a_line_and_exits_with_1(cli, ca
         "faces/00001.arrow",
     ]
     answer = json.loads(cli("pipeline", "verify", cache, "--json").stdout)
-    assert not answer["holds"] and len(answer["findings"]) == 3
+    assert not answer["valid"] and len(answer["faults"]) == 3
 
 
-def test_missing_cut_swapped_and_extra_files_are_named(cache):
+def test_missing_cut_off_and_swapped_files_are_found(cache):
     for name in files(cache):
         if name == "cache.json":
             continue
-        whole = (cache / name).read_bytes()
-        (cache / name).write_bytes(whole[: len(whole) // 2])
+        original = (cache / name).read_bytes()
+        (cache / name).write_bytes(original[: len(original) // 2])
         assert list(found(cache)) == [name]
         (cache / name).unlink()
         assert name in found(cache) and "missing" in found(cache)[name]
         (cache / name).mkdir()
         assert name in found(cache)
         (cache / name).rmdir()
-        (cache / name).write_bytes(whole)
+        (cache / name).write_bytes(original)
     first, second = cache / "faces" / "00000.arrow", cache / "faces" / "00001.arrow"
     first.rename(cache / "swap")
     second.rename(first)
@@ -127,7 +128,7 @@ def test_missing_cut_swapped_and_extra_files_are_named(cache):
     assert list(found(cache)) == ["faces/00000.arrow", "faces/00001.arrow"]
 
 
-def test_what_does_not_belong_to_a_cache_is_named_and_escaped(cli, cache):
+def test_files_that_do_not_belong_to_a_cache_are_listed_and_escaped(cli, cache):
     (cache / "faces" / "00007.arrow").write_bytes(b"")
     (cache / "faces" / ".00000.arrow.tmp").write_bytes(b"")
     (cache / "notes").mkdir()
@@ -135,23 +136,23 @@ def test_what_does_not_belong_to_a_cache_is_named_and_escaped(cli, cache):
     outcome = cli("pipeline", "verify", cache)
     assert outcome.returncode == 1
     assert outcome.stdout.splitlines() == [
-        "faces/.00000.arrow.tmp: it is not part of the cache",
-        "faces/00007.arrow: it is not part of the cache",
-        r"notes/a\x1b[2J\nb.txt: it is not part of the cache",
+        "faces/.00000.arrow.tmp: not part of the cache",
+        "faces/00007.arrow: not part of the cache",
+        r"notes/a\x1b[2J\nb.txt: not part of the cache",
     ]
 
 
-def test_a_pipe_or_a_link_in_place_of_a_file_is_not_read(cache):
+def test_a_pipe_or_link_in_place_of_a_file_is_not_read(cache):
     (cache / "clips.parquet").rename(cache.parent / "elsewhere")
     (cache / "clips.parquet").symlink_to(cache.parent / "elsewhere")
     (cache / "faces" / "00000.arrow").unlink()
     os.mkfifo(cache / "faces" / "00000.arrow")
     wrong = found(cache)
-    assert set(wrong.values()) == {"it is not a regular file"}
+    assert set(wrong.values()) == {"not a regular file"}
     assert set(wrong) == {"clips.parquet", "faces/00000.arrow"}
 
 
-def test_an_unfinished_cache_is_said_to_be_unfinished_and_its_shards_are_checked(cache):
+def test_an_unfinished_cache_is_reported_and_its_shards_are_checked(cache):
     for name in ("seal.json", "clips.parquet", "commits/00001.json"):
         (cache / name).unlink()
     (cache / "landmarks" / ".00001.parquet.tmp").write_bytes(b"half")
@@ -161,11 +162,11 @@ def test_an_unfinished_cache_is_said_to_be_unfinished_and_its_shards_are_checked
     assert list(found(cache)) == ["seal.json", "faces/00002.arrow"]
 
 
-def test_what_is_no_cache_is_one_line_and_exit_1(cli, tmp_path, cache):
+def test_a_folder_that_cannot_be_verified_is_one_line_and_exit_1(cli, tmp_path, cache):
     (cache / "cache.json").write_text(json.dumps({"format_version": 2}))
     (cache / "seal.json").unlink()
     for folder, message in (
-        (tmp_path / "missing", "no such cache folder"),
+        (tmp_path / "missing", "no such cache: "),
         (tmp_path, "is not a landmark cache"),
         (cache, "cache format 2, this program reads 1"),
     ):
@@ -210,17 +211,21 @@ LAST_FIRST = pl.int_range(pl.len()).reverse()
 CLIPS, RESULTS, LANDMARKS = "clips.parquet", "clips/00000.parquet", "landmarks/00000.parquet"
 FACES, COMMIT = "faces/00000.arrow", "commits/00000.json"
 WRONG = {
-    "status": (rewrite_table(RESULTS, status=pl.lit("fine")), RESULTS, "status is unknown"),
+    "status": (rewrite_table(RESULTS, status=pl.lit("fine")), RESULTS, "unknown status"),
     "reason": (rewrite_table(RESULTS, reason=pl.lit("blurred")), RESULTS, "status and reason"),
-    "shard": (rewrite_table(RESULTS, shard=pl.lit(3)), RESULTS, "in shard 0"),
+    "shard": (rewrite_table(RESULTS, shard=pl.lit(3)), RESULTS, "its shard is not 0"),
     "row": (rewrite_table(RESULTS, row=COL("row") + 1), RESULTS, "row numbers"),
-    "frames": (rewrite_table(RESULTS, frames=pl.lit(5)), RESULTS, "number of frames cannot be"),
-    "faces": (rewrite_table(RESULTS, frames_with_face=pl.lit(5)), RESULTS, "frames with a face"),
+    "frames": (rewrite_table(RESULTS, frames=pl.lit(5)), RESULTS, "invalid number of frames"),
+    "faces": (
+        rewrite_table(RESULTS, frames_with_face=pl.lit(5)),
+        RESULTS,
+        "invalid number of frames with a face",
+    ),
     "fewer faces": (rewrite_table(RESULTS, frames_with_face=pl.lit(3)), LANDMARKS, "frames with a face"),
-    "fps": (rewrite_table(RESULTS, fps=pl.lit(float("inf"))), RESULTS, "fps is no number"),
-    "fingerprint": (rewrite_table(RESULTS, fingerprint=pl.lit("x")), RESULTS, "no sha256"),
-    "twice": (rewrite_table(RESULTS, clip_id=COL("clip_id").first()), RESULTS, "id of another"),
-    "no column": (rewrite_table(LANDMARKS, box=pl.lit(None)), LANDMARKS, "box are missing"),
+    "fps": (rewrite_table(RESULTS, fps=pl.lit(float("inf"))), RESULTS, "fps is NaN or Inf"),
+    "fingerprint": (rewrite_table(RESULTS, fingerprint=pl.lit("x")), RESULTS, "not a sha256"),
+    "twice": (rewrite_table(RESULTS, clip_id=COL("clip_id").first()), RESULTS, "listed twice or has no id"),
+    "no column": (rewrite_table(LANDMARKS, box=pl.lit(None)), LANDMARKS, "box is missing"),
     "frame": (rewrite_table(LANDMARKS, frame=COL("frame") + 1), LANDMARKS, "not the frames"),
     "clip": (rewrite_table(LANDMARKS, clip_id=pl.lit("x")), LANDMARKS, "not the frames"),
     "source": (rewrite_table(LANDMARKS, source_frame=pl.lit(-1)), LANDMARKS, "source_frame"),
@@ -235,35 +240,49 @@ WRONG = {
         FACES,
         "px from where",
     ),
-    "crops": (rewrite_faces(crops=lambda v: v[1:]), FACES, "is not the clip"),
+    "crops": (rewrite_faces(crops=lambda v: v[1:]), FACES, "is not clip"),
     "junk": (rewrite_faces(crops=lambda v: [b"junk"] * len(v)), FACES, "clip '1001_DFA_ANG_XX'"),
     "cut JPEG": (rewrite_faces(crops=lambda v: [c[:900] for c in v]), FACES, "clip '1001_DFA_ANG_XX'"),
-    "size": (rewrite_faces(crops=lambda v: [SMALL] * len(v)), FACES, "64×64 pixels instead of 128×128"),
-    "a point less": (rewrite_faces(keypoints=lambda v: v[2:]), FACES, "differ in number"),
-    "not a number": (rewrite_faces(keypoints=lambda v: [float("nan"), *v[1:]]), FACES, "is no number"),
+    "size": (rewrite_faces(crops=lambda v: [SMALL] * len(v)), FACES, "64×64 pixels, not 128×128"),
+    "a point less": (
+        rewrite_faces(keypoints=lambda v: v[2:]),
+        FACES,
+        "key-points and detections differ",
+    ),
+    "not a number": (rewrite_faces(keypoints=lambda v: [float("nan"), *v[1:]]), FACES, "is NaN or Inf"),
     "moved": (rewrite_faces(keypoints=lambda v: [v[0] + 0.02, *v[1:]]), FACES, "0.02 px from where"),
     "detected": (rewrite_faces(detected=lambda v: [not d for d in v]), FACES, "detections"),
-    "other clip": (rewrite_faces(clip_id=lambda v: v + "x"), FACES, "is not the clip"),
+    "other clip": (rewrite_faces(clip_id=lambda v: v + "x"), FACES, "is not clip"),
     "label": (rewrite_table(CLIPS, label=pl.lit("x")), CLIPS, "label is not in cache.json"),
-    "path": (rewrite_table(CLIPS, path=pl.lit("../x")), CLIPS, "leads elsewhere"),
+    "path": (rewrite_table(CLIPS, path=pl.lit("../x")), CLIPS, "leads out of the dataset's folder"),
     "other path": (
         rewrite_table(CLIPS, path=pl.lit("x")),
         "manifest.parquet",
-        "not say what clips.parquet says",
+        "does not match clips.parquet",
     ),
-    "joined": (rewrite_table(CLIPS, width=pl.lit(1)), CLIPS, "shard's own table"),
+    "joined": (rewrite_table(CLIPS, width=pl.lit(1)), CLIPS, "does not match the clip table of shard 0"),
     "order": (rewrite_table(CLIPS, shard=COL("shard").reverse()), CLIPS, "shard order"),
-    "rows": (rewrite_json(COMMIT, rows={"clips": 1, "faces": 2, "landmarks": 8}), RESULTS, "commit says 1"),
-    "landmarks": (rewrite_json(COMMIT, rows={"clips": 2, "faces": 2, "landmarks": 9}), LANDMARKS, "says 9"),
+    "rows": (
+        rewrite_json(COMMIT, rows={"clips": 1, "faces": 2, "landmarks": 8}),
+        RESULTS,
+        "but 1 and 2 in",
+    ),
+    "landmarks": (
+        rewrite_json(COMMIT, rows={"clips": 2, "faces": 2, "landmarks": 9}),
+        LANDMARKS,
+        "but 9 in its",
+    ),
     "settings": (rewrite_json(COMMIT, settings_hash="x"), COMMIT, "other settings"),
-    "counts": (rewrite_json(COMMIT, rows=[]), COMMIT, "three counts"),
-    "labels": (rewrite_json("cache.json", labels=["ANG", "ANG"]), "cache.json", "a label twice"),
-    "setting": (rewrite_json("cache.json", settings={"size": "big"}), "cache.json", "setting frames"),
+    "counts": (rewrite_json(COMMIT, rows=[]), COMMIT, "three row counts"),
+    "labels": (rewrite_json("cache.json", labels=["ANG", "ANG"]), "cache.json", "a label is listed twice"),
+    "setting": (rewrite_json("cache.json", settings={"size": "big"}), "cache.json", "invalid crop size"),
+    "no settings": (rewrite_json("cache.json", settings={"size": 128}), "cache.json", "settings frames, "),
+    "key-points": (rewrite_json("cache.json", keypoint_set="x"), "cache.json", "unknown key-point set 'x'"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_content_is_named_even_where_every_checksum_was_made_to_hold(cache, name):
+def test_wrong_content_is_found_even_if_every_checksum_is_right(cache, name):
     change, file, message = WRONG[name]
     change(cache)
     reseal(cache)
@@ -271,7 +290,7 @@ def test_wrong_content_is_named_even_where_every_checksum_was_made_to_hold(cache
     assert message in wrong.get(file, "nothing"), wrong
 
 
-def test_bytes_that_a_stranger_changed_under_good_checksums_end_in_findings_only(good_cache, tmp_path):
+def test_random_damage_under_right_checksums_never_raises(good_cache, tmp_path):
     generator = random.Random(6)
     for attempt in range(60):
         cache = shutil.copytree(good_cache, tmp_path / str(attempt))
@@ -279,7 +298,5 @@ def test_bytes_that_a_stranger_changed_under_good_checksums_end_in_findings_only
         for _ in range(3):
             flip(cache / generator.choice(names), generator)
         reseal(cache)
-        try:
+        with contextlib.suppress(CacheFormatError):  # a flip in the version number
             found(cache)
-        except UserError as error:  # cache.json itself cannot be used
-            assert "\n" not in str(error)

@@ -1,6 +1,6 @@
-"""Build a cache from clips that were extracted before: `python build.py JOB CACHE`, JOB a pickled dict.
+"""Build a cache from extracted clips: `python build.py JOB CACHE`, with a pickled dict as JOB.
 
-All of an extraction but its worker processes, so that a test can afford to kill it at every step.
+This is an extraction without its worker processes, so that a test can afford to kill it at every step.
 """
 
 import pickle
@@ -8,17 +8,20 @@ import sys
 from pathlib import Path
 
 from dfer.pipeline.cache import plan
-from dfer.pipeline.run import extract
+from dfer.pipeline.cache.folder import finish_cache
+from dfer.pipeline.run.build import write_shards
+from dfer.pipeline.run.extract import prepared_cache
+from dfer.schemas.keypoints import DLIB18
 
 
 def build(cache: Path, manifest, config, clips: dict) -> None:
     """clips: path → ExtractedClip, for every path of the manifest."""
-    with extract.begun(manifest, cache, config) as (info, planned):
+    with prepared_cache(manifest, cache, config, DLIB18) as (info, planned):
         to_do = list(plan.shards_to_do(cache, planned, info.settings_hash))
         results = (((s.index, place), clips[path]) for s in to_do for place, path in enumerate(s.paths))
         if to_do:
-            extract.write_as_finished(cache, to_do, results, info.settings_hash)
-        extract.finalize(cache, manifest, planned)
+            write_shards(cache, to_do, results, info)
+        finish_cache(cache, manifest, planned)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Kills its own process with SIGKILL at a chosen step of the commit protocol.
+"""Kill this process with SIGKILL at a chosen step of the commit protocol.
 
-Python imports this by itself where the folder is on PYTHONPATH. `KILL_AT=7:before` or `7:after` names the step:
-the seventh fsync, rename or removal below the folder `KILL_BELOW`. Child processes are spared.
+Python imports this file at start if its folder is on PYTHONPATH. `KILL_AT=7:before` or `7:after` is the step: the
+seventh fsync, rename or removal below the folder `KILL_BELOW`. Child processes are not killed.
 """
 
 import os

@@ -11,7 +11,7 @@ from dfer.schemas.read_cache import read_clips
 
 
 def average_face(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """The average head turned in space, point by point, and seen from far away: (68, 2), y down."""
+    """Turn the average head in space, point by point, and view it from far away: (68, 2), y down."""
     head = {36: (-EYE_DISTANCE / 2, 0, 0), 45: (EYE_DISTANCE / 2, 0, 0), 30: (0, -NOSE_DROP, NOSE_DEPTH)}
     head |= {
         48: (-2.5, -MOUTH_DROP, MOUTH_DEPTH),
@@ -34,7 +34,7 @@ def average_face(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 @pytest.mark.parametrize("roll", [-40, 0, 25])
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (30, 0), (-50, 0), (0, 20), (0, -35)])
-def test_pose_recovers_the_angles_that_the_average_head_was_turned_by(yaw, pitch, roll):
+def test_pose_recovers_the_angles_of_a_turned_average_head(yaw, pitch, roll):
     np.testing.assert_allclose(head_pose(average_face(yaw, pitch, roll)), (yaw, pitch, roll), atol=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_mirroring_the_landmarks_negates_yaw_and_roll():
     np.testing.assert_allclose(head_pose(mirrored), head_pose(face) * [-1, 1, -1], atol=1e-6)
 
 
-def test_pose_against_the_plain_formula_of_an_upright_face():
+def test_pose_of_an_upright_face_follows_the_plain_formula():
     face = average_face(0, 0, 0)
     face[30] += [9, 0]
     width = face[45, 0] - face[36, 0]
@@ -53,12 +53,12 @@ def test_pose_against_the_plain_formula_of_an_upright_face():
     assert head_pose(np.stack([face, face])).shape == (2, 3)
 
 
-def test_points_that_fall_together_or_are_huge_give_angles():
+def test_coinciding_and_huge_points_give_angles():
     assert np.isfinite(head_pose(np.zeros((68, 2)))).all()
     assert np.isfinite(head_pose(np.random.default_rng(0).normal(size=(50, 68, 2)) * 1e38)).all()
 
 
-def test_figures_of_a_cache_are_medians_over_the_frames_with_a_face(make_cache):
+def test_figures_are_medians_over_the_frames_with_a_face(make_cache):
     specs = [
         {"found": 3, "label": "a"},
         {"status": "no_face"},
@@ -68,7 +68,7 @@ def test_figures_of_a_cache_are_medians_over_the_frames_with_a_face(make_cache):
         {"score": 0.5},
     ]
     cache = make_cache(specs)
-    figures = clip_figures(cache, read_clips(cache))
+    figures = clip_figures(cache, read_clips(cache), 18)
     assert figures["clip_id"].to_list() == ["clip0", "clip2", "clip3", "clip4", "clip5"]
     assert figures["side"].to_list() == [50, 52, 53, 54, 55]
     assert figures["score"].to_list() == pytest.approx([0.9, None, 0.9, 0.9, 0.5])
@@ -84,7 +84,7 @@ def test_figures_of_a_cache_are_medians_over_the_frames_with_a_face(make_cache):
             assert row[name] == pytest.approx(statistics.median(pose[i] for pose in poses)), name
 
 
-def test_ranking_goes_by_share_then_score_then_place_and_unscored_last(make_cache):
+def test_ranking_is_by_share_then_score_and_unscored_clips_are_last(make_cache):
     specs = [
         {"found": 2},
         {"score": 0.7},
@@ -94,11 +94,11 @@ def test_ranking_goes_by_share_then_score_then_place_and_unscored_last(make_cach
         {"frames": 8, "found": 4},
     ]
     cache = make_cache(specs)
-    ranked = ranking(clip_figures(cache, read_clips(cache)))
+    ranked = ranking(clip_figures(cache, read_clips(cache), 18))
     assert ranked["clip_id"].to_list() == [f"clip{i}" for i in (3, 1, 4, 2, 0, 5)]
 
 
-def test_a_random_sample_does_not_depend_on_order_and_hardly_on_other_clips():
+def test_a_random_sample_does_not_depend_on_the_order_and_little_on_other_clips():
     clips = pl.DataFrame({"clip_id": [f"c{i}" for i in range(500)]})
     drawn = random_sample(clips, 20)["clip_id"].to_list()
     assert len(set(drawn)) == 20 and drawn == random_sample(clips[::-1], 20)["clip_id"].to_list()
@@ -122,7 +122,7 @@ def test_a_random_sample_does_not_depend_on_order_and_hardly_on_other_clips():
     ],
 )
 @pytest.mark.parametrize("smallest", [0, 1, 5])
-def test_bins_hold_each_value_once_where_it_belongs(values, smallest):
+def test_bins_count_each_value_once_in_its_place(values, smallest):
     found = bins(list(values), smallest)
     assert found.total == len(values) and 8 <= len(found.counts) <= MOST_BINS + 1
     assert found.step >= smallest
@@ -134,10 +134,10 @@ def test_bins_hold_each_value_once_where_it_belongs(values, smallest):
     assert found.median == pytest.approx(statistics.median(values))
 
 
-def test_a_value_on_an_edge_begins_its_own_bin():
+def test_a_value_on_an_edge_is_in_the_upper_bin():
     tenths = [k / 10 for k in range(12)]  # 0.3 / 0.1 < 3
     assert bins(tenths, 0.1).step == 0.1 and bins(tenths, 0.1).counts == (1,) * 12
 
 
-def test_bins_of_nothing_are_empty():
+def test_bins_without_values_are_empty():
     assert bins([]).counts == () and bins([]).median is None

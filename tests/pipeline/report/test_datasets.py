@@ -75,7 +75,7 @@ def test_a_table_has_the_name_that_the_user_gives(here, tmp_path, blank):
     assert here(*call).returncode == 0
     assert json.loads((tmp_path / "c" / "cache.json").read_text())["dataset"] == "DFEW"
     wrong = here("pipeline", "manifest", table, "--name", " ")
-    assert wrong.returncode == 2 and "it must hold letters" in wrong.stderr
+    assert wrong.returncode == 2 and "must be non-empty printable text" in wrong.stderr
 
 
 def test_a_manifest_replaces_neither_its_source_nor_a_pipe(here, tmp_path, blank):
@@ -87,8 +87,8 @@ def test_a_manifest_replaces_neither_its_source_nor_a_pipe(here, tmp_path, blank
     os.mkfifo(tmp_path / "pipe.parquet")
     (tmp_path / "link.parquet").symlink_to(table)
     for out, message in {
-        "t.parquet": "is what is read",
-        "link.parquet": "is what is read",
+        "t.parquet": "is the source",
+        "link.parquet": "is the source",
         "pipe.parquet": "is not a regular file",
         "m.csv": "the name must end in .parquet",
     }.items():
@@ -156,7 +156,7 @@ def test_missing_and_empty_clips_have_a_reason_and_are_extracted_later(here, tmp
     assert again.returncode == 0, again.stderr
     assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
     assert here("pipeline", "verify", cache).returncode == 0
-    assert "1 undecodable clip: the same command with --retry" in again.stdout
+    assert "1 undecodable clip; to try again: the same command with --retry" in again.stdout
     for image in (clips / "00002").iterdir():
         shutil.copy(image, clips / "00003")
     retried = here(
@@ -179,8 +179,8 @@ def test_a_changed_label_updates_only_the_tables(here, sample_clips, tmp_path):
 def test_a_dataset_without_a_clip_on_disk_is_refused(here, tmp_path):
     trees.build_dfew(tmp_path / "DFEW", [])
     outcome = here("pipeline", "extract", tmp_path / "DFEW", "--out", tmp_path / "cache")
-    assert outcome.returncode == 1 and "none of the 14 clips that its lists name is on disk" in outcome.stderr
-    assert "clip_224x224/00001: unpack the clips there, mend the start of the paths" in outcome.stderr
+    assert outcome.returncode == 1 and "none of the 14 clips in its lists is on disk" in outcome.stderr
+    assert "clip_224x224/00001: unpack the clips there, fix the start of the paths" in outcome.stderr
     assert not (tmp_path / "cache").exists()
 
 
@@ -194,7 +194,7 @@ def test_a_table_is_a_source(here, tmp_path, blank):
     assert outcome.returncode == 0, outcome.stderr
     clips = read_clips(tmp_path / "cache")
     assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.m2v"]
-    assert clips["reason"][3] == "no kind of file that is read: x.m2v"
+    assert clips["reason"][3] == "unknown file type: x.m2v"
 
 
 def test_a_frame_folder_that_appears_changes_its_shard():

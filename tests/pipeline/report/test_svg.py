@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dfer.pipeline.report.clip_statistics import bins
-from dfer.pipeline.report.svg import bar_chart, describe, number
+from dfer.pipeline.report.svg import bar_chart, number, summary_text
 
 
-def test_bars_are_as_high_as_their_counts_and_numbers_stand_at_both_axes():
+def test_bars_are_as_high_as_their_counts_and_both_axes_have_numbers():
     chart = ElementTree.fromstring(bar_chart(bins([1, 1, 1, 2, 4, 9.5], 1), title="Size", unit="px"))
     bars = chart.findall(".//rect")
     heights = np.array([float(bar.get("height")) for bar in bars])
@@ -19,14 +19,14 @@ def test_bars_are_as_high_as_their_counts_and_numbers_stand_at_both_axes():
     assert chart.get("role") == "img" and chart.get("aria-label").startswith("Size: 6 clips, median 1.5, ")
 
 
-def test_a_chart_of_nothing_is_empty_and_says_so():
+def test_a_chart_without_values_is_empty():
     chart = ElementTree.fromstring(bar_chart(bins([]), title="Yaw", unit="degrees"))
     assert chart.get("aria-label") == "Yaw: no clips" and not chart.findall(".//rect")
 
 
-def test_a_description_claims_no_more_digits_than_a_tenth_of_a_bin():
+def test_a_summary_has_no_more_digits_than_a_tenth_of_a_bin():
     assert (
-        describe(bins([0.123456, 0.2, 7.98765], 1), "s")
+        summary_text(bins([0.123456, 0.2, 7.98765], 1), "s")
         == "3 clips, median 0.2, middle 90 % from 0.1 to 7.2 s"
     )
 

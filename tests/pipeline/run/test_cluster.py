@@ -5,17 +5,14 @@ import subprocess
 import time
 
 import pytest
+from folder_bytes import contents
 
 from dfer.schemas.read_cache import read_clips
 
 
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture(scope="module")
 def source(astronaut_video, tmp_path_factory):
-    """Nine clips, one of which kills the process that decodes it."""
+    """Nine clips; one kills the process that decodes it."""
     folder = tmp_path_factory.mktemp("cluster") / "clips" / "label"
     folder.mkdir(parents=True)
     for name in ("a", "b", "c", "d_sigkill", "e", "f", "g", "h", "i"):
@@ -33,7 +30,7 @@ def local(cli, faulty_decoder, source, tmp_path_factory):
     return out
 
 
-def test_slices_joined_are_the_same_bytes_as_one_extraction(cli, faulty_decoder, source, local, tmp_path):
+def test_finalized_slices_have_the_same_bytes_as_one_extraction(cli, faulty_decoder, source, local, tmp_path):
     out = tmp_path / "cache"
     for number in (2, 0, 1):
         assert "not done" in cli("pipeline", "finalize", out).stderr or number == 2
@@ -49,14 +46,14 @@ def test_slices_joined_are_the_same_bytes_as_one_extraction(cli, faulty_decoder,
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--slice", "3/3"), 1, "I goes from 0 to N - 1"),
-        (("--slice", "one"), 2, "is not of the form 0/4"),
-        (("--slice", "0/2", "--dask", "tcp://127.0.0.1:9"), 2, "--dask goes without"),
+        (("--slice", "3/3"), 1, "I must be between 0 and N-1"),
+        (("--slice", "one"), 2, "does not have the form 0/4"),
+        (("--slice", "0/2", "--dask", "tcp://127.0.0.1:9"), 2, "--dask cannot be combined"),
         (("--dask", "tcp://127.0.0.1:9"), 1, "no scheduler answers"),
         (("--dask", "nonsense"), 1, "an address looks like"),
     ],
 )
-def test_wrong_calls_are_one_line(cli, source, tmp_path, options, code, message):
+def test_wrong_calls_end_with_one_line(cli, source, tmp_path, options, code, message):
     outcome = cli("pipeline", "extract", source, "--out", tmp_path / "cache", *options)
     assert outcome.returncode == code
     assert message in outcome.stderr.splitlines()[-1]
@@ -64,7 +61,7 @@ def test_wrong_calls_are_one_line(cli, source, tmp_path, options, code, message)
 
 @pytest.fixture
 def cluster(faulty_decoder):
-    """Two Dask worker processes; the decoder fails in their children as it does locally."""
+    """Two Dask worker processes; the decoder fails in their children as in a local extraction."""
     from distributed import LocalCluster
 
     before = dict(os.environ)

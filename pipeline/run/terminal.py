@@ -1,0 +1,116 @@
+"""What a terminal shows of an extraction: problems of the dataset, a progress bar, the outcome."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dfer.data_manifest.datasets import Manifest
+from dfer.pipeline.cache.counts import count_clips
+from dfer.pipeline.config import SCENE, ExtractConfig
+from dfer.pipeline.run.extract import Outcome
+from dfer.schemas.cache import OK, QUARANTINED, STATUSES, UNDECODABLE
+from dfer.schemas.read_cache import read_cache_info
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.text import counted
+
+LISTED = 10  # unusable clips shown on the screen; the clips table has them all
+
+
+def print_problems(manifest: Manifest, config: ExtractConfig) -> None:
+    """Print to stderr what is wrong with the dataset's files, and whether its clips are face crops already."""
+    for problem in manifest.problems:
+        click.echo(printable(f"{manifest.dataset}: {problem.line}"), err=True)
+    if manifest.face_crops and config.input == SCENE:
+        click.echo(f"{manifest.dataset}: its frame folders are face crops; use --input face", err=True)
+
+
+@contextmanager
+def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
+    """Show a progress bar on stderr if that is a terminal. Yields the `on_start` and `on_done` of `extract`."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("extracting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips, {task.fields[unusable]} unusable"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("clips", total=None, unusable=0)
+        total = 0
+
+        def on_start(clips: int) -> None:
+            progress.update(task, total=clips)
+
+        def on_done(clips: int, unusable: int) -> None:
+            nonlocal total
+            total += unusable
+            progress.update(task, advance=clips, unusable=total)
+
+        yield on_start, on_done
+
+
+def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
+    """Print the result of an extraction or of `finalize`."""
+    counts = {} if outcome.clips is None else count_clips(outcome.clips)
+    if as_json:
+        done = {"cache": str(cache), "extracted": outcome.extracted, "reused": outcome.reused}
+        click.echo(json.dumps({**done, **counts}, indent=2))
+        return
+    if outcome.clips is None:
+        extracted = counted(outcome.extracted, "clip")
+        click.echo(f"slice done, {extracted} extracted; after the last slice run: pipeline finalize {cache}")
+        return
+    usable = f"{counts[OK]} of {counted(counts['clips'], 'clip')} usable"
+    if not outcome.extracted:
+        done = "tables updated, no clip extracted" if outcome.updated else "nothing to do"
+        click.echo(f"{done}: {cache}, {usable}")
+    else:
+        print_clips(outcome.clips, Console())
+        if outcome.reused:
+            click.echo(
+                f"landmarks reused for {outcome.reused} of {counted(outcome.extracted, 'extracted clip')}"
+            )
+        click.echo(f"{cache}: {usable}, dataset {read_cache_info(cache).dataset}")
+    unread = [
+        counted(counts[status], f"{status} clip") for status in (QUARANTINED, UNDECODABLE) if counts[status]
+    ]
+    if unread:
+        click.echo(f"{' and '.join(unread)}; to try again: the same command with --retry")
+
+
+def print_clips(clips: pl.DataFrame, console: Console) -> None:
+    """Print a table of statuses per label, and the unusable clips with their reasons."""
+    table = Table(title="clips by label and status", title_justify="left")
+    shown = [status for status in STATUSES if status == OK or (clips["status"] == status).any()]
+    for column in ("label", *shown, "frames", "with a face"):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    labels = clips["label"].unique().sort(nulls_last=True)
+    for label in labels:
+        of_label = clips.filter(pl.col("label").eq_missing(pl.lit(label, pl.String)))
+        name = escape(printable(label)) if label is not None else "(no label)"
+        table.add_row(name, *_cells(of_label, shown))
+    if len(labels) > 1:
+        table.add_section()
+        table.add_row("all", *_cells(clips, shown))
+    console.print(table)
+    unusable = clips.filter(pl.col("status") != OK)
+    for path, status, reason in unusable.select("path", "status", "reason").head(LISTED).iter_rows():
+        line = printable(f"{path}: {status}: {reason or ''}")
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    if len(unusable) > LISTED:
+        console.print(f"… and {len(unusable) - LISTED} more, all in clips.parquet")
+
+
+def _cells(clips: pl.DataFrame, shown: Iterable[str]) -> list[str]:
+    counts = count_clips(clips)
+    share = f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %" if counts["frames"] else "–"
+    return [*(f"{counts[status]}" for status in shown), f"{counts['frames']}", share]
