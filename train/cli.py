@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfer.schemas.support.commands import Program, printable, resumable
+from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsCommand
+from dfer.schemas.support.settings import flag
 from dfer.schemas.support.text import counted
 from dfer.train import options
-from dfer.train.config import TrainConfig, flag, load_config, preset_note
-from dfer.train.options import (
-    MAX_BATCH_SIZE,
-    PATH,
-    NumberList,
-    SettingsCommand,
-    TrainingFlags,
-)
+from dfer.train.config import TrainConfig, load_config, preset_note
+from dfer.train.options import MAX_BATCH_SIZE, PATH, TrainingFlags
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
@@ -78,7 +74,7 @@ def run(
 @click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
 @options.PRESET
 @options.training_options
-@options.JSON
+@JSON_OPTION
 @resumable
 def crossval(
     caches: Paths, out: Path, folds: str, preset: str, training: TrainingFlags, as_json: bool
@@ -104,7 +100,7 @@ def crossval(
 @click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
 @options.split_options
 @options.training_options
-@options.JSON
+@JSON_OPTION
 @resumable
 def sweep(
     name: str,
@@ -153,7 +149,7 @@ def sweep(
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
 @click.option("--confusion", type=PATH, help="Write the confusion matrix as a picture (.png).")
 @options.device_options
-@options.JSON
+@JSON_OPTION
 def evaluate(
     run: Path,
     caches: Paths,
@@ -187,7 +183,7 @@ def evaluate(
 @options.CHECKPOINT
 @options.SHOWN_CLIPS
 @options.device_options
-@options.JSON
+@JSON_OPTION
 def report_command(
     run: Path,
     out: Path | None,
@@ -212,7 +208,7 @@ def report_command(
 @main.command(cls=SettingsCommand)
 @options.config_options("network", "num_frames", "image_size")
 @options.CLASSES
-@options.JSON
+@JSON_OPTION
 def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
     """Print a network part by part.
 
@@ -243,7 +239,7 @@ def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
     help="Seconds per measurement; at least three repetitions.",
 )
 @options.DEVICE
-@options.JSON
+@JSON_OPTION
 def benchmark(
     config: TrainConfig,
     classes: int,

@@ -11,39 +11,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.settings import Settings, setting
 
 PRESETS = Path(__file__).parent / "presets"
 
 
-def setting(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field with its help text, inclusive limits and allowed values."""
-    metadata = {"help": help, "low": low, "high": high, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-class _Section:
-    """Checks every field against its limits when it is created. Raises UserError naming the flag."""
-
-    def __post_init__(self) -> None:
-        kinds = get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            value = _convert(getattr(self, field.name), kinds[field.name], flag(field.name))
-            _check_limits(value, field.metadata, flag(field.name))
-            object.__setattr__(self, field.name, value)
-
-
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig(_Section):
+class NetworkConfig(Settings):
     """The parts of the network."""
 
     stage_strides: tuple[int, ...] = setting(
@@ -88,7 +65,7 @@ class NetworkConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(_Section):
+class DataConfig(Settings):
     """The network's input, and how training clips are augmented."""
 
     num_frames: int = setting(16, "frames per clip", low=1, high=1000)
@@ -103,7 +80,7 @@ class DataConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeConfig(_Section):
+class RecipeConfig(Settings):
     """How the network is trained. The defaults are what the paper prints, with every extra off."""
 
     epochs: int = setting(80, "passes over the training clips", low=1, high=1_000_000)
@@ -145,7 +122,7 @@ class RecipeConfig(_Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionConfig(_Section):
+class ExecutionConfig(Settings):
     """How a step is computed."""
 
     accumulate: int = setting(1, "split each step into this many parts, to save memory", low=1, high=65536)
@@ -202,7 +179,7 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
-SECTIONS: dict[str, type[_Section]] = {
+SECTIONS: dict[str, type[Settings]] = {
     "network": NetworkConfig,
     "data": DataConfig,
     "recipe": RecipeConfig,
@@ -267,33 +244,5 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
     return TrainConfig(**sections)
 
 
-def flag(name: str) -> str:
-    """The command-line flag of a field."""
-    return "--" + name.replace("_", "-")
-
-
 def _flag_value(value: tuple) -> str:
     return ",".join(map(str, value))
-
-
-def _convert(value: Any, kind: Any, name: str) -> Any:
-    """Convert a value from TOML or a flag to its field's type: lists to tuples, integers to floats."""
-    if kind in (tuple[int, ...], tuple[float, ...]):
-        item = int if kind == tuple[int, ...] else float
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{name} {value!r}: give a list of numbers")
-        return tuple(_convert(v, item, name) for v in value)
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{name} {value!r}: must be of type {kind.__name__}")
-    return kind(value)
-
-
-def _check_limits(value: Any, metadata: Mapping[str, Any], name: str) -> None:
-    if metadata["choices"] and value not in metadata["choices"]:
-        raise UserError(f"{name} {value}: must be one of {', '.join(metadata['choices'])}")
-    low, high = metadata["low"], metadata["high"]
-    for number in value if isinstance(value, tuple) else (value,):
-        if (low is not None and not number >= low) or (high is not None and not number <= high):
-            limits = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise UserError(f"{name} {number}: must be {limits}")

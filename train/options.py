@@ -7,11 +7,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.train.config import SECTIONS, flag, load_config, preset_names
+from dfer.schemas.support.options import setting_options
+from dfer.train.config import SECTIONS, load_config, preset_names
 
 if TYPE_CHECKING:
     from dfer.train.engine.experiment import RunOptions
@@ -62,7 +63,6 @@ CLASSES = click.option(
     "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
 )
 FOLDS_HELP = "official (the dataset's folds) or subject:K (K folds of subjects)"
-JSON = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 _WORKERS = click.option(
     "--loader-workers",
@@ -103,23 +103,6 @@ _TRAINING = (
     DEVICE,
     _WORKERS,
 )
-
-
-class NumberList(click.ParamType):
-    """Numbers separated by commas."""
-
-    name = "n,n,…"
-
-    def __init__(self, item: type) -> None:
-        self.item = item
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(self.item(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
 class TrainingFlags(NamedTuple):
@@ -215,50 +198,8 @@ def _settings(only: Collection[str] = ()) -> list[tuple[str, dataclasses.Field]]
 
 def _setting_options(command: Callable, only: Collection[str] = ()) -> Callable:
     """Add a flag for each of `_settings`; one that is not given leaves the preset's value."""
-    for section, field in reversed(_settings(only)):
-        kind = get_type_hints(SECTIONS[section])[field.name]
-        command = _setting_option(field, kind, section)(command)
+    for section, kind in reversed(SECTIONS.items()):
+        names = tuple(field.name for name, field in _settings(only) if name == section)
+        if names:
+            command = setting_options(kind, f"Settings: {section}", default="paper", only=names)(command)
     return command
-
-
-class SettingOption(click.Option):
-    """A flag for a setting, listed in the help under its section."""
-
-    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.section = section
-
-
-class SettingsCommand(click.Command):
-    """A command whose help lists settings by section, below the other options."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record:
-                title = f"Settings: {param.section}" if isinstance(param, SettingOption) else "Options"
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-def _setting_option(field: dataclasses.Field, kind: Any, section: str) -> Callable:
-    text = field.metadata["help"]
-    text = f"{text[0].upper()}{text[1:]}.  [paper: {_flag_value(field.default)}]"
-    names = [flag(field.name)]
-    if kind is bool:
-        names, kind = [f"{names[0]}/--no-{names[0][2:]}"], None
-    elif field.metadata["choices"]:
-        kind = click.Choice(field.metadata["choices"])
-    elif kind in (tuple[int, ...], tuple[float, ...]):
-        kind = NumberList(int if kind == tuple[int, ...] else float)
-    return click.option(*names, type=kind, default=None, help=text, cls=SettingOption, section=section)
-
-
-def _flag_value(value: Any) -> str:
-    """A setting's value as its flag takes it. The fields' defaults are the preset `paper`."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

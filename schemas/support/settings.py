@@ -71,7 +71,7 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
 def _check_limits(value: Any, metadata: Mapping[str, Any], name: str) -> None:
     low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
     if choices and value not in choices:
-        raise UserError(f"{name} {_short(value)}: must be {' or '.join(choices)}")
+        raise UserError(f"{name} {_short(value)}: must be one of {', '.join(choices)}")
     for number in value if isinstance(value, tuple) else (value,):
         if (low is not None and not number >= low) or (high is not None and not number <= high):
             limits = f"at least {low}" if high is None else f"between {low} and {high}"

@@ -81,7 +81,7 @@ WRONG = {
     "null": ({"input": None}, "--input None: must be text"),
     "list": ({"align": ["box"]}, r"--align \['box'\]: must be text"),
     "out of range": ({"shard_clips": 0}, "--shard-clips 0: must be between 1 and 100000"),
-    "unknown choice": ({"input": "hand"}, "--input hand: must be scene or face"),
+    "unknown choice": ({"input": "hand"}, "--input hand: must be one of scene, face"),
     "NaN": ({"margin": float("nan")}, "--margin nan: must be between"),
 }
 

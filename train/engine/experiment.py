@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import TrainConfig, flag, load_config
+from dfer.schemas.support.settings import flag
+from dfer.train.config import TrainConfig, load_config
 from dfer.train.data.caches import Pool
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_trainable
 from dfer.train.engine.weights import FROM_SCRATCH, Start

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dfer.data_manifest.labels import match_labels
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import flag
+from dfer.schemas.support.settings import flag
 from dfer.train.engine import checkpoint
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.results.run_folder import BEST, require_run

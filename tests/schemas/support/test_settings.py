@@ -33,12 +33,12 @@ def test_values_get_the_type_of_their_field():
         ({"share": -1}, "--share -1.0: must be at least 0"),
         ({"share": float("nan")}, "--share nan: must be at least 0"),
         ({"share": 10**400}, "--share: the number is too large"),
-        ({"kind": "c"}, "--kind c: must be a or b"),
+        ({"kind": "c"}, "--kind c: must be one of a, b"),
         ({"kind": 1}, "--kind 1: must be text"),
         ({"strides": 1}, "--strides 1: must be a list of numbers"),
         ({"strides": (1, 3)}, "--strides 3: must be between 1 and 2"),
         ({"fast": 1}, "--fast 1: must be true or false"),
-        ({"kind": "x" * 1000}, f"--kind {'x' * 60}…: must be a or b"),
+        ({"kind": "x" * 1000}, f"--kind {'x' * 60}…: must be one of a, b"),
     ],
 )
 def test_a_wrong_value_names_its_flag(values, message):
