@@ -29,7 +29,7 @@ from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
 from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, by_group, compute_figures
 from dfer.train.results.plots import confusion_png
-from dfer.train.results.predictions import GROUPED, prediction_table, predictions_file, write_predictions
+from dfer.train.results.predictions import GROUPED, prediction_table, write_predictions
 from dfer.train.results.run_folder import output_file, require_run
 
 
@@ -89,15 +89,13 @@ def evaluate_run(
 
     Raises UserError for a run or cache that cannot be used, or a file that cannot be written.
     """
-    if predictions:
-        predictions_file(predictions)
-    if confusion:
-        output_file(confusion, "--confusion", (".png",))
+    table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
+    picture = output_file(confusion, "--confusion", (".png",)) if confusion else None
     result = _evaluate(run, folders, which, clips, run_options)
-    if predictions:
-        write_predictions(predictions, result.predictions, result.origin)
-    if confusion:
-        write_atomic(confusion.resolve(), _confusion_picture(result))
+    if table:
+        write_predictions(table, result.predictions, result.origin)
+    if picture:
+        write_atomic(picture, _confusion_picture(result))
     return result
 
 

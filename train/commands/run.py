@@ -151,7 +151,7 @@ def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool:
 
 @contextmanager
 def _locked(out: Path, world: World) -> Iterator[None]:
-    """Make a run's folder and keep other trainings out of it until the block ends. Raises UserError."""
+    """Make the run's folder and lock it until the block ends. Raises UserError."""
     if not world.first:
         yield
         return
@@ -160,7 +160,7 @@ def _locked(out: Path, world: World) -> Iterator[None]:
         lock = FolderLock(out)
     with lock:
         if not lock.take(shared=False):
-            raise UserError(f"{out}: another training is running in this folder; wait until it has finished")
+            raise UserError(f"{out}: another training run is using this folder; wait until it has finished")
         yield
 
 
@@ -177,15 +177,9 @@ def _saved_state(out: Path, experiment: Experiment, origin: dict, *, resume: boo
     other = difference(out, experiment.config, origin)
     if other:
         raise UserError(f"{out} contains another run ({other}); choose another --out")
-    path = out / run_folder.LAST
-    if not path.exists():
+    if not (out / run_folder.LAST).exists():
         return None  # killed before the first save
-    saved = checkpoint.load(path)
-    if len(saved.rows) != saved.epoch:
-        raise UserError(
-            f"{path} is damaged: metrics of {len(saved.rows)} epochs instead of {saved.epoch}; "
-            f"restore it from a copy, or remove {out} and train again"
-        )
+    saved = checkpoint.load(out / run_folder.LAST)
     epochs = experiment.config.recipe.epochs
     if saved.epoch < epochs and not resume:
         raise UserError(

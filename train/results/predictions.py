@@ -12,7 +12,6 @@ import polars as pl
 from dfer.schemas.cache import OK
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
-from dfer.train.results.run_folder import output_file
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of the clips table that results are grouped by
 
@@ -69,19 +68,7 @@ def as_parquet(predictions: pl.DataFrame, origin: Mapping[str, Any]) -> bytes:
     return content.getvalue()
 
 
-def predictions_file(path: Path) -> Path:
-    """Check where `--predictions` is to be written. Raises UserError."""
-    return output_file(path, "--predictions", (".parquet", ".csv"))
-
-
 def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any]) -> None:
-    """Write a prediction table as CSV or Parquet, by the file's name; only Parquet records its `origin`.
-
-    Raises UserError if it cannot be written.
-    """
-    path = predictions_file(path)
+    """Write a prediction table as CSV if the name ends in .csv, else as Parquet, which records its `origin`."""
     as_csv = path.suffix.lower() == ".csv"
-    try:
-        write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))
