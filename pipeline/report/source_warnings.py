@@ -54,7 +54,7 @@ def warning_list(clips: pl.DataFrame) -> Html:
     """Return a closed <details> for each warning, with the number of its clips and the first few of them."""
     groups = group_by_warning(clips)
     if not groups:
-        return tag("p", "None: no source has a warning." if len(clips) else "None: there are no clips.")
+        return tag("p", "None: no source has a warning." if len(clips) else "None: the cache has no clips.")
     return join(tag("p", EXPLANATION), *map(_details, groups))
 
 
