@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from dfer.pipeline.face import mediapipe_tasks
-from dfer.pipeline.setup import fetch, models
+from dfer.pipeline.setup import download, models
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import available_cores
 
@@ -83,7 +83,7 @@ def check_model(model: models.ModelFile, folder: Path | None) -> Check:
     if path is None:
         return Check(name=model.name, ok=False, found="not found", fix="pipeline models")
     try:
-        fetch.check_sha256(path, model.sha256)
+        download.check_sha256(path, model.sha256)
     except (UserError, OSError) as error:
         return Check(name=model.name, ok=False, found=str(error), fix=f"remove {path}, then: pipeline models")
     return Check(name=model.name, ok=True, found=f"{path} (sha256 ok)")

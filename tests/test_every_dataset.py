@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trees
 
-from dfer.data_manifest.published import TESTED
+from dfer.data_manifest.published_results import TESTED
 
 SEVEN = {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"}
 TWO_FRAMES = ("--frames", 2, "--size", 48, "--workers", 2)

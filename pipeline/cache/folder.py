@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from dfer.data_manifest.datasets import Manifest
-from dfer.pipeline.cache import plan, seal, shards
+from dfer.pipeline.cache import plan, seal, shard_files
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.manifest import MANIFEST_SCHEMA
@@ -100,7 +100,7 @@ def finish_cache(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard])
     clips = manifest.clips.join(results, on="clip_id", how="left", maintain_order="left")
     clips = clips.select(layout.CLIPS_SCHEMA.names())
     with writing(cache):
-        leftovers = shards.leftovers(cache, len(planned))
+        leftovers = shard_files.leftovers(cache, len(planned))
         if leftovers:
             seal.remove_seal(cache)
             for path in leftovers:

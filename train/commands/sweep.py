@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from dfer.data_manifest.published import Figure, ablation
+from dfer.data_manifest.published_results import Figure, ablation
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.train.commands.crossval import CrossValidation, cross_validate

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dfer.data_manifest.published import PAPER, costs
+from dfer.data_manifest.published_results import PAPER, costs
 from dfer.schemas.support.text import counted
 from dfer.train.commands.benchmark import INFERENCE, TRAINING, Measurement, training_hours
 from dfer.train.commands.describe import Part

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dfer.data_manifest.published import PAPER, Figure, by_scene
+from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
 from dfer.train.results import metrics

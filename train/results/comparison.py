@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dfer.data_manifest.published import JUDGED, PAPER, TESTED, results
+from dfer.data_manifest.published_results import JUDGED, PAPER, TESTED, results
 from dfer.schemas.support.text import counted
 
 # Share of the test clips that may be missing or too many: videos of datasets such as AFEW get lost.
@@ -33,7 +33,7 @@ def not_comparable_reason(
     """Why results on a dataset cannot be compared with the published ones.
 
     trained_on: dataset of the network's run
-    protocol: as in `published.csv` ("official split", "mean of 5 folds"), or in other words
+    protocol: as in `published_results.csv` ("official split", "mean of 5 folds"), or in other words
     clips: how many were evaluated, over all folds
     not_covered: how many clips have a class that the network does not know
 
@@ -112,5 +112,5 @@ def footnotes(remarks: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def split_remark(remark: str) -> list[str]:
-    """The single remarks of a published figure, which `published.csv` joins by "; "."""
+    """The single remarks of a published figure, which `published_results.csv` joins by "; "."""
     return remark.split("; ") if remark else []

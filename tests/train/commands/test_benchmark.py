@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dfer.data_manifest.published import costs
+from dfer.data_manifest.published_results import costs
 from dfer.train.commands import benchmark
 from dfer.train.commands.describe import network_parts
 from dfer.train.config import load_config

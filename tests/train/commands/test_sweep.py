@@ -6,7 +6,7 @@ import shutil
 import polars as pl
 import pytest
 
-from dfer.data_manifest.published import PAPER, published
+from dfer.data_manifest.published_results import PAPER, published
 from dfer.train.commands.sweep import load_sweep
 from dfer.train.config import load_config
 

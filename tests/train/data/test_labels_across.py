@@ -5,7 +5,7 @@ import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
 
-from dfer.data_manifest.published import TESTED
+from dfer.data_manifest.published_results import TESTED
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.class_matching import match_classes

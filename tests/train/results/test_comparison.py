@@ -5,7 +5,7 @@ import html
 import pytest
 from made_up import TINY, cache, clip, done, printed
 
-from dfer.data_manifest.published import PAPER, TESTED, Figure
+from dfer.data_manifest.published_results import PAPER, TESTED, Figure
 from dfer.train.commands.crossval import as_dict, summarise
 from dfer.train.data.splits import SplitChoice
 from dfer.train.report import terminal

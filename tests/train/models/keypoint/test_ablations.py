@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dfer.data_manifest.published import ablation
+from dfer.data_manifest.published_results import ablation
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.commands.sweep import load_sweep

@@ -1,4 +1,4 @@
-"""Published results as data: published.csv, one printed figure per row, with where it is printed.
+"""Published results as data: published_results.csv, one printed figure per row, with where it is printed.
 
 Columns: table ("3" … "12", "Fig. 8"), dataset, protocol, method, variant (row of an ablation; scene of Table 6),
 metric (war, uar, recall, params, inference speed, training time), class (of a recall), value, unit, source (where it
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-FILE = Path(__file__).with_name("published.csv")
+FILE = Path(__file__).with_name("published_results.csv")
 PAPER = "Huang et al. 2024"
 # Number of tested clips, over all folds, as the datasets' owners print it. Published AFEW figures are fractions of
 # 380, 381 or 383 clips: see their remarks.

