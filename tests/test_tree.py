@@ -19,7 +19,7 @@ LAYERS = {
         "labels problems reader text_files csv_parquet official_splits",
         "disk",
         "layouts",
-        "datasets counts published",
+        "datasets counts published_results",
     ],
     "pipeline": [
         "config records",

@@ -1,6 +1,6 @@
 """The folder of a cache: made or recognised, its tables written, its shards joined, sealed when finished.
 
-`run` decides what goes into a cache, `shards` writes the shards.
+`run` decides what goes into a cache, `shard_files` writes the shards.
 """
 
 import dataclasses
