@@ -6,6 +6,7 @@ end the others. Clips are random pixels in memory; tests/benchmarks/feeding.py t
 
 import dataclasses
 import multiprocessing
+import re
 import resource
 import signal
 import statistics
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfer.schemas.blendshapes import BLENDSHAPES
@@ -202,8 +204,12 @@ def _peak_memory(device: "torch.device") -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if sys.platform == "darwin":
+        return resident  # bytes
+    # Linux hands ru_maxrss on to new programs: after a large parent it would hide all that this process takes.
+    own = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024 * (int(own[1]) if own else resident)
 
 
 def _device_name(device: "torch.device") -> str:

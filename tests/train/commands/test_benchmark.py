@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from dfer.data_manifest.published_results import costs
@@ -14,8 +15,11 @@ TOO_LARGE = 10**9
 
 @pytest.fixture(scope="module")
 def measured():
-    """Both tasks with 4 clips at once, and with more than fit into any memory."""
-    return list(benchmark.measure_all(CONFIG, 7, (TOO_LARGE, 4), "cpu", 0))
+    """Both tasks with 4 clips at once, and with more than fit into any memory, from a large process."""
+    ballast = np.ones(2**30, np.uint8)
+    rows = list(benchmark.measure_all(CONFIG, 7, (TOO_LARGE, 4), "cpu", 0))
+    del ballast
+    return rows
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_running_out_of_memory_does_not_end_the_other_measurements(measured):
     assert [row.failure for row in measured] == ["out of memory", None, "out of memory", None]
 
 
-def test_training_memory_covers_weights_gradients_and_moments(measured):
+def test_training_memory_covers_weights_gradients_and_moments_even_if_the_parent_process_is_larger(measured):
     weights = 4 * network_parts(CONFIG, 7)[-1].parameters
     assert measured[1].memory > 4 * weights
 
