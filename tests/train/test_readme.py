@@ -20,7 +20,7 @@ def commands() -> list[str]:
 
 
 def test_the_commands_of_the_readme_work_one_after_the_other(here, tmp_path, monkeypatch):
-    made_up.cache(tmp_path, "cache", [made_up.clip("ab"[n % 2], n, fold=n // 2 + 1) for n in range(6)])
+    made_up.cache(tmp_path, "cache", [made_up.clip("ab"[n % 2], n, fold=n // 2 + 1) for n in range(4)])
     monkeypatch.chdir(tmp_path)
     timed = Measurement(
         task="training", batch_size=1, device="cpu", threads=1, clips_per_second=1.0, repetitions=3, memory=1
