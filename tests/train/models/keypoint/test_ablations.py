@@ -75,8 +75,8 @@ def test_the_other_reading_of_b_averages_all_vectors_and_widens_the_mean(models)
 
 
 def test_only_the_first_reading_of_b_has_a_published_figure_next_to_it():
-    assert ablation("9", "B") == {"DFEW": 0.6548}
-    assert ablation("9", "B-mean") == {}
+    assert ablation("9", "B").keys() == {"DFEW"}
+    assert not ablation("9", "B-mean")
 
 
 def test_a_is_the_second_reading_of_b_without_the_graph(models):
