@@ -15,6 +15,15 @@ from tree_files import encode
 BIN = Path(sys.executable).parent
 
 
+@pytest.fixture(autouse=True, scope="module")
+def restored_environment():
+    """Restore the environment after each module: Dask's local cluster leaves OMP_NUM_THREADS=1 in it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def cli() -> Callable[..., subprocess.CompletedProcess]:
     """Run an installed program: cli("pipeline", "extract", …) → what it printed and its exit code."""

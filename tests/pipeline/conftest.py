@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,18 @@ def make_cache(tmp_path) -> Callable[..., Path]:
     return make
 
 
+FAULTY = str(Path(__file__).parent / "faulty")
+
+
 @pytest.fixture(scope="session")
 def faulty_decoder() -> dict[str, str]:
     """The environment in which decord fails as `faulty/decord` describes."""
-    # In front of the caller's own PYTHONPATH.
-    path = [str(Path(__file__).parent / "faulty"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [FAULTY, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}
+
+
+@pytest.fixture
+def faulty_here(here, monkeypatch) -> Callable[..., subprocess.CompletedProcess]:
+    """As `here`, but the decoder of the worker processes fails as `faulty/decord` describes."""
+    monkeypatch.syspath_prepend(FAULTY)  # workers get this process's path
+    return here

@@ -9,11 +9,11 @@ from PIL import Image
 
 from dfer.schemas.read_cache import read_clips
 
-MUTANTS = 300
+MUTANTS = 160
 
 
-def extract(cli, source, cache, *options):
-    outcome = cli("pipeline", "extract", source, "--out", cache, "--json", *options)
+def extract(here, source, cache, *options):
+    outcome = here("pipeline", "extract", source, "--out", cache, "--json", *options)
     assert outcome.returncode == 0, outcome.stderr
     (line,) = outcome.stderr.splitlines()
     assert "have one label" in line
@@ -40,9 +40,7 @@ def mutate(content, random):
     return bytes(data)
 
 
-def test_three_hundred_damaged_files_each_get_a_status(
-    cli, sample_clips, moving_astronaut, write_video, tmp_path
-):
+def test_every_damaged_file_gets_a_status(here, sample_clips, moving_astronaut, write_video, tmp_path):
     frames = moving_astronaut(10)
     seeds = [(sample_clips / "1001_DFA_ANG_XX.flv").read_bytes()]
     kinds = [".flv"]
@@ -55,7 +53,7 @@ def test_three_hundred_damaged_files_each_get_a_status(
     for number in range(MUTANTS):
         which = number % len(seeds)
         (source / f"{number:03}{kinds[which]}").write_bytes(mutate(seeds[which], random))
-    clips = extract(cli, source.parent, tmp_path / "cache", "--frames", 2, "--clip-timeout", 20)
+    clips = extract(here, source.parent, tmp_path / "cache", "--frames", 2, "--clip-timeout", 20)
     statuses = Counter(clips["status"])
     assert statuses.total() == MUTANTS
     assert set(statuses) <= {"ok", "no_face", "undecodable", "quarantined"}
@@ -106,8 +104,8 @@ def odd_clips(moving_astronaut, write_video, tmp_path_factory):
     return root
 
 
-def test_odd_clips_are_read_or_get_a_reason(cli, odd_clips, tmp_path):
-    clips = extract(cli, odd_clips, tmp_path / "cache", "--frames", 8)
+def test_odd_clips_are_read_or_get_a_reason(here, odd_clips, tmp_path):
+    clips = extract(here, odd_clips, tmp_path / "cache", "--frames", 8)
     folder = "glücklich & [red]/"
     found = {
         row[0].removeprefix(folder): row[1:]
@@ -126,15 +124,15 @@ def test_odd_clips_are_read_or_get_a_reason(cli, odd_clips, tmp_path):
         "not there.mp4": ("undecodable", "the file is missing", 0),
     }
     assert clips.filter(clips["path"].str.contains("8k"))["width"].to_list() == [7680]
-    verdict = cli("pipeline", "verify", tmp_path / "cache", "--json")
+    verdict = here("pipeline", "verify", tmp_path / "cache", "--json")
     assert json.loads(verdict.stdout)["valid"], verdict.stdout
 
 
-def test_a_file_name_that_is_not_utf8_is_refused_in_one_line(cli, astronaut_video, tmp_path):
+def test_a_file_name_that_is_not_utf8_is_refused_in_one_line(here, astronaut_video, tmp_path):
     folder = tmp_path / "clips" / "label"
     folder.mkdir(parents=True)
     (folder / "bad\udcff.mp4").write_bytes(astronaut_video.read_bytes())
-    outcome = cli("pipeline", "extract", folder.parent, "--out", tmp_path / "cache")
+    outcome = here("pipeline", "extract", folder.parent, "--out", tmp_path / "cache")
     assert outcome.returncode == 1
     (line,) = outcome.stderr.splitlines()
     assert "not UTF-8" in line and "rename" in line

@@ -109,10 +109,10 @@ def test_very_long_invalid_settings_make_a_short_line(cache):
 
 
 @pytest.mark.parametrize("command", [("finalize",), ("shard", "here", "0")])
-def test_the_commands_report_invalid_settings_in_one_line(command, cli, cache):
+def test_the_commands_report_invalid_settings_in_one_line(command, here, cache):
     change_settings(cache, shard_clips=...)
     name, *more = command
-    outcome = cli("pipeline", name, cache, *more)
+    outcome = here("pipeline", name, cache, *more)
     assert outcome.returncode == 1
     assert outcome.stderr.startswith(f"pipeline: {cache}/cache.json: settings shard_clips are missing; ")
     assert len(outcome.stderr.splitlines()) == 1

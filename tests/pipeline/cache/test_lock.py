@@ -68,7 +68,7 @@ def refused(outcome, cache):
     return True
 
 
-def test_a_second_extraction_is_refused_and_changes_nothing(cli, start, source, faulty_decoder, tmp_path):
+def test_a_second_extraction_is_refused_and_changes_nothing(faulty_here, start, source, tmp_path):
     cache = tmp_path / "cache"
     first = start(source, cache)
     wait_for(commit(cache, 2))  # and now it hangs in the fourth clip
@@ -76,36 +76,34 @@ def test_a_second_extraction_is_refused_and_changes_nothing(cli, start, source, 
     smaller = shutil.copytree(source, tmp_path / "smaller")
     (smaller / "label" / "a.mp4").unlink()  # which makes another manifest
     for arguments in (("extract", source), ("extract", smaller), ("extract", smaller, "--slice", "0/2")):
-        outcome = cli("pipeline", *arguments, "--out", cache, *OPTIONS, **faulty_decoder)
+        outcome = faulty_here("pipeline", *arguments, "--out", cache, *OPTIONS)
         assert refused(outcome, cache), arguments
-    assert refused(cli("pipeline", "finalize", cache), cache)
+    assert refused(faulty_here("pipeline", "finalize", cache), cache)
     assert contents(cache) == before and first.poll() is None
     first.kill()
     first.wait()
     (smaller / "label" / "d_moody.calm").touch()
-    after = cli("pipeline", "extract", smaller, "--out", cache, *OPTIONS, **faulty_decoder)
+    after = faulty_here("pipeline", "extract", smaller, "--out", cache, *OPTIONS)
     assert after.returncode == 0, after.stderr  # a killed process leaves no lock
     assert list(verify(cache)) == []
 
 
-def test_slices_run_at_the_same_time_and_lock_everything_else_out(
-    cli, start, source, faulty_decoder, tmp_path
-):
+def test_slices_run_at_the_same_time_and_lock_everything_else_out(faulty_here, start, source, tmp_path):
     cache, fresh = tmp_path / "cache", tmp_path / "fresh"
     source = shutil.copytree(source, tmp_path / "source")
     hanging = start(source, cache, "--slice", "1/2")
     wait_for(commit(cache, 1))  # and now it hangs in the fourth clip
-    other = cli("pipeline", "extract", source, "--out", cache, *OPTIONS, "--slice", "0/2", **faulty_decoder)
+    other = faulty_here("pipeline", "extract", source, "--out", cache, *OPTIONS, "--slice", "0/2")
     assert other.returncode == 0, other.stderr
     assert commit(cache, 0).exists() and commit(cache, 2).exists() and hanging.poll() is None
-    assert refused(cli("pipeline", "extract", source, "--out", cache, *OPTIONS, **faulty_decoder), cache)
-    assert refused(cli("pipeline", "finalize", cache), cache)
+    assert refused(faulty_here("pipeline", "extract", source, "--out", cache, *OPTIONS), cache)
+    assert refused(faulty_here("pipeline", "finalize", cache), cache)
     hanging.kill()
     hanging.wait()
     (source / "label" / "d_moody.calm").touch()
     last = start(source, cache, "--slice", "1/2")
     assert last.wait() == 0
-    assert cli("pipeline", "finalize", cache).returncode == 0
+    assert faulty_here("pipeline", "finalize", cache).returncode == 0
     assert start(source, fresh).wait() == 0
     assert contents(cache) == contents(fresh)
 
@@ -142,23 +140,21 @@ def test_slices_that_start_together_prepare_the_cache_once(source, tmp_path):
     assert all(contents(tmp_path / f"cache{number}") == first for number in range(40))
 
 
-def test_different_settings_are_named_even_while_slices_are_running(
-    cli, start, source, faulty_decoder, tmp_path
-):
+def test_different_settings_are_named_even_while_slices_are_running(faulty_here, start, source, tmp_path):
     cache = tmp_path / "cache"
     start(source, cache, "--slice", "3/4")
     wait_for(cache / "manifest.parquet")
     options = (*OPTIONS, "--size", 96, "--slice", "0/4")
-    outcome = cli("pipeline", "extract", source, "--out", cache, *options, **faulty_decoder)
+    outcome = faulty_here("pipeline", "extract", source, "--out", cache, *options)
     assert outcome.returncode == 1 and "--size 128, this command asks for --size 96" in outcome.stderr
 
 
-def test_an_output_that_is_not_a_folder_is_refused_in_one_line(cli, sample_clips, tmp_path):
+def test_an_output_that_is_not_a_folder_is_refused_in_one_line(here, sample_clips, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for name, message in (("file", "is not a landmark cache"), ("dangling", "cannot write the cache")):
-        outcome = cli("pipeline", "extract", sample_clips, "--out", tmp_path / name)
+        outcome = here("pipeline", "extract", sample_clips, "--out", tmp_path / name)
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and message in line
     assert (tmp_path / "file").read_text() == "mine"
-    assert "no such cache: " in cli("pipeline", "finalize", tmp_path / "missing").stderr
+    assert "no such cache: " in here("pipeline", "finalize", tmp_path / "missing").stderr

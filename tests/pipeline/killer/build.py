@@ -1,8 +1,12 @@
-"""Build a cache from extracted clips: `python build.py JOB CACHE`, with a pickled dict as JOB.
+"""Build caches from extracted clips in processes that are killed on the way: an extraction without its workers.
 
-This is an extraction without its worker processes, so that a test can afford to kill it at every step.
+python build.py JOB: JOB is a file with a pickled dict (manifest, config, clips). A line of stdin is a JSON list: the
+step and folder for `arm`, and the cache. Each is built in a forked process, as starting Python takes longer than
+building; the answer is its exit code, negative if it was killed.
 """
 
+import json
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -24,5 +28,20 @@ def build(cache: Path, manifest, config, clips: dict) -> None:
         finish_cache(cache, manifest, planned)
 
 
+def serve(job: Path) -> None:
+    import pyarrow  # noqa: F401 (once, not in every child)
+    from kill_steps import arm
+
+    for line in sys.stdin:
+        step, cache = json.loads(line)
+        child = os.fork()
+        if not child:  # polars has not started its threads before the fork
+            arm(step, cache)
+            build(Path(cache), **pickle.loads(job.read_bytes()))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
 if __name__ == "__main__":
-    build(Path(sys.argv[2]), **pickle.loads(Path(sys.argv[1]).read_bytes()))
+    serve(Path(sys.argv[1]))

@@ -22,8 +22,8 @@ HOSTILE = (
 )
 
 
-def test_the_sample_cache_becomes_one_harmless_page(cli, sample_cache, tmp_path):
-    outcome = cli("pipeline", "report", sample_cache, "--out", tmp_path / "r.html")
+def test_the_sample_cache_becomes_one_harmless_page(here, sample_cache, tmp_path):
+    outcome = here("pipeline", "report", sample_cache, "--out", tmp_path / "r.html")
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.startswith(f"{tmp_path / 'r.html'}: 0.2 MB")
     content = (tmp_path / "r.html").read_bytes()
@@ -47,11 +47,11 @@ def test_the_sample_cache_becomes_one_harmless_page(cli, sample_cache, tmp_path)
     assert targets == {attributes["id"] for _, attributes in page.elements if "id" in attributes}
 
 
-def test_the_same_cache_gives_the_same_bytes_wherever_it_is(cli, sample_cache, tmp_path):
+def test_the_same_cache_gives_the_same_bytes_wherever_it_is(here, sample_cache, tmp_path):
     moved = shutil.copytree(sample_cache, tmp_path / "moved")
     before = {p: p.read_bytes() for p in moved.rglob("*") if p.is_file()}
     (tmp_path / "r.html").write_text("an older report")
-    outcome = cli("pipeline", "report", moved, "--out", tmp_path / "r.html", "--json")
+    outcome = here("pipeline", "report", moved, "--out", tmp_path / "r.html", "--json")
     said = json.loads(outcome.stdout)
     assert (tmp_path / "r.html").read_bytes() == report_page(sample_cache, 12)
     assert said == {"report": str(tmp_path / "r.html"), "bytes": (tmp_path / "r.html").stat().st_size}
@@ -277,7 +277,7 @@ def test_the_metadata_of_a_crop_does_not_reach_the_page(make_cache):
     assert comment not in base64.b64decode(img["src"].split(",")[1])
 
 
-def test_wrong_input_is_refused_in_one_line_and_leaves_nothing(cli, make_cache, tmp_path):
+def test_wrong_input_is_refused_in_one_line_and_leaves_nothing(here, make_cache, tmp_path):
     cache = make_cache([{"clip_id": "a\nb\x1b[2J"}])
     (cache / "faces" / "00000.arrow").write_bytes(b"")
     calls = {
@@ -285,7 +285,7 @@ def test_wrong_input_is_refused_in_one_line_and_leaves_nothing(cli, make_cache, 
         "is inside the cache": [cache, "--out", cache / "report.html"],
     }
     for message, arguments in calls.items():
-        outcome = cli("pipeline", "report", *arguments)
+        outcome = here("pipeline", "report", *arguments)
         assert outcome.returncode == 1 and outcome.stdout == "", (message, outcome)
         (line,) = outcome.stderr.splitlines()
         assert line.startswith("pipeline: ") and message in line
@@ -299,7 +299,7 @@ def test_an_output_that_cannot_be_a_page_is_refused(make_cache, tmp_path):
         cache / "faces" / "r.html": "is inside the cache",
         tmp_path / "link" / "r.html": "is inside the cache",
         tmp_path / "missing" / "r.html": "no such folder",
-        tmp_path: "is a folder; name a file",
+        tmp_path: "is a folder; give a file name",
     }.items():
         with pytest.raises(UserError, match=message):
             check_target(place)

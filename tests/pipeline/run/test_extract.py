@@ -58,16 +58,16 @@ def test_no_file_of_the_cache_names_the_machine_or_a_path(sample_cache, sample_c
     assert os.uname().nodename not in (sample_cache / "cache.json").read_text()
 
 
-def test_a_rerun_changes_nothing(cli, sample_clips, sample_cache):
+def test_a_rerun_changes_nothing(here, sample_clips, sample_cache):
     before = {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")}
-    outcome = cli("pipeline", "extract", sample_clips, "--out", sample_cache)
+    outcome = here("pipeline", "extract", sample_clips, "--out", sample_cache)
     assert outcome.returncode == 0
     assert outcome.stdout == f"nothing to do: {sample_cache}, 6 of 6 clips usable\n"
     assert {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")} == before
 
 
-def test_one_worker_writes_the_same_bytes_as_two(cli, sample_clips, sample_cache, tmp_path):
-    outcome = cli("pipeline", "extract", sample_clips, "--out", tmp_path / "cache", "--workers", 1, "--json")
+def test_one_worker_writes_the_same_bytes_as_two(here, sample_clips, sample_cache, tmp_path):
+    outcome = here("pipeline", "extract", sample_clips, "--out", tmp_path / "cache", "--workers", 1, "--json")
     assert outcome.returncode == 0, outcome.stderr
     counts = json.loads(outcome.stdout)
     assert (counts["extracted"], counts["ok"], counts["frames_with_face"]) == (6, 6, 192)
@@ -93,10 +93,20 @@ def mixed_tree(tmp_path_factory, sample_clips, audio_only, moving_astronaut):
     return root
 
 
-def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(cli, mixed_tree, tmp_path):
-    outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 8)
-    assert outcome.returncode == 0, outcome.stderr
-    clips = read_clips(tmp_path / "cache")
+MIXED_OPTIONS = ("--frames", 2, "--workers", 1)
+
+
+@pytest.fixture(scope="module")
+def mixed(here, mixed_tree, tmp_path_factory):
+    """The mixed tree's cache, and the outcome of its extraction with --strict."""
+    cache = tmp_path_factory.mktemp("mixed") / "cache"
+    outcome = here("pipeline", "extract", mixed_tree, "--out", cache, *MIXED_OPTIONS, "--strict")
+    return cache, outcome
+
+
+def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(mixed):
+    cache, outcome = mixed
+    clips = read_clips(cache)
     found = {
         path: (status, reason) for path, status, reason in clips.select("path", "status", "reason").rows()
     }
@@ -113,51 +123,50 @@ def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(cli, mix
     assert "2 of 5 clips usable" in lines[-2] and "--retry" in lines[-1]
 
 
-def test_strict_exits_with_3_if_a_clip_is_unusable(cli, mixed_tree, sample_clips, sample_cache, tmp_path):
-    outcome = cli("pipeline", "extract", mixed_tree, "--out", tmp_path / "cache", "--frames", 2, "--strict")
-    assert outcome.returncode == 3
-    assert cli("pipeline", "extract", sample_clips, "--out", sample_cache, "--strict").returncode == 0
+def test_strict_exits_with_3_if_a_clip_is_unusable(here, mixed, sample_clips, sample_cache):
+    assert mixed[1].returncode == 3
+    assert here("pipeline", "extract", sample_clips, "--out", sample_cache, "--strict").returncode == 0
 
 
-def test_a_changed_clip_list_is_extracted_again(cli, mixed_tree, tmp_path):
+def test_a_changed_clip_list_is_extracted_again(here, mixed_tree, mixed, tmp_path):
     source = shutil.copytree(mixed_tree, tmp_path / "source")
-    cli("pipeline", "extract", source, "--out", tmp_path / "cache", "--frames", 2)
+    cache = shutil.copytree(mixed[0], tmp_path / "cache")
     (source / "sad [2]" / "text.mp4").unlink()
-    again = cli("pipeline", "extract", source, "--out", tmp_path / "cache", "--frames", 2, "--json")
+    again = here("pipeline", "extract", source, "--out", cache, *MIXED_OPTIONS, "--json")
     assert json.loads(again.stdout)["extracted"] == json.loads(again.stdout)["clips"] == 4
-    fresh = cli("pipeline", "extract", source, "--out", tmp_path / "fresh", "--frames", 2)
-    assert fresh.returncode == 0 and contents(tmp_path / "fresh") == contents(tmp_path / "cache")
+    fresh = here("pipeline", "extract", source, "--out", tmp_path / "fresh", *MIXED_OPTIONS)
+    assert fresh.returncode == 0 and contents(tmp_path / "fresh") == contents(cache)
 
 
-def test_a_replaced_file_is_extracted_again(cli, sample_clips, audio_only, tmp_path):
+def test_a_replaced_file_is_extracted_again(here, sample_clips, tmp_path):
     source = tmp_path / "source" / "label"
     source.mkdir(parents=True)
     (source / "a.flv").write_bytes(b"")
     shutil.copy(sample_clips / "1001_DFA_ANG_XX.flv", source / "b.flv")
-    arguments = ("pipeline", "extract", source.parent, "--out", tmp_path / "cache", "--frames", 2)
-    cli(*arguments)
+    arguments = ("pipeline", "extract", source.parent, "--out", tmp_path / "cache", *MIXED_OPTIONS)
+    here(*arguments)
     assert read_clips(tmp_path / "cache")["status"].to_list() == ["undecodable", "ok"]
     shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", source / "a.flv")
-    assert json.loads(cli(*arguments, "--json").stdout)["extracted"] == 2
+    assert json.loads(here(*arguments, "--json").stdout)["extracted"] == 2
     assert read_clips(tmp_path / "cache")["status"].to_list() == ["ok", "ok"]
 
 
-def test_a_cache_of_other_clips_is_not_overwritten(cli, mixed_tree, sample_clips, sample_cache):
+def test_a_cache_of_other_clips_is_not_overwritten(here, mixed_tree, sample_clips, sample_cache):
     before = contents(sample_cache)
-    outcome = cli("pipeline", "extract", mixed_tree, "--out", sample_cache)
+    outcome = here("pipeline", "extract", mixed_tree, "--out", sample_cache)
     message = "was made from other clips: it starts with 1001_DFA_ANG_XX, the current dataset with "
     assert outcome.returncode == 1 and message in outcome.stderr
     assert contents(sample_cache) == before
 
 
-def test_a_shard_without_its_commit_is_extracted_again(cli, sample_clips, sample_cache, tmp_path):
-    cache = shutil.copytree(sample_cache, tmp_path / "cache")
+def test_a_shard_without_its_commit_is_extracted_again(here, mixed_tree, mixed, tmp_path):
+    cache = shutil.copytree(mixed[0], tmp_path / "cache")
     (cache / "commits" / "00000.json").unlink()
     with (cache / "faces" / "00000.arrow").open("r+b") as file:
         file.truncate(1000)
-    outcome = cli("pipeline", "extract", sample_clips, "--out", cache, "--json")
-    assert json.loads(outcome.stdout)["extracted"] == 6
-    assert contents(cache) == contents(sample_cache)
+    outcome = here("pipeline", "extract", mixed_tree, "--out", cache, *MIXED_OPTIONS, "--json")
+    assert json.loads(outcome.stdout)["extracted"] == 5
+    assert contents(cache) == contents(mixed[0])
 
 
 def bad_calls(tmp_path, sample_clips, sample_cache):
@@ -201,9 +210,9 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     }
 
 
-def test_wrong_input_is_one_clear_line_and_exit_1(cli, tmp_path, sample_clips, sample_cache):
+def test_wrong_input_is_refused_in_one_line_with_exit_1(here, tmp_path, sample_clips, sample_cache):
     for name, (arguments, message) in bad_calls(tmp_path, sample_clips, sample_cache).items():
-        outcome = cli("pipeline", "extract", *arguments)
+        outcome = here("pipeline", "extract", *arguments)
         assert outcome.returncode == 1, (name, outcome)
         (line,) = outcome.stderr.splitlines()
         assert line.startswith("pipeline: ") and message in line, (name, line)
@@ -216,9 +225,9 @@ def test_debug_shows_the_traceback(cli, tmp_path):
     assert outcome.returncode == 1 and "Traceback" in outcome.stderr
 
 
-def test_wrong_usage_exits_with_2(cli):
-    assert cli("pipeline", "extract").returncode == 2
-    assert cli("pipeline", "nonsense").returncode == 2
+def test_wrong_usage_exits_with_2(here):
+    assert here("pipeline", "extract").returncode == 2
+    assert here("pipeline", "nonsense").returncode == 2
 
 
 TEN = KeypointSet(

@@ -2,6 +2,7 @@ import contextlib
 import signal
 import subprocess
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -11,7 +12,9 @@ import pytest
 def benchmark(program):
     """An endless benchmark and its child processes."""
     command = [program("train"), "benchmark", "--preset", "quick", "--seconds", "1000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # Where pytest runs in the background, SIGINT is ignored, and children inherit that.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     started = []
     while not any("spawn_main" in str(child.cmdline()) for child in started):
         assert process.poll() is None

@@ -70,14 +70,14 @@ def test_the_dataset_decodes_the_frames_of_the_view(sample_cache):
 
 
 DAMAGES = {
-    "another clip": ({"clip_id": lambda v: v + "x"}, "another clip lies in its place"),
-    "a crop less": ({"crops": lambda v: v[1:]}, "differ in number"),
+    "another clip": ({"clip_id": lambda v: v + "x"}, "another clip is stored in its place"),
+    "a crop less": ({"crops": lambda v: v[1:]}, "the numbers of crops and key-points differ"),
     "no crops": (
         {"crops": lambda v: [], "keypoints": lambda v: [], "detected": lambda v: []},
-        "differ in number",
+        "the numbers of crops and key-points differ",
     ),
-    "a point less": ({"keypoints": lambda v: v[2:]}, "differ in number"),
-    "not a number": ({"keypoints": lambda v: [float("nan"), *v[1:]]}, "not a number"),
+    "a point less": ({"keypoints": lambda v: v[2:]}, "the numbers of crops and key-points differ"),
+    "not a number": ({"keypoints": lambda v: [float("nan"), *v[1:]]}, "is NaN or Inf"),
     "not a JPEG": ({"crops": lambda v: [b"junk"] * len(v)}, "a crop is not a JPEG"),
     "another size": (
         {"crops": lambda v: [simplejpeg.encode_jpeg(np.zeros((64, 64, 3), np.uint8))] * len(v)},
@@ -104,14 +104,14 @@ def test_a_missing_cut_off_or_foreign_shard_is_reported_in_one_line(copied):
         path.unlink()
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(UserError, match="make this cache again") as caught:
+        with pytest.raises(UserError, match="extract this cache again") as caught:
             ShardReader(copied, 18).read(0, 0, "1001_DFA_ANG_XX")
         assert "\n" not in str(caught.value)
         path.touch()
 
 
 def test_a_row_beyond_the_end_of_a_shard_is_reported_in_one_line(sample_cache):
-    with pytest.raises(UserError, match="make this cache again"):
+    with pytest.raises(UserError, match="extract this cache again"):
         ShardReader(sample_cache, 18).read(0, 600, "1001_DFA_ANG_XX")
 
 

@@ -101,7 +101,9 @@ def test_a_damaged_clip_is_reported_with_its_own_cache(split_cache, plain_cache,
     (broken / "faces" / "00000.arrow").write_bytes(b"junk")
     pool = open_pool(split_cache, broken)
     dataset = clip_dataset(pool, pool.clips, pool.labels, ViewSpec(frames=2))
-    with pytest.raises(UserError, match=rf"{broken}/faces/00000.arrow, clip 000003: .*make this cache again"):
+    with pytest.raises(
+        UserError, match=rf"{broken}/faces/00000.arrow, clip 000003: .*extract this cache again"
+    ):
         list(Loader(dataset, 0, torch.device("cpu")).batches([[Request(9)]]))
     assert ShardReader(split_cache, 18).read(0, 0, "000000")
 
@@ -229,7 +231,7 @@ def test_the_difference_to_the_run_in_the_folder_is_named_and_so_is_a_cache_it_c
     assert "(--heads 8 instead of --heads 2)" in line
     two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
     line = refused("evaluate", out, two)
-    words = "cannot be split as the run was (fold 1); `train evaluate --clips all` judges every clip"
+    words = "cannot be split like the run (fold 1); evaluate all its clips with `train evaluate --clips all`"
     assert line.endswith(f"{two} {words}")
 
 
