@@ -35,7 +35,7 @@ def test_the_confusion_matrix_is_printed_and_written_as_a_picture(
     assert picture.read_bytes().startswith(b"\x89PNG")
     refused = here(*call, "--confusion", tmp_path / "confusion.pdf")
     (line,) = refused.stderr.splitlines()
-    assert refused.returncode == 1 and line.endswith("confusion.pdf: its name must end in .png")
+    assert refused.returncode == 1 and line.endswith("confusion.pdf: the name must end in .png")
 
 
 def test_unusable_clips_stay_in_the_denominator(here, overfitted, cache_with_unusable_clips):
