@@ -155,7 +155,7 @@ class SequentialVideo:
 
 
 def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[float] | None:
-    """Compute when frames are shown, in seconds from the first one; None where nothing says so.
+    """Compute when frames are shown, in seconds from the first one; None if the source gives neither.
 
     stamps: the container's time stamp of each decoded frame, seconds, None where it has none
     rate: frames per second, None where unknown
