@@ -8,7 +8,6 @@ import click
 
 from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.options import (
-    JSON_OPTION,
     MODELS_OPTION,
     SliceType,
     dataset_options,
@@ -16,7 +15,7 @@ from dfer.pipeline.options import (
     read_dataset,
 )
 from dfer.schemas.support.commands import Program, printable, resumable
-from dfer.schemas.support.options import SettingsCommand, from_flags, setting_options
+from dfer.schemas.support.options import JSON_OPTION, SettingsCommand, from_flags, setting_options
 from dfer.schemas.support.text import counted
 
 CACHE_ARGUMENT = click.argument("cache", type=click.Path(path_type=Path))

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfer.pipeline.config import RunOptions, Slice
-from dfer.schemas.support.options import JSON_OPTION, setting_options
+from dfer.schemas.support.options import setting_options
 
 if TYPE_CHECKING:
     from dfer.data_manifest.datasets import Manifest
-
-__all__ = ["JSON_OPTION", "MODELS_OPTION", "SliceType", "dataset_options", "limit_options", "read_dataset"]
 
 MODELS_OPTION = click.option(
     "--models",

@@ -15,9 +15,8 @@ from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.mediapipe_tasks import close_detectors
 from dfer.pipeline.setup.models import ModelPaths, obtain_all
+from dfer.schemas.html.overlay import region_colors
 from dfer.schemas.keypoints import DLIB18
-
-COLOURS = {"upper_image_left": "#ffb000", "upper_image_right": "#40c4ff", "lower": "#ff5c8a", None: "#ffffff"}
 
 
 def astronaut_crop(models: ModelPaths) -> tuple[np.ndarray, np.ndarray]:
@@ -43,9 +42,9 @@ def draw(crop: np.ndarray, keypoints: np.ndarray, path: Path) -> None:
         axes.axis("off")
     for a, b in DLIB18.edges:
         marked.plot(*keypoints[[a, b]].T, color="white", linewidth=1, alpha=0.7)
-    region_of = {k: name for name, members in DLIB18.regions.items() for k in members}
+    colors = {k: color for _, members, color in region_colors(DLIB18) for k in members}
     for k, (x, y) in enumerate(keypoints):
-        marked.plot(x, y, "o", color=COLOURS[region_of.get(k)], markersize=7, markeredgecolor="black")
+        marked.plot(x, y, "o", color=colors[k], markersize=7, markeredgecolor="black")
         marked.annotate(
             str(k), (x, y), (5, 4), textcoords="offset points", fontsize=9, color="white", weight="bold"
         )

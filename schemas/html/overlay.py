@@ -1,5 +1,6 @@
 """The key-points and their graph as inline SVG over a crop."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,13 +12,13 @@ REGION_COLORS = ("#ffb000", "#40c4ff", "#ff5c8a", "#7ee081", "#c792ea", "#f78c6c
 NO_REGION_COLOR = "#ffffff"
 
 
-def keypoint_colors(keypoint_set: KeypointSet) -> list[str]:
-    """Return the colour of each key-point: that of its region."""
-    colors = [NO_REGION_COLOR] * keypoint_set.count
-    for members, color in zip(keypoint_set.regions.values(), REGION_COLORS, strict=False):
-        for k in members:
-            colors[k] = color
-    return colors
+def region_colors(keypoint_set: KeypointSet) -> list[tuple[str, tuple[int, ...], str]]:
+    """List name, key-points and colour of each region, and last of the key-points in no region, if there are any."""
+    inside = {k for members in keypoint_set.regions.values() for k in members}
+    outside = tuple(k for k in range(keypoint_set.count) if k not in inside)
+    colored = zip(keypoint_set.regions.items(), itertools.cycle(REGION_COLORS), strict=False)
+    rows = [(name, members, color) for (name, members), color in colored]
+    return [*rows, ("no_region", outside, NO_REGION_COLOR)] if outside else rows
 
 
 def keypoint_overlay(
@@ -31,15 +32,15 @@ def keypoint_overlay(
 
     A point has the colour of its region. The viewBox puts pixel centres at integers, as the cache does.
     """
-    colors = keypoint_colors(keypoint_set)
+    colors = {k: color for _, members, color in region_colors(keypoint_set) for k in members}
     radii = radii if radii is not None else [size / 56] * len(keypoints)
     lines = [
         tag("line", x1=_place(xa), y1=_place(ya), x2=_place(xb), y2=_place(yb))
         for (xa, ya), (xb, yb) in (keypoints[list(edge)] for edge in keypoint_set.edges)
     ]
     circles = [
-        tag("circle", cx=_place(x), cy=_place(y), r=f"{radius:.2f}", fill=color)
-        for (x, y), radius, color in zip(keypoints, radii, colors, strict=True)
+        tag("circle", cx=_place(x), cy=_place(y), r=f"{radius:.2f}", fill=colors[k])
+        for k, ((x, y), radius) in enumerate(zip(keypoints, radii, strict=True))
     ]
     return tag(
         "svg",
@@ -53,9 +54,7 @@ def keypoint_overlay(
 
 def legend(keypoint_set: KeypointSet) -> Html:
     """List the regions with their colours."""
-    names = [name.replace("_", " ") for name in (*keypoint_set.regions, "no_region")]
-    colors = [*REGION_COLORS[: len(keypoint_set.regions)], NO_REGION_COLOR]
-    dots = [tag("li", _dot(color), name) for name, color in zip(names, colors, strict=True)]
+    dots = [tag("li", _dot(color), name.replace("_", " ")) for name, _, color in region_colors(keypoint_set)]
     return tag("ul", *dots, class_="legend", aria_label="Colours of the key-points")
 
 

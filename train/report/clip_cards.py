@@ -1,6 +1,5 @@
 """Clips as the network receives them, one card each: key-point maps, W_a, and attention to the frames."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,15 +7,12 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.html.markup import Html, join, tag
-from dfer.schemas.html.overlay import keypoint_overlay
+from dfer.schemas.html.overlay import keypoint_overlay, region_colors
 from dfer.schemas.html.page import picture
 from dfer.schemas.keypoints import KeypointSet
 from dfer.train.report.activations import InputClip
 
 QUALITY = 85  # of the JPEGs
-# Of a key-point set's regions, in order, and of key-points in no region; the same as in page.css.
-REGION_COLOURS = ((255, 176, 0), (64, 196, 255), (255, 92, 138))
-NO_REGION_COLOUR = (255, 255, 255)
 
 
 def choose_clips(predictions: pl.DataFrame, count: int) -> dict[str, pl.DataFrame]:
@@ -114,22 +110,16 @@ def tint_maps(pixels: np.ndarray, maps: np.ndarray, keypoint_set: KeypointSet) -
     pixels: (S, S, 3) uint8
     maps: (K, h, w), 0–1
     """
-    from PIL import Image
+    from PIL import Image, ImageColor
 
-    inside = {k for members in keypoint_set.regions.values() for k in members}
-    outside = tuple(k for k in range(keypoint_set.count) if k not in inside)
-    coloured = [
-        *zip(keypoint_set.regions.values(), itertools.cycle(REGION_COLOURS), strict=False),
-        *([(outside, NO_REGION_COLOUR)] if outside else []),
-    ]
     tinted = pixels.astype(np.float32)
-    for members, colour in coloured:
+    for _, members, color in region_colors(keypoint_set):
         strength = maps[list(members)].max(0)
         grown = Image.fromarray(strength.astype(np.float32)).resize(
             pixels.shape[1::-1], Image.Resampling.BILINEAR
         )
         share = 0.6 * np.clip(np.asarray(grown), 0, 1)[..., None]
-        tinted = (1 - share) * tinted + share * np.array(colour, np.float32)
+        tinted = (1 - share) * tinted + share * np.array(ImageColor.getrgb(color), np.float32)
     return tinted.round().astype(np.uint8)
 
 
