@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face.align import apply_transform, estimate_similarity, find_anchors
+from dfer.pipeline.face.align import (
+    apply_transform,
+    count_turns,
+    estimate_similarity,
+    find_anchors,
+    find_down,
+)
 from dfer.pipeline.face.detect import detect
 from dfer.pipeline.face.find import FoundFace, find_face, reuse_face
 from dfer.pipeline.face.landmarks import find_landmarks
@@ -88,6 +94,9 @@ def _extract(
         found = reuse_face(source, stored, config) if stored.positions else None
     if found is None:
         return ExtractedClip(status=cache.NO_FACE, reason="no face in any sampled frame", facts=source.facts)
+    if np.mean([name is not None for name in found.detector]) < config.min_found:
+        reason = "its face is in too few frames for --min-found"
+        return ExtractedClip(status=cache.NO_FACE, reason=reason, facts=source.facts)
     # A reused face's warning repeats what the source says now.
     warnings = [w for text in (source.facts.warning, found.warning) if text for w in text.split("; ")]
     facts = dataclasses.replace(source.facts, warning="; ".join(dict.fromkeys(warnings)) or None)
@@ -104,8 +113,9 @@ def _make_track(
     points = keypoints.select(found.landmarks)
     expressions = None
     if config.blendshapes:
-        pairs = zip(found.regions, found.boxes, strict=True)
-        expressions = np.stack([region.expression_scores(box, models) for region, box in pairs])
+        faces = zip(found.regions, found.boxes, find_down(found.landmarks), strict=True)
+        scores = [region.expression_scores(box, count_turns(down), models) for region, box, down in faces]
+        expressions = np.stack(scores)
     return Track(
         source_frame=found.positions,
         time_s=times or [None] * len(found.positions),

@@ -24,6 +24,9 @@ class ExtractConfig(Settings):
         choices=(SCENE, FACE),
     )
     min_score: float = setting(0.5, "lowest score of a BlazeFace detection", low=0, high=1)
+    min_found: float = setting(
+        0.0, "lowest share of a clip's frames with its face; below it the clip is no_face", low=0, high=1
+    )
     size: int = setting(128, "side of the face crops, pixels", low=16, high=1024)
     margin: float = setting(0.1, "border around the face, as a share of the face", low=0, high=2)
     align: str = setting(
@@ -37,7 +40,8 @@ class ExtractConfig(Settings):
 
     def landmark_settings(self) -> dict[str, Any]:
         """Return the settings that boxes and landmarks depend on."""
-        return {"frames": self.frames, "input": self.input, "min_score": self.min_score}
+        names = ("frames", "input", "min_score", "min_found")
+        return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -38,6 +38,19 @@ def find_anchors(landmarks: np.ndarray, boxes: np.ndarray, align: str) -> np.nda
     return centre[:, None] + corners * half[:, None]
 
 
+def count_turns(down: np.ndarray) -> int:
+    """Count the quarter turns, 0–3, counter-clockwise as np.rot90's, that make a face upright.
+
+    down: (2,) x and y, from between the eyes to the mouth
+    """
+    return round(np.arctan2(-down[0], down[1]) / (np.pi / 2)) % 4
+
+
+def find_down(landmarks: np.ndarray) -> np.ndarray:
+    """Return the vector (..., 2) from between the eyes to the mouth of faces (..., 68, 2)."""
+    return landmarks[..., MOUTH_CORNERS, :].mean(-2) - landmarks[..., 36:48, :].mean(-2)
+
+
 def estimate_similarity(anchors: np.ndarray, align: str, size: int, margin: float) -> np.ndarray:
     """Estimate the similarity transform that takes anchors to their template, by least squares.
 

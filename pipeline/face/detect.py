@@ -1,4 +1,4 @@
-"""Detect the faces in one frame: a cascade of detectors, each tried where those before found nothing.
+"""Detect the faces in one frame: a cascade of detectors, each tried where those before found no sure face.
 
 A box is (x0, y0, x1, y1) in pixels of the frame, in the convention of dlib's detector whatever found it, because
 dlib's 68 landmarks start from such a box.
@@ -14,6 +14,7 @@ import numpy as np
 
 from dfer.pipeline.config import FACE, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
+from dfer.pipeline.face.align import count_turns
 
 BLAZEFACE = "blazeface"
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
@@ -23,8 +24,16 @@ WHOLE_FRAME = "whole_frame"  # the input is already a face crop
 
 HOG_LONGEST_SIDE = 640  # pixels; larger frames are shrunk to it: 22 ms a frame instead of 190 at 1080p
 MAX_FACES = 8  # of a frame, the largest
-# Measured: BlazeFace's false positives on animation without faces score up to 0.61, true faces on tiles 0.75–0.97.
-CONFIDENT_SCORE = 0.7
+# Score from which one detection alone proves a face. Measured on wild clips without a human face: BlazeFace gives up
+# to 0.74 for backs, lettering and drawings (up to 0.87 for cats and drawn people, which no score tells from faces),
+# HOG 0.1. Upright faces of 48 pixels and more reach 0.8 in every clip.
+CONFIDENT_SCORE = 0.75
+CONFIDENT_HOG_SCORE = 0.4
+TILE_SCORE = 0.7  # lowest score of a face in a tile
+# Below it, a face is looked at again in a tile of its own. Measured: where BlazeFace takes hair and neck for a part
+# of a small face, its score in the frame is 0.5–0.77, and 0.83–0.96 with the right box in the tile.
+SURE_SCORE = 0.8
+CLOSER = 1.5  # how much larger than in the frame a face must be in its tile for that to be a closer look
 PREVIOUS_FACES = 3  # faces of the previous frame around which tiles are searched first
 SMALLEST_FRAME = 16  # pixels; below it there is no face, and HOG's and BlazeFace's scaling fail
 SMALLEST_TILE = 160  # pixels; faces that need a smaller tile are too small for 68 landmarks
@@ -37,11 +46,13 @@ class Detection:
     box: x0, y0, x1, y1, pixels
     score: on the detector's own scale
     detector: its name
+    turns: quarter turns, 0–3, counter-clockwise as np.rot90's, that make the face upright
     """
 
     box: tuple[float, float, float, float]
     score: float
     detector: str
+    turns: int = 0
 
     @property
     def side(self) -> float:
@@ -56,7 +67,9 @@ class Detection:
     @property
     def confident(self) -> bool:
         """Whether it alone proves a face. A weak one counts only together with others of the same face."""
-        return self.detector != BLAZEFACE or self.score >= CONFIDENT_SCORE
+        if self.detector == HOG:
+            return self.score >= CONFIDENT_HOG_SCORE
+        return self.detector == WHOLE_FRAME or self.score >= CONFIDENT_SCORE
 
 
 def detect(
@@ -69,17 +82,57 @@ def detect(
     config: `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
 
-    Runs BlazeFace on the frame. Where that finds nothing: BlazeFace on enlarged tiles, then dlib's HOG. With
-    `--input face` these two are not run; the frame itself is then the face.
+    Runs BlazeFace on the frame. Where that finds no sure face: BlazeFace on enlarged tiles around what it found and
+    around the previous faces. Where there is still no confident face: BlazeFace on a grid of tiles, then dlib's HOG.
+    With `--input face` only the frame is searched; without a face in it, the frame itself is the face.
     """
     if min(frame.shape[:2]) < SMALLEST_FRAME:
         return []
     found = _blazeface(frame, landmarker, config.min_score)
-    if not found and config.input == FACE:
+    if config.input == FACE:
         height, width = frame.shape[:2]
-        found = [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
-    found = found or _on_tiles(frame, landmarker, config.min_score, previous) or _hog(frame)
+        found = found or [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
+    elif not any(face.score >= SURE_SCORE for face in found):
+        found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
+
+
+def detect_near(
+    frame: np.ndarray, landmarker: Path, config: ExtractConfig, box: Sequence[float]
+) -> list[Detection]:
+    """Detect the confident faces of a frame (H, W, 3) uint8 around a box x0, y0, x1, y1, pixels."""
+    guess = Detection(box=tuple(box), score=0.0, detector=TRACKER)
+    return _on_tiles(frame, landmarker, config.min_score, [tile_around(guess, *frame.shape[:2])])
+
+
+def detect_thoroughly(
+    frame: np.ndarray, landmarker: Path, config: ExtractConfig, small: bool
+) -> list[Detection]:
+    """Detect the confident faces of a frame on tiles.
+
+    frame: (H, W, 3) uint8
+    small: use small tiles as well; some 100 at 1080p
+    """
+    height, width = frame.shape[:2]
+    return _on_tiles(frame, landmarker, config.min_score, tile_grid(height, width, levels=4 if small else 2))
+
+
+def _look_closer(
+    frame: np.ndarray,
+    landmarker: Path,
+    min_score: float,
+    found: Sequence[Detection],
+    previous: Sequence[Detection],
+) -> list[Detection]:
+    """Search the parts of a frame in which BlazeFace found no sure face (the short-range model misses small ones)."""
+    height, width = frame.shape[:2]
+    tiles = {face: tile_around(face, height, width) for face in (*found, *previous[:PREVIOUS_FACES])}
+    closer = _on_tiles(frame, landmarker, min_score, tiles.values())
+    if not closer and not any(face.confident for face in found):
+        closer = _on_tiles(frame, landmarker, min_score, tile_grid(height, width)) or _hog(frame)
+    # What a closer look saw is better than the first one, and what it did not confirm is no face.
+    unseen = [face for face in found if not any(_touch(face, other) for other in closer)]
+    return closer + [face for face in unseen if max(height, width) < CLOSER * tiles[face][2]]
 
 
 def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[Detection]:
@@ -89,32 +142,26 @@ def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[De
 
 def _from_blazeface(face: mediapipe_tasks.BlazeFaceBox, detector: str, left: int, top: int) -> Detection:
     # Measured against HOG's boxes: their centre is higher by 0.049 of the size, their side is 0.97 of it.
-    side = max(face.width, face.height)
-    x, y = left + face.x + face.width / 2, top + face.y + face.height / 2 - 0.049 * side
+    side, turns = max(face.width, face.height), count_turns(face.down)
+    up_x, up_y = ((0, -1), (1, 0), (0, 1), (-1, 0))[turns]
+    x = left + face.x + face.width / 2 + 0.049 * side * up_x
+    y = top + face.y + face.height / 2 + 0.049 * side * up_y
     half = 0.97 * side / 2
-    return Detection(box=(x - half, y - half, x + half, y + half), score=face.score, detector=detector)
+    box = (x - half, y - half, x + half, y + half)
+    return Detection(box=box, score=face.score, detector=detector, turns=turns)
 
 
 def _on_tiles(
-    frame: np.ndarray, landmarker: Path, min_score: float, previous: Sequence[Detection]
+    frame: np.ndarray, landmarker: Path, min_score: float, tiles: Iterable[tuple[int, int, int]]
 ) -> list[Detection]:
-    """Detect faces that are too small in the frame for the short-range BlazeFace, but not in a part of it.
-
-    The full grid (some 20 tiles, 2 ms each) is searched only where no face is found near the previous ones.
-    """
+    """Detect the confident faces in parts (x, y, side) of a frame, 2 ms each; of overlapping ones, the best."""
     detector = _blazeface_detector(landmarker, min_score)
-
-    def search(squares: Iterable[tuple[int, int, int]]) -> list[Detection]:
-        return [
-            _from_blazeface(face, TILE, x, y)
-            for x, y, side in squares
-            for face in mediapipe_tasks.detect(detector, frame[y : y + side, x : x + side])
-            if face.score >= CONFIDENT_SCORE
-        ]
-
-    height, width = frame.shape[:2]
-    found = search(tile_around(face, height, width) for face in previous[:PREVIOUS_FACES])
-    found = found or search(tile_grid(height, width))
+    found = [
+        _from_blazeface(face, TILE, x, y)
+        for x, y, side in tiles
+        for face in mediapipe_tasks.detect(detector, frame[y : y + side, x : x + side])
+        if face.score >= TILE_SCORE
+    ]
     kept: list[Detection] = []
     for face in sorted(found, key=lambda d: d.score, reverse=True):
         if all(overlap(face, other) < 0.3 for other in kept):
@@ -129,10 +176,10 @@ def tile_around(face: Detection, height: int, width: int) -> tuple[int, int, int
     return max(0, min(x, width - side)), max(0, min(y, height - side)), side
 
 
-def tile_grid(height: int, width: int) -> list[tuple[int, int, int]]:
-    """Cover a frame with overlapping squares (x, y, side), pixels: as large as it allows, then half as large."""
+def tile_grid(height: int, width: int, levels: int = 2) -> list[tuple[int, int, int]]:
+    """Cover a frame with overlapping squares (x, y, side), pixels: as large as it allows, then half as large, …"""
     found = []
-    for side in (min(height, width), min(height, width) // 2):
+    for side in (min(height, width) >> level for level in range(levels)):
         if side < SMALLEST_TILE:
             break
         starts = [
@@ -149,6 +196,13 @@ def overlap(a: Detection, b: Detection) -> float:
     height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
     shared = max(0.0, width) * max(0.0, height)
     return shared / (a.side**2 + b.side**2 - shared)
+
+
+def _touch(a: Detection, b: Detection) -> bool:
+    """Whether one box has the centre of the other in it."""
+    return any(
+        x0 < x < x1 and y0 < y < y1 for (x0, y0, x1, y1), (x, y) in ((a.box, b.centre), (b.box, a.centre))
+    )
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import align, mediapipe_tasks, track
+from dfer.pipeline.face import align, mediapipe_tasks, track, turned
 from dfer.pipeline.face.detect import Detection
 from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.pipeline.face.same_person import embed_face
@@ -44,13 +44,15 @@ class FaceRegion:
         high = np.clip(np.ceil(centre + reach), low + 1, limits).astype(int)
         return cls(pixels=frame[low[1] : high[1], low[0] : high[0]].copy(), corner=low)
 
-    def find_landmarks(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
-        """Find the 68 landmarks (68, 2) of the face in a box."""
-        return find_landmarks(self.pixels, self._inside(box), models.predictor) + self.corner
+    def find_landmarks(self, box: np.ndarray, turns: int, models: ModelPaths) -> np.ndarray:
+        """Find the 68 landmarks (68, 2) of the face in a box; `turns` quarter turns make it upright."""
+        pixels, inside = self._upright(box, turns)
+        found = find_landmarks(pixels, inside, models.predictor)
+        return turned.turn_points_back(found, turns, *self.pixels.shape[1::-1]) + self.corner
 
-    def embed(self, box: Sequence[float], models: ModelPaths) -> np.ndarray:
-        """Compute the embedding (128,) of the face in a box."""
-        return embed_face(self.pixels, self._inside(box), models.predictor, models.recogniser)
+    def embed(self, box: Sequence[float], turns: int, models: ModelPaths) -> np.ndarray:
+        """Compute the embedding (128,) of the face in a box; `turns` quarter turns make it upright."""
+        return embed_face(*self._upright(box, turns), models.predictor, models.recogniser)
 
     def correlation_track(self, box: np.ndarray, frame: np.ndarray) -> Detection | None:
         """Find the face in this region's box in another frame of the same scene; None where it is lost."""
@@ -62,15 +64,21 @@ class FaceRegion:
         found = track.correlation_track(self.pixels, self._inside(box), there)
         return found and dataclasses.replace(found, box=tuple(np.array(found.box) + np.tile(self.corner, 2)))
 
-    def expression_scores(self, box: np.ndarray, models: ModelPaths) -> np.ndarray:
-        """Compute MediaPipe's expression scores (52,) float32, 0–1, of the face in a box; NaN if it sees none."""
+    def expression_scores(self, box: np.ndarray, turns: int, models: ModelPaths) -> np.ndarray:
+        """Compute MediaPipe's expression scores of the face in a box.
+
+        box: (4,) pixels of the frame
+        turns: quarter turns (np.rot90's) that make the face upright
+
+        Returns (52,) float32, 0–1; NaN where MediaPipe sees no face.
+        """
         x0, y0, x1, y1 = self._inside(box)
         reach = EXPRESSION_REACH * max(x1 - x0, y1 - y0)
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
         low = np.maximum(centre - reach, 0).astype(int)
         high = np.maximum(np.ceil(centre + reach), low + 1).astype(int)
         around = self.pixels[low[1] : high[1], low[0] : high[0]]
-        return mediapipe_tasks.expression_scores(models.landmarker, around)
+        return mediapipe_tasks.expression_scores(models.landmarker, np.rot90(around, turns))
 
     def crop(self, transform: np.ndarray, config: ExtractConfig) -> bytes:
         """Cut the crop under a transform (2, 3), frame to crop, and encode it as JPEG."""
@@ -82,6 +90,11 @@ class FaceRegion:
         return simplejpeg.encode_jpeg(
             pixels, quality=config.quality, colorspace="RGB", colorsubsampling="420"
         )
+
+    def _upright(self, box: Sequence[float], turns: int) -> tuple[np.ndarray, np.ndarray]:
+        """The region's pixels turned so that the face is upright, and the box (4,) in them."""
+        pixels = np.ascontiguousarray(np.rot90(self.pixels, turns))
+        return pixels, turned.turn_boxes_back(self._inside(box), -turns % 4, *pixels.shape[1::-1])
 
     def _inside(self, box: Sequence[float]) -> np.ndarray:
         """A box (4,) in pixels of the region."""

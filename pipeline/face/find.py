@@ -1,20 +1,26 @@
 """Find one person's face in every sampled frame of a clip: detect and track it, or reuse an earlier cache's."""
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dfer.pipeline.config import ExtractConfig
-from dfer.pipeline.face import track
-from dfer.pipeline.face.detect import Detection, detect
+from dfer.pipeline.config import SCENE, ExtractConfig
+from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
+from dfer.pipeline.face.detect import Detection, detect, detect_near, detect_thoroughly, overlap
+from dfer.pipeline.face.doubts import UNCERTAIN, best_score, describe_doubts
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
+from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
+from dfer.pipeline.face.turned import TurnedSource, turn_boxes_back, turn_points_back
 from dfer.pipeline.records import StoredFace
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video.sampling import sample_positions
 from dfer.pipeline.video.sources import Source
+
+SEARCHED_FRAMES = 8  # of a clip without a confident face, searched thoroughly
+MANY_OTHERS = 1 / 8  # share of the frames that show somebody else, from which a user should know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,28 +52,21 @@ class FrameFaces:
 
     position: int
     regions: dict[Detection, FaceRegion]
-    thumbnail: np.ndarray
+    thumbnail: Thumbnail
 
 
 def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> FoundFace | None:
-    """Detect and track the face of an open clip; None where no frame has one. Raises DecodeError."""
-    frames = _detect_faces(source, config, models)
-    cuts = track.find_cuts([frame.thumbnail for frame in frames])
-    tracked = track.track_face([list(frame.regions) for frame in frames], cuts, _same_person(frames, models))
-    if not any(tracked):
+    """Detect and track the face of an open clip; None where no frame has one. Raises DecodeError.
+
+    Where the first search finds no certain face, some frames are searched for small and for turned faces.
+    """
+    found = _track_face(source, config, models)
+    if config.input == SCENE and (found is None or best_score(found.detector, found.score) < UNCERTAIN):
+        found = _search_thoroughly(source, config, models, found)
+    if found is None:
         return None
-    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config)
-    pairs = zip(regions, boxes, strict=True)
-    return FoundFace(
-        positions=[frame.position for frame in frames],
-        detector=[face.detector if face else None for face in found],
-        score=[face.score if face else None for face in found],
-        boxes=boxes,
-        landmarks=np.stack([region.find_landmarks(box, models) for region, box in pairs]),
-        regions=regions,
-        cuts=cuts,
-        warning=_warn_of_others(frames, tracked) if cuts else None,
-    )
+    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks)
+    return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
 
 
 def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> FoundFace:
@@ -75,7 +74,7 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
     regions, thumbnails = [], []
     for box, frame in zip(stored.boxes, source.read(stored.positions), strict=True):
         regions.append(FaceRegion.around(frame, box, config))
-        thumbnails.append(track.thumbnail(frame))
+        thumbnails.append(thumbnail(frame))
     return FoundFace(
         positions=stored.positions,
         detector=stored.detector,
@@ -83,33 +82,97 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
         boxes=stored.boxes,
         landmarks=stored.landmarks,
         regions=regions,
-        cuts=track.find_cuts(thumbnails),
+        cuts=find_cuts(thumbnails),
         warning=stored.warning,
     )
 
 
-def _detect_faces(source: Source, config: ExtractConfig, models: ModelPaths) -> list[FrameFaces]:
+def _track_face(
+    source: Source, config: ExtractConfig, models: ModelPaths, seeds: dict[int, list[Detection]] | None = None
+) -> FoundFace | None:
+    """Detect and track the face of an open clip.
+
+    seeds: faces that were found before, by frame number; they guide the search
+    """
+    frames = _detect_faces(source, config, models, seeds or {})
+    cuts = find_cuts([frame.thumbnail for frame in frames])
+    tracked = track_face([list(frame.regions) for frame in frames], cuts, _same_person(frames, models))
+    if not any(tracked):
+        return None
+    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models)
+    turns = [face.turns for face in _nearest_faces(found)]
+    faces = zip(regions, boxes, turns, strict=True)
+    return FoundFace(
+        positions=[frame.position for frame in frames],
+        detector=[face.detector if face else None for face in found],
+        score=[face.score if face else None for face in found],
+        boxes=boxes,
+        landmarks=np.stack([region.find_landmarks(box, k, models) for region, box, k in faces]),
+        regions=regions,
+        cuts=cuts,
+        warning=_warn_of_others(frames, found),
+    )
+
+
+def _search_thoroughly(
+    source: Source, config: ExtractConfig, models: ModelPaths, found: FoundFace | None
+) -> FoundFace | None:
+    """Search some frames for small faces and for turned ones, and track the best of them.
+
+    found: the face of the first search, which is kept unless a turned one is clearer
+    """
+    positions = sample_positions(source.facts.frames, config.frames)
+    chosen = [positions[i] for i in sample_positions(len(positions), SEARCHED_FRAMES)]
+    faces: list[dict[int, list[Detection]]] = [{}, {}, {}, {}]  # by quarter turns, by frame
+    for position, pixels in zip(chosen, source.read(chosen), strict=True):
+        for turns in range(4):
+            frame = np.ascontiguousarray(np.rot90(pixels, turns))
+            if seen := detect_thoroughly(frame, models.landmarker, config, small=not turns):
+                faces[turns][position] = seen
+    scores = [max((f.score for seen in by_frame.values() for f in seen), default=0.0) for by_frame in faces]
+    turns = int(np.argmax(scores))
+    if not scores[turns] or (
+        found and (not turns or scores[turns] < best_score(found.detector, found.score))
+    ):
+        return found
+    again = _track_face(TurnedSource(source, turns), config, models, faces[turns])
+    if again is None:
+        return found
+    width, height = source.facts.width, source.facts.height
+    positions, pixels = again.positions, source.read(again.positions)
+    boxes = turn_boxes_back(again.boxes, turns, width, height)
+    return replace(
+        again,
+        boxes=boxes,
+        landmarks=turn_points_back(again.landmarks, turns, width, height),
+        regions=[FaceRegion.around(frame, box, config) for frame, box in zip(pixels, boxes, strict=True)],
+    )
+
+
+def _detect_faces(
+    source: Source, config: ExtractConfig, models: ModelPaths, seeds: dict[int, list[Detection]]
+) -> list[FrameFaces]:
     """Detect the faces of every sampled frame."""
     positions = sample_positions(source.facts.frames, config.frames)
     frames: list[FrameFaces] = []
     faces: list[Detection] = []
     for position, pixels in zip(positions, source.read(positions), strict=True):
-        faces = detect(pixels, models.landmarker, config, faces)
+        nearest = min(seeds, key=lambda p: abs(p - position), default=None)
+        faces = detect(pixels, models.landmarker, config, faces or seeds.get(nearest, []))
         regions = {face: FaceRegion.around(pixels, face.box, config) for face in faces}
-        frames.append(FrameFaces(position=position, regions=regions, thumbnail=track.thumbnail(pixels)))
+        frames.append(FrameFaces(position=position, regions=regions, thumbnail=thumbnail(pixels)))
     return frames
 
 
-def _same_person(
-    frames: Sequence[FrameFaces], models: ModelPaths
-) -> Callable[[int, Detection, int, Detection], bool]:
+def _same_person(frames: Sequence[FrameFaces], models: ModelPaths) -> SamePerson:
     """Return a function that compares two faces of these frames, and embeds each at most once."""
 
     @functools.cache
-    def embed(t: int, face: Detection) -> np.ndarray:
-        return frames[t].regions[face].embed(face.box, models)
+    def embed(node: Node) -> np.ndarray:
+        t, face = node
+        return frames[t].regions[face].embed(face.box, face.turns, models)
 
-    return lambda s, a, t, b: is_same_person(embed(s, a), embed(t, b))
+    return lambda a, b, close: is_same_person([embed(n) for n in a], [embed(n) for n in b], close)
 
 
 def _fill_gaps(
@@ -118,21 +181,24 @@ def _fill_gaps(
     tracked: Sequence[Detection | None],
     cuts: Sequence[int],
     config: ExtractConfig,
+    models: ModelPaths,
 ) -> tuple[list[Detection | None], np.ndarray, list[FaceRegion]]:
     """Give every frame a box (m, 4) and a region.
 
-    Where the face was not found, it is tracked from the nearest frame in which it was, or else its box is
-    interpolated. Only such frames are decoded a second time.
+    Where the face was not found, it is looked for where it should be, then tracked from the nearest frame in which it
+    was found, or else its box is interpolated. Only such frames are decoded a second time.
     """
     found = list(tracked)
-    boxes = track.interpolate_boxes(tracked)
+    boxes = interpolate_boxes(tracked)
     regions = [frame.regions.get(face) for frame, face in zip(frames, tracked, strict=True)]
     known = [t for t, face in enumerate(tracked) if face]
     gaps = [t for t, face in enumerate(tracked) if not face]
     for t, pixels in zip(gaps, source.read([frames[t].position for t in gaps]), strict=True):
         nearest = min(known, key=lambda k: abs(k - t))
-        if not track.cut_between(nearest, t, cuts):
-            found[t] = regions[nearest].correlation_track(boxes[nearest], pixels)
+        if not cut_between(nearest, t, cuts):
+            found[t] = _look_again(pixels, frames[t], tracked[nearest], boxes[t], config, models)
+            if not found[t] and (moved := regions[nearest].correlation_track(boxes[nearest], pixels)):
+                found[t] = replace(moved, turns=tracked[nearest].turns)
         if found[t]:
             boxes[t] = found[t].box
         regions[t] = FaceRegion.around(pixels, boxes[t], config)
@@ -140,10 +206,39 @@ def _fill_gaps(
     return found, boxes.astype(np.float32).astype(float), regions
 
 
-def _warn_of_others(frames: Sequence[FrameFaces], tracked: Sequence[Detection | None]) -> str | None:
-    """Warn where a cut leads to another person for a good part of the clip."""
-    left = [[] if face else list(frame.regions) for frame, face in zip(frames, tracked, strict=True)]
-    others = sum(face is not None for face in track.track_face(left))
-    if 8 * others < len(frames):
+def _look_again(
+    pixels: np.ndarray,
+    frame: FrameFaces,
+    nearest: Detection,
+    box: np.ndarray,
+    config: ExtractConfig,
+    models: ModelPaths,
+) -> Detection | None:
+    """Look for the face around the place where it should be: next to a larger face it may have been too small.
+
+    Faces of the frame that the track passed by are other people's.
+    """
+    if config.input != SCENE:
         return None
-    return f"{others} of {len(frames)} frames show another person, before or after a cut"
+    faces = [
+        face
+        for face in detect_near(pixels, models.landmarker, config, box)
+        if np.isfinite(link_cost(nearest, face))
+        and not any(overlap(face, other) > 0.1 for other in frame.regions)
+    ]
+    return min(faces, key=lambda face: link_cost(nearest, face), default=None)
+
+
+def _nearest_faces(found: Sequence[Detection | None]) -> list[Detection]:
+    """Return for each frame the face of the nearest frame that has one."""
+    known = [t for t, face in enumerate(found) if face]
+    return [found[min(known, key=lambda k: abs(k - t))] for t in range(len(found))]
+
+
+def _warn_of_others(frames: Sequence[FrameFaces], found: Sequence[Detection | None]) -> str | None:
+    """Warn where a good part of the clip shows somebody else, without the tracked person."""
+    left = [[] if face else list(frame.regions) for frame, face in zip(frames, found, strict=True)]
+    others = sum(face is not None for face in track_face(left))
+    if others < MANY_OTHERS * len(frames):
+        return None
+    return f"{others} of {len(frames)} frames show another person"

@@ -31,13 +31,19 @@ _open_detectors: list[Any] = []
 
 @dataclass(frozen=True, kw_only=True)
 class BlazeFaceBox:
-    """A face as BlazeFace gives it: upper left corner, width and height in pixels; score 0–1."""
+    """A face as BlazeFace gives it.
+
+    x, y, width, height: upper left corner and size, pixels
+    score: 0–1
+    down: vector from between the eyes to the mouth, pixels
+    """
 
     x: float
     y: float
     width: float
     height: float
     score: float
+    down: tuple[float, float]
 
 
 def face_detector(model: bytes, min_score: float) -> FaceDetector:
@@ -107,16 +113,22 @@ def detect(detector: FaceDetector, frame: np.ndarray) -> list[BlazeFaceBox]:
     from mediapipe import Image, ImageFormat
 
     image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-    return [
-        BlazeFaceBox(
-            x=found.bounding_box.origin_x,
-            y=found.bounding_box.origin_y,
-            width=found.bounding_box.width,
-            height=found.bounding_box.height,
-            score=found.categories[0].score,
-        )
-        for found in detector.detect(image).detections
-    ]
+    return [_to_box(found, *frame.shape[:2]) for found in detector.detect(image).detections]
+
+
+def _to_box(found: Any, height: int, width: int) -> BlazeFaceBox:
+    one_eye, other_eye, _, mouth = found.keypoints[:4]  # shares of width and height
+    return BlazeFaceBox(
+        x=found.bounding_box.origin_x,
+        y=found.bounding_box.origin_y,
+        width=found.bounding_box.width,
+        height=found.bounding_box.height,
+        score=found.categories[0].score,
+        down=(
+            width * (mouth.x - (one_eye.x + other_eye.x) / 2),
+            height * (mouth.y - (one_eye.y + other_eye.y) / 2),
+        ),
+    )
 
 
 @contextmanager

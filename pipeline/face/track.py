@@ -1,59 +1,72 @@
-"""Track one person from frame to frame: choose a detection in each, bridge gaps, find the cuts between shots."""
+"""Track one person from frame to frame: choose a detection in each frame, and bridge the gaps."""
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
+from dfer.pipeline.face.cuts import cut_between
 from dfer.pipeline.face.detect import TRACKER, Detection
 
-# Mean difference of two frames' thumbnails, 0–255, above which there may be a cut between them. Measured:
-# up to 28 for hand-held cameras and moving crowds, 85 and 102 at real cuts.
-CUT_THRESHOLD = 40.0
 # Peak to side-lobe ratio above which dlib's correlation tracker still has the face. Measured: 4–6 on frames
 # without it, 9–30 with it.
 MIN_PSR = 8.0
-MAX_MOVE = (
-    1.5  # how far a head may move between two sampled frames (possibly seconds apart), in sides of its box
-)
-MAX_SCALE_LOG2 = 1.0  # how much its size may change meanwhile
+# How far a head may move between two sampled frames (possibly seconds apart), in sides of its box, and how much its
+# size may change, in powers of two.
+MAX_MOVE, MAX_SCALE_LOG2 = 1.5, 1.0
+# From here on, the two faces may as well be two people, and are compared.
+DOUBTFUL_MOVE, DOUBTFUL_SCALE_LOG2 = 0.5, 0.5
+WEAK_WEIGHT = 0.5  # of a detection that is not confident, next to a confident one of the same size
+CUT_COST = 0.5  # of linking two faces across a cut, in sides
+NEAR_LINK = 6  # detections on each side of a doubtful link, of which the clearest are compared
+CLEAREST = 3
+
+Node = tuple[int, Detection]  # frame and face
+SamePerson = Callable[[Sequence[Node], Sequence[Node], bool], bool]
 
 
 def track_face(
     frames: Sequence[Sequence[Detection]],
     cuts: Collection[int] = (),
-    same_person: Callable[[int, Detection, int, Detection], bool] = lambda *faces: False,
+    same_person: SamePerson = lambda a, b, close: close,
 ) -> list[Detection | None]:
     """Choose one person, and the detection of this person in each frame.
 
     frames: the detections of each frame
-    cuts: frames before which there is a cut
-    same_person: whether (frame, face, frame, face) show one person; called across cuts only
+    cuts: frames before which there may be a cut
+    same_person: whether two lists of (frame, face) show one person, who could have moved from one to the other
+        (close) or not (across a cut); called for doubtful links of likely answers only, since it is expensive
 
     Returns one detection or None a frame; all are None where no detection of the person is confident.
 
-    The person is the heaviest chain of detections that one head could have moved between: it weighs the sum of
-    their sides less the cost of the moves. So a face that stays beats a larger one that passes. A chain crosses a
-    cut only from the last frame with faces before it to the first one after it.
+    The person is the heaviest chain with a confident detection. A chain links detections that one head could have
+    moved between, and weighs the sum of their sides less the cost of the moves. So a face that stays beats a larger
+    one that passes. A link across a cut, or far, is taken on trust until the chain is the heaviest; then the faces on
+    its two sides are compared, and if they are two people, all links between these two parts are given up.
     """
     nodes = [(t, face) for t, found in enumerate(frames) for face in found]
-    weight: list[float] = []
-    before: list[int | None] = []
-    for j, (t, face) in enumerate(nodes):
-        links = [
-            (weight[i] - cost, i)
-            for i in range(j)
-            if nodes[i][0] < t and (cost := _cost(nodes[i], nodes[j], frames, cuts, same_person)) < weight[i]
-        ]
-        gain, previous = max(links, default=(0.0, None))
-        weight.append(face.side + gain)
-        before.append(previous)
+    costs, doubtful = _link_costs(nodes, cuts)
+    while chain := _heaviest_chain(nodes, costs):
+        refused = next(
+            (
+                (left, right)
+                for left, right in itertools.pairwise(_split(chain, doubtful))
+                if not _is_one_person(left, right, nodes, cuts, same_person)
+            ),
+            None,
+        )
+        if refused is None:
+            break
+        costs[np.ix_(*refused)] = np.inf
     chosen: list[Detection | None] = [None] * len(frames)
-    at = int(np.argmax(weight)) if nodes else None
-    while at is not None:
-        chosen[nodes[at][0]] = nodes[at][1]
-        at = before[at]
-    return chosen if any(face and face.confident for face in chosen) else [None] * len(frames)
+    for i in chain:
+        t, chosen[t] = nodes[i]
+    return chosen
+
+
+def link_cost(a: Detection, b: Detection) -> float:
+    """Price a move from one box to another, in pixels; infinite where it is too far for one head."""
+    return float(_move_costs([a], [b])[0][0, 0])
 
 
 def interpolate_boxes(tracked: Sequence[Detection | None]) -> np.ndarray:
@@ -64,29 +77,6 @@ def interpolate_boxes(tracked: Sequence[Detection | None]) -> np.ndarray:
     known = [t for t, face in enumerate(tracked) if face]
     boxes = np.array([tracked[t].box for t in known])
     return np.stack([np.interp(range(len(tracked)), known, boxes[:, i]) for i in range(4)], axis=1)
-
-
-def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Pick about 16 × 16 pixels of a frame (H, W, 3), float32, to find cuts by."""
-    steps = (max(1, length // 16) for length in frame.shape[:2])
-    rows, columns = (slice(step // 2, None, step) for step in steps)
-    return frame[rows, columns].astype(np.float32)
-
-
-def find_cuts(thumbnails: Sequence[np.ndarray]) -> list[int]:
-    """Find the frames before which there may be a cut: their thumbnail differs, or has another size."""
-    pairs = itertools.pairwise(thumbnails)
-    return [
-        t
-        for t, (a, b) in enumerate(pairs, 1)
-        if a.shape != b.shape or float(np.abs(a - b).mean()) > CUT_THRESHOLD
-    ]
-
-
-def cut_between(first: int, second: int, cuts: Collection[int]) -> bool:
-    """Whether there is a cut between two frames, in either order."""
-    low, high = sorted((first, second))
-    return any(low < cut <= high for cut in cuts)
 
 
 def correlation_track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> Detection | None:
@@ -111,19 +101,82 @@ def correlation_track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> 
     )
 
 
-def _cost(
-    start: tuple[int, Detection],
-    end: tuple[int, Detection],
-    frames: Sequence[Sequence[Detection]],
+def _link_costs(nodes: Sequence[Node], cuts: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Price the links between all detections.
+
+    Returns their costs (n, n), pixels, infinite where one person cannot be both, and which are doubtful (n, n) bool.
+    """
+    faces = [face for _, face in nodes]
+    costs, doubtful = _move_costs(faces, faces)
+    shot = np.searchsorted(sorted(cuts), [t for t, _ in nodes], side="right")
+    across = np.not_equal.outer(shot, shot)
+    sides = np.array([face.side for face in faces])
+    costs = np.where(across, CUT_COST * np.add.outer(sides, sides) / 2, costs)
+    frame = np.array([t for t, _ in nodes])
+    return np.where(np.less.outer(frame, frame), costs, np.inf), doubtful | across
+
+
+def _move_costs(start: Sequence[Detection], end: Sequence[Detection]) -> tuple[np.ndarray, np.ndarray]:
+    """Price the moves between boxes.
+
+    Returns the costs (a, b), pixels, infinite where the move is too far, and which are doubtful (a, b) bool.
+    """
+    a, b = (np.array([(*face.centre, face.side) for face in faces]).reshape(-1, 3) for faces in (start, end))
+    side = np.add.outer(a[:, 2], b[:, 2]) / 2
+    move = np.hypot(np.subtract.outer(a[:, 0], b[:, 0]), np.subtract.outer(a[:, 1], b[:, 1])) / side
+    scale = np.abs(np.subtract.outer(np.log2(a[:, 2]), np.log2(b[:, 2])))
+    possible = (move < MAX_MOVE) & (scale < MAX_SCALE_LOG2)
+    doubtful = (move > DOUBTFUL_MOVE) | (scale > DOUBTFUL_SCALE_LOG2)
+    return np.where(possible, side * (move + scale) / 2, np.inf), doubtful
+
+
+def _heaviest_chain(nodes: Sequence[Node], costs: np.ndarray) -> list[int]:
+    """Find the heaviest chain of nodes that has a confident detection; empty if there is none.
+
+    costs: (n, n) of the links, infinite where there is none
+    """
+    # Best weight of a chain that ends at a node, and the node before: [0] of any chain, [1] of one with a confident
+    # detection at or before the node.
+    weight = np.full((2, len(nodes)), -np.inf)
+    before = np.full((2, len(nodes), 2), -1)
+    for j, (_, face) in enumerate(nodes):
+        own = face.side * (1.0 if face.confident else WEAK_WEIGHT)
+        for kind in (0, 1):
+            links = weight[kind, :j] - costs[:j, j]
+            i = int(np.argmax(links)) if j else -1
+            if j and links[i] > 0:
+                weight[kind, j], before[kind, j] = own + links[i], (kind, i)
+        if weight[0, j] == -np.inf:
+            weight[0, j] = own
+        if face.confident:
+            weight[1, j], before[1, j] = weight[0, j], before[0, j]
+    chain: list[int] = []
+    kind, at = 1, int(np.argmax(weight[1])) if nodes and np.isfinite(weight[1].max()) else -1
+    while at >= 0:
+        chain.append(at)
+        kind, at = before[kind, at]
+    return chain[::-1]
+
+
+def _split(chain: Sequence[int], doubtful: np.ndarray) -> Iterator[list[int]]:
+    """Split a chain of nodes at its doubtful links."""
+    part: list[int] = []
+    for i in chain:
+        if part and doubtful[part[-1], i]:
+            yield part
+            part = []
+        part.append(i)
+    yield part
+
+
+def _is_one_person(
+    left: Sequence[int],
+    right: Sequence[int],
+    nodes: Sequence[Node],
     cuts: Collection[int],
-    same_person: Callable[[int, Detection, int, Detection], bool],
-) -> float:
-    """Price a move between two detections (frame, face), in pixels; infinite where they cannot be one person."""
-    (s, a), (t, b) = start, end
-    side = (a.side + b.side) / 2
-    if cut_between(s, t, cuts):
-        neighbours = not any(frames[s + 1 : t])
-        return side / 2 if neighbours and same_person(s, a, t, b) else np.inf
-    move = float(np.hypot(a.centre[0] - b.centre[0], a.centre[1] - b.centre[1])) / side
-    scale = abs(float(np.log2(a.side / b.side)))
-    return side * (move + scale) / 2 if move < MAX_MOVE and scale < MAX_SCALE_LOG2 else np.inf
+    same_person: SamePerson,
+) -> bool:
+    """Compare the clearest faces on both sides of a doubtful link."""
+    near = [[nodes[i] for i in part] for part in (left[-NEAR_LINK:], right[:NEAR_LINK])]
+    a, b = (sorted(part, key=lambda node: node[1].score, reverse=True)[:CLEAREST] for part in near)
+    return same_person(a, b, not cut_between(nodes[left[-1]][0], nodes[right[0]][0], cuts))

@@ -39,6 +39,16 @@ def test_small_faces_in_a_large_frame_are_found_on_tiles_once_each(astronaut, mo
     np.testing.assert_allclose(centres, [(192, 105), (1032, 445)], atol=12)
 
 
+def test_a_weak_hit_of_the_wrong_size_does_not_hide_the_face(astronaut, model_paths):
+    # In the tall frame BlazeFace takes hair and suit for a face of 205 pixels, with a score of 0.58.
+    frame = np.full((1080, 720, 3), 200, np.uint8)
+    frame[20:270, 235:485] = np.array(Image.fromarray(astronaut).resize((250, 250)))
+    (found,) = detect(frame, model_paths.landmarker, ExtractConfig())
+    assert found.detector == "blazeface_tile" and 40 < found.side < 70
+    x, y = found.centre
+    assert abs(x - 345) < 15 and abs(y - 76) < 15
+
+
 @pytest.mark.parametrize(("height", "width"), [(1080, 1920), (720, 1280), (360, 480), (200, 200)])
 def test_tiles_cover_every_pixel_and_any_small_face_is_inside_one(height, width):
     squares = tile_grid(height, width)
