@@ -1,0 +1,309 @@
+"""Measure how well extraction follows one person through real clips, next to what others do.
+
+    python tests/benchmarks/following.py FOLDER [--only KIND] [--ours] [--clips] [--json FILE] [--sheets OUT]
+
+`following_truth.csv` lists clips of public repositories and, for some of the frames that an extraction samples, the
+boxes of the faces, drawn by eye. FOLDER has one folder a repository, named `owner+name`, with its files in their
+places: for each repository of the table, `git clone --depth 1 https://github.com/OWNER/NAME FOLDER/OWNER+NAME`. A
+clip that is not there is named and left out. Compared with two ways that look at each frame alone: dlib's HOG
+detector on the full frame (its largest face), and MediaPipe's FaceLandmarker on the full frame.
+
+An answer is a box in a frame; a box that was only interpolated is none. It hits the person with whose box it overlaps
+most, by IoU >= 0.4. Of the persons whom a viewer would accept, a way is taken to follow the one it hits most often.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.face.mediapipe_tasks import close_detectors
+from dfer.pipeline.setup.models import ModelPaths, obtain_all
+from dfer.pipeline.video.clip_files import ways_to_open
+from dfer.schemas import cache
+
+TRUTH = Path(__file__).with_name("following_truth.csv")
+MIN_IOU = 0.4
+PLAIN_SIDE = 48  # pixels; a clip with a face of this size to follow is not one without a face
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1, pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """A face drawn by eye, in one frame."""
+
+    name: str
+    box: Box
+    followable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueClip:
+    """A clip and the persons in each annotated frame; none where the frame has no face."""
+
+    repository: str
+    path: str
+    kind: str
+    frames: dict[int, list[Person]]
+
+    def file(self, folder: Path) -> Path:
+        return folder / self.repository.replace("/", "+") / self.path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a way says about a clip: a box or None for each annotated frame.
+
+    detector: by frame, what found the box
+    warning: the clip's source warning
+    """
+
+    boxes: dict[int, Box | None]
+    no_face: bool
+    detector: Mapping[int, str] | None = None
+    warning: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Counts of one or more clips.
+
+    right, faces: frames on the followed person's face, of those that show it
+    rightly_empty, empty: frames without an answer, of those without any face
+    wrong: frames whose answer hits nobody, or somebody whom no viewer would follow
+    switches: how often an answer hits another person than the answer before it
+    spoilt: clips with a wrong frame or a switch
+    lost: clips called no_face although they plainly show a face to follow
+    warned: clips with a source warning
+    """
+
+    clips: int = 1
+    right: int = 0
+    faces: int = 0
+    rightly_empty: int = 0
+    empty: int = 0
+    wrong: int = 0
+    switches: int = 0
+    spoilt: int = 0
+    lost: int = 0
+    warned: int = 0
+
+
+def read_truth(path: Path = TRUTH) -> list[TrueClip]:
+    """Read the table of true boxes, in its order."""
+    clips: dict[tuple[str, str], TrueClip] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            key = row["repository"], row["path"]
+            clip = clips.setdefault(
+                key, TrueClip(repository=key[0], path=key[1], kind=row["kind"], frames={})
+            )
+            persons = clip.frames.setdefault(int(row["frame"]), [])
+            if row["person"]:
+                box = tuple(float(row[edge]) for edge in ("x0", "y0", "x1", "y1"))
+                persons.append(Person(name=row["person"], box=box, followable=row["followable"] == "yes"))
+    return list(clips.values())
+
+
+def score(frames: Mapping[int, Sequence[Person]], answer: Answer) -> Score:
+    """Compare the answer for a clip with the persons in its annotated frames."""
+    hits = {frame: hit(box, frames[frame]) for frame, box in answer.boxes.items() if box}
+    followable = [person.name for persons in frames.values() for person in persons if person.followable]
+    shown, hit_often = Counter(followable), Counter(p.name for p in hits.values() if p and p.followable)
+    followed = max(shown, key=lambda name: (hit_often[name], shown[name]), default=None)
+    persons_in_order = [person.name for _, person in sorted(hits.items()) if person]
+    switches = sum(a != b for a, b in itertools.pairwise(persons_in_order))
+    wrong = sum(person is None or not person.followable for person in hits.values())
+    empty = [frame for frame, persons in frames.items() if not persons]
+    plain = any(p.followable and side(p.box) >= PLAIN_SIDE for persons in frames.values() for p in persons)
+    return Score(
+        right=hit_often[followed],
+        faces=shown[followed],
+        rightly_empty=sum(frame not in hits for frame in empty),
+        empty=len(empty),
+        wrong=wrong,
+        switches=switches,
+        spoilt=int(bool(wrong or switches)),
+        lost=int(answer.no_face and plain),
+        warned=int(bool(answer.warning)),
+    )
+
+
+def hit(box: Box, persons: Iterable[Person]) -> Person | None:
+    """Return the person whose face the box is on."""
+    best = max(persons, key=lambda person: overlap(box, person.box), default=None)
+    return best if best and overlap(box, best.box) >= MIN_IOU else None
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Compute the intersection over union of two boxes, 0–1."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (side(a) ** 2 + side(b) ** 2 - shared)
+
+
+def side(box: Box) -> float:
+    return ((box[2] - box[0]) * (box[3] - box[1])) ** 0.5
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """Add scores up."""
+    counts: Counter[str] = Counter()
+    for one in scores:
+        counts.update(asdict(one))
+    return Score(**{"clips": 0, **counts})
+
+
+def ours(path: Path, frames: Sequence[int], models: ModelPaths) -> Answer:
+    clip = extract_clip(path, ExtractConfig(), models)
+    warning = clip.facts.warning if clip.facts else None
+    if clip.track is None:
+        return Answer(boxes=dict.fromkeys(frames), no_face=clip.status == cache.NO_FACE, warning=warning)
+    kept = clip.track.source_frame
+    if unsampled := set(frames) - set(kept):
+        raise SystemExit(f"{path}: frames {sorted(unsampled)} of the table are not sampled")
+    at = {frame: kept.index(frame) for frame in frames}
+    detector = {frame: clip.track.detector[k] for frame, k in at.items() if clip.track.detector[k]}
+    boxes = {frame: tuple(clip.track.box[k]) if frame in detector else None for frame, k in at.items()}
+    return Answer(boxes=boxes, no_face=False, detector=detector, warning=warning)
+
+
+def hog(path: Path, frames: Sequence[int], models: ModelPaths) -> Answer:
+    import dlib
+
+    detector, boxes = dlib.get_frontal_face_detector(), {}
+    for frame, pixels in zip(frames, next(ways_to_open(path))().read(frames), strict=True):
+        found = [(b.left(), b.top(), b.right() + 1, b.bottom() + 1) for b in detector(pixels, 0)]
+        boxes[frame] = max(found, key=side, default=None)
+    return Answer(boxes=boxes, no_face=not any(boxes.values()))
+
+
+def face_landmarker(path: Path, frames: Sequence[int], models: ModelPaths) -> Answer:
+    from mediapipe import Image, ImageFormat
+    from mediapipe.tasks.python.vision import FaceLandmarker
+
+    boxes: dict[int, Box | None] = {}
+    with FaceLandmarker.create_from_model_path(str(models.landmarker)) as landmarker:
+        for frame, pixels in zip(frames, next(ways_to_open(path))().read(frames), strict=True):
+            image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+            faces = landmarker.detect(image).face_landmarks
+            points = np.array([(p.x, p.y) for p in faces[0]]) * pixels.shape[1::-1] if faces else None
+            boxes[frame] = None if points is None else (*points.min(0).tolist(), *points.max(0).tolist())
+    return Answer(boxes=boxes, no_face=not any(boxes.values()))
+
+
+WAYS = {"ours": ours, "HOG": hog, "FaceLandmarker": face_landmarker}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", metavar="KIND")
+    parser.add_argument("--ours", action="store_true", help="leave the other ways out")
+    parser.add_argument("--clips", action="store_true", help="print a line a clip")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--sheets", type=Path, metavar="OUT", help="draw the annotated frames of each clip")
+    options = parser.parse_args()
+    ways = ["ours"] if options.ours else list(WAYS)
+    truth = [clip for clip in read_truth() if options.only in (None, clip.kind)]
+    missing = [clip for clip in truth if not clip.file(options.folder).is_file()]
+    clips = [clip for clip in truth if clip not in missing]
+    models, scores = obtain_all(), {}
+    for clip in track(clips, console=Console(stderr=True)):
+        for way in ways:
+            answer = WAYS[way](clip.file(options.folder), sorted(clip.frames), models)
+            scores[clip.repository, clip.path, way] = score(clip.frames, answer)
+            if way == "ours" and options.sheets:
+                draw_sheet(clip, answer, options)
+    close_detectors()
+    print_tables(clips, ways, scores, options)
+    for clip in missing:
+        print(f"missing: {clip.file(options.folder)}")
+    print(f"{len(clips)} clips, {len(missing)} missing")
+    if options.json:
+        options.json.write_text(json.dumps(as_json(clips, missing, scores), indent=1))
+
+
+def as_json(clips: Sequence[TrueClip], missing: Sequence[TrueClip], scores: Mapping) -> dict:
+    kinds = {(clip.repository, clip.path): clip.kind for clip in clips}
+    lines = [
+        {"repository": repository, "path": path, "kind": kinds[repository, path], "way": way, **asdict(one)}
+        for (repository, path, way), one in scores.items()
+    ]
+    return {"clips": lines, "missing": [f"{clip.repository}/{clip.path}" for clip in missing]}
+
+
+def print_tables(
+    clips: Sequence[TrueClip], ways: Sequence[str], scores: Mapping, options: argparse.Namespace
+) -> None:
+    console, kinds = Console(width=130), sorted({clip.kind for clip in clips})
+    table = Table("kind", "way", title="Following: frames; clips")
+    for name in ("clips", "on the right face", "rightly empty", "wrong", "switches"):
+        table.add_column(name, justify="right")
+    for name in ("clips wrong or switched", "wrongly no_face", "warned"):
+        table.add_column(name, justify="right")
+    for kind in (*kinds, None):
+        for way in ways:
+            s = total(scores[c.repository, c.path, way] for c in clips if kind in (None, c.kind))
+            shares = share(s.right, s.faces), share(s.rightly_empty, s.empty)
+            counts = map(str, (s.wrong, s.switches, s.spoilt, s.lost, s.warned))
+            table.add_row(kind or "all", way, str(s.clips), *shares, *counts)
+        table.add_section()
+    console.print(table)
+    if options.clips:
+        console.print("right/with the face, rightly empty/empty, wrong, switches")
+        for clip in clips:
+            cells = [f"{way} {in_short(scores[clip.repository, clip.path, way])}" for way in ways]
+            console.print(f"{clip.kind:8} {clip.repository}/{clip.path}: {'; '.join(cells)}", soft_wrap=True)
+
+
+def in_short(s: Score) -> str:
+    short = f"{s.right}/{s.faces} {s.rightly_empty}/{s.empty} {s.wrong}w {s.switches}s"
+    return short + " NO_FACE" * s.lost + " warned" * s.warned
+
+
+def share(part: int, of: int) -> str:
+    return f"{100 * part / of:.1f} % ({part}/{of})" if of else "-"
+
+
+def draw_sheet(clip: TrueClip, answer: Answer, options: argparse.Namespace) -> None:
+    """Draw the annotated frames: true boxes green (grey: not to be followed), answers red, or blue of a tracker."""
+    from PIL import Image, ImageDraw
+
+    frames, width = sorted(clip.frames), 400
+    pictures = []
+    for frame, pixels in zip(
+        frames, next(ways_to_open(clip.file(options.folder)))().read(frames), strict=True
+    ):
+        scale = width / pixels.shape[1]
+        picture = Image.fromarray(pixels).resize((width, round(scale * pixels.shape[0])))
+        draw = ImageDraw.Draw(picture)
+        for person in clip.frames[frame]:
+            colour = "lime" if person.followable else "grey"
+            draw.rectangle([scale * edge for edge in person.box], outline=colour, width=2)
+        if box := answer.boxes[frame]:
+            colour = "deepskyblue" if answer.detector[frame] == "tracker" else "red"
+            draw.rectangle([scale * edge for edge in box], outline=colour)
+        draw.text((4, 4), f"{frame}", fill="white", stroke_width=2, stroke_fill="black")
+        pictures.append(picture)
+    height = max(picture.height for picture in pictures)
+    sheet = Image.new("RGB", (4 * width, -(-len(pictures) // 4) * height))
+    for k, picture in enumerate(pictures):
+        sheet.paste(picture, (k % 4 * width, k // 4 * height))
+    options.sheets.mkdir(parents=True, exist_ok=True)
+    sheet.save(options.sheets / f"{clip.repository}+{clip.path}.jpg".replace("/", "+"))
+
+
+if __name__ == "__main__":
+    main()
