@@ -4,7 +4,9 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
-FOLLOWING = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "benchmarks" / "following.py")))
+FOLLOWING = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).parent / "benchmarks" / "following_score.py"))
+)
 LEFT, RIGHT, NOWHERE = (0, 0, 100, 100), (200, 0, 300, 100), (500, 500, 600, 600)
 
 
