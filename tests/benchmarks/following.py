@@ -147,7 +147,7 @@ def draw_sheet(clip: TrueClip, answer: Answer, options: argparse.Namespace) -> N
     """Draw the annotated frames: true boxes green (grey: not to be followed), answers red, or blue of a tracker."""
     from PIL import Image, ImageDraw
 
-    frames, width = sorted(clip.frames), 400
+    frames, width = sorted(clip.frames), 300
     pictures = []
     for frame, pixels in zip(
         frames, next(ways_to_open(clip.file(options.folder)))().read(frames), strict=True
@@ -168,7 +168,7 @@ def draw_sheet(clip: TrueClip, answer: Answer, options: argparse.Namespace) -> N
     for k, picture in enumerate(pictures):
         sheet.paste(picture, (k % 4 * width, k // 4 * height))
     options.sheets.mkdir(parents=True, exist_ok=True)
-    sheet.save(options.sheets / f"{clip.repository}+{clip.path}.jpg".replace("/", "+"))
+    sheet.save(options.sheets / f"{clip.repository}+{clip.path}.png".replace("/", "+"))
 
 
 if __name__ == "__main__":
