@@ -113,7 +113,7 @@ def as_json(clips: Sequence[TrueClip], missing: Sequence[TrueClip], scores: Mapp
 def print_tables(
     clips: Sequence[TrueClip], ways: Sequence[str], scores: Mapping, options: argparse.Namespace
 ) -> None:
-    console, kinds = Console(width=130), sorted({clip.kind for clip in clips})
+    console, kinds = Console(width=150), sorted({clip.kind for clip in clips})
     table = Table("kind", "way", title="Following: frames; clips")
     for name in ("clips", "on the right face", "rightly empty", "wrong", "switches"):
         table.add_column(name, justify="right")
