@@ -1,5 +1,7 @@
-"""Read what a video's container says about its frames. Only the first one is decoded."""
+"""Read what a video's container says about its frames. At most the first one is decoded."""
 
+import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,14 @@ from dfer.pipeline.video.sources import DecodeError
 
 NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
 SHORTAGE_TOLERANCE_S = 0.1  # in addition to the last frame's duration, which packets may not state
-# Only to read how the first frame is shown; its pixels are not used.
-FAST = {"skip_loop_filter": "all", "skip_idct": "all"}
+FAST = {"skip_loop_filter": "all", "skip_idct": "all"}  # for a frame whose pixels are not used
+AS_STORED = struct.pack(
+    ">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30
+)  # an MP4's matrix of an upright track
+TRACK_HEADER_BYTES = 100
+INTERLACED = (2, 3, 4, 5)  # FFmpeg's orders of the two fields of a frame
+# Codecs whose headers do not say whether a video is interlaced; their frames do.
+SAID_BY_FRAMES = ("mpeg2video", "mpeg4", "dvvideo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +28,7 @@ class Packets:
     """The packets of a file's video track.
 
     times: (n,) seconds from the first, sorted; when its shown frames are due, NaN where a packet does not say
-    stated: the frame count in the header, 0 where there is none (FLV, Matroska)
+    stated: the frame count in the header, 0 where there is none (FLV, Matroska); without frames that an MP4 hides
     discarded: packets that are decoded but not shown
     missing_s: seconds that the header's duration exceeds the last packet of any stream (sound may be longer
         than the pictures), 0 where the header states a frame count
@@ -36,13 +44,13 @@ class Packets:
 class VideoTrack:
     """The track of a file that players show.
 
-    display: how its frames are shown
+    display: how its frames are shown, None where no frame that says so can be decoded
     oddities: what a user should know about it, in fixed words
     usual: whether FFmpeg chooses this track where nobody asks for one
     """
 
     packets: Packets
-    display: Display
+    display: Display | None
     oddities: tuple[str, ...]
     usual: bool
 
@@ -56,6 +64,7 @@ def read_track(path: Path) -> VideoTrack | None:
         with av.open(str(path), metadata_errors="replace") as container:
             stream, usual = choose_stream(container), container.streams.best("video")
             stream.thread_type, stream.codec_context.options = "NONE", FAST
+            look = stream.codec_context.name in SAID_BY_FRAMES or _may_be_turned(path, container.format.name)
             for packet in container.demux(stream) if stream.frames else container.demux():
                 if packet.pts is not None:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
@@ -65,9 +74,10 @@ def read_track(path: Path) -> VideoTrack | None:
                     discarded += 1
                 elif packet.size:
                     shown.append(np.nan if packet.pts is None else float(packet.pts * packet.time_base))
-                    first = first or (_decode_alone(packet) if packet.is_keyframe else None)
-            stated, due = stream.frames, (container.duration or 0) / av.time_base
-            display = read_display(first, stream) if first else Display()
+                    if look and not first and packet.is_keyframe:
+                        first = _decode_alone(packet)
+            stated, due = _stated_frames(container, stream), (container.duration or 0) / av.time_base
+            display = None if look and not first else read_display(first, stream)
             oddities = describe_oddities(container, stream, first)
     except (av.FFmpegError, TypeError, OSError):
         return None
@@ -97,12 +107,12 @@ def choose_stream(container: Any) -> Any:
 def describe_oddities(container: Any, stream: Any, frame: Any | None) -> tuple[str, ...]:
     """Say what is odd about the chosen stream, in fixed words.
 
-    frame: one of it, None where none can be decoded
+    frame: one of it, None where none was decoded
     """
     found = []
     if (tracks := len(_moving(container))) > 1:
         found.append(f"one of {tracks} video tracks was read")
-    if frame and frame.interlaced_frame:
+    if stream.codec_context.field_order in INTERLACED or (frame and frame.interlaced_frame):
         found.append("the video is interlaced: a frame mixes two moments")
     if is_damaged(pixel_aspect(stream)):
         found.append("the pixel aspect ratio is damaged and was ignored")
@@ -122,12 +132,46 @@ def describe_damage(packets: Packets | None) -> str:
     return ""
 
 
+def _stated_frames(container: Any, stream: Any) -> int:
+    """Return the frame count in the header; of an MP4, without the frames that its edit list cuts off."""
+    if "mp4" not in container.format.name:
+        return stream.frames
+    return min(stream.frames, len(stream.index_entries))
+
+
 def _moving(container: Any) -> list[Any]:
     """The video streams of a file that are not pictures, such as the cover of a song or the preview of a film."""
     from av.stream import Disposition
 
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     return [s for s in container.streams.video if s.codec_context and not s.disposition & pictures]
+
+
+def _may_be_turned(path: Path, container_format: str) -> bool:
+    """Whether a frame may be shown in another way than it is stored, as far as that costs no time to see.
+
+    Matroska's headers have no fixed place; other formats have no display matrix.
+    """
+    if "mp4" not in container_format:
+        return "matroska" in container_format
+    content = _movie_header(path)
+    ends = [found.end() for found in re.finditer(b"tkhd", content)]
+    return not ends or any(AS_STORED not in content[end : end + TRACK_HEADER_BYTES] for end in ends)
+
+
+def _movie_header(path: Path) -> bytes:
+    """Return an MP4's box `moov`, which contains the header of each track; empty where there is none."""
+    start, end = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while start < end:
+            file.seek(start)
+            size, kind, long_size = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            size = long_size if size == 1 else size
+            if kind == b"moov":
+                file.seek(start)
+                return file.read(min(size, end - start))
+            start += max(size, 8) if size else end
+    return b""
 
 
 def _decode_alone(packet: Any) -> Any | None:

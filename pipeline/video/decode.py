@@ -71,7 +71,7 @@ class SeekingVideo:
         """Open it. Raises WrongFramesError where the frames are not those of `track`, None if it is not known."""
         import decord
 
-        self._display = track.display if track else Display()
+        self._display = (track and track.display) or Display()
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)
@@ -102,11 +102,15 @@ class SeekingVideo:
         packets = track.packets
         if not track.usual:
             return "decord reads another video track"
+        if not track.display:
+            return "its first frame cannot be decoded"
         times = np.array(self._reader.get_frame_timestamp(range(len(self._reader))), float)[:, 0]
         if len(times) != len(packets.times):
             return f"the container has {len(packets.times)} frames, decord counts {len(times)}"
         if unknown := int(np.isnan(packets.times).sum()):
-            return f"{unknown} of {len(packets.times)} frames have no time stamp"
+            return (
+                f"{unknown} of {len(packets.times)} frames {'has' if unknown == 1 else 'have'} no time stamp"
+            )
         if not np.allclose(times - times[0], packets.times, rtol=0, atol=TIME_TOLERANCE_S):
             return "decord's frame times differ from the container's"
         return ""

@@ -52,9 +52,12 @@ class Display:
         return np.ascontiguousarray(turned)
 
 
-def read_display(frame: Any, stream: Any) -> Display:
-    """Read how PyAV's frame of a video stream is shown. An unbelievable pixel aspect ratio counts as square."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+def read_display(frame: Any | None, stream: Any) -> Display:
+    """Read how frames of PyAV's video stream are shown. A damaged pixel aspect ratio counts as square.
+
+    frame: one of them, None where it is known to be shown as it is stored
+    """
+    matrix = frame and frame.side_data.get("DISPLAYMATRIX")
     mirrored, turns = _read_matrix(np.frombuffer(matrix, np.int32).tolist()) if matrix else (False, 0)
     aspect = pixel_aspect(stream)
     known = abs(aspect - 1) > ASPECT_TOLERANCE and not is_damaged(aspect)
