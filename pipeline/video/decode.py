@@ -193,7 +193,8 @@ def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[floa
     rate: frames per second, None where unknown
 
     Frames are decoded in the order in which they are shown, so stamps out of order (H.264 in AVI) are sorted.
-    A missing stamp is interpolated between its neighbours, or extrapolated at the frame rate at either end.
+    A missing stamp is interpolated between its neighbours, or extrapolated at either end: at the frame rate, or else
+    at the median distance of the others.
     """
     numbers = np.arange(len(stamps))
     known = np.array([i for i, stamp in enumerate(stamps) if stamp is not None], int)
@@ -202,7 +203,8 @@ def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[floa
     seconds = np.sort([stamps[i] for i in known])
     times = np.interp(numbers, known, seconds)
     beyond = np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0)
-    times += beyond / rate if rate else 0
+    distance = 1 / rate if rate else np.median(np.diff(seconds) / np.diff(known)) if len(known) > 1 else 0
+    times += beyond * distance
     return (times - times[0]).tolist()
 
 
