@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, suffix_of
 from dfer.data_manifest.disk.folder_contents import subfolders
 from dfer.data_manifest.layouts import (
     afew,
@@ -83,6 +84,8 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         raise UserError(f"{root}: {reader.name} has no compound labels; leave out --compound")
     rows = reader.read(root, options)
     if rows.table.is_empty():
+        if any(problem.kind == "images" for problem in rows.problems):
+            raise UserError(f"{root}: no clips found, but images; {STILLS_ARE_NO_CLIPS}")
         raise UserError(f"{root}: no clips found; give a folder with videos, GIFs or folders of images")
     clips = _with_all_columns(rows)
     _refuse_equal_ids(clips, root)
@@ -107,6 +110,8 @@ def choose_reader(root: Path, dataset: str) -> Reader:
             raise UserError(f"{root}: a file; give the folder that contains the clips")
         return named
     fitting = next((reader for reader in READERS if reader.fits(root)), None)
+    if fitting is None and suffix_of(root.name) in IMAGE_SUFFIXES:
+        raise UserError(f"{root}: an image; {STILLS_ARE_NO_CLIPS}")
     if fitting is None:
         raise UserError(
             f"{root}: neither a table nor a list of clips; give the folder that contains the clips, a .csv or "

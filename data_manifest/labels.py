@@ -53,6 +53,11 @@ def canonical_name(label: str) -> str:
     return plain if None in emotions or len(emotions) < 2 else "_".join(sorted(emotions))
 
 
+def is_expression(label: str) -> bool:
+    """Whether a label is a known expression, or several."""
+    return all(name in SYNONYMS for name in canonical_name(label).split("_"))
+
+
 def meaning(label: str) -> str:
     """A key that spellings of one label share: Angry and anger, very happy and very_happy."""
     return BETWEEN_WORDS.sub("_", canonical_name(label).lower())

@@ -11,8 +11,8 @@ EXAMPLES = 3
 class Problem:
     """One thing that is wrong with a dataset's files.
 
-    kind: a word for programs: missing, extra, duplicate, labels, unknown label, unknown name, empty, images, folds,
-        folders, table, compound, left out, scene groups, no label, no split, no fold
+    kind: a word for programs: missing, extra, duplicate, labels, unknown label, unknown name, empty, images, skipped,
+        folds, folders, table, compound, left out, scene groups, no label, no split, no fold
     text: what is wrong and what was done about it, without the count
     count: how many clips, images, folders, … it concerns
     total: out of how many; None where that says nothing

@@ -54,13 +54,13 @@ def extract_clip(
     stored = reuse.find(fingerprint) if reuse else None
     facts, reason = None, None
     for open_source in clip_files.ways_to_open(path):
+        source = None  # closes the reader that failed: decord goes on decoding in the background
         try:
             source = open_source()
             facts = facts or source.facts
             clip = _extract(source, stored, config, models, keypoints)
         except DecodeError as error:
-            # Not the exception: it would keep the failed reader open, and decord keeps decoding in the background.
-            reason = reason or str(error)
+            reason = reason or str(error)  # not the exception, which would keep the reader open
             continue
         return dataclasses.replace(clip, fingerprint=fingerprint, reused=stored is not None)
     return ExtractedClip(status=cache.UNDECODABLE, reason=reason, facts=facts, fingerprint=fingerprint)

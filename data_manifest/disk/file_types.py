@@ -4,11 +4,19 @@ import os
 
 VIDEO_SUFFIXES = frozenset(
     (
-        *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg"),
-        *(".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+        *(".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif"),
+        *(".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov"),
+        *(".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm"),
+        *(".rmvb", ".ts", ".vob", ".webm", ".wmv", ".xvid", ".y4m"),
     )
 )
-IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+IMAGE_SUFFIXES = frozenset(
+    (
+        *(".avif", ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"),
+        *(".tif", ".tiff", ".webp"),
+    )
+)
+STILLS_ARE_NO_CLIPS = "still images are not clips; give videos, or a folder of frames for each clip"
 
 
 def suffix_of(name: str) -> str:

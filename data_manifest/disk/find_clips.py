@@ -9,10 +9,13 @@ import polars as pl
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 from dfer.data_manifest.disk.folder_contents import ENTRY_SCHEMA, Entry, check_name, may_have_clips, size_of
+from dfer.data_manifest.disk.skipped_media import OtherFiles
 from dfer.data_manifest.problems import Problem, report
 from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
+
+READ = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 
 def find_clips(root: Path) -> tuple[pl.DataFrame, list[Problem]]:
@@ -22,7 +25,8 @@ def find_clips(root: Path) -> tuple[pl.DataFrame, list[Problem]]:
     anything to see is an empty clip if a folder with images is as deep as it.
     Raises UserError if a folder cannot be read or a name is not UTF-8.
     """
-    rows = list(_walk(root))
+    others = OtherFiles(root)
+    rows = list(_walk(root, others=others))
     containers = _containers(path for path, kind, _, images in rows if kind == VIDEO or images)
     # Images in the root itself are not a clip: it would have no name.
     ignored = [row for row in rows if row[3] and (row[0] in containers or row[0] == ".")]
@@ -33,6 +37,7 @@ def find_clips(root: Path) -> tuple[pl.DataFrame, list[Problem]]:
     return pl.DataFrame(clips, schema=ENTRY_SCHEMA, orient="row"), [
         *report("empty", "frame folders without an image", pl.Series(empty, dtype=pl.String)),
         *_ignored_images(ignored),
+        *others.skipped_media(),
     ]
 
 
@@ -47,14 +52,19 @@ def first_clips(root: Path, count: int) -> list[str]:
     return list(islice(seen, count))
 
 
-def _walk(root: Path, sizes: bool = True) -> Iterator[Entry]:
-    """Videos, and folders with images or with nothing to see; hidden ones are skipped."""
+def _walk(root: Path, sizes: bool = True, others: OtherFiles | None = None) -> Iterator[Entry]:
+    """Videos, and folders with images or with nothing to see; hidden ones are skipped.
+
+    others: gets all other files
+    """
     for folder, below, files in _folders(root):
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         check_name(here)
         suffixes = [(name, suffix_of(name)) for name in files if not name.startswith(".")]
         videos = sorted(name for name, suffix in suffixes if suffix in VIDEO_SUFFIXES)
         images = sum(suffix in IMAGE_SUFFIXES for _, suffix in suffixes)
+        if others:
+            others.add(here, (pair for pair in suffixes if pair[1] not in READ))
         if images or not (videos or below):
             yield str(here), FRAME_FOLDER, None, images
         for name in videos:

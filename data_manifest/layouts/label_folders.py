@@ -7,13 +7,15 @@ from pathlib import Path
 
 import polars as pl
 
+from dfer.data_manifest.disk.file_types import STILLS_ARE_NO_CLIPS
 from dfer.data_manifest.disk.find_clips import find_clips
 from dfer.data_manifest.disk.folder_contents import subfolders
-from dfer.data_manifest.labels import merge_spellings
+from dfer.data_manifest.labels import is_expression, merge_spellings
 from dfer.data_manifest.official_splits import SPLIT_NAMES
 from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER
+from dfer.schemas.support.errors import UserError
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -21,6 +23,7 @@ TABLES = (".csv", ".tsv", ".parquet")
 def read(root: Path, _: Options) -> Rows:
     """Read every clip. Top folders named after splits are splits if there are two, or if one contains everything."""
     found, problems = find_clips(root)
+    _refuse_stills(root, found)
     parts = pl.col("path").str.split("/").list
     top, second = parts.get(0), parts.get(1, null_on_oob=True)
     split = top.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
@@ -36,6 +39,16 @@ def read(root: Path, _: Options) -> Rows:
     problems += [*_doubtful_labels(rows), *_useless_folders(root, found, has_splits and len(rows) > 0)]
     rows, merged = merge_spellings(rows)
     return Rows(table=rows, problems=(*merged, *problems, *_tables(root)))
+
+
+def _refuse_stills(root: Path, found: pl.DataFrame) -> None:
+    """Raise UserError if all clips are folders named after expressions, with images directly in them."""
+    stills = found.filter(kind=FRAME_FOLDER)["path"].str.extract(r"^(?:[^/]+/)?([^/]+)$")
+    if len(stills) < max(2, len(found)) or not all(name and is_expression(name) for name in stills):
+        return
+    raise UserError(
+        f"{root}: images directly in {found['path'][0]} and {found['path'][1]}; {STILLS_ARE_NO_CLIPS}"
+    )
 
 
 def _doubtful_labels(rows: pl.DataFrame) -> list[Problem]:

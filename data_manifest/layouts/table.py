@@ -12,6 +12,7 @@ import polars as pl
 
 from dfer.data_manifest.csv_parquet import Cells, is_parquet, read_cells
 from dfer.data_manifest.disk.common_root import WINDOWS_DRIVE, below_one_root
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, suffix_of
 from dfer.data_manifest.disk.listed_clips import locate
 from dfer.data_manifest.labels import merge_spellings
 from dfer.data_manifest.layouts.table_folds import FOLD_LISTS, one_row_per_path
@@ -156,6 +157,8 @@ def _require(rows: pl.DataFrame, condition: pl.Expr, wrong: str, column: str, fi
 
 def _refuse_nothing_there(rows: pl.DataFrame, root: Path, file: Path) -> None:
     """Raise UserError if no clip is on disk: the table was moved away from its clips, as the one in a cache is."""
+    if (rows["kind"] == MISSING).all() and suffix_of(rows["path"][0]) in IMAGE_SUFFIXES:
+        raise UserError(f"{file}: {rows['path'][0]} is an image; {STILLS_ARE_NO_CLIPS}")
     if (rows["kind"] == MISSING).all():
         raise UserError(
             f"{file}: no clip is on disk, the first of {len(rows)} was expected at {root / rows['path'][0]}; "

@@ -13,6 +13,7 @@ from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.run import workers
 from dfer.pipeline.setup.models import obtain_all
+from dfer.pipeline.video.not_videos import describe_other_content
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
@@ -94,7 +95,7 @@ def _results(
         for position in shard.missing:
             path = shard.paths[position]
             exists = (source / path).exists()
-            reason = f"unknown file type: {path}" if exists else f"listed but not on disk: {path}"
+            reason = _what_it_is(source / path, path) if exists else f"listed but not on disk: {path}"
             yield (shard.index, position), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
     on_disk = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
     if on_disk:
@@ -102,6 +103,15 @@ def _results(
         tasks = _tasks(to_do, source)
         with closing(workers.extract_clips(tasks, extractor, count, options)) as extracted:
             yield from extracted
+
+
+def _what_it_is(file: Path, path: str) -> str:
+    """Why a listed file, which has no video's suffix, is not read."""
+    try:
+        known = describe_other_content(file) if file.is_file() else ""
+        return known or f"unknown file type: {path}"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
 
 
 def _tasks(to_do: Sequence[Shard], source: Path) -> Iterator[workers.Task]:

@@ -11,12 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from dfer.pipeline.records import SourceFacts
-from dfer.pipeline.video.container import Packets, describe_damage, read_packets
+from dfer.pipeline.video.container import (
+    NO_VIDEO_STREAM,
+    VideoTrack,
+    choose_stream,
+    describe_damage,
+    read_track,
+)
+from dfer.pipeline.video.display import Display, read_display
+from dfer.pipeline.video.not_videos import describe_other_content
 from dfer.pipeline.video.sources import DecodeError, Source
 
 TIME_TOLERANCE_S = 0.002
 NOT_A_VIDEO = "not a readable video file"
-NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
 
 
 def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
@@ -24,46 +31,63 @@ def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
 
     Seeking is refused where it would return wrong frames. The second way then gives the reason in its warning.
     """
-    packets = read_packets(path)
-    damage = describe_damage(packets)
+    try:
+        if other := describe_other_content(path):
+            raise DecodeError(other)
+        track = read_track(path)
+    except DecodeError as error:
+        text = str(error)
+        yield lambda: _refuse(text)
+        return
+    notes = (describe_damage(track and track.packets), *(track.oddities if track else ()))
     reason = "decord cannot decode the file"
 
     def for_seeking() -> Source:
         nonlocal reason
-        if path.stat().st_size == 0:
-            raise DecodeError("the file is empty (0 bytes)")
-        video = SeekingVideo(path, damage)
-        if mismatch := packets and video.mismatch(packets):
-            reason = mismatch
-            raise DecodeError(f"seeking would return wrong frames: {mismatch}")
-        return video
+        try:
+            return SeekingVideo(path, track, warning=_join(*notes))
+        except WrongFramesError as error:
+            reason = str(error)
+            raise
 
     def in_order() -> Source:
-        return SequentialVideo(
-            path, "; ".join(filter(None, (damage, reason, "all frames were decoded in order")))
-        )
+        return SequentialVideo(path, _join(*notes, reason, "all frames were decoded in order"))
 
     yield for_seeking
     yield in_order
 
 
-class SeekingVideo:
-    """A video file or GIF, decoded by decord in one thread; rotation in the metadata is applied."""
+class WrongFramesError(DecodeError):
+    """Seeking would return wrong frames. The text says how they differ from the container's."""
 
-    def __init__(self, path: Path, warning: str = "") -> None:
+
+class SeekingVideo:
+    """A video file or GIF, decoded by decord in one thread.
+
+    decord applies rotation in the metadata; what else `track` says about how frames are shown is done here.
+    """
+
+    def __init__(self, path: Path, track: VideoTrack | None = None, warning: str = "") -> None:
+        """Open it. Raises WrongFramesError where the frames are not those of `track`, None if it is not known."""
         import decord
 
+        self._display = (track and track.display) or Display()
         decord.logging.set_level(decord.logging.QUIET)
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)
-            height, width, channels = self._reader[0].shape
+            # Before any frame is decoded: from then on decord decodes in the background, up to gigabytes.
+            mismatch = self.mismatch(track) if track else ""
+            height, width, channels = (0, 0, 0) if mismatch else self._reader[0].shape
         except Exception as error:
             raise DecodeError(_reason(error)) from error
+        if mismatch:
+            raise WrongFramesError(mismatch)
         if (
             channels != 3
         ):  # decord 3.4 takes padding for pixels in some narrow videos (16, 48, 96, 144 pixels wide)
             raise DecodeError("decord misreads frames of this width")
         frames, fps = len(self._reader), float(self._reader.get_avg_fps())
+        width, height = self._display.square_size(width, height)
         self.facts = SourceFacts(
             frames=frames,
             fps=fps if fps > 0 else None,
@@ -73,13 +97,20 @@ class SeekingVideo:
             warning=warning or None,
         )
 
-    def mismatch(self, packets: Packets) -> str:
+    def mismatch(self, track: VideoTrack) -> str:
         """Say how decord's frames differ from the container's; empty where they agree."""
+        packets = track.packets
+        if not track.usual:
+            return "decord reads another video track"
+        if not track.display:
+            return "its first frame cannot be decoded"
         times = np.array(self._reader.get_frame_timestamp(range(len(self._reader))), float)[:, 0]
         if len(times) != len(packets.times):
             return f"the container has {len(packets.times)} frames, decord counts {len(times)}"
         if unknown := int(np.isnan(packets.times).sum()):
-            return f"{unknown} of {len(packets.times)} frames have no time stamp"
+            return (
+                f"{unknown} of {len(packets.times)} frames {'has' if unknown == 1 else 'have'} no time stamp"
+            )
         if not np.allclose(times - times[0], packets.times, rtol=0, atol=TIME_TOLERANCE_S):
             return "decord's frame times differ from the container's"
         return ""
@@ -87,9 +118,10 @@ class SeekingVideo:
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
         for position in positions:
             try:
-                yield self._reader[position].asnumpy()
+                turned = self._reader[position].asnumpy()
             except Exception as error:
                 raise DecodeError(f"decoding stops early: {_reason(error)}") from error
+            yield self._display.picture_of_turned(turned)
 
     def times(self, positions: Sequence[int]) -> list[float]:
         starts = self._reader.get_frame_timestamp(list(positions))[:, 0]
@@ -106,6 +138,7 @@ class SequentialVideo:
     def __init__(self, path: Path, warning: str) -> None:
         self._path = path
         self._average_rate: float | None = None
+        self._display: Display | None = None
         stamps: list[float | None] = []
         try:
             for frame in self._decode():
@@ -115,15 +148,15 @@ class SequentialVideo:
                 raise
         if not stamps:
             raise DecodeError("no frame of the video can be decoded")
-        turned = frame.rotation % 180 != 0
         rate = self._average_rate
         self._times = frame_times(stamps, rate)
+        width, height = self._display.size(frame.width, frame.height)
         self.facts = SourceFacts(
             frames=len(stamps),
             fps=rate,
             duration_s=len(stamps) / rate if rate else None,
-            width=frame.height if turned else frame.width,
-            height=frame.width if turned else frame.height,
+            width=width,
+            height=height,
             warning=warning,
         )
 
@@ -132,8 +165,7 @@ class SequentialVideo:
         # The range comes first: when it ends, `zip` does not ask the decoder for another frame.
         for number, frame in zip(range(max(wanted, default=-1) + 1), self._decode(), strict=False):
             if number in wanted:
-                upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-                yield np.ascontiguousarray(upright)
+                yield self._display.picture(frame.to_ndarray(format="rgb24"))
 
     def times(self, positions: Sequence[int]) -> list[float] | None:
         return [self._times[p] for p in positions] if self._times else None
@@ -144,12 +176,12 @@ class SequentialVideo:
 
         try:
             with av.open(str(self._path), metadata_errors="replace") as container:
-                stream = container.streams.video[0]
+                stream = choose_stream(container)
                 stream.thread_type = "NONE"
                 self._average_rate = float(stream.average_rate) if stream.average_rate else None
-                yield from container.decode(stream)
-        except IndexError:
-            raise DecodeError(NO_VIDEO_STREAM) from None
+                for frame in container.decode(stream):
+                    self._display = self._display or read_display(frame, stream)
+                    yield frame
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(NOT_A_VIDEO) from error
 
@@ -161,7 +193,8 @@ def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[floa
     rate: frames per second, None where unknown
 
     Frames are decoded in the order in which they are shown, so stamps out of order (H.264 in AVI) are sorted.
-    A missing stamp is interpolated between its neighbours, or extrapolated at the frame rate at either end.
+    A missing stamp is interpolated between its neighbours, or extrapolated at either end: at the frame rate, or else
+    at the median distance of the others.
     """
     numbers = np.arange(len(stamps))
     known = np.array([i for i, stamp in enumerate(stamps) if stamp is not None], int)
@@ -170,8 +203,17 @@ def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[floa
     seconds = np.sort([stamps[i] for i in known])
     times = np.interp(numbers, known, seconds)
     beyond = np.minimum(numbers - known[0], 0) + np.maximum(numbers - known[-1], 0)
-    times += beyond / rate if rate else 0
+    distance = 1 / rate if rate else np.median(np.diff(seconds) / np.diff(known)) if len(known) > 1 else 0
+    times += beyond * distance
     return (times - times[0]).tolist()
+
+
+def _refuse(reason: str) -> Source:
+    raise DecodeError(reason)
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.pipeline.records import SourceFacts
+from dfer.pipeline.video.not_videos import describe_pointer
 from dfer.pipeline.video.sources import DecodeError
 
 
@@ -53,4 +54,6 @@ def _read_image(path: Path) -> np.ndarray:
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return np.array(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DecodeError("an image in the folder cannot be decoded") from error
+        pointer = describe_pointer(path)
+        found = f"is {pointer}" if pointer else "cannot be decoded"
+        raise DecodeError(f"an image in the folder {found}") from error

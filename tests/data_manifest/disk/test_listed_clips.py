@@ -1,10 +1,12 @@
 """Which of the clips that a table lists are on disk."""
 
 import polars as pl
+import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.support.errors import UserError
 
 
 def read(root, *paths):
@@ -24,9 +26,17 @@ def test_a_folder_name_with_a_line_feed_is_read(root):
 
 
 def test_listed_files_that_are_not_videos_are_reported_apart_from_missing_ones(root):
-    manifest = read(trees.write_files(root, "a.mp4", "b.m2v", "c.jpg"), "a.mp4", "b.m2v", "c.jpg", "d.mp4")
+    manifest = read(trees.write_files(root, "a.mp4", "b.pdf", "c.jpg"), "a.mp4", "b.pdf", "c.jpg", "d.mp4")
     assert manifest.clips["kind"].to_list() == [VIDEO, MISSING, MISSING, MISSING]
     assert [problem.line for problem in manifest.problems] == [
         "listed but not on disk: 1 of 4 (d.mp4)",
-        "listed, but neither a video nor a folder: 2 of 4 (b.m2v, c.jpg)",
+        "listed, but neither a video nor a folder: 2 of 4 (b.pdf, c.jpg)",
     ]
+
+
+def test_a_table_of_images_is_refused(root):
+    trees.write_files(root, "a.jpg", "b.jpg")
+    with pytest.raises(
+        UserError, match=r"a\.jpg is an image; still images are not clips; give videos, or a folder"
+    ):
+        read(root, "a.jpg", "b.jpg")

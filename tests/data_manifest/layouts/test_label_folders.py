@@ -117,7 +117,7 @@ def test_images_next_to_or_above_clips_are_ignored_and_reported(root, names, cli
 
 @pytest.mark.parametrize("split", ["", "train/"])
 def test_a_label_without_a_readable_clip_is_reported(root, split):
-    names = ("happy/a.mp4", "sad/b.m2ts", "fear/deep/c.wav", "calm/d.mp4")
+    names = ("happy/a.mp4", "sad/b.pdf", "fear/deep/c.wav", "calm/d.mp4")
     manifest = read_manifest(trees.write_files(root, *(f"{split}{name}" for name in names)))
     (problem,) = manifest.problems
     assert manifest.labels == ("calm", "happy") and problem.kind == "folders"

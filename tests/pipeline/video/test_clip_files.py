@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -94,3 +95,65 @@ def test_a_file_that_is_not_a_video_has_a_reason(tmp_path, content, reason):
 def test_a_file_with_sound_only_has_its_own_reason(audio_only):
     with pytest.raises(DecodeError, match="no video stream"):
         open_clip(audio_only)
+
+
+def saved(name, **how):
+    def write(folder):
+        Image.new("RGB", (40, 30)).save(folder / name, **how)
+        return folder / name
+
+    return write
+
+
+def as_bytes(name, content):
+    def write(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (as_bytes("clip.mp4", LFS), "a Git LFS pointer, not a video; run `git lfs pull`"),
+        (
+            as_bytes("clip.mp4", b"/annex/objects/MD5E-s1--0.mp4\n"),
+            "a git-annex pointer, not a video; run .*",
+        ),
+        (as_bytes("clip.mp4", b"<!DOCTYPE html>\n<html>sign in</html>"), "a web page, not a video; .*"),
+        (as_bytes("clip.mp4", b"PK\x03\x04" + bytes(100)), "an archive, not a video; unpack it"),
+        *(
+            (saved(f"a{suffix}"), "a still image, not a video; .*")
+            for suffix in (".jpg", ".png", ".webp", ".tif")
+        ),
+        *((saved(f"a{suffix}"), "a still image, not a video; .*") for suffix in (".bmp", ".avif")),
+        (saved("clip.mp4", format="JPEG"), "a still image, not a video; give a video or a folder of frames"),
+    ],
+)
+def test_a_file_that_is_something_else_than_a_video_says_what_it_is(tmp_path, write, reason):
+    with pytest.raises(DecodeError) as error:
+        open_clip(write(tmp_path))
+    assert re.fullmatch(reason, str(error.value))
+
+
+def test_a_frame_folder_of_git_lfs_pointers_says_so(tmp_path):
+    for number in range(2):
+        as_bytes(f"{number}.jpg", LFS)(tmp_path)
+    with pytest.raises(DecodeError, match=r"an image in the folder is a Git LFS pointer.*git lfs pull"):
+        open_clip(tmp_path)
+
+
+def test_jpegs_one_after_another_are_a_video(write_video, tmp_path):
+    frames = [np.full((112, 128, 3), grey, np.uint8) for grey in (20, 200)]
+    jpegs = []
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number}.jpg")
+        jpegs.append((tmp_path / f"{number}.jpg").read_bytes())
+    path = tmp_path / "clip.mjpeg"
+    path.write_bytes(b"".join(jpegs))
+    source = open_clip(path)
+    assert [round(frame.mean(), -1) for frame in source.read([0, 1])] == [20, 200]

@@ -1,0 +1,46 @@
+"""Recognise files that are neither videos nor images, or one image, by their first bytes, whatever their names."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+LOOKED_AT = 512  # bytes
+MOVING_JPEGS = (".mjpeg", ".mjpg")  # JPEGs one after another, so they start as one does
+JPEG = rb"\xff\xd8\xff"
+POINTERS = {
+    "a Git LFS pointer, not a {}; run `git lfs pull`": rb"version https://git-lfs",
+    "a git-annex pointer, not a {}; run `git annex get`": rb"(\.\./)*(\.git)?/annex/objects/",
+    "a web page, not a {}; download the file again": rb"\s*<(!doctype html|html)",
+}
+KINDS = {
+    **{text.format("video"): form for text, form in POINTERS.items()},
+    "an archive, not a video; unpack it": rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!",
+    "a still image, not a video; give a video or a folder of frames": (
+        JPEG + rb"|\x89PNG|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftyp(heic|heix|mif1|avif)"
+    ),
+}
+
+
+def describe_other_content(path: Path) -> str:
+    """Say what a file is in place of a video, and what to do; empty where it may be one. Raises OSError."""
+    start = _start_of(path)
+    if not start:
+        return "the file is empty (0 bytes)"
+    if re.match(JPEG, start) and path.suffix.lower() in MOVING_JPEGS:
+        return ""
+    return _first_match(KINDS, start)
+
+
+def describe_pointer(path: Path) -> str:
+    """Say what a file is in place of an image, and what to do; empty where it may be one. Raises OSError."""
+    return _first_match(POINTERS, _start_of(path)).format("image")
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LOOKED_AT)
+
+
+def _first_match(kinds: Mapping[str, bytes], start: bytes) -> str:
+    found = (text for text, form in kinds.items() if re.match(form, start, re.DOTALL | re.IGNORECASE))
+    return next(found, "")

@@ -1,0 +1,71 @@
+"""Images in place of clips, and files that are skipped because of their names."""
+
+import os
+
+import pytest
+import trees
+
+from dfer.data_manifest.datasets import read_manifest
+from dfer.schemas.support.errors import UserError
+
+STILLS = "still images are not clips; give videos, or a folder of frames for each clip"
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_folders_named_after_expressions_with_images_in_them_are_refused(root, top):
+    trees.write_files(
+        root, *(f"{top}{label}/{n}.jpg" for label in ("Angry", "happy", "sad") for n in range(3))
+    )
+    with pytest.raises(UserError) as error:
+        read_manifest(root, "folders")
+    assert str(error.value) == f"{root}: images directly in {top}Angry and {top}happy; {STILLS}"
+
+
+def test_folders_of_frames_with_other_names_are_clips(root):
+    manifest = read_manifest(trees.write_files(root, "clip1/1.jpg", "clip2/1.jpg", "happy/1.jpg"), "folders")
+    assert manifest.clips["path"].to_list() == ["clip1", "clip2", "happy"]
+
+
+def test_a_folder_of_loose_images_is_refused(root):
+    with pytest.raises(UserError, match=f"no clips found, but images; {STILLS}"):
+        read_manifest(trees.write_files(root, "1.jpg", "2.jpg"))
+
+
+def test_an_image_given_as_a_dataset_is_refused(root):
+    trees.write_files(root, "photo.JPG")
+    with pytest.raises(UserError, match=rf"photo\.JPG: an image; {STILLS}"):
+        read_manifest(root / "photo.JPG")
+
+
+@pytest.mark.parametrize("suffix", [".f4v", ".m2ts", ".M2V", ".divx", ".mxf", ".qt"])
+def test_rare_video_suffixes_are_read(root, suffix):
+    manifest = read_manifest(trees.write_files(root, f"happy/a{suffix}", "sad/b.mp4"))
+    assert len(manifest.clips) == 2 and not manifest.problems
+
+
+def test_media_with_unusual_names_are_reported_and_other_files_are_not(root):
+    trees.write_files(root, "happy/a.mp4", "sad/b.mp4", "notes.pdf", "LICENSE", "happy/sound.wav")
+    mp4, png = b"\0\0\0\x20ftypisom" + bytes(99), b"\x89PNG\r\n\x1a\n" + bytes(99)
+    for name, content in {
+        "happy/c.video": mp4,
+        "sad/d.video": mp4,
+        "sad/e": mp4,
+        "sad/sound.m4a": mp4,
+        "cover.thumb": png,
+    }.items():
+        (root / name).write_bytes(content)
+    os.mkfifo(root / "pipe.video2")
+    assert [(p.kind, p.line) for p in read_manifest(root).problems] == [
+        (
+            "skipped",
+            "files that look like videos or images, skipped for lack of a suffix: 1 (sad/e)",
+        ),
+        (
+            "skipped",
+            "files that look like videos or images, skipped for their suffix .thumb: 1 (cover.thumb)",
+        ),
+        (
+            "skipped",
+            "files that look like videos or images, skipped for their suffix .video: 2 (happy/c.video, sad/d.video)",
+        ),
+    ]
