@@ -1,12 +1,13 @@
 """Track one person from frame to frame: choose a detection in each frame, and bridge the gaps."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
 from dfer.pipeline.face.cuts import cut_between
-from dfer.pipeline.face.detect import TRACKER, Detection
+from dfer.pipeline.face.detect import BLAZEFACE, TILE, TRACKER, Detection
 
 # Peak to side-lobe ratio above which dlib's correlation tracker still has the face. Measured: 4–6 on frames
 # without it, 9–30 with it.
@@ -16,8 +17,9 @@ MIN_PSR = 8.0
 MAX_MOVE, MAX_SCALE_LOG2 = 1.5, 1.0
 # From here on, the two faces may as well be two people, and are compared.
 DOUBTFUL_MOVE, DOUBTFUL_SCALE_LOG2 = 0.5, 0.5
-WEAK_WEIGHT = 0.5  # of a detection that is not confident, next to a confident one of the same size
+SURE_SCORE, LEAST_WEIGHT = 0.9, 0.1  # a face of this score weighs its side, the weakest ones this share of it
 CUT_COST = 0.5  # of linking two faces across a cut, in sides
+NEAR_FRAMES = 3  # before and after a link, in which somebody else makes it doubtful
 NEAR_LINK = 6  # detections on each side of a doubtful link, of which the clearest are compared
 CLEAREST = 3
 
@@ -40,9 +42,10 @@ def track_face(
     Returns one detection or None a frame; all are None where no detection of the person is confident.
 
     The person is the heaviest chain with a confident detection. A chain links detections that one head could have
-    moved between, and weighs the sum of their sides less the cost of the moves. So a face that stays beats a larger
-    one that passes. A link across a cut, or far, is taken on trust until the chain is the heaviest; then the faces on
-    its two sides are compared, and if they are two people, all links between these two parts are given up.
+    moved between, and weighs the sum of its detections less the cost of the moves. So a face that stays beats a
+    larger one that passes. A link across a cut, or far while others are near, is taken on trust until the chain is
+    the heaviest; then the faces on its two sides are compared, and if they are two people, all links between these
+    two parts are given up.
     """
     nodes = [(t, face) for t, found in enumerate(frames) for face in found]
     costs, doubtful = _link_costs(nodes, cuts)
@@ -62,6 +65,14 @@ def track_face(
     for i in chain:
         t, chosen[t] = nodes[i]
     return chosen
+
+
+def weigh(face: Detection) -> float:
+    """Weigh a detection: its side, pixels, and less where BlazeFace's score, 0.5–1, is low."""
+    if face.detector not in (BLAZEFACE, TILE):
+        return face.side
+    sure = float(np.clip((face.score - 0.5) / (SURE_SCORE - 0.5), 0, 1))
+    return face.side * max(LEAST_WEIGHT, sure**2)
 
 
 def link_cost(a: Detection, b: Detection) -> float:
@@ -113,7 +124,11 @@ def _link_costs(nodes: Sequence[Node], cuts: Collection[int]) -> tuple[np.ndarra
     sides = np.array([face.side for face in faces])
     costs = np.where(across, CUT_COST * np.add.outer(sides, sides) / 2, costs)
     frame = np.array([t for t, _ in nodes])
-    return np.where(np.less.outer(frame, frame), costs, np.inf), doubtful | across
+    crowds = {t for t, count in Counter(frame.tolist()).items() if count > 1}
+    # A far move is doubtful only where there is somebody else to confuse the person with.
+    crowded = np.array([any(abs(t - other) <= NEAR_FRAMES for other in crowds) for t in frame], bool)
+    doubtful = doubtful & np.logical_or.outer(crowded, crowded) | across
+    return np.where(np.less.outer(frame, frame), costs, np.inf), doubtful
 
 
 def _move_costs(start: Sequence[Detection], end: Sequence[Detection]) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +155,7 @@ def _heaviest_chain(nodes: Sequence[Node], costs: np.ndarray) -> list[int]:
     weight = np.full((2, len(nodes)), -np.inf)
     before = np.full((2, len(nodes), 2), -1)
     for j, (_, face) in enumerate(nodes):
-        own = face.side * (1.0 if face.confident else WEAK_WEIGHT)
+        own = weigh(face)
         for kind in (0, 1):
             links = weight[kind, :j] - costs[:j, j]
             i = int(np.argmax(links)) if j else -1

@@ -9,11 +9,11 @@ from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.cuts import find_cuts, thumbnail
 from dfer.pipeline.face.detect import BLAZEFACE, Detection
 from dfer.pipeline.face.track import (
-    WEAK_WEIGHT,
     correlation_track,
     interpolate_boxes,
     link_cost,
     track_face,
+    weigh,
 )
 
 
@@ -82,9 +82,9 @@ def test_a_person_is_tracked_in_two_shots_with_another_person_between():
     assert track_face(frames, [4, 6], same) == [woman] * 4 + [None] * 2 + [woman] * 4
 
 
-def test_a_far_move_without_a_cut_is_tracked_only_if_the_faces_are_one_persons():
-    here, there = face(100, 100, 50), face(150, 100, 50)
-    frames = [[here]] * 4 + [[there]] * 3
+def test_a_far_move_next_to_others_is_tracked_only_if_the_faces_are_one_persons():
+    here, there, other = face(100, 100, 50), face(150, 100, 50), face(400, 100, 20)
+    frames = [[here]] * 3 + [[here, other]] + [[there]] * 3
     asked = []
 
     def same(left, right, close):
@@ -98,8 +98,9 @@ def test_a_far_move_without_a_cut_is_tracked_only_if_the_faces_are_one_persons()
     assert track_face(frames, (), same) == [here] * 4 + [None] * 3
 
 
-def test_near_moves_are_not_compared():
-    frames = [[face(100 + 5 * t, 100, 50)] for t in range(9)]
+@pytest.mark.parametrize("step", [5, 45])
+def test_near_moves_and_those_of_a_person_who_is_alone_are_not_compared(step):
+    frames = [[face(100 + step * t, 100, 50)] for t in range(9)]
 
     def same(*_):
         raise AssertionError("a comparison costs as much as decoding a frame")
@@ -121,11 +122,11 @@ def test_the_answer_is_the_heaviest_of_all_possible_chains():
             for count in rng.integers(0, 3, 5)
         ]
         found = track_face(frames, (), lambda *_: True)
-        best = max(weigh(chain) for chain in itertools.product(*[[None, *faces] for faces in frames]))
-        assert weigh(found) == pytest.approx(best)
+        best = max(weigh_chain(chain) for chain in itertools.product(*[[None, *faces] for faces in frames]))
+        assert weigh_chain(found) == pytest.approx(best)
 
 
-def weigh(chain):
+def weigh_chain(chain):
     """Weigh a chain as the docstring of `track_face` says; minus infinity where it cannot be."""
     faces = [f for f in chain if f]
     if not any(f.confident for f in faces):
@@ -133,7 +134,7 @@ def weigh(chain):
     weight = 0.0
     for before, f in zip([None, *faces], faces, strict=False):
         cost = link_cost(before, f) if before else 0.0
-        weight += (f.side if f.confident else WEAK_WEIGHT * f.side) - cost
+        weight += weigh(f) - cost
     return weight
 
 
