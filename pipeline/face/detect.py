@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.config import FACE, ExtractConfig
+from dfer.pipeline.config import BLAZEFACE, FACE, HOG, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
 
-BLAZEFACE = "blazeface"
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
-HOG = "hog"
 TRACKER = "tracker"  # not detected, but tracked from a frame in which it was
 WHOLE_FRAME = "whole_frame"  # the input is already a face crop
 
@@ -66,19 +64,21 @@ def detect(
 
     frame: (H, W, 3) uint8
     landmarker: the model file with BlazeFace
-    config: `min_score` for BlazeFace, and `input`
+    config: `detector`, `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
 
     Runs BlazeFace on the frame. Where that finds nothing: BlazeFace on enlarged tiles, then dlib's HOG. With
-    `--input face` these two are not run; the frame itself is then the face.
+    `--input face` these two are not run; the frame itself is then the face. With `--detector hog`, only HOG is run.
     """
     if min(frame.shape[:2]) < SMALLEST_FRAME:
         return []
-    found = _blazeface(frame, landmarker, config.min_score)
+    hog_only = config.detector == HOG
+    found = _hog(frame) if hog_only else _blazeface(frame, landmarker, config.min_score)
     if not found and config.input == FACE:
         height, width = frame.shape[:2]
         found = [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
-    found = found or _on_tiles(frame, landmarker, config.min_score, previous) or _hog(frame)
+    if not found and not hog_only:
+        found = _on_tiles(frame, landmarker, config.min_score, previous) or _hog(frame)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
 
 

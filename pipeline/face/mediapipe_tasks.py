@@ -152,6 +152,6 @@ def missing_system_libraries() -> list[str]:
 
 
 def fix_system_libraries() -> str:
-    """Say what to run when mediapipe does not load."""
+    """Say what to do when mediapipe does not load."""
     packages = missing_system_libraries() or sorted(SYSTEM_LIBRARIES.values())
-    return f"on Debian or Ubuntu: apt-get install {' '.join(packages)}"
+    return f"on Debian or Ubuntu: apt-get install {' '.join(packages)}; without root: extract with --detector hog"

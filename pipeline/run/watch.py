@@ -1,0 +1,74 @@
+"""Watch a process from outside: how long it has worked, and how long it has stood still.
+
+The machine's fault is told from the process's by what the process does. Time in which it wants a CPU and gets none,
+or in which somebody has stopped it, is neither work nor a standstill.
+"""
+
+import time
+from typing import Any
+
+# More than this between two looks was no time of the process: Ctrl-Z or a suspended machine stopped both.
+LONGEST_STEP = 1.0
+NOT_ITS_FAULT = ("running", "stopped")  # psutil's names; a process that waits for a CPU is "running"
+
+
+class Watch:
+    """What a process has done since the watch began. `look` takes a reading; do it several times a second.
+
+    passed: seconds
+    worked: seconds of CPU time, at most `passed` however many threads it has
+    still: seconds in a row, up to now, in which it waited and neither used CPU time nor read or wrote a byte
+    memory: resident bytes
+    """
+
+    def __init__(self, process_id: int | None) -> None:
+        """process_id: None for a process that is not there; it stands still."""
+        self._id = process_id
+        self.passed = self.worked = self.still = 0.0
+        self.memory = 0
+        self._last = time.monotonic()
+        self._first_cpu: float | None = None
+        self._activity: Any = None
+
+    def look(self) -> None:
+        """Take a reading."""
+        now = time.monotonic()
+        step, self._last = min(now - self._last, LONGEST_STEP), now
+        self.passed += step
+        self.still += step
+        reading = _read(self._id)
+        if reading is None:
+            return
+        cpu, activity, state, self.memory = reading
+        if self._first_cpu is None:
+            self._first_cpu = cpu
+        self.worked = min(self.passed, cpu - self._first_cpu)
+        if activity != self._activity:
+            self.still = 0.0
+        elif state in NOT_ITS_FAULT:
+            self.still -= step
+        self._activity = activity
+
+
+def _read(process_id: int | None) -> tuple[float, Any, str, int] | None:
+    """CPU seconds, everything that changes with work or I/O, state and resident bytes; None if it is not there."""
+    import psutil
+
+    try:
+        process = psutil.Process(process_id or 0)
+        with process.oneshot():
+            cpu = process.cpu_times()
+            used = cpu.user + cpu.system
+            return used, (used, _io(process)), process.status(), process.memory_info().rss
+    except psutil.Error:
+        return None
+
+
+def _io(process: Any) -> Any:
+    """The counters of what a process read and wrote; None where the system does not tell."""
+    import psutil
+
+    try:
+        return process.io_counters()
+    except (psutil.Error, AttributeError):  # macOS has none, some containers hide them
+        return None
