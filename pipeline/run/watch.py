@@ -1,7 +1,7 @@
 """Watch a process from outside: how long it has worked, and how long it has stood still.
 
-The machine's fault is told from the process's by what the process does. Time in which it wants a CPU and gets none,
-or in which somebody has stopped it, is neither work nor a standstill.
+A clock on the wall blames a process for a busy machine. So time in which it wants a CPU and gets none, or in which
+somebody has stopped it, does not count here.
 """
 
 import time
@@ -15,7 +15,7 @@ NOT_ITS_FAULT = ("running", "stopped")  # psutil's names; a process that waits f
 class Watch:
     """What a process has done since the watch began. `look` takes a reading; do it several times a second.
 
-    passed: seconds
+    passed: seconds, without those in which it was kept waiting for a CPU or was stopped
     worked: seconds of CPU time, at most `passed` however many threads it has
     still: seconds in a row, up to now, in which it waited and neither used CPU time nor read or wrote a byte
     memory: resident bytes
@@ -26,28 +26,29 @@ class Watch:
         self._id = process_id
         self.passed = self.worked = self.still = 0.0
         self.memory = 0
-        self._last = time.monotonic()
-        self._first_cpu: float | None = None
+        self._looked = time.monotonic()
+        self._cpu: float | None = None  # all CPU time of the process
+        self._used = 0.0  # that of all threads since the start
         self._activity: Any = None
 
     def look(self) -> None:
         """Take a reading."""
         now = time.monotonic()
-        step, self._last = min(now - self._last, LONGEST_STEP), now
-        self.passed += step
-        self.still += step
+        step, self._looked = min(now - self._looked, LONGEST_STEP), now
         reading = _read(self._id)
         if reading is None:
+            self.passed += step
+            self.still += step
             return
         cpu, activity, state, self.memory = reading
-        if self._first_cpu is None:
-            self._first_cpu = cpu
-        self.worked = min(self.passed, cpu - self._first_cpu)
-        if activity != self._activity:
-            self.still = 0.0
-        elif state in NOT_ITS_FAULT:
-            self.still -= step
-        self._activity = activity
+        used = 0.0 if self._cpu is None else cpu - self._cpu
+        if state in NOT_ITS_FAULT:
+            step = min(step, used)
+        self.passed += step
+        self.still = self.still + step if activity == self._activity else 0.0
+        self._used += used
+        self.worked = min(self.passed, self._used)
+        self._cpu, self._activity = cpu, activity
 
 
 def _read(process_id: int | None) -> tuple[float, Any, str, int] | None:

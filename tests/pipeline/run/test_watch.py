@@ -1,5 +1,6 @@
 """What a watch says of real processes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,10 +38,10 @@ def start():
 
 def watch_until(process_id, done):
     """Look ten times a second until `done(watch)`, at most for a minute."""
-    watch = Watch(process_id)
+    watch, end = Watch(process_id), time.monotonic() + 60
     while not done(watch):
         watch.look()
-        assert watch.passed < 60, vars(watch)
+        assert time.monotonic() < end, vars(watch)
         time.sleep(0.1)
     return watch
 
@@ -60,11 +61,23 @@ def test_a_process_that_waits_stands_still(start):
     assert watch.worked < 0.2
 
 
-def test_a_stopped_process_neither_works_nor_stands_still(start):
-    process = start(BUSY)
+def test_the_time_of_a_stopped_process_stands_still(start):
+    process, end = start(BUSY), time.monotonic() + 1
     process.send_signal(signal.SIGSTOP)
-    watch = watch_until(process.pid, lambda w: w.passed > 1)
-    assert watch.worked < 0.2 and watch.still < 0.5
+    watch = watch_until(process.pid, lambda _: time.monotonic() > end)
+    assert watch.passed < 0.3
+    process.send_signal(signal.SIGCONT)
+    assert watch_until(process.pid, lambda w: w.worked > 0.3).still < 0.3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processes that share one core")
+def test_time_in_which_a_process_waits_for_a_cpu_does_not_count(start):
+    shared = [start(BUSY) for _ in range(5)]
+    for process in shared:
+        os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    begun = time.monotonic()
+    watch = watch_until(shared[0].pid, lambda w: w.passed > 0.4)
+    assert time.monotonic() - begun > 3 * watch.passed and watch.still == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process reads")
