@@ -206,6 +206,8 @@ def _difference(found: CacheInfo, asked: CacheInfo) -> str:
     names = [name for name in asked.settings if found.settings.get(name) != asked.settings[name]]
     if not names:
         return "other model files"
+    if missing := [name for name in names if name not in found.settings]:
+        return f"an earlier version, which had no {', '.join(map(flag, missing))}"
     return f"{_as_flags(found.settings, names)}, this command asks for {_as_flags(asked.settings, names)}"
 
 

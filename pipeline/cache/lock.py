@@ -13,7 +13,8 @@ from dfer.schemas.read_cache import require_cache
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.folder_lock import FolderLock
 
-PATIENCE_SECONDS = 5.0  # a slice waits this long for another one to prepare the cache
+PREPARING_SECONDS = 60.0  # a slice waits this long for another one to prepare the cache, and then
+PATIENCE_SECONDS = 5.0  # this long for it to share the lock
 POLL_SECONDS = 0.05
 
 
@@ -82,7 +83,7 @@ def _prepare_among_slices(lock: FolderLock, cache: Path, info: CacheInfo, clips:
     gets the exclusive lock prepares the cache; a later one finds nothing to write and needs only the shared lock.
     Raises UserError as `extraction_lock` does.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    began = time.monotonic()
     while True:
         prepared = is_prepared(cache, info, clips)
         if lock.take(shared=prepared):
@@ -90,7 +91,7 @@ def _prepare_among_slices(lock: FolderLock, cache: Path, info: CacheInfo, clips:
                 prepare_cache(cache, info, clips)
             elif is_prepared(cache, info, clips):  # it may have changed before the lock was taken
                 return
-        elif time.monotonic() > deadline:
+        elif time.monotonic() > began + (PATIENCE_SECONDS if prepared else PREPARING_SECONDS):
             raise _busy(cache)
         else:
             time.sleep(POLL_SECONDS)

@@ -9,7 +9,8 @@ from typing import Any
 
 # More than this between two looks was no time of the process: Ctrl-Z or a suspended machine stopped both.
 LONGEST_STEP = 1.0
-NOT_ITS_FAULT = ("running", "stopped")  # psutil's names; a process that waits for a CPU is "running"
+# psutil's names. A process that waits for a CPU is "running".
+NOT_ITS_FAULT = ("running", "stopped", "tracing-stop")
 
 
 class Watch:
@@ -55,8 +56,10 @@ def _read(process_id: int | None) -> tuple[float, Any, str, int] | None:
     """CPU seconds, everything that changes with work or I/O, state and resident bytes; None if it is not there."""
     import psutil
 
+    if process_id is None:
+        return None
     try:
-        process = psutil.Process(process_id or 0)
+        process = psutil.Process(process_id)
         with process.oneshot():
             cpu = process.cpu_times()
             used = cpu.user + cpu.system
