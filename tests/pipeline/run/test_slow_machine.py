@@ -61,10 +61,10 @@ def test_a_worker_that_gets_no_cpu_while_it_loads_or_extracts_is_waited_for(
 def test_loading_is_no_part_of_a_clips_time_even_in_a_process_that_replaces_a_grown_one(
     faulty_here, clips, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("DECORD_LOADS", "slow")  # six seconds of CPU time
+    monkeypatch.setenv("DECORD_LOADS", "slow")  # five seconds of CPU time
     source = clips("a_grow", "b")
     outcome = faulty_here(
-        "pipeline", "extract", source, "--out", tmp_path / "cache", *SMALL, "--clip-timeout", 4
+        "pipeline", "extract", source, "--out", tmp_path / "cache", *SMALL, "--clip-timeout", 3
     )
     assert outcome.returncode == 0, outcome.stderr
     assert read_clips(tmp_path / "cache").select("status", "reason").rows() == [("ok", None)] * 2

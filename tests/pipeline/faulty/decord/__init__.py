@@ -35,7 +35,7 @@ def _load(manner: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if manner == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
-    while manner == "slow" and time.process_time() < 6:
+    while manner == "slow" and time.process_time() < 5:
         pass
 
 

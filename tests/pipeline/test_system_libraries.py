@@ -1,4 +1,4 @@
-"""A machine without the graphics libraries that MediaPipe loads: files that cannot be loaded stand in their place."""
+"""A machine without the system libraries that MediaPipe loads: files that cannot be loaded stand in their place."""
 
 import json
 
@@ -8,14 +8,12 @@ import pytest
 from dfer.pipeline.face.mediapipe_tasks import SYSTEM_LIBRARIES
 from dfer.schemas.read_cache import read_cache_info, read_clips
 
-PACKAGES = (
-    "on Debian or Ubuntu: apt-get install libegl1 libgles2 libgl1; without root: extract with --detector hog"
-)
+PACKAGES = "on Debian or Ubuntu: apt-get install libegl1 libgles2 libgl1 libglib2.0-0; without root: extract with --detector hog"
 
 
 @pytest.fixture
 def bare(cli, tmp_path):
-    """Run a program where the graphics libraries do not load."""
+    """Run a program where the system libraries do not load."""
     folder = tmp_path / "libraries"
     folder.mkdir()
     for name in SYSTEM_LIBRARIES:
@@ -44,7 +42,7 @@ def test_doctor_names_the_packages_and_the_way_without_them(bare):
     outcome = bare("pipeline", "doctor", "--json")
     checks = {check["name"]: check for check in json.loads(outcome.stdout)["checks"]}
     assert outcome.returncode == 1
-    for name in ("mediapipe", "graphics libraries for mediapipe"):
+    for name in ("mediapipe", "system libraries for mediapipe"):
         assert not checks[name]["ok"] and checks[name]["fix"] == PACKAGES
 
 
