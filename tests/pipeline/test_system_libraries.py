@@ -8,7 +8,8 @@ import pytest
 from dfer.pipeline.face.mediapipe_tasks import SYSTEM_LIBRARIES
 from dfer.schemas.read_cache import read_cache_info, read_clips
 
-PACKAGES = "on Debian or Ubuntu: apt-get install libegl1 libgles2 libgl1 libglib2.0-0; without root: extract with --detector hog"
+NEEDED = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
+PACKAGES = f"on Debian or Ubuntu: {NEEDED}; without root: extract with --detector hog"
 
 
 @pytest.fixture
