@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.config import BLAZEFACE, ExtractConfig
+from dfer.pipeline.face import mediapipe_tasks, same_person
 from dfer.pipeline.face.align import (
     apply_transform,
     count_turns,
@@ -67,13 +68,17 @@ def extract_clip(
 
 
 def warm_up(config: ExtractConfig, models: ModelPaths) -> None:
-    """Load the models into this process, so that no clip's time includes it. Raises UserError."""
+    """Load all that a clip can need into this process, so that no clip's time includes it. Raises UserError."""
     import av  # noqa: F401 (a decoder that does not load is the machine's fault, not the first clip's)
     import decord  # noqa: F401
+    import simplejpeg  # noqa: F401
 
     blank = np.zeros((96, 96, 3), np.uint8)
     detect(blank, models.landmarker, config)
     find_landmarks(blank, np.array([16, 16, 80, 80]), models.predictor)
+    same_person.load(models.recogniser)
+    if config.detector == BLAZEFACE:  # for blendshapes, and where a face is uncertain
+        mediapipe_tasks.expression_scores(models.landmarker, blank)
 
 
 def _file_name(error: OSError) -> str:

@@ -11,6 +11,7 @@ from dfer.schemas.support.settings import Settings, setting
 
 SCENE, FACE = "scene", "face"
 SIMILARITY, BOX = "similarity", "box"
+BLAZEFACE, HOG = "blazeface", "hog"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,11 @@ class ExtractConfig(Settings):
         SCENE,
         "what the frames show; face: face crops already (DFEW, FERV39k)",
         choices=(SCENE, FACE),
+    )
+    detector: str = setting(
+        BLAZEFACE,
+        "face detector; hog: dlib's alone, without MediaPipe, which misses small faces",
+        choices=(BLAZEFACE, HOG),
     )
     min_score: float = setting(0.5, "lowest score of a BlazeFace detection", low=0, high=1)
     min_found: float = setting(
@@ -38,9 +44,14 @@ class ExtractConfig(Settings):
     blendshapes: bool = setting(False, "add MediaPipe's 52 expression scores for every frame")
     shard_clips: int = setting(256, "clips per shard, the unit of resuming", low=1, high=100_000)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blendshapes and self.detector == HOG:
+            raise UserError("--blendshapes needs MediaPipe, which --detector hog avoids; drop one")
+
     def landmark_settings(self) -> dict[str, Any]:
         """Return the settings that boxes and landmarks depend on."""
-        names = ("frames", "input", "min_score", "min_found")
+        names = ("frames", "input", "detector", "min_score", "min_found")
         return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +84,12 @@ class RunOptions(Settings):
 
     models_folder: Path | None = None
     reuse: tuple[Path, ...] = ()
-    clip_timeout: float = setting(60.0, "per-clip timeout, seconds", low=0.001)
+    clip_timeout: float = setting(
+        60.0, "per-clip timeout, seconds of work or standstill; waiting for a CPU does not count", low=0.001
+    )
+    loading_timeout: float = setting(
+        300.0, "how long a worker may stand still while it loads the models, seconds", low=0.001
+    )
     worker_memory: float = setting(2.0, "memory limit per worker, GB", low=0.5)
     workers: int | None = None
     slice: Slice | None = None

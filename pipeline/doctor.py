@@ -51,7 +51,7 @@ def run_checks(models_folder: Path | None = None) -> Iterator[Check]:
         yield _check_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()
     yield Check(
-        name="graphics libraries for mediapipe",
+        name="system libraries for mediapipe",
         ok=not missing,
         found="missing: " + ", ".join(missing) if missing else "installed",
         fix=mediapipe_tasks.fix_system_libraries() if missing else "",

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,30 @@ def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:
     found = _check_existing(cache, info, clips)
     if found is None and cache.exists() and not _is_empty(cache):
         raise not_a_cache(cache)
-    with writing(cache):
-        for folder in _folders(cache):
-            folder.mkdir(parents=True, exist_ok=True)
-        if found is None or found != _keep_versions(info, found):
-            seal.remove_seal(cache)
-            write_atomic(cache / layout.INFO_FILE, _keep_versions(info, found).to_json())
-        _write_table(cache, layout.MANIFEST_FILE, clips)
+    try:
+        with writing(cache):
+            for folder in _folders(cache):
+                folder.mkdir(parents=True, exist_ok=True)
+            if found is None or found != _keep_versions(info, found):
+                seal.remove_seal(cache)
+                write_atomic(cache / layout.INFO_FILE, _keep_versions(info, found).to_json())
+            _write_table(cache, layout.MANIFEST_FILE, clips)
+    except BaseException:
+        abandon_cache(cache)
+        raise
+
+
+def abandon_cache(cache: Path) -> None:
+    """Empty a cache that `prepare_cache` made and no shard was written to: another extraction may use the folder."""
+    made = {cache / layout.INFO_FILE, cache / layout.MANIFEST_FILE}
+    made |= {temporary_name(path) for path in made}
+    found = {path for path in cache.rglob("*") if not path.is_dir()}
+    if found <= made:
+        with suppress(OSError):  # what made the extraction fail is the better message
+            for path in found:
+                path.unlink()
+            for folder in _folders(cache):
+                folder.rmdir()
 
 
 def is_prepared(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> bool:
@@ -189,6 +206,8 @@ def _difference(found: CacheInfo, asked: CacheInfo) -> str:
     names = [name for name in asked.settings if found.settings.get(name) != asked.settings[name]]
     if not names:
         return "other model files"
+    if missing := [name for name in names if name not in found.settings]:
+        return f"an earlier version, which had no {', '.join(map(flag, missing))}"
     return f"{_as_flags(found.settings, names)}, this command asks for {_as_flags(asked.settings, names)}"
 
 

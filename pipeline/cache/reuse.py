@@ -29,6 +29,10 @@ class Reuse:
 
     folders: tuple[Path, ...]
 
+    def load(self) -> None:
+        """Read the tables of clips, which `find` looks into."""
+        _index(self.folders)
+
     def find(self, fingerprint: str) -> StoredFace | None:
         """Find the face of the clip with this content; None if no cache has it.
 

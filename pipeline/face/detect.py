@@ -12,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.config import FACE, ExtractConfig
+from dfer.pipeline.config import BLAZEFACE, FACE, HOG, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.face.align import count_turns
 
-BLAZEFACE = "blazeface"
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
-HOG = "hog"
 TRACKER = "tracker"  # not detected, but tracked from a frame in which it was
 WHOLE_FRAME = "whole_frame"  # the input is already a face crop
 
@@ -79,20 +77,22 @@ def detect(
 
     frame: (H, W, 3) uint8
     landmarker: the model file with BlazeFace
-    config: `min_score` for BlazeFace, and `input`
+    config: `detector`, `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
 
     Runs BlazeFace on the frame. Where that finds no sure face: BlazeFace on enlarged tiles around what it found and
     around the previous faces. Where there is still no confident face: BlazeFace on a grid of tiles, then dlib's HOG.
-    With `--input face` only the frame is searched; without a face in it, the frame itself is the face.
+    With `--detector hog`, only HOG is run. With `--input face` only the frame is searched; without a face in it, the
+    frame itself is the face.
     """
     if min(frame.shape[:2]) < SMALLEST_FRAME:
         return []
-    found = _blazeface(frame, landmarker, config.min_score)
+    hog_only = config.detector == HOG
+    found = _hog(frame) if hog_only else _blazeface(frame, landmarker, config.min_score)
     if config.input == FACE:
         height, width = frame.shape[:2]
         found = found or [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
-    elif not any(face.score >= SURE_SCORE for face in found):
+    elif not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
 

@@ -24,7 +24,13 @@ else:
     FaceDetector = object
 
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-SYSTEM_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2", "libGL.so.1": "libgl1"}
+# What mediapipe and the OpenCV that it brings load, with the Debian packages. libgl1 brings X11's libraries.
+SYSTEM_LIBRARIES = {
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libGL.so.1": "libgl1",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+}
 
 _open_detectors: list[Any] = []
 
@@ -153,7 +159,7 @@ def _block_network() -> None:
 
 
 def missing_system_libraries() -> list[str]:
-    """List the Debian packages of the graphics libraries that mediapipe loads and this machine lacks."""
+    """List the Debian packages of the system libraries that mediapipe loads and this machine lacks."""
     missing = []
     for library, package in SYSTEM_LIBRARIES.items():
         try:
@@ -164,6 +170,6 @@ def missing_system_libraries() -> list[str]:
 
 
 def fix_system_libraries() -> str:
-    """Say what to run when mediapipe does not load."""
+    """Say what to do when mediapipe does not load."""
     packages = missing_system_libraries() or sorted(SYSTEM_LIBRARIES.values())
-    return f"on Debian or Ubuntu: apt-get install {' '.join(packages)}"
+    return f"on Debian or Ubuntu: apt-get install {' '.join(packages)}; without root: extract with --detector hog"

@@ -29,7 +29,7 @@ def embed_face(image: np.ndarray, box: np.ndarray, predictor: Path, recogniser: 
     Returns (128,) float64.
     """
     shape = find_shape(image, box, predictor)
-    return np.array(_load(recogniser).compute_face_descriptor(image, shape))
+    return np.array(load(recogniser).compute_face_descriptor(image, shape))
 
 
 def is_same_person(a: Sequence[np.ndarray], b: Sequence[np.ndarray], close: bool) -> bool:
@@ -42,7 +42,8 @@ def is_same_person(a: Sequence[np.ndarray], b: Sequence[np.ndarray], close: bool
 
 
 @functools.cache
-def _load(recogniser: Path):
+def load(recogniser: Path):
+    """Load the embedding network into this process, once."""
     import dlib
 
     return dlib.face_recognition_model_v1(str(recogniser))

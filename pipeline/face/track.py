@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
+from dfer.pipeline.config import BLAZEFACE
 from dfer.pipeline.face.cuts import cut_between
-from dfer.pipeline.face.detect import BLAZEFACE, TILE, TRACKER, Detection
+from dfer.pipeline.face.detect import TILE, TRACKER, Detection
 
 # Peak to side-lobe ratio above which dlib's correlation tracker still has the face. Measured: 4–6 on frames
 # without it, 9–30 with it.

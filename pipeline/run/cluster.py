@@ -78,5 +78,5 @@ def _shard_flags(options: RunOptions) -> list[str]:
     folders = [("--models", options.models_folder)] if options.models_folder else []
     folders += [("--reuse", folder) for folder in options.reuse]
     paths = [part for name, folder in folders for part in (name, str(folder.resolve()))]
-    limits = ("clip_timeout", "worker_memory")
+    limits = ("clip_timeout", "loading_timeout", "worker_memory")
     return [*paths, *(part for name in limits for part in (flag(name), str(getattr(options, name))))]

@@ -3,12 +3,14 @@
 Each worker is a joblib (loky) executor with one process, so it is always known which clip a process was on. A process
 that dies, hangs or takes too much memory is replaced. Its clip is tried once more, alone in a new process, and then
 quarantined with a reason. No other clip is lost or extracted twice.
+
+A slow machine is not a clip's fault. Loading the models has its own limit and is never part of a clip's time, and a
+clip is charged for what its process does (`watch`), not for what other programs take.
 """
 
 import contextlib
 import os
 import signal
-import time
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,6 +24,7 @@ from dfer.pipeline.clip import extract_clip, warm_up
 from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.face.mediapipe_tasks import NO_NETWORK
 from dfer.pipeline.records import ExtractedClip
+from dfer.pipeline.run.watch import Watch
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.schemas import cache
 from dfer.schemas.keypoints import KeypointSet
@@ -30,7 +33,12 @@ from dfer.schemas.support.processes import end_with_parent, signals_blocked, sto
 
 POLL_SECONDS = 0.1
 ATTEMPTS = 2
-LOADING_SECONDS = 120.0
+DIED = "its process died (killed, or crashed in a library)"
+DIED_LOADING = (
+    "worker processes die while they load the models; run `pipeline doctor`, or use fewer --workers if "
+    "memory is short"
+)
+PATIENCE = 10  # × a time limit: the longest that anything may take, however slowly it gets on
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 Key = tuple[int, int]  # (shard, position in the shard)
@@ -47,8 +55,10 @@ class Extractor:
     reuse: Reuse | None = None
 
     def load(self) -> None:
-        """Load the models into this process. Raises UserError."""
+        """Load all that clips need into this process. Raises UserError."""
         warm_up(self.config, self.models)
+        if self.reuse:
+            self.reuse.load()
 
     def extract(self, path: Path) -> ExtractedClip:
         """Extract a clip. An exception of our code or of a library quarantines it; UserError passes through."""
@@ -70,7 +80,7 @@ def extract_clips(
 
     tasks: key and path of each clip; drawn one at a time, so their number costs no memory
     count: number of workers
-    options: the timeout and memory limit of a clip
+    options: the limits of loading and of a clip
 
     Raises UserError if the machine, not a clip, is at fault; Interrupted on SIGINT and SIGTERM.
     """
@@ -108,10 +118,10 @@ class _Worker:
     """One process and the clip that it is on. `future` is None while it is idle."""
 
     def __init__(self, note: Path, extractor: Extractor, options: RunOptions) -> None:
-        """note: a file in which the process writes its id."""
+        """note: a file in which the process writes its id when it has loaded the models."""
         self._note, self._extractor, self._options = note, extractor, options
         self.task: Task | None = None
-        self._attempts = self._failed_loads = 0
+        self._faults = self._failed_loads = 0
         self._start()
 
     @property
@@ -121,7 +131,7 @@ class _Worker:
 
     def give(self, task: Task) -> None:
         """Start a clip."""
-        self.task, self._attempts = task, 0
+        self.task, self._faults = task, 0
         self._submit()
 
     def collect(self) -> tuple[Key, ExtractedClip] | None:
@@ -130,15 +140,16 @@ class _Worker:
         Raises UserError if the process could not even load the models.
         """
         if not self.future.done():
-            fault = self._fault()
-            return self._failed(fault) if fault else None
+            loading = self._is_loading()
+            fault = self._loading_fault() if loading else self._clip_fault()
+            return self._failed(fault, loading) if fault else None
         try:
             result = self.future.result()
         except BrokenProcessPool:
-            return self._failed("its process died (killed, or crashed in a library)")
-        self.future = None
-        if self._loading:
-            self._loading, self._failed_loads = False, 0
+            loading = not (self._on_clip and self._note.exists())
+            return self._failed(DIED_LOADING if loading else DIED, loading)
+        self.future, self._failed_loads = None, 0
+        if not self._on_clip:
             if self.task:
                 self._submit()
             return None
@@ -153,60 +164,92 @@ class _Worker:
         from joblib.externals.loky import ProcessPoolExecutor
 
         environment = {**NO_NETWORK, **dict.fromkeys(THREAD_LIMITS, "1")}
+        self._note.unlink(missing_ok=True)
         self._executor = ProcessPoolExecutor(
-            1, env=environment, initializer=_prepare_process, initargs=(self._note, os.getpid())
+            1, env=environment, initializer=_prepare_process, initargs=(os.getpid(),)
         )
         with signals_blocked(signal.SIGINT):
-            self.future: Future | None = self._executor.submit(self._extractor.load)
-        self._loading, self._started = True, time.monotonic()
+            self.future: Future | None = self._executor.submit(_load, self._extractor, self._note)
+        self._on_clip, self._watched = False, None
 
     def _submit(self) -> None:
-        self._attempts += 1
-        self._started = time.monotonic()
-        self.future = self._executor.submit(self._extractor.extract, self.task[1])
+        self.future = self._executor.submit(_extract, self._extractor, self.task[1], self._note)
+        self._on_clip, self._watched = True, None
 
-    def _fault(self) -> str | None:
-        """Say why the process must be stopped, if it must."""
-        seconds, options = time.monotonic() - self._started, self._options
-        if self._loading:
-            return "its process did not load the models" if seconds > LOADING_SECONDS else None
-        if seconds > options.clip_timeout:
+    def _is_loading(self) -> bool:
+        """Look at the process; return whether it has yet to load the models.
+
+        It loads them at its start, also where loky has replaced it with a clip already submitted.
+        """
+        process = next(reversed([*self._executor._processes]), None)
+        loading = not self._on_clip or _read(self._note) != str(process)
+        if self._watched != (process, loading):
+            self._watched, self._watch = (process, loading), Watch(process)
+        self._watch.look()
+        return loading
+
+    def _loading_fault(self) -> str | None:
+        watch, limit = self._watch, self._options.loading_timeout
+        advice = "run `pipeline doctor`, or raise --loading-timeout"
+        if watch.still > limit:
+            return f"worker processes stand still for {limit:g} s while they load the models; {advice}"
+        if watch.passed > PATIENCE * limit:
+            return f"worker processes have not loaded the models after {PATIENCE * limit:g} s; {advice}"
+        return None
+
+    def _clip_fault(self) -> str | None:
+        watch, options = self._watch, self._options
+        if max(watch.worked, watch.still, watch.passed / PATIENCE) > options.clip_timeout:
             return f"it took longer than {options.clip_timeout:g} s"
-        if self._memory() > 1e9 * options.worker_memory:
+        if watch.memory > 1e9 * options.worker_memory:
             return f"it needed more than {options.worker_memory:g} GB of memory"
         return None
 
-    def _memory(self) -> int:
-        """Resident bytes of the process; 0 while it is being replaced."""
-        import psutil
-
-        try:
-            return psutil.Process(int(self._note.read_text())).memory_info().rss
-        except (psutil.Error, OSError, ValueError):
-            return 0
-
-    def _failed(self, fault: str) -> tuple[Key, ExtractedClip] | None:
+    def _failed(self, fault: str, loading: bool) -> tuple[Key, ExtractedClip] | None:
         """Replace the process. Returns the clip if this was its last attempt.
 
         Raises UserError if processes keep failing while they load the models.
         """
-        was_loading = self._loading
-        self._failed_loads = self._failed_loads + 1 if was_loading else 0
+        if loading:
+            self._failed_loads += 1
+        else:
+            self._faults += 1
         if self._failed_loads == ATTEMPTS:
-            raise UserError("worker processes fail while they load the models; run `pipeline doctor`")
+            raise UserError(fault)
         self.stop()
         self._start()
-        if was_loading or self._attempts < ATTEMPTS:
+        if loading or self._faults < ATTEMPTS:
             return None
         (key, _), self.task = self.task, None
         return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)
 
 
-def _prepare_process(note: Path, parent: int) -> None:
-    """Silence a worker process, tie its life to the parent's, and note its id."""
+def _prepare_process(parent: int) -> None:
+    """Silence a worker process and tie its life to the parent's."""
     # Native libraries write to stderr and would break the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
     end_with_parent(parent)
+
+
+def _load(extractor: Extractor, note: Path) -> None:
+    """Load the models into this process, and note that it has them."""
+    extractor.load()
     note.write_text(str(os.getpid()))
+
+
+def _extract(extractor: Extractor, path: Path, note: Path) -> ExtractedClip:
+    """Extract a clip; a process that loky has put in place of a grown one loads the models first."""
+    if _read(note) != str(os.getpid()):
+        note.unlink()
+        _load(extractor, note)
+    return extractor.extract(path)
+
+
+def _read(note: Path) -> str:
+    """The content of a note; empty where there is none."""
+    try:
+        return note.read_text()
+    except FileNotFoundError:
+        return ""

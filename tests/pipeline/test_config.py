@@ -54,7 +54,13 @@ def test_every_setting_has_a_flag_with_its_default(here):
 
 def test_every_setting_changes_the_hash_that_a_commit_must_match():
     changes = [{}, {"frames": 31}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]
-    changes += [{"input": "face"}, {"align": "box"}, {"blendshapes": True}, {"shard_clips": 255}]
+    changes += [
+        {"input": "face"},
+        {"align": "box"},
+        {"blendshapes": True},
+        {"shard_clips": 255},
+        {"detector": "hog"},
+    ]
     hashes = {make_info(NO_CLIPS, ExtractConfig(**change), DLIB18).settings_hash for change in changes}
     assert len(hashes) == len(changes) == len(fields(ExtractConfig)) + 1
 
@@ -62,8 +68,8 @@ def test_every_setting_changes_the_hash_that_a_commit_must_match():
 def test_the_hash_of_the_default_settings_stays_the_same():
     """Another hash would make every existing cache unusable for a resume."""
     info = make_info(NO_CLIPS, ExtractConfig(), DLIB18)
-    assert info.settings_hash == "632647eee08ed9668db47bb414d205ff3696198eaf9a26df8d991e5ea49fca92"
-    assert info.landmark_hash == "9db382f2e123ea1d750503b9a9f04ffd7208eaa7ecd6fa0d942b42fb5a06e81f"
+    assert info.settings_hash == "9984f405d264f705276e780ce76d0ece33fd4db7ef7f1faf3260c393bdd1267f"
+    assert info.landmark_hash == "c94c7a4f59271e529327807ab8f609e01a7ca24fbfdfd036de529d0bcde4a979"
 
 
 def test_the_settings_of_a_cache_are_read_back(cache):

@@ -5,9 +5,9 @@ import pytest
 from open_clip import open_clip
 
 from dfer.pipeline.clip import extract_clip
-from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.config import BLAZEFACE, ExtractConfig
 from dfer.pipeline.face.cuts import find_cuts, thumbnail
-from dfer.pipeline.face.detect import BLAZEFACE, Detection
+from dfer.pipeline.face.detect import Detection
 from dfer.pipeline.face.track import (
     correlation_track,
     interpolate_boxes,

@@ -61,6 +61,7 @@ def test_wrong_calls_end_with_one_line(here, source, tmp_path, monkeypatch, opti
     outcome = here("pipeline", "extract", source, "--out", tmp_path / "cache", *options)
     assert outcome.returncode == code
     assert message in outcome.stderr.splitlines()[-1]
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.fixture

@@ -177,6 +177,10 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     content = json.loads((newer / "cache.json").read_text())
     (newer / "cache.json").write_text(json.dumps({**content, "format_version": 2}))
     (tmp_path / "file").write_text("")
+    older = shutil.copytree(sample_cache, tmp_path / "older")
+    settings = {name: value for name, value in content["settings"].items() if name != "detector"}
+    changed = {**content, "settings": settings, "settings_hash": "0" * 64}
+    (older / "cache.json").write_text(json.dumps(changed))
     out = tmp_path / "out"
     return {
         "a missing folder": ([tmp_path / "missing", "--out", out], "no such file or folder"),
@@ -195,6 +199,10 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
             "not a landmark cache",
         ),
         "a newer format": ([sample_clips, "--out", newer], "cache format 2, this program reads 1"),
+        "an earlier version": (
+            [sample_clips, "--out", older],
+            "made with an earlier version, which had no --detector",
+        ),
         "other settings": (
             [sample_clips, "--out", sample_cache, "--size", 96],
             "--size 128, this command asks for --size 96",
