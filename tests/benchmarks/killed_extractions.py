@@ -43,7 +43,7 @@ def make_clips(root: Path) -> Path:
 
 
 class Timing:
-    """Seconds of an undisturbed extraction to its first commit, from one to the next, and from the last to the seal."""
+    """Seconds of an undisturbed extraction: to its first commit, from one to the next, from the last to the seal."""
 
     def __init__(self, cache: Path, started: float) -> None:
         commits = sorted(path.stat().st_mtime for path in (cache / "commits").iterdir())
