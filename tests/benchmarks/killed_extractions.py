@@ -11,17 +11,15 @@ A cache with a problem is kept in OUT. `--minutes` ends early; the same command 
 import os
 import random
 import shutil
-import signal
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from endurance import Record, arguments, conclude, run_parts
+from endurance import Record, arguments
 from folder_bytes import contents
+from kills import Files, IsDue, after, at, kill_until_done, run_kills
 from made_up_clips import face_frames
-from sessions import Ended, installed, run_command
+from sessions import installed, run_command
 from tree_files import encode
 
 CLIPS, SHARD_CLIPS = 16, 2
@@ -35,30 +33,33 @@ def make_clips(root: Path) -> Path:
     for number in range(CLIPS):
         path = root / ("happy" if number % 2 else "sad") / f"{number:02}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = face_frames(2, width=320, start=number / CLIPS)
+        frames = face_frames(2, start=number / CLIPS)
         encode(path, frames if number != 5 else [np.full_like(frame, 90) for frame in frames])
         if number == 9:
             path.write_bytes(path.read_bytes()[:300])
     return root
 
 
-class Timing:
-    """Seconds of an undisturbed extraction: to its first commit, from one to the next, from the last to the seal."""
+class Chains:
+    """Extracts caches that are killed on the way."""
 
-    def __init__(self, cache: Path, started: float) -> None:
-        commits = sorted(path.stat().st_mtime for path in (cache / "commits").iterdir())
+    def __init__(self, out: Path, seed: int) -> None:
+        """Make the clips, and extract them undisturbed."""
+        self.out, self.seed, self.clips = out, seed, out / "clips"
+        reference = out / "undisturbed"
+        for folder in (self.clips, reference):
+            shutil.rmtree(folder, ignore_errors=True)
+        make_clips(self.clips)
+        started = time.time()
+        ended = run_command(self._command(reference, workers=1), ONE_THREAD)
+        if ended.code or ended.stderr:
+            raise SystemExit(f"the undisturbed extraction failed: {ended.stderr}")
+        self.expected = contents(reference)
+        commits = sorted(path.stat().st_mtime for path in (reference / "commits").iterdir())
+        # Seconds to the first commit, from one to the next, and from the last to the seal.
         self.first = commits[0] - started
         self.each = (commits[-1] - commits[0]) / (SHARDS - 1)
-        self.last = (cache / "seal.json").stat().st_mtime - commits[-1]
-
-
-class Chain:
-    """One cache: killed again and again, then finished."""
-
-    def __init__(
-        self, clips: Path, expected: dict[Path, bytes], timing: Timing, out: Path, seed: int
-    ) -> None:
-        self.clips, self.expected, self.timing, self.out, self.seed = clips, expected, timing, out, seed
+        self.last = (reference / "seal.json").stat().st_mtime - commits[-1]
 
     def __call__(self, number: int) -> Record:
         chance = random.Random(f"{self.seed} {number}")
@@ -66,89 +67,46 @@ class Chain:
         for folder in (cache, temporary):
             shutil.rmtree(folder, ignore_errors=True)  # of a benchmark that was stopped
         temporary.mkdir()
-        kills, problems, wanted = [], [], chance.randint(1, MOST_KILLS)
-        while True:
-            before = _files(cache)
-            is_due = self._moment(cache, chance) if len(kills) < wanted else None
-            ended = extract(
-                self.clips, cache, temporary, chance, is_due, group=bool((number + len(kills)) % 2)
-            )
-            problems += self._faults(ended)
-            if problems or ended.code != -signal.SIGKILL:
-                break
-            kills.append(_phase(before, _files(cache)))
-        if not problems and contents(cache) != self.expected:
-            problems.append(f"other bytes: {_differing(contents(cache), self.expected)}")
+        killed = kill_until_done(
+            cache,
+            lambda: self._command(cache, workers=1 if chance.random() < 0.8 else 2),
+            {**ONE_THREAD, "TMPDIR": str(temporary)},
+            lambda: self._moment(cache, chance),
+            phase_of,
+            chance,
+            MOST_KILLS,
+        )
+        problems = killed.problems
+        if not problems and killed.last.stderr:
+            problems.append(f"stderr: {killed.last.stderr[:500]}")
+        if not problems and (names := _differing(contents(cache), self.expected)):
+            problems.append(f"other bytes: {names}")
         if not problems:
             shutil.rmtree(cache)
         left = sum(1 for _ in temporary.iterdir())
         shutil.rmtree(temporary)
-        return {"kills": kills, "problems": [f"{cache}: {text}" for text in problems], "temporary_left": left}
+        return {
+            "kills": killed.kills,
+            "problems": [f"{cache}: {text}" for text in problems],
+            "left_in_TMPDIR": left,
+        }
 
-    def _moment(self, cache: Path, chance: random.Random) -> Callable[[float], bool]:
+    def _command(self, cache: Path, workers: int) -> list[object]:
+        command = [installed("pipeline"), "extract", self.clips, "--out", cache, "--json", "--frames", 1]
+        return [*command, "--shard-clips", SHARD_CLIPS, "--workers", workers]
+
+    def _moment(self, cache: Path, chance: random.Random) -> IsDue:
         """Choose a moment: while it starts, after one of its next commits, or after the last one."""
         left = SHARDS - _commits(cache)
         if not left or chance.random() < 0.15:
-            at = chance.uniform(0, self.timing.first)
-            return lambda seconds: seconds >= at
+            return at(chance.uniform(0, self.first))
         more = left if chance.random() < 0.1 else chance.randint(1, min(3, left))
-        delay = chance.uniform(0, self.timing.last if more == left else self.timing.each)
-        goal, reached = SHARDS - left + more, None
-
-        def is_due(_seconds: float) -> bool:
-            nonlocal reached
-            if reached is None and _commits(cache) >= goal:
-                reached = time.monotonic()
-            return reached is not None and time.monotonic() - reached >= delay
-
-        return is_due
-
-    def _faults(self, ended: Ended) -> list[str]:
-        faults = [f"a process is left: {process}" for process in ended.left]
-        if (
-            ended.stderr and not ended.killed
-        ):  # joblib's resource tracker reports what it cleans up after a kill
-            faults.append(f"stderr: {ended.stderr[:500]}")
-        if ended.code not in (0, -signal.SIGKILL) or (ended.code and not ended.killed):
-            faults.append(f"exit code {ended.code}")
-        return faults
+        delay = chance.uniform(0, self.last if more == left else self.each)
+        return after(lambda: _commits(cache) >= SHARDS - left + more, delay)
 
 
-def extract(
-    clips: Path,
-    cache: Path,
-    temporary: Path,
-    chance: random.Random,
-    is_due: Callable[[float], bool] | None = None,
-    *,
-    group: bool = False,
-) -> Ended:
-    """Run the command, mostly with one worker. temporary: folder for temporary files."""
-    command = [installed("pipeline"), "extract", clips, "--out", cache, "--json", "--frames", 1]
-    command += ["--shard-clips", SHARD_CLIPS, "--workers", 1 if chance.random() < 0.8 else 2]
-
-    def kill(pid: int) -> None:
-        (os.killpg if group else os.kill)(pid, signal.SIGKILL)
-
-    return run_command(command, {**ONE_THREAD, "TMPDIR": str(temporary)}, is_due or (lambda _: False), kill)
-
-
-def _commits(cache: Path) -> int:
-    try:
-        return sum(
-            entry.name.endswith(".json") and entry.name[0] != "." for entry in os.scandir(cache / "commits")
-        )
-    except FileNotFoundError:
-        return 0
-
-
-def _files(cache: Path) -> dict[str, int]:
-    """The files of a cache and when they were written."""
-    return {str(p.relative_to(cache)): p.stat().st_mtime_ns for p in cache.rglob("*") if p.is_file()}
-
-
-def _phase(before: dict[str, int], after: dict[str, int]) -> str:
-    """Where a kill found the run, from the files before and after it."""
+def phase_of(before: Files, after: Files) -> str:
+    """Where a kill found an extraction, from its files before the run and after it."""
     new = {name for name, written in after.items() if before.get(name) != written}
     shards = {name for name in new if "/" in name}
     commits = {Path(name).stem for name in after if name.startswith("commits/")}
@@ -163,47 +121,21 @@ def _phase(before: dict[str, int], after: dict[str, int]) -> str:
     return "while the models load" if "manifest.parquet" in after else "before the cache is prepared"
 
 
+def _commits(cache: Path) -> int:
+    try:
+        return sum(entry.name[0] != "." for entry in os.scandir(cache / "commits"))
+    except FileNotFoundError:
+        return 0
+
+
 def _differing(found: dict[Path, bytes], expected: dict[Path, bytes]) -> list[str]:
-    return sorted(
-        str(name) for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
-    )
+    names = found.keys() | expected.keys()
+    return sorted(str(name) for name in names if found.get(name) != expected.get(name))
 
 
 def main() -> None:
     options = arguments(__doc__, kills=1000, chains=2)
-    clips, reference = options.out / "clips", options.out / "undisturbed"
-    if not reference.exists():
-        shutil.rmtree(clips, ignore_errors=True)
-        make_clips(clips)
-    shutil.rmtree(reference, ignore_errors=True)
-    started = time.time()
-    ended = extract(clips, reference, options.out, random.Random(1))
-    if ended.code or ended.stderr:
-        raise SystemExit(f"the undisturbed extraction failed: {ended.stderr}")
-    timing = Timing(reference, started)
-    begun = time.monotonic()
-    records = run_parts(
-        options,
-        Chain(clips, contents(reference), timing, options.out, options.seed),
-        lambda records: sum(len(record["kills"]) for record in records) >= options.kills,
-        lambda records: (
-            f"{sum(len(record['kills']) for record in records)} of {options.kills} kills, {len(records)} caches, "
-            f"{sum(bool(record['problems']) for record in records)} with a problem, "
-            f"{time.monotonic() - begun:.0f} s"
-        ),
-        options.chains,
-    )
-    phases = Counter(phase for record in records for phase in record["kills"])
-    kills, seconds = phases.total(), sum(record["seconds"] for record in records)
-    figures = {
-        "kills": kills,
-        "finished_caches": len(records),
-        "caches_with_a_problem": sum(bool(record["problems"]) for record in records),
-        "seconds_a_kill": round(seconds / options.chains / max(kills, 1), 2),
-        "temporary_files_left_outside_the_caches": sum(record["temporary_left"] for record in records),
-    }
-    rows = [("kill", "times"), *phases.most_common()]
-    conclude(options, figures, rows, [text for record in records for text in record["problems"]])
+    run_kills(options, Chains(options.out, options.seed))
 
 
 if __name__ == "__main__":
