@@ -2,11 +2,11 @@
 
     PYTHONPATH=tests/helpers python tests/benchmarks/mutated_clips.py OUT [--clips 10000] [--batch 1000] [--workers 2]
 
-Clips of a face in 18 formats are damaged (`tests/helpers/mutations.py`) and extracted in batches, a cache each.
-Checked of each batch: exit code 0, nothing on stderr, no process left, a valid cache, a row with a known status for
-each clip, a reason for each that is not ok, and a face in each clip that was not damaged. Clips that were quarantined
-are copied to OUT/quarantined, and a batch with a problem is kept; the rest is removed. `--minutes` ends early; the
-same command continues.
+Clips of a face in 18 video formats and as frame folders are damaged (`tests/helpers/mutations.py`) and extracted in
+batches, a cache each. Checked of each batch: exit code 0, nothing on stderr, no process left, a valid cache, a row
+with a known status for each clip, a reason for each that is not ok, and a face in each clip that was not damaged.
+Clips that were quarantined are copied to OUT/quarantined, and a batch with a problem is kept; the rest is removed.
+`--minutes` ends early; the same command continues.
 """
 
 import io
@@ -16,6 +16,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import av
+import numpy as np
 import polars as pl
 from endurance import Record, arguments, conclude, run_parts
 from made_up_clips import face_frames
@@ -24,7 +26,7 @@ from sessions import Ended, installed, run_command
 
 from dfer.schemas.cache import OK, QUARANTINED, STATUSES
 
-# label: suffix, PyAV's container, codec, pixel format
+# label: suffix, PyAV's container, codec, pixel format; some with sound
 FORMATS = {
     "mp4-h264": (".mp4", "mp4", "libx264", "yuv420p"),
     "mp4-mpeg4": (".mp4", "mp4", "mpeg4", "yuv420p"),
@@ -45,14 +47,16 @@ FORMATS = {
     "mpg-mpeg1": (".mpg", "mpeg", "mpeg1video", "yuv420p"),
     "wmv": (".wmv", "asf", "wmv2", "yuv420p"),
 }
+SOUND = ("mp4-mpeg4", "mov-h264", "mkv-h264", "flv-h264", "ts-h264")
+# label: suffix, Pillow's format
+IMAGES = {"frames-jpg": (".jpg", "JPEG"), "frames-png": (".png", "PNG")}
 FRAMES, WIDTH = 10, 192
+IMAGE_MUTATIONS = [name for name in MUTATIONS if name != "remuxed"]
 KEPT = 4  # frames of each clip in the cache
 
 
 def make_sources() -> list[Clip]:
     """A clip in each format; every second one has the face in another place."""
-    import av
-
     av.logging.set_level(av.logging.PANIC)
     scenes = [face_frames(FRAMES, WIDTH, start) for start in (-0.5, 0.3)]
     clips = []
@@ -64,11 +68,36 @@ def make_sources() -> list[Clip]:
             stream.height, stream.width = scenes[0][0].shape[:2]
             stream.pix_fmt = pixels
             stream.bit_rate = 1_000_000
+            sound = made.add_stream("aac", rate=44100, layout="mono") if label in SOUND else None
             for frame in scenes[number % 2]:
                 made.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            made.mux(stream.encode(None))
+                if sound:
+                    made.mux(sound.encode(_silence()))
+            for used in filter(None, (stream, sound)):
+                made.mux(used.encode(None))
         clips.append(Clip(name=label, suffix=suffix, container=container, content=target.getvalue()))
     return clips
+
+
+def _silence() -> av.AudioFrame:
+    """A 25th of a second."""
+    samples = av.AudioFrame.from_ndarray(np.zeros((1, 44100 // 25), np.float32), format="fltp", layout="mono")
+    samples.rate = 44100
+    return samples
+
+
+def make_frame_folders() -> dict[str, list[Clip]]:
+    """The images of a frame folder in each image format."""
+    from PIL import Image
+
+    made: dict[str, list[Clip]] = {}
+    for label, (suffix, kind) in IMAGES.items():
+        for number, frame in enumerate(face_frames(KEPT, WIDTH, 0.0)):
+            target = io.BytesIO()
+            Image.fromarray(frame).save(target, kind)
+            clip = Clip(name=f"{number:05}", suffix=suffix, container=kind, content=target.getvalue())
+            made.setdefault(label, []).append(clip)
+    return made
 
 
 class Batches:
@@ -76,7 +105,7 @@ class Batches:
 
     def __init__(self, out: Path, clips: int, batch: int, seed: int, workers: int) -> None:
         self.out, self.clips, self.batch, self.seed, self.workers = out, clips, batch, seed, workers
-        self.sources = make_sources()
+        self.sources, self.folders = make_sources(), make_frame_folders()
 
     def __call__(self, number: int) -> Record:
         folder = self.out / f"batch-{number:05}"
@@ -99,18 +128,37 @@ class Batches:
                 if row["status"] == QUARANTINED:
                     kept = self.out / "quarantined" / row["path"]
                     kept.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(folder / "clips" / row["path"], kept)
+                    source = folder / "clips" / row["path"]
+                    (shutil.copytree if source.is_dir() else shutil.copy)(source, kept)
         if not problems:
             shutil.rmtree(folder)
         return {"rows": rows, "problems": [f"{folder}: {text}" for text in problems]}
 
     def _write(self, root: Path, member: int) -> None:
+        """Write one clip, its format in the name of its folder, its number and mutation in its own."""
         chance = random.Random(f"{self.seed} {member}")
-        clip = self.sources[member % len(self.sources)]
+        labels = [*FORMATS, *IMAGES]
+        label = labels[member % len(labels)]
+        if label in IMAGES:
+            self._write_folder(root / label, member, self.folders[label], chance)
+            return
+        clip = next(clip for clip in self.sources if clip.name == label)
         name, content, suffix = mutate(clip, self.sources, chance)
-        path = root / clip.name / f"{member:06}_{name}{suffix}"
+        path = root / label / f"{member:06}_{name}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def _write_folder(self, root: Path, member: int, images: list[Clip], chance: random.Random) -> None:
+        """Write a frame folder in which some or all images have the same kind of damage."""
+        name = chance.choice(IMAGE_MUTATIONS)
+        damaged = chance.sample(images, chance.randint(1, len(images)))
+        others = [image for folder in self.folders.values() for image in folder]
+        folder = root / f"{member:06}_{name}"
+        folder.mkdir(parents=True)
+        for image in images:
+            mutation = MUTATIONS[name if image in damaged else "untouched"]
+            content, suffix = mutation(image, others, chance)
+            (folder / f"{image.name}{suffix}").write_bytes(content)
 
 
 def _faults(command: str, ended: Ended) -> list[str]:
@@ -139,7 +187,7 @@ def _mutation(row: Record) -> str:
 def _table(rows: list[Record]) -> list[tuple[object, ...]]:
     """Statuses for each format, then for each mutation."""
     table = [("clips", "all", *STATUSES, "warnings")]
-    groups = [(label, [r for r in rows if r["label"] == label]) for label in FORMATS]
+    groups = [(label, [r for r in rows if r["label"] == label]) for label in (*FORMATS, *IMAGES)]
     groups += [(name, [r for r in rows if _mutation(r) == name]) for name in MUTATIONS]
     for name, members in (*groups, ("all", rows)):
         found = Counter(row["status"] for row in members)
