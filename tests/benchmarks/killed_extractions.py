@@ -2,12 +2,13 @@
 
     PYTHONPATH=tests/helpers python tests/benchmarks/killed_extractions.py OUT [--kills 1000] [--chains 2]
 
-A cache of eight shards is extracted from tiny clips. SIGKILL comes at a random moment, to the process alone and to
-its process group in turn, and the command runs again, up to eight times; then it may finish. Checked: the bytes are
+A cache of twelve shards is extracted from tiny clips. SIGKILL comes at a random moment, to the process alone and to
+its process group in turn, and the command runs again, up to twelve times; then it may finish. Checked: the bytes are
 those of an extraction that nobody disturbed, and no process and no file of a killed run is left in the cache.
 A cache with a problem is kept in OUT. `--minutes` ends early; the same command continues.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -22,14 +23,14 @@ from made_up_clips import face_frames
 from sessions import installed, run_command
 from tree_files import encode
 
-CLIPS, SHARD_CLIPS = 16, 2
+CLIPS, SHARD_CLIPS = 24, 2
 SHARDS = CLIPS // SHARD_CLIPS
-MOST_KILLS = 8  # of one cache
+KILLS = (3, 12)  # of one cache, at least and at most
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 def make_clips(root: Path) -> Path:
-    """Sixteen videos of two frames, one of them cut off and one without a face."""
+    """Twenty-four videos of two frames, one of them cut off and one without a face."""
     for number in range(CLIPS):
         path = root / ("happy" if number % 2 else "sad") / f"{number:02}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,12 @@ class Chains:
             raise SystemExit(f"the undisturbed extraction failed: {ended.stderr}")
         self.expected = contents(reference)
         commits = sorted(path.stat().st_mtime for path in (reference / "commits").iterdir())
-        # Seconds to the first commit, from one to the next, and from the last to the seal.
+        writing = [
+            commit.stat().st_mtime - (reference / f"faces/{commit.stem}.arrow").stat().st_mtime
+            for commit in (reference / "commits").iterdir()
+        ]
+        # Seconds from a shard's first file to its commit, to the first commit, to the next, from the last to the seal.
+        self.writing = max(writing)
         self.first = commits[0] - started
         self.each = (commits[-1] - commits[0]) / (SHARDS - 1)
         self.last = (reference / "seal.json").stat().st_mtime - commits[-1]
@@ -74,7 +80,7 @@ class Chains:
             lambda: self._moment(cache, chance),
             phase_of,
             chance,
-            MOST_KILLS,
+            KILLS,
         )
         problems = killed.problems
         if not problems and killed.last.stderr:
@@ -96,13 +102,16 @@ class Chains:
         return [*command, "--shard-clips", SHARD_CLIPS, "--workers", workers]
 
     def _moment(self, cache: Path, chance: random.Random) -> IsDue:
-        """Choose a moment: while it starts, after one of its next commits, or after the last one."""
-        left = SHARDS - _commits(cache)
+        """Choose a moment: while it starts, within one of the next shards, after it, or after the last one."""
+        folders = {name: cache / name for name in ("faces", "commits")}
+        before = {name: _shards(folder) for name, folder in folders.items()}
+        left = SHARDS - len(before["commits"])
         if not left or chance.random() < 0.15:
             return at(chance.uniform(0, self.first))
-        more = left if chance.random() < 0.1 else chance.randint(1, min(3, left))
-        delay = chance.uniform(0, self.last if more == left else self.each)
-        return after(lambda: _commits(cache) >= SHARDS - left + more, delay)
+        more = left if chance.random() < 0.1 else chance.randint(1, min(2, left))
+        place = chance.choice(["faces", "commits"])
+        span = self.writing if place == "faces" else self.last if more == left else self.each
+        return after(lambda: len(_shards(folders[place]) - before[place]) >= more, chance.uniform(0, span))
 
 
 def phase_of(before: Files, after: Files) -> str:
@@ -121,11 +130,12 @@ def phase_of(before: Files, after: Files) -> str:
     return "while the models load" if "manifest.parquet" in after else "before the cache is prepared"
 
 
-def _commits(cache: Path) -> int:
-    try:
-        return sum(entry.name[0] != "." for entry in os.scandir(cache / "commits"))
-    except FileNotFoundError:
-        return 0
+def _shards(folder: Path) -> set[tuple[str, int]]:
+    """The shards with a file in a folder, finished or not, and its inode: a file that is replaced has another one."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        found = {(entry.name.strip(".")[:5], entry.inode()) for entry in entries}
+    return found
 
 
 def _differing(found: dict[Path, bytes], expected: dict[Path, bytes]) -> list[str]:

@@ -4,7 +4,7 @@
 
 A small network is trained on a made-up cache, two epochs of four steps, saving after every step or every half
 second. SIGKILL comes at a random moment, to the process alone and to its process group in turn, and the command runs
-again with --resume, up to six times; then it may finish. Checked: weights, moments, averages, predictions and figures
+again with --resume, up to ten times; then it may finish. Checked: weights, moments, averages, predictions and figures
 are bit for bit those of a run that nobody disturbed, no process is left, and the folder has the same files. A run
 with a problem is kept in OUT. `--minutes` ends early; the same command continues. A checkpoint has 200 MB: an OUT in
 memory (/dev/shm) spares the disk some 100 GB of writing.
@@ -24,7 +24,7 @@ from sessions import installed, run_command
 
 EPOCHS = 2
 STEPS = 4  # of an epoch: eight clips, two a step, one a part
-MOST_KILLS = 6  # of one run
+KILLS = (2, 10)  # of one run, at least and at most
 OPTIONS = (
     *(*made_up.TINY, "--batch-size", 2, "--accumulate", 2, "--epochs", EPOCHS, *made_up.EXTRAS),
     "--resume",
@@ -70,7 +70,7 @@ class Chains:
             lambda: self._moment(run, chance),
             phase_of,
             chance,
-            MOST_KILLS,
+            KILLS,
         )
         problems = killed.problems
         if not problems:
@@ -92,7 +92,7 @@ class Chains:
             return at(chance.uniform(0, self.first))
         if kind < 0.3:
             return after(lambda: _epochs_done(run) == EPOCHS, chance.uniform(0, self.last))
-        before, count, saves = _last_save(run), chance.randint(1, STEPS), set()
+        before, count, saves = _last_save(run), chance.randint(1, 2), set()
 
         def enough_saves() -> bool:
             saves.add(_last_save(run))

@@ -33,17 +33,18 @@ def kill_until_done(
     next_moment: Callable[[], IsDue],
     phase_of: Callable[[Files, Files], str],
     chance: random.Random,
-    most: int,
+    between: tuple[int, int],
 ) -> Killed:
-    """Run a command that fills a folder, kill it at least once and at most `most` times, and let it finish.
+    """Run a command that fills a folder, kill it at random moments, and let it finish.
 
     The process alone and its process group are killed in turn.
 
     next_moment: called before each run that is to be killed
+    between: fewest and most kills; it may finish before
     phase_of: names what a kill met, given the files before and after the run
     """
     kills, problems = [], []
-    wanted, alone = chance.randint(1, most), chance.random() < 0.5
+    wanted, alone = chance.randint(*between), chance.random() < 0.5
     while True:
         before = files_below(folder)
         is_due = next_moment() if len(kills) < wanted else (lambda _seconds: False)
