@@ -61,7 +61,7 @@ class Chains:
             commit.stat().st_mtime - (reference / f"faces/{commit.stem}.arrow").stat().st_mtime
             for commit in (reference / "commits").iterdir()
         ]
-        # Seconds from a shard's first file to its commit, to the first commit, to the next, from the last to the seal.
+        # Seconds from a shard's first file to its commit, to the first commit, to the next, from the last to the end.
         self.writing = max(writing)
         self.first = commits[0] - started
         self.each = (commits[-1] - commits[0]) / (SHARDS - 1)
@@ -95,6 +95,7 @@ class Chains:
             "kills": killed.kills,
             "problems": [f"{cache}: {text}" for text in problems],
             "left_in_TMPDIR": left,
+            "semaphores_left": killed.semaphores,
         }
 
     def _command(self, cache: Path, workers: int) -> list[object]:

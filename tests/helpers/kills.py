@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endurance import Record, conclude, run_parts
-from sessions import Ended, run_command
+from sessions import Ended, remove_semaphores, run_command
 
 IsDue = Callable[[float], bool]  # whether to kill now, given the seconds since the start
 Files = dict[str, int]  # name relative to a folder → when it was written, ns
@@ -19,11 +19,17 @@ Files = dict[str, int]  # name relative to a folder → when it was written, ns
 
 @dataclass(frozen=True, kw_only=True)
 class Killed:
-    """What happened to a folder. kills: the phase in which each came; last: the run that was not killed."""
+    """What happened to a folder.
+
+    kills: the phase in which each came
+    last: the run that was not killed
+    semaphores: of joblib, left in memory by killed process groups (and now removed)
+    """
 
     kills: list[str]
     problems: list[str]
     last: Ended
+    semaphores: int
 
 
 def kill_until_done(
@@ -43,19 +49,20 @@ def kill_until_done(
     between: fewest and most kills; it may finish before
     phase_of: names what a kill met, given the files before and after the run
     """
-    kills, problems = [], []
+    kills, problems, semaphores = [], [], 0
     wanted, alone = chance.randint(*between), chance.random() < 0.5
     while True:
         before = files_below(folder)
         is_due = next_moment() if len(kills) < wanted else (lambda _seconds: False)
         send = os.kill if alone else os.killpg
         ended = run_command(make_command(), environment, is_due, lambda pid, to=send: to(pid, signal.SIGKILL))
+        semaphores += remove_semaphores(ended.pid)
         problems += [f"a process is left: {process}" for process in ended.left]
         dead = ended.killed and ended.code == -signal.SIGKILL  # it may have ended just before the kill
         if ended.code and not dead:
             problems.append(f"exit code {ended.code}: {ended.stderr[-500:]}")
         if problems or not dead:
-            return Killed(kills=kills, problems=problems, last=ended)
+            return Killed(kills=kills, problems=problems, last=ended, semaphores=semaphores)
         kills.append(phase_of(before, files_below(folder)))
         alone = not alone
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ def all_gone(leader: int) -> bool:
 class Ended:
     """A command that ended: by itself if `killed` is false. left: processes of it that still run, as text."""
 
+    pid: int
     code: int
     stdout: str
     stderr: str
@@ -74,7 +76,14 @@ def run_command(
             time.sleep(POLL_SECONDS)
         left = () if all_gone(process.pid) else tuple(map(_described, session(process.pid)))
         texts = [(file.seek(0), file.read())[1] for file in (stdout, stderr)]
-    return Ended(code=process.returncode, stdout=texts[0], stderr=texts[1], killed=killed, left=left)
+    return Ended(
+        pid=process.pid,
+        code=process.returncode,
+        stdout=texts[0],
+        stderr=texts[1],
+        killed=killed,
+        left=left,
+    )
 
 
 def _described(process: psutil.Process) -> str:
@@ -84,8 +93,17 @@ def _described(process: psutil.Process) -> str:
         return str(process.pid)
 
 
+def remove_semaphores(pid: int) -> int:
+    """Remove the semaphores of joblib that a dead process left in memory, and return how many they were.
+
+    Its resource tracker removes them, unless it is killed with the process.
+    """
+    left = [*Path("/dev/shm").glob(f"sem.loky-{pid}-*")]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
 def installed(program: str) -> Path:
     """Where an installed program is: next to this Python."""
-    import sys
-
     return Path(sys.executable).parent / program
