@@ -1,4 +1,4 @@
-"""Frames of a moving face, of any width: what a benchmark encodes."""
+"""Frames of a moving face, of any width, to make clips of."""
 
 import functools
 
@@ -10,7 +10,7 @@ def face_frames(count: int, width: int = 320, start: float = -1.0, turn: float =
 
     start: -1 to 1, where in the movement the frames begin; turn: how much of it they show
     """
-    return [_frame(float(t), width) for t in np.linspace(start, start + turn, count)]
+    return [_frame(float(t), width).copy() for t in np.linspace(start, start + turn, count)]
 
 
 @functools.cache
