@@ -22,6 +22,9 @@ from kills import Files, IsDue, after, at, kill_until_done, run_kills
 from same_run import assert_same_run
 from sessions import installed, run_command
 
+from dfer.schemas.support.files import temporary_name
+from dfer.train.results.run_folder import LAST
+
 EPOCHS = 2
 STEPS = 4  # of an epoch: eight clips, two a step, one a part
 KILLS = (2, 10)  # of one run, at least and at most
@@ -29,6 +32,7 @@ OPTIONS = (
     *(*made_up.TINY, "--batch-size", 2, "--accumulate", 2, "--epochs", EPOCHS, *made_up.EXTRAS),
     "--resume",
 )
+SAVING_SECONDS = 0.2
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # the bits depend on the number of threads
 
 
@@ -46,7 +50,7 @@ class Chains:
         saves: dict[int, float] = {}
 
         def note_saves(seconds: float) -> bool:
-            if written := _last_save(self.reference):
+            if written := _written(self.reference / LAST):
                 saves.setdefault(written, seconds)
             return False
 
@@ -86,19 +90,27 @@ class Chains:
         return [*command, "--save-minutes", save_minutes, "--loader-workers", loader_workers]
 
     def _moment(self, run: Path, chance: random.Random) -> IsDue:
-        """Choose a moment: while it starts, in one of its next steps, or after the last one."""
+        """Choose a moment: while it starts, saves, takes one of its next steps, or after the last one."""
         kind = chance.random()
         if kind < 0.15:
             return at(chance.uniform(0, self.first))
         if kind < 0.3:
             return after(lambda: _epochs_done(run) == EPOCHS, chance.uniform(0, self.last))
-        before, count, saves = _last_save(run), chance.randint(1, 2), set()
+        last, unfinished = run / LAST, temporary_name(run / LAST)
+        before = {_written(last), _written(unfinished), 0}
+        saves, wanted = set(), chance.randint(0, 1)
 
-        def enough_saves() -> bool:
-            saves.add(_last_save(run))
-            return len(saves - {before, 0}) >= count
+        def is_saving() -> bool:
+            saves.add(_written(last))
+            return len(saves - before) >= wanted and _written(unfinished) not in before
 
-        return after(enough_saves, chance.uniform(0, self.each))
+        def has_saved() -> bool:
+            saves.add(_written(last))
+            return len(saves - before) > wanted
+
+        if kind < 0.6:
+            return after(is_saving, chance.uniform(0, SAVING_SECONDS))
+        return after(has_saved, chance.uniform(0, self.each))
 
 
 def phase_of(before: Files, after: Files) -> str:
@@ -114,10 +126,10 @@ def phase_of(before: Files, after: Files) -> str:
     return "between two saves"
 
 
-def _last_save(run: Path) -> int:
-    """When last.pt was written, ns; 0 if it is not there."""
+def _written(path: Path) -> int:
+    """When a file was written, ns; 0 if it is not there."""
     try:
-        return (run / "last.pt").stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
 
