@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_up_clips import face_frames
 from tree_files import encode
 
 BIN = Path(sys.executable).parent
@@ -94,23 +95,9 @@ def astronaut() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def moving_astronaut(astronaut) -> Callable[[int], list[np.ndarray]]:
+def moving_astronaut() -> Callable[[int], list[np.ndarray]]:
     """Frames of a head that turns, shifts and grows a little: n frames (240, 320, 3) uint8."""
-    from skimage.transform import AffineTransform, warp
-
-    def frames(count: int) -> list[np.ndarray]:
-        made = []
-        for t in np.linspace(-1, 1, count):
-            # The face's middle in the picture is near (225, 110).
-            move = (
-                AffineTransform(translation=(-160, -120))
-                + AffineTransform(rotation=0.1 * t, scale=1.4 + 0.1 * t)
-                + AffineTransform(translation=(225 + 20 * t, 120))
-            )
-            made.append((warp(astronaut, move, output_shape=(240, 320)) * 255).astype(np.uint8))
-        return made
-
-    return frames
+    return lambda count: face_frames(count, turn=2.0)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,11 @@ TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),
     *("--epochs", 1, "--batch-size", 8, "--device", "cpu"),
 )
+# Everything of a training that could have its own state: averages, mixing, order, augmentation, warm-up.
+EXTRAS = (
+    *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--color-jitter", 0.3, "--flip"),
+    *("--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup-epochs", 1),
+)
 
 
 # Another choice than DLIB18, in three regions: brow and eye on each side, mouth; the nose is in none.

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from folder_bytes import contents
+from sessions import all_gone, session
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.cache import plan
@@ -174,25 +175,6 @@ def expected(finish_extract, tmp_path_factory):
     cache = tmp_path_factory.mktemp("undisturbed") / "cache"
     finish_extract(cache)
     return contents(cache)
-
-
-def session(leader):
-    """The processes of a session that still run: all that a run has started."""
-    alive = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return alive
-
-
-def all_gone(leader):
-    deadline = time.monotonic() + 10
-    while session(leader) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not session(leader)
 
 
 def test_a_kill_at_a_random_moment_leaves_no_process_and_the_same_bytes(

@@ -14,21 +14,16 @@ import made_up
 import polars as pl
 import pytest
 import torch
+from same_run import assert_equal, assert_same_run
 
 from dfer.train.engine import checkpoint
 
-# Everything that could have its own state: averages, mixing, order, augmentation, warm-up.
-EXTRAS = (
-    *("--ema-decay", 0.9, "--mixup", 0.2, "--sampling", "balanced", "--color-jitter", 0.3, "--flip"),
-    *("--optimiser", "adamw", "--weight-decay", 0.05, "--schedule", "cosine", "--warmup-epochs", 1),
-)
-TIMED = ("seconds", "clips_per_second", "waiting")
 EPOCHS, STEPS = 4, 3  # 6 clips, two a step, one a part
 
 
 @pytest.fixture(scope="module")
 def settings(small):
-    return (*small, "--depth", 1, "--batch-size", 2, "--accumulate", 2, "--epochs", EPOCHS, *EXTRAS)
+    return (*small, "--depth", 1, "--batch-size", 2, "--accumulate", 2, "--epochs", EPOCHS, *made_up.EXTRAS)
 
 
 @pytest.fixture(scope="module")
@@ -60,32 +55,6 @@ def wait_for(path, process):
     while not path.exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)
-
-
-def assert_same_run(found, expected):
-    for name in ("last.pt", "best.pt"):
-        one, other = checkpoint.load(found / name), checkpoint.load(expected / name)
-        assert_equal(one.model, other.model)
-    assert not one.state  # best.pt is only to predict with
-    one, other = (checkpoint.load(folder / "last.pt").state for folder in (found, expected))
-    assert_equal(one["weights"], other["weights"])
-    assert_equal(one["optimiser"]["state"], other["optimiser"]["state"])
-    assert one["scaler"] == other["scaler"] and one["averaged"] == other["averaged"]
-    for name in ("predictions.parquet", "predictions_best.parquet"):
-        assert pl.read_parquet(found / name, glob=False).equals(pl.read_parquet(expected / name))
-    rows = [pl.read_csv(out / "metrics.csv", glob=False).drop(TIMED) for out in (found, expected)]
-    assert rows[0].equals(rows[1])
-    assert {path.name for path in found.iterdir()} == {path.name for path in expected.iterdir()}
-
-
-def assert_equal(one, other):
-    """Compare nested mappings of tensors bit for bit."""
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        if isinstance(value, dict):
-            assert_equal(value, other[name])
-        else:
-            assert torch.equal(value, other[name]), name
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_weights(start, settings, never_stopped, tmp_path):
