@@ -105,6 +105,7 @@ def _results(
 
 
 def _tasks(to_do: Sequence[Shard], source: Path) -> Iterator[workers.Task]:
+    source = source.absolute()  # FFmpeg takes the start of a relative path such as 10:30/a.mp4 for a protocol
     for shard in to_do:
         missing = set(shard.missing)
         for position, path in enumerate(shard.paths):

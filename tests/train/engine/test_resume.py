@@ -110,8 +110,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(start, settin
     assert_same_run(out, never_stopped)
 
 
-def test_sigterm_to_the_group_saves_the_step_and_a_second_run_in_the_folder_is_refused(
-    start, here, settings, never_stopped, sample_cache, tmp_path
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])  # SLURM sends USR1 before a job's time is over
+def test_a_job_managers_signal_saves_the_step_and_a_second_run_in_the_folder_is_refused(
+    start, here, settings, never_stopped, sample_cache, tmp_path, number
 ):
     out = tmp_path / "run [1]"
     call = ("--out", out, *settings, "--resume", "--save-minutes", 0)
@@ -122,9 +123,10 @@ def test_sigterm_to_the_group_saves_the_step_and_a_second_run_in_the_folder_is_r
     (line,) = second.stderr.splitlines()
     assert second.returncode == 1 and f"{out}: another training" in line and "wait until it has" in line
     os.kill(process.pid, signal.SIGCONT)
-    os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers get it too
+    os.killpg(process.pid, number)  # as job managers do: its workers get it too
     _, stderr = process.communicate()
-    assert process.returncode == 143, stderr
+    assert process.returncode == 128 + number, stderr
+    assert len(stderr.splitlines()) == 3 and "--resume" in stderr.splitlines()[-1], stderr  # nothing else
     assert here("train", "run", sample_cache, *call).returncode == 0  # with another number of workers
     assert_same_run(out, never_stopped)
 
