@@ -16,7 +16,7 @@ from dfer.pipeline.setup.models import obtain_all
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
-from dfer.schemas.support.processes import available_cores
+from dfer.schemas.support.processes import available_cores, require_locks
 
 
 def _ignore(_clip: ExtractedClip) -> None:
@@ -24,7 +24,8 @@ def _ignore(_clip: ExtractedClip) -> None:
 
 
 def make_extractor(config: ExtractConfig, keypoints: KeypointSet, options: RunOptions) -> workers.Extractor:
-    """Check the model files and the caches to reuse. Raises UserError."""
+    """Check the model files, the caches to reuse, and that this machine can run the workers. Raises UserError."""
+    require_locks(options.workers or available_cores())
     return workers.Extractor(
         config=config,
         models=obtain_all(options.models_folder),

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from types import FrameType
 
-from dfer.schemas.support.errors import Interrupted
+from dfer.schemas.support.errors import Interrupted, UserError
 
 JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of job managers
 STOP_SIGNALS = (signal.SIGINT, *JOB_SIGNALS)
 # torchrun passes its own signal on, so a signal to the group reaches its processes twice.
 REPEAT_SECONDS = 2.0
 POLL_SECONDS = 1.0
+LOCKS = 16  # more than a worker process shares with its parent; each takes a page of memory
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
@@ -31,6 +32,18 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 def available_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_locks(processes: int) -> None:
+    """Check that this many processes can share locks. Raises UserError if /dev/shm has no room for them."""
+    context = multiprocessing.get_context("fork")  # its locks need no further process
+    try:
+        _ = [context.Lock() for _ in range(LOCKS * processes)]
+    except OSError as error:
+        raise UserError(
+            f"/dev/shm: {error.strerror}; processes share their locks there: make room, or start the container with "
+            "--shm-size 1g"
+        ) from None
 
 
 @dataclass

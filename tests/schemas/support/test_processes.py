@@ -12,9 +12,9 @@ import pytest
 from dfer.schemas.support.errors import Interrupted
 from dfer.schemas.support.processes import (
     STOP_SIGNALS,
-    signals_blocked,
     job_signals_kill,
     job_signals_raise,
+    signals_blocked,
     stop_request,
 )
 
