@@ -31,9 +31,8 @@ class Figure(NamedTuple):
 
 def published() -> pl.DataFrame:
     """All figures, as printed: percentages in 0–100. A row without a remark has ""."""
-    table = pl.read_csv(
-        FILE, schema_overrides={"table": pl.String, "variant": pl.String, "value": pl.Float64}
-    )
+    kinds = {"table": pl.String, "variant": pl.String, "value": pl.Float64}
+    table = pl.read_csv(FILE, schema_overrides=kinds, glob=False)
     return table.with_columns(pl.col("remark").fill_null(""))
 
 

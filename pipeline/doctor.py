@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.setup import download, models
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.processes import available_cores
+from dfer.schemas.support.processes import available_cores, require_locks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,16 @@ LIBRARIES = (
 )
 
 
+ENOUGH_FOR_GPUS = 1 << 30  # bytes of /dev/shm, for NCCL
+
+
 def run_checks(models_folder: Path | None = None) -> Iterator[Check]:
     """Check everything that an extraction needs. Nothing is downloaded or changed."""
     yield Check(name="Python", ok=True, found=f"{platform.python_version()} on {platform.machine()}")
     yield Check(name="cores", ok=True, found=f"{available_cores()} usable")
     yield from _memory_and_disk()
+    if sys.platform == "linux":
+        yield _check_shared_memory()
     yield Check(name="GPU", ok=True, found=_gpus() or "none (extraction does not need one; training is slow)")
     for module, distribution in LIBRARIES:
         yield _check_library(module, distribution)
@@ -96,6 +102,20 @@ def _memory_and_disk() -> Iterator[Check]:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     yield Check(name="memory", ok=True, found=_free(memory.available, memory.total))
     yield Check(name="disk", ok=True, found=f"{_free(disk.free, disk.total)}, at {Path.cwd()}")
+
+
+def _check_shared_memory() -> Check:
+    """Check /dev/shm, which is small in most containers. Only locks are kept there: frames of a training are not."""
+    name = "shared memory"
+    try:
+        require_locks(available_cores())
+    except UserError as error:
+        return Check(name=name, ok=False, found=str(error), fix="docker run --shm-size 1g …")
+    shared = shutil.disk_usage("/dev/shm")
+    found = f"{_free(shared.free, shared.total)}, at /dev/shm"
+    if shared.total < ENOUGH_FOR_GPUS:
+        found += " (enough; only training on several GPUs needs more: docker run --shm-size 1g …)"
+    return Check(name=name, ok=True, found=found)
 
 
 def _free(free: int, total: int) -> str:

@@ -94,7 +94,7 @@ def _read(folder: Path, shard: int, clip_id: str, status: str, warning: str | No
 def _shard_table(folder: Path, shard: int) -> pl.DataFrame:
     path = folder / layout.SHARD_FILES["landmarks"].format(shard)
     try:
-        table = pl.read_parquet(path, columns=list(COLUMNS))
+        table = pl.read_parquet(path, columns=list(COLUMNS), glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}); leave out --reuse") from None
     expected = layout.landmarks_schema(keypoints=0)

@@ -187,7 +187,7 @@ def _shard_figures(path: Path, usable: pl.DataFrame, keypoints: int) -> pl.DataF
 def _read_landmarks(path: Path, frames: int, keypoints: int) -> pl.DataFrame:
     """Read COLUMNS of a landmark table, after a check that it has `frames` rows."""
     try:
-        lazy = pl.scan_parquet(path)
+        lazy = pl.scan_parquet(path, glob=False)
         schema, expected = lazy.collect_schema(), landmarks_schema(keypoints)
         wrong = [name for name in COLUMNS if schema.get(name) != expected[name]]
         if wrong:

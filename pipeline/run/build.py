@@ -17,7 +17,7 @@ from dfer.pipeline.video.not_videos import describe_other_content
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
-from dfer.schemas.support.processes import available_cores
+from dfer.schemas.support.processes import available_cores, require_locks
 
 
 def _ignore(_clip: ExtractedClip) -> None:
@@ -25,7 +25,8 @@ def _ignore(_clip: ExtractedClip) -> None:
 
 
 def make_extractor(config: ExtractConfig, keypoints: KeypointSet, options: RunOptions) -> workers.Extractor:
-    """Check the model files and the caches to reuse. Raises UserError."""
+    """Check the model files, the caches to reuse, and that this machine can run the workers. Raises UserError."""
+    require_locks(options.workers or available_cores())
     return workers.Extractor(
         config=config,
         models=obtain_all(options.models_folder),
@@ -115,6 +116,7 @@ def _what_it_is(file: Path, path: str) -> str:
 
 
 def _tasks(to_do: Sequence[Shard], source: Path) -> Iterator[workers.Task]:
+    source = source.absolute()  # FFmpeg takes the start of a relative path such as 10:30/a.mp4 for a protocol
     for shard in to_do:
         missing = set(shard.missing)
         for position, path in enumerate(shard.paths):

@@ -82,7 +82,7 @@ def extract_clips(
     count: number of workers
     options: the limits of loading and of a clip
 
-    Raises UserError if the machine, not a clip, is at fault; Interrupted on SIGINT and SIGTERM.
+    Raises UserError if the machine, not a clip, is at fault; Interrupted on a signal to stop.
     """
     # loky replaces a process that has grown by 300 MB, as a few 1080p clips make it; no clip is lost.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
@@ -165,10 +165,10 @@ class _Worker:
 
         environment = {**NO_NETWORK, **dict.fromkeys(THREAD_LIMITS, "1")}
         self._note.unlink(missing_ok=True)
-        self._executor = ProcessPoolExecutor(
-            1, env=environment, initializer=_prepare_process, initargs=(os.getpid(),)
-        )
-        with signals_blocked(signal.SIGINT):
+        with signals_blocked(signal.SIGINT, signal.SIGUSR1):
+            self._executor = ProcessPoolExecutor(
+                1, env=environment, initializer=_prepare_process, initargs=(os.getpid(),)
+            )
             self.future: Future | None = self._executor.submit(_load, self._extractor, self._note)
         self._on_clip, self._watched = False, None
 

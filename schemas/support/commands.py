@@ -1,6 +1,7 @@
 """What both command lines share: one line for an error, `--debug` for its traceback, fixed exit codes.
 
-0 done, 1 wrong input or failure, 2 wrong usage (click's own), 3 `--strict`, 130 interrupted, 143 terminated.
+0 done, 1 wrong input or failure, 2 wrong usage (click's own), 3 `--strict`, 128 + the number of the signal that
+stopped it (130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
 """
 
 import functools
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from dfer.schemas.support.errors import Interrupted, UserError
-from dfer.schemas.support.processes import sigterm_raises
+from dfer.schemas.support.processes import job_signals_raise
 
 
 class Program(click.Group):
@@ -40,7 +41,7 @@ class Program(click.Group):
         if sys.stderr is None:  # closed by the caller, but libraries write to it
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
-            with sigterm_raises():
+            with job_signals_raise():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             after_echo = "\n" if sys.stderr.isatty() else ""  # the terminal has just printed ^C

@@ -14,13 +14,17 @@ from dfer.schemas.support.errors import UserError
 if TYPE_CHECKING:
     import polars as pl
 
+# What a share, a FUSE file system or WSL answers where it cannot flush a folder to disk.
+NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that gets its name only if the block ends without an exception.
 
     The content reaches the disk before the name does (fsync, rename, fsync of the folder). A crash at any moment
-    leaves the old file, the new one, or a `.tmp` that nobody reads.
+    leaves the old file, the new one, or a `.tmp` that nobody reads. On a file system that cannot flush a folder, the
+    new name may be lost with the machine's power.
 
     Raises OSError that names `path`, never the temporary file.
     """
@@ -84,7 +88,7 @@ def temporary_name(path: Path) -> Path:
 
 
 def remove_durably(path: Path) -> None:
-    """Remove a file if it exists. After the return a crash cannot bring it back."""
+    """Remove a file if it exists. After the return a crash cannot bring it back, where folders can be flushed."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -112,8 +116,12 @@ def file_sha256(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Flush a folder's names to disk, where its file system can. Raises OSError for any other failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)

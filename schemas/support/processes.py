@@ -1,8 +1,8 @@
 """Signals, and processes that end when their parent does.
 
-Ctrl-C and job managers send SIGINT or SIGTERM to a whole process group. A program here decides itself when it stops
-(`stop_request`), its workers stop with it and not before (`signals_blocked`), and no worker outlives it
-(`end_with_parent`).
+Ctrl-C and job managers send SIGINT or SIGTERM, SLURM also SIGUSR1 shortly before a job's time is over, and all of
+them may reach every process of a group. A program here decides itself when it stops (`stop_request`), its workers
+stop with it and not before (`signals_blocked`), and no worker outlives it (`end_with_parent`).
 """
 
 import multiprocessing
@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from types import FrameType
 
-from dfer.schemas.support.errors import Interrupted
+from dfer.schemas.support.errors import Interrupted, UserError
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of job managers
+STOP_SIGNALS = (signal.SIGINT, *JOB_SIGNALS)
 # torchrun passes its own signal on, so a signal to the group reaches its processes twice.
 REPEAT_SECONDS = 2.0
 POLL_SECONDS = 1.0
+LOCKS = 16  # more than a worker process shares with its parent; each takes a page of memory
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
@@ -30,6 +32,18 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 def available_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_locks(processes: int) -> None:
+    """Check that this many processes can share locks. Raises UserError if /dev/shm has no room for them."""
+    context = multiprocessing.get_context("fork")  # its locks need no further process
+    try:
+        _ = [context.Lock() for _ in range(LOCKS * processes)]
+    except OSError as error:
+        raise UserError(
+            f"/dev/shm: {error.strerror}; processes share their locks there: make room, or start the container with "
+            "--shm-size 1g"
+        ) from None
 
 
 @dataclass
@@ -46,7 +60,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request(announcement: str | None = None) -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM instead of acting on them, so that the caller can stop at a safe point.
+    """Note STOP_SIGNALS instead of acting on them, so that the caller can stop at a safe point.
 
     announcement: printed to stderr at the first signal. A second signal then raises Interrupted at once. Without
         an announcement, further signals are ignored.
@@ -71,20 +85,20 @@ def stop_request(announcement: str | None = None) -> Iterator[StopRequest]:
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Make SIGTERM raise Interrupted, as Ctrl-C raises KeyboardInterrupt."""
+def job_signals_raise() -> Iterator[None]:
+    """Make JOB_SIGNALS raise Interrupted, as Ctrl-C raises KeyboardInterrupt."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    with _handlers({signal.SIGTERM: stop}):
+    with _handlers(dict.fromkeys(JOB_SIGNALS, stop)):
         yield
 
 
 @contextmanager
-def sigterm_kills() -> Iterator[None]:
-    """Make SIGTERM end the process at once, while it waits in a library where Python's handlers do not run."""
-    with _handlers({signal.SIGTERM: signal.SIG_DFL}):
+def job_signals_kill() -> Iterator[None]:
+    """Make JOB_SIGNALS end the process at once, while it waits in a library where Python's handlers do not run."""
+    with _handlers(dict.fromkeys(JOB_SIGNALS, signal.SIG_DFL)):
         yield
 
 
@@ -95,12 +109,14 @@ def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
     A signal that reaches this process is acted on at the end of the block: in the middle of a start it would leave
     a half-started process.
     """
-    # multiprocessing starts its resource tracker with the first process and then unblocks SIGINT and SIGTERM.
-    resource_tracker.ensure_running()
     received: list[int] = []
     with _handlers({number: lambda n, _: received.append(n) for number in signals}):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
+            # multiprocessing starts its resource tracker with the first process. It ignores SIGINT and SIGTERM there,
+            # no others, and then unblocks the two here.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, signals)
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -126,8 +142,9 @@ def safe_import_path() -> Iterator[None]:
 
 
 def ignore_stop_signals(seconds: int) -> None:
-    """Let this worker outlive a signal to its group: ignore SIGINT, and end this many seconds after SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let this worker outlive a signal to its group: end this many seconds after SIGTERM, and ignore the others."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(seconds))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import small_shm
 
 from dfer.pipeline import doctor
 
@@ -58,3 +59,15 @@ def test_torch_is_imported_before_decord(monkeypatch):
     checks = list(doctor.run_checks())
     assert imported.index("torch") < imported.index("decord")
     assert not checks[-1].ok and checks[-1].fix == "pip install --force-reinstall decord2"
+
+
+def test_shared_memory_is_checked(program, astronaut_video, tmp_path):
+    small = small_shm.run("64m", program("pipeline"), "doctor")
+    assert "shared memory: 0.1 GB free of 0.1 GB, at /dev/shm (enough; only" in small.stdout
+    full = small_shm.run("4k", program("pipeline"), "doctor")
+    assert full.returncode == 1 and "MISSING  shared memory: /dev/shm: No space left on device" in full.stdout
+    extract = ("extract", astronaut_video.parent, "--out", tmp_path / "cache")
+    outcome = small_shm.run("4k", program("pipeline"), *extract)
+    line = outcome.stderr.splitlines()[-1]
+    assert outcome.returncode == 1 and line.startswith("pipeline: /dev/shm: No space left"), outcome.stderr
+    assert not (tmp_path / "cache").exists()

@@ -98,11 +98,13 @@ def measure(
     """Measure one task in this process, with arguments as of `measure_all`. Raises UserError as it does."""
     import torch
 
-    from dfer.train.engine.device import choose_device
+    from dfer.train.engine.device import check_compiler, choose_device
     from dfer.train.engine.precision import check_precision
 
     device = choose_device(device_name)
     check_precision(config.execution.precision, device)
+    if config.execution.compile:
+        check_compiler(device)
     measured = Measurement(
         task=task, batch_size=batch_size, device=_device_name(device), threads=torch.get_num_threads()
     )

@@ -17,7 +17,7 @@ from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.class_matching import match_classes, only_covered
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import overlap
-from dfer.train.data.loader import Loader
+from dfer.train.data.loader import Loader, worker_deaths_explained
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
@@ -168,6 +168,7 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     return Split(train=split.test, test=split.train, description="the training clips")
 
 
+@worker_deaths_explained()
 def _predictions(saved: Checkpoint, pool: Pool, clips: pl.DataFrame, run_options: RunOptions) -> pl.DataFrame:
     """The prediction table of some clips of the pool."""
     device = choose_device(run_options.device)

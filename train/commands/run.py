@@ -18,10 +18,11 @@ from dfer.train.commands import progress
 from dfer.train.commands.progress import print_line
 from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.leaks import overlap
+from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.data.splits import Split
 from dfer.train.engine import checkpoint, distributed, loop
 from dfer.train.engine.checkpoint import Checkpoint
-from dfer.train.engine.device import choose_device
+from dfer.train.engine.device import check_compiler, choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import (
     Experiment,
@@ -109,6 +110,8 @@ def _prepare(
 ) -> tuple[Training, Loaded | None]:
     """A training at its start, and what was loaded of the weights it starts from. Raises UserError."""
     config = experiment.config
+    if config.execution.compile:
+        check_compiler(device)
     network = build(
         config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
     )
@@ -127,6 +130,7 @@ def _prepare(
     return training, loaded
 
 
+@worker_deaths_explained()
 def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool: Pool) -> list[EpochRow]:
     """Train to the end and show the progress on stderr."""
     training, world = run.training, run.training.world
@@ -167,18 +171,19 @@ def _locked(out: Path, world: World) -> Iterator[None]:
 def _saved_state(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> Checkpoint | None:
     """The checkpoint to continue from, None if there is none.
 
-    Raises UserError if the folder contains something else, another run, or this run and `resume` is missing.
+    Raises UserError if the folder contains something else, steps of another run, or of this one and `resume` is
+    missing.
     """
     refuse_inside_cache(out)
     if not out.exists() or _is_empty(out):
         return None
     if not (out / run_folder.RUN).exists():
         raise UserError(f"{out} already exists and is not a run; choose another --out")
+    if not (out / run_folder.LAST).exists():
+        return None  # stopped before its first save: nothing is lost, whatever it was
     other = difference(out, experiment.config, origin)
     if other:
         raise UserError(f"{out} contains another run ({other}); choose another --out")
-    if not (out / run_folder.LAST).exists():
-        return None  # killed before the first save
     saved = checkpoint.load(out / run_folder.LAST)
     epochs = experiment.config.recipe.epochs
     if saved.epoch < epochs and not resume:

@@ -6,6 +6,7 @@ Frames are chosen by `sampling`; windows, mirroring and colours are only drawn h
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -231,8 +232,27 @@ class _Memory:
         turn, size = self._taken % len(self._buffers), math.prod(shape)
         self._taken += 1
         if len(self._buffers[turn]) < size:
-            self._buffers[turn] = torch.empty(size, dtype=torch.uint8).share_memory_()
+            self._buffers[turn] = _shared(size)
         return self._buffers[turn][:size].view(shape)
+
+
+def _shared(size: int) -> Tensor:
+    """Bytes (size,) uint8 that another process can map.
+
+    torch takes them from /dev/shm, which is 64 MB in most containers: a worker that writes beyond it is killed by a
+    bus error. Memory from memfd_create has no such limit.
+    """
+    if not hasattr(os, "memfd_create"):  # not Linux
+        return torch.empty(size, dtype=torch.uint8).share_memory_()
+    descriptor = os.memfd_create("dfer-frames")
+    try:
+        os.truncate(descriptor, size)
+        storage = torch.UntypedStorage._new_shared_fd_cpu(
+            descriptor, size
+        )  # it keeps a descriptor of its own
+    finally:
+        os.close(descriptor)
+    return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
 def _why_not(jpeg: memoryview, size: int) -> str:

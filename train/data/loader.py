@@ -1,6 +1,7 @@
 """Load batches of clips, decoding JPEGs in worker processes if asked to."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ class Loader:
     """Batches of a dataset, always from the same worker processes (0 workers: from this process)."""
 
     def __init__(self, dataset: ClipDataset, workers: int, device: torch.device) -> None:
+        """Raises UserError if this machine cannot run the workers."""
+        if workers:
+            processes.require_locks(workers)
         self.dataset = dataset
         self._plan = _Plan()
         self._pins = device.type == "cuda"
@@ -54,6 +58,23 @@ class Loader:
         iterator = getattr(self._loader, "_iterator", None)
         if iterator is not None:
             iterator._shutdown_workers()
+
+
+@contextmanager
+def worker_deaths_explained() -> Iterator[None]:
+    """Turn torch's error about a dead worker process into a UserError.
+
+    torch raises it wherever this process is at that moment: the block should have all use of a loader.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UserError(
+            "a process that decodes JPEGs was killed, probably because memory ran out; give fewer --loader-workers "
+            "(0 needs none), or more memory"
+        ) from error
 
 
 class _Plan:

@@ -1,6 +1,11 @@
-"""The device that the network runs on."""
+"""The device that the network runs on, and what torch.compile needs there."""
 
+import importlib.util
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 
 import torch
 
@@ -30,6 +35,39 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).split("\n")[0]
         raise UserError(f"--device {name}: {reason}; give auto or cpu") from None
     return device
+
+
+def check_compiler(device: torch.device) -> None:
+    """Check that torch.compile finds what it needs for this device: it compiles at the first step, not before.
+
+    Raises UserError that says what is missing.
+    """
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise UserError(f"--compile on {device} needs Triton: pip install triton, or leave out --compile")
+        language, variable, names, library = "C", "CC", ("gcc", "clang"), ""
+    else:
+        names = ("clang++",) if sys.platform == "darwin" else ("g++",)  # the ones that torch tries
+        language, variable, library = "C++", "CXX", "#include <vector>\n"
+    asked = os.environ.get(variable)
+    compiler = asked or next(filter(shutil.which, names), names[0])
+    reason = _compile_error(compiler, language, f"{library}#include <Python.h>\n")
+    if reason:
+        raise UserError(
+            f"--compile on {device} needs a {language} compiler and Python's headers ({compiler}: {reason}); "
+            f"install them (on Debian: {names[0]} and python3-dev), set {variable} to another compiler, or leave out "
+            "--compile"
+        )
+
+
+def _compile_error(compiler: str, language: str, program: str) -> str:
+    """Compile a program without writing anything; the first error, empty if there is none."""
+    command = [compiler, f"-I{sysconfig.get_path('include')}", "-fsyntax-only", "-x", language.lower(), "-"]
+    try:
+        outcome = subprocess.run(command, input=program, capture_output=True, text=True)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return (outcome.stderr.strip().splitlines() or ["it fails"])[0] if outcome.returncode else ""
 
 
 def _count(kind: str) -> int:

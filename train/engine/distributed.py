@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.processes import sigterm_kills
+from dfer.schemas.support.processes import job_signals_kill
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def join(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # torchrun sends SIGTERM to processes that wait for a failed one; Python's handlers do not run during that wait.
-    with sigterm_kills():
+    with job_signals_kill():
         # Gloo is needed on CUDA too, for what is on the CPU: sums of figures, predictions.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:

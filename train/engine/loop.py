@@ -27,7 +27,7 @@ from typing import Any
 import polars as pl
 
 from dfer.schemas.support.errors import Interrupted
-from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.files import remove_durably, write_atomic
 from dfer.schemas.support.processes import StopRequest
 from dfer.schemas.support.text import counted
 from dfer.train.engine import checkpoint, distributed
@@ -209,6 +209,7 @@ def start_folder(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / SETTINGS, training.config.to_toml().encode())
+        remove_durably(out / WEIGHTS)  # of a run that was stopped before its first step
         if loaded:
             record = {name: value for name, value in vars(loaded).items() if name != "trained_on"}
             write_atomic(out / WEIGHTS, _json(record))

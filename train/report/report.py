@@ -15,7 +15,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.commands.evaluate import choose_clips
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.dataset import clip_dataset, view_spec
-from dfer.train.data.loader import Loader
+from dfer.train.data.loader import Loader, worker_deaths_explained
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
@@ -99,6 +99,7 @@ def _pool_of(run: Path, origin: dict[str, Any], folders: Sequence[Path]) -> Pool
     return pool
 
 
+@worker_deaths_explained()
 def _sample(
     run: Path, pool: Pool, saved: Checkpoint, predictions: pl.DataFrame, run_options: RunOptions
 ) -> SampledClips | None:

@@ -216,7 +216,13 @@ def test_a_kill_at_a_step_of_the_command_leaves_no_process_and_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    ("number", "to_all"), [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, False)]
+    ("number", "to_all"),
+    [
+        (signal.SIGINT, True),
+        (signal.SIGINT, False),
+        (signal.SIGTERM, False),
+        (signal.SIGUSR1, True),  # SLURM, before a job's time is over
+    ],
 )
 def test_an_interrupted_run_gives_advice_and_leaves_no_process(
     number, to_all, start_extract, finish_extract, expected, tmp_path

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,46 @@ def test_a_write_error_gives_one_line_with_advice(number, advice):
     expected = f"cannot write the cache c: {os.strerror(number)}; .*{advice}"
     with pytest.raises(UserError, match=expected), writing("the cache c", "start again"):
         raise OSError(number, os.strerror(number))
+
+
+NO_SYNC = Path(__file__).parents[2] / "helpers" / "no_folder_sync"
+
+
+@pytest.mark.parametrize(
+    ("number", "tolerated"),
+    [
+        (errno.EINVAL, True),
+        (errno.ENOTSUP, True),
+        (errno.EBADF, True),
+        (errno.EIO, False),
+        (errno.ENOSPC, False),
+    ],
+)
+def test_a_folder_that_cannot_be_flushed_is_tolerated_and_a_failing_disk_is_not(
+    cli, tmp_path, number, tolerated
+):
+    environment = {"PYTHONPATH": str(NO_SYNC), "FOLDER_SYNC_ERRNO": str(number)}
+    program = """
+import sys
+from pathlib import Path
+from dfer.schemas.support.files import remove_durably, write_atomic
+path = Path(sys.argv[1])
+for act in (lambda: write_atomic(path, b"new"), lambda: remove_durably(path)):
+    try:
+        act()
+    except OSError as error:
+        print(error.errno)
+"""
+    outcome = cli("python", "-c", program, tmp_path / "file", **environment)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert outcome.stdout.split() == ([] if tolerated else [str(number)] * 2)
+
+
+def test_a_manifest_is_written_to_a_folder_that_cannot_be_flushed(cli, tmp_path):
+    (tmp_path / "clips" / "joy").mkdir(parents=True)
+    (tmp_path / "clips" / "joy" / "a.mp4").write_bytes(b"0")
+    call = ("pipeline", "manifest", tmp_path / "clips", "--out", tmp_path / "manifest.parquet")
+    failing = cli(*call, PYTHONPATH=str(NO_SYNC), FOLDER_SYNC_ERRNO=str(errno.EIO))
+    assert failing.returncode == 1 and os.strerror(errno.EIO) in failing.stderr.splitlines()[-1]
+    outcome = cli(*call, PYTHONPATH=str(NO_SYNC), FOLDER_SYNC_ERRNO=str(errno.EINVAL))
+    assert outcome.returncode == 0 and (tmp_path / "manifest.parquet").exists(), outcome.stderr

@@ -12,9 +12,9 @@ import pytest
 from dfer.schemas.support.errors import Interrupted
 from dfer.schemas.support.processes import (
     STOP_SIGNALS,
+    job_signals_kill,
+    job_signals_raise,
     signals_blocked,
-    sigterm_kills,
-    sigterm_raises,
     stop_request,
 )
 
@@ -48,7 +48,7 @@ def test_a_second_signal_stops_at_once_but_a_copy_of_the_first_does_not(monkeypa
 
 def test_handlers_are_restored():
     before = [signal.getsignal(number) for number in STOP_SIGNALS]
-    with stop_request("stopping"), sigterm_raises(), sigterm_kills(), signals_blocked(*STOP_SIGNALS):
+    with stop_request("stopping"), job_signals_raise(), job_signals_kill(), signals_blocked(*STOP_SIGNALS):
         pass
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
 

@@ -1,5 +1,6 @@
 """`train crossval` on six clips with made-up subjects and folds."""
 
+import os
 import signal
 import subprocess
 import time
@@ -73,3 +74,23 @@ def test_folds_that_do_not_exist_are_one_line(here, folds_cache, sample_cache, t
         outcome = here("train", "crossval", source, "--out", tmp_path / "out", "--folds", folds)
         (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("train:")]
         assert outcome.returncode == 1 and message in line, line
+
+
+def test_slurms_signal_stops_a_cross_validation_and_the_same_command_continues_it(
+    here, program, folds_cache, crossval, tiny, tmp_path
+):
+    finished, _ = crossval
+    out = tmp_path / "out"
+    call = ("crossval", folds_cache, "--out", out, "--folds", "subject:3", "--preset", "quick", *tiny)
+    command = [*map(str, (program("train"), *call, "--save-minutes", 0))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not (out / "fold_1" / "last.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGUSR1)
+        stderr = process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGUSR1, stderr
+    assert stderr.endswith("train: interrupted; run the same command again to continue\n")
+    assert not (out / "crossval.csv").exists()
+    assert here("train", *call).returncode == 0
+    assert (out / "crossval.csv").read_text() == (finished / "crossval.csv").read_text()

@@ -3,9 +3,12 @@ import time
 
 import made_up
 import numpy as np
+import polars as pl
 import psutil
 import pytest
+import small_shm
 import torch
+from polars.testing import assert_frame_equal
 from synthetic_cache import write_cache
 
 from dfer.schemas.keypoints import KEYPOINT_SETS
@@ -93,3 +96,40 @@ def test_workers_end_if_their_run_is_killed_while_they_start(program, tmp_path, 
     for worker in left:
         worker.kill()
     assert not left
+
+
+@pytest.fixture
+def many_frames(tmp_path):
+    """Arguments of a training whose batches take 6 MB each."""
+    clips = [made_up.clip("ab"[n % 2], n, size=128) for n in range(16)]
+    cache = made_up.cache(tmp_path, "made-up", clips)
+    return ("run", cache, *made_up.TINY, "--num-frames", 16, "--loader-workers", 2)
+
+
+def test_frames_need_no_room_in_shared_memory(program, many_frames, tmp_path, here):
+    small = small_shm.run("1m", program("train"), *many_frames, "--out", tmp_path / "small")
+    assert small.returncode == 0, small.stderr
+    assert here("train", *many_frames, "--out", tmp_path / "usual", "--loader-workers", 0).returncode == 0
+    one, other = (pl.read_parquet(tmp_path / name / "predictions.parquet") for name in ("small", "usual"))
+    assert_frame_equal(one, other)
+
+
+def test_no_room_for_locks_is_one_line_and_the_folder_is_not_claimed(program, many_frames, tmp_path):
+    outcome = small_shm.run("4k", program("train"), *many_frames, "--out", tmp_path / "run")
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and "/dev/shm: No space left" in line and "--shm-size" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_killed_worker_process_is_one_line(program, many_frames, tmp_path):
+    command = [*map(str, (program("train"), *many_frames, "--out", tmp_path / "run", "--epochs", 1000))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not (tmp_path / "run" / "last.pt").exists():
+            assert run.poll() is None
+            time.sleep(0.01)
+        workers = [c for c in psutil.Process(run.pid).children() if "spawn_main" in str(c.cmdline())]
+        workers[0].kill()
+        stderr = run.communicate()[1]
+    last = stderr.splitlines()[-1]
+    assert run.returncode == 1 and "was killed" in last and "--loader-workers" in last, stderr
+    assert "Traceback" not in stderr

@@ -79,8 +79,11 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(start, settin
     assert_same_run(out, never_stopped)
 
 
-def test_sigterm_to_the_group_saves_the_step_and_a_second_run_in_the_folder_is_refused(
-    start, here, settings, never_stopped, sample_cache, tmp_path
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGUSR1]
+)  # SLURM sends USR1 before a job's time is over
+def test_a_job_managers_signal_saves_the_step_and_a_second_run_in_the_folder_is_refused(
+    start, here, settings, never_stopped, sample_cache, tmp_path, number
 ):
     out = tmp_path / "run [1]"
     call = ("--out", out, *settings, "--resume", "--save-minutes", 0)
@@ -91,9 +94,10 @@ def test_sigterm_to_the_group_saves_the_step_and_a_second_run_in_the_folder_is_r
     (line,) = second.stderr.splitlines()
     assert second.returncode == 1 and f"{out}: another training" in line and "wait until it has" in line
     os.kill(process.pid, signal.SIGCONT)
-    os.killpg(process.pid, signal.SIGTERM)  # as job managers do: its workers get it too
+    os.killpg(process.pid, number)  # as job managers do: its workers get it too
     _, stderr = process.communicate()
-    assert process.returncode == 143, stderr
+    assert process.returncode == 128 + number, stderr
+    assert len(stderr.splitlines()) == 3 and "--resume" in stderr.splitlines()[-1], stderr  # nothing else
     assert here("train", "run", sample_cache, *call).returncode == 0  # with another number of workers
     assert_same_run(out, never_stopped)
 
@@ -213,6 +217,24 @@ def test_another_cache_other_clips_or_other_settings_are_another_run(
         outcome = here("train", "run", cache, "--out", never_stopped, *settings, "--resume", *options)
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and difference in line and "--out" in line, line
+
+
+def test_a_run_stopped_before_its_first_save_may_be_started_again_with_anything_else(
+    start, here, never_stopped, tmp_path
+):
+    clips = [made_up.clip("ab"[n % 2], n) for n in range(8)]
+    cache, other = made_up.cache(tmp_path, "one", clips), made_up.cache(tmp_path, "other", clips[2:])
+    out = tmp_path / "run"
+    process = start("--out", out, *made_up.TINY, "--init-from", never_stopped, cache=cache)
+    wait_for(out / "run.json", process)
+    process.kill()
+    process.wait()
+    assert (out / "weights.json").exists() and not (out / "last.pt").exists()
+    outcome = here("train", "run", other, "--out", out, *made_up.TINY, "--seed", 5)
+    assert outcome.returncode == 0, outcome.stderr
+    assert "seed = 5" in (out / "settings.toml").read_text() and not (out / "weights.json").exists()
+    refused = here("train", "run", other, "--out", out, *made_up.TINY, "--resume")
+    assert refused.returncode == 1 and "--seed 5 instead of --seed 0" in refused.stderr
 
 
 def test_settings_that_a_runs_file_does_not_mention_have_their_defaults(
