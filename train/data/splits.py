@@ -157,7 +157,7 @@ def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | N
 
 
 def _all_in_training(clips: pl.DataFrame) -> Split:
-    return Split(train=clips, test=clips.clear(), description="all clips in training, it has no such split")
+    return Split(train=clips, test=clips.clear(), description="none, it has no such split")
 
 
 def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
@@ -245,7 +245,10 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     if len(subjects) > 1 and clips["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
-        test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects set apart"
+        test, description = (
+            pl.col("subject").is_in(apart),
+            f"{count} of {len(subjects)} subjects, drawn at random",
+        )
     else:
         ids, passed = [], 0
         for label in clips["label"].unique().sort():
@@ -254,7 +257,7 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
             # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips set apart"
+        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips, drawn at random"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 

@@ -95,7 +95,7 @@ def origin_of(
         "dataset": pool.dataset,
         "labels": list(pool.labels),
         "cache_settings_hash": pool.settings_hash,
-        "clips_hash": _clips_hash(split),
+        "clips_hash": clips_hash(split),
         "split": experiment.split.as_dict(),
         **experiment.start.hashes(started or {}),
     }
@@ -190,7 +190,7 @@ def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str
     return ", ".join(f"{name} {there} instead of {value}" for name, there, value in pairs if there != value)
 
 
-def _clips_hash(split: Split) -> str:
+def clips_hash(split: Split) -> str:
     """Hash the clips and labels of both parts, in order."""
     digest = hashlib.sha256()
     for part in (split.train, split.test):

@@ -135,7 +135,8 @@ def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
 def print_evaluation(result: "Evaluation") -> None:
     """Print recalls, WAR and UAR with intervals, the confusion matrix, published results, and groups."""
     console, figures, intervals = Console(), result.figures, result.intervals
-    table = Table(title=f"{result.clips} clips, network after epoch {result.epochs}", title_justify="left")
+    clips = counted(figures.clips, "clip")
+    table = Table(title=f"network after epoch {result.epochs}, tested on {clips}", title_justify="left")
     for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
@@ -185,6 +186,8 @@ def _evaluation_notes(result: "Evaluation") -> list[str]:
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
         notes.append(f"warning: the network was trained on {count} of these clips, such as {first}")
+    else:
+        notes.append("the network was trained on none of these clips (judged by file content)")
     notes += result.notes
     if result.renamed:
         pairs = ", ".join(f"{label} → {own}" for label, own in result.renamed.items())
