@@ -56,6 +56,12 @@ def test_a_manifest_is_written_and_counted(here, tmp_path, blank):
     assert json.loads(without.stdout) == {k: v for k, v in counts.items() if k != "manifest"}
 
 
+def test_classes_of_equal_size_are_not_1_0_times_the_smallest(here, tmp_path, blank):
+    trees.build_table(tmp_path, [blank], clips=2)
+    shown = here("pipeline", "manifest", tmp_path / "clips.csv").stdout
+    assert "imbalance: none, all classes have about as many clips" in shown and "times" not in shown
+
+
 def test_many_folds_do_not_widen_the_table(here, tmp_path):
     lines = ["path,label,fold", *(f"{k}.mp4,{'xy'[k % 2]},{k // 2}" for k in range(20))]
     trees.write_text(tmp_path / "t.csv", lines)
