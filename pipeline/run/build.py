@@ -13,6 +13,7 @@ from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.run import workers
 from dfer.pipeline.setup.models import obtain_all
+from dfer.pipeline.video.sources import NOT_ON_DISK, UNKNOWN_TYPE
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
@@ -93,9 +94,11 @@ def _results(
     for shard in to_do:
         for position in shard.missing:
             path = shard.paths[position]
-            exists = (source / path).exists()
-            reason = f"unknown file type: {path}" if exists else f"listed but not on disk: {path}"
-            yield (shard.index, position), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
+            reason = UNKNOWN_TYPE if (source / path).exists() else NOT_ON_DISK
+            yield (
+                (shard.index, position),
+                ExtractedClip(status=layout.UNDECODABLE, reason=f"{reason}: {path}"),
+            )
     on_disk = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
     if on_disk:
         count = min(options.workers or available_cores(), on_disk)

@@ -12,11 +12,10 @@ import numpy as np
 
 from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video.container import Packets, describe_damage, read_packets
-from dfer.pipeline.video.sources import DecodeError, Source
+from dfer.pipeline.video.sources import EMPTY_FILE, NO_VIDEO_STREAM, DecodeError, Source
 
 TIME_TOLERANCE_S = 0.002
 NOT_A_VIDEO = "not a readable video file"
-NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
 
 
 def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
@@ -31,7 +30,7 @@ def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
     def for_seeking() -> Source:
         nonlocal reason
         if path.stat().st_size == 0:
-            raise DecodeError("the file is empty (0 bytes)")
+            raise DecodeError(EMPTY_FILE)
         video = SeekingVideo(path, damage)
         if mismatch := packets and video.mismatch(packets):
             reason = mismatch

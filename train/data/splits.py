@@ -60,6 +60,14 @@ class SplitChoice:
         if not 0 <= self.holdout <= 0.9:
             raise UserError(f"--holdout {self.holdout}: must be between 0 and 0.9")
 
+    @property
+    def words(self) -> str:
+        if self.subject_folds:
+            return f"fold {self.fold} of {self.subject_folds} folds of subjects"
+        parts = [f"fold {self.fold}"] if self.fold is not None else []
+        parts += [f"a holdout of {self.holdout:g}"] if self.holdout else []
+        return " and ".join(parts) or "no fold and no holdout"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

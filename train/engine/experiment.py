@@ -150,7 +150,8 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
     if others & OF_CACHE:
         return "another cache"
     if "split" in others:
-        return f"another split: {_split_difference(found['split'], origin['split'])}"
+        there, asked = (SplitChoice.from_dict(choice["split"]).words for choice in (found, origin))
+        return f"another split: {there} instead of {asked}"
     if "clips_hash" in others:
         return "other clips"
     return "other initial weights" if others else None
@@ -183,11 +184,6 @@ def _as_flag(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
     return f"{flag(name)} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
-
-
-def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    pairs = ((name.replace("_", " "), found.get(name), value) for name, value in asked.items())
-    return ", ".join(f"{name} {there} instead of {value}" for name, there, value in pairs if there != value)
 
 
 def clips_hash(split: Split) -> str:

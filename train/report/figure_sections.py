@@ -46,6 +46,7 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
 
 def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
     """Losses, WAR and UAR over the epochs."""
+    losses, shares = plots.learning_curves_pngs(rows)
     epochs = last.config.recipe.epochs
     unfinished = f" The run is unfinished: {len(rows)} of {epochs} epochs." if len(rows) < epochs else ""
     return join(
@@ -55,7 +56,12 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
             "The losses differ in level: the training loss is the weighted sum over both classifiers (Eq. 13), the "
             f"test loss is the cross-entropy of the prediction.{unfinished}",
         ),
-        tag("figure", page.picture(plots.learning_curves_png(rows), "losses, WAR and UAR over the epochs")),
+        tag(
+            "div",
+            tag("figure", page.picture(losses, "losses over the epochs")),
+            tag("figure", page.picture(shares, "WAR and UAR over the epochs")),
+            class_="matrices",
+        ),
     )
 
 
@@ -143,7 +149,10 @@ def _published(origin: Mapping[str, Any], computed: dict[str, Figures]) -> Html 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Sequence[str]]) -> Html:
     def row(cells: Sequence[str]) -> Html:
-        return tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:]))
+        named = zip(head[1:], cells[1:], strict=True)
+        return tag(
+            "tr", tag("th", cells[0], scope="row"), *(tag("td", cell, data_name=name) for name, cell in named)
+        )
 
     return tag(
         "div",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.text import command, counted
 from dfer.train.results import metrics
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dfer.train.commands.sweep import Sweep, SweepResult
 
 
-def print_run(result: "RunResult", out: Path) -> None:
-    """Print the metrics of the last epoch and of the best one."""
+def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
+    """Print the metrics of the last epoch and of the best one. caches: what the run was given."""
     from dfer.train.results.logs import best_row
 
     rows = result.rows
@@ -48,6 +48,7 @@ def print_run(result: "RunResult", out: Path) -> None:
     for note in result.split.notes:
         _print(note)
     _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")
+    _print(f"next: {command('train', 'evaluate', out, *caches)}")
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:

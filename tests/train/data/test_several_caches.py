@@ -224,7 +224,7 @@ def test_the_difference_to_the_run_in_the_folder_is_named_and_so_is_a_cache_it_c
     out = tmp_path / "run"
     done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
-    assert "(another split: fold 1 instead of 2)" in line
+    assert "(another split: fold 1 instead of fold 2)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
     assert "(other initial weights)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)

@@ -76,6 +76,24 @@ def test_the_page_is_reproducible_and_no_file_of_the_run_changes(here, small_run
     assert {p.name: p.stat().st_mtime_ns for p in small_run.iterdir() if p.is_file()} == before
 
 
+def test_a_page_replaces_no_other_file(here, small_run, report, tmp_path):
+    run, out = linked_copy(small_run, tmp_path / "run", "settings.toml"), tmp_path / "page.html"
+    for place, kept in ((out, b"mine"), (run / "report.html", b"<html>mine")):
+        place.write_bytes(kept)
+        outcome = here("train", "report", run, "--clips", 0, *(("--out", out) if place == out else ()))
+        assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
+        assert (
+            "exists and is not an older report of the same" in outcome.stderr and place.read_bytes() == kept
+        )
+    out.write_bytes(report)
+    assert here("train", "report", run, "--clips", 0, "--out", out).returncode == 0
+    out.write_bytes(report)
+    with (run / "settings.toml").open("a") as settings:
+        settings.write("# another run of the same cache")
+    outcome = here("train", "report", run, "--clips", 0, "--out", out)
+    assert outcome.returncode == 1 and out.read_bytes() == report
+
+
 def test_without_clips_the_page_shows_no_faces(here, small_run, tmp_path):
     outcome = here(
         "train", "report", small_run, "--clips", 0, "--checkpoint", "best", "--out", tmp_path / "r.html"
