@@ -29,9 +29,9 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
         ("training clips", f"{origin['training_clips']:,}"),
         ("test clips", f"{origin['test_clips']:,}"),
         (f"WAR, epoch {last.epoch + 1} (last)", percent(last.test_war)),
-        ("UAR", percent(last.test_uar)),
+        (f"UAR, epoch {last.epoch + 1} (last)", percent(last.test_uar)),
         (f"WAR, epoch {best.epoch + 1} (best)", percent(best.test_war)),
-        ("UAR", percent(best.test_uar)),
+        (f"UAR, epoch {best.epoch + 1} (best)", percent(best.test_uar)),
     ]
     tested_on = f"Tested on {origin['tested_on']}."
     return join(

@@ -45,7 +45,7 @@ def report_target(run: Path, out: Path | None) -> Path:
     Raises UserError if there is no such run, the page cannot be written there, or another file is there.
     """
     if not run.is_dir():
-        raise UserError(f"no such run: {run}")
+        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
     read_origin(run)
     target = out or run / "report.html"
     page.page_target(output_file(target), _origin(run), own=out is None)

@@ -318,10 +318,9 @@ def test_the_page_is_written_next_to_the_cache_and_replaces_only_its_own_kind(
         page = target.read_bytes()
         target.unlink()
     target.write_bytes(page)
-    (cache / "clips.parquet").write_bytes((make_cache([{}, {}], "more") / "clips.parquet").read_bytes())
-    assert (
-        here("pipeline", "report", cache, "--clips", 0).returncode == 0
-    )  # extended since: its place is its own
+    shutil.copytree(make_cache([{}, {}], "more"), cache, dirs_exist_ok=True)  # it has grown since
+    names = {path.name for path in cache.iterdir()}
+    assert here("pipeline", "report", cache, "--clips", 0).returncode == 0
     assert target.read_bytes() != page
     for content in (b"<!doctype html>mine", b"", page.replace(b"pipeline report", b"train report")):
         target.write_bytes(content)
@@ -329,9 +328,7 @@ def test_the_page_is_written_next_to_the_cache_and_replaces_only_its_own_kind(
         (line,) = outcome.stderr.splitlines()
         assert outcome.returncode == 1 and "exists and is not an older report of the same" in line
         assert target.read_bytes() == content
-    assert {path.name for path in cache.iterdir()} == {
-        path.name for path in make_cache([{}], "new").iterdir()
-    }
+    assert {path.name for path in cache.iterdir()} == names
 
 
 def test_elsewhere_a_page_replaces_only_one_of_the_same_cache(here, make_cache, tmp_path):
