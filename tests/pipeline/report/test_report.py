@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
+from html_page import Page, check_harmless, cut_off_on_a_phone, dom_in_chromium, needs_chromium
 
 from dfer.pipeline.report.report import report_page, report_target
 from dfer.schemas.support.errors import UserError
@@ -338,6 +338,16 @@ def test_elsewhere_a_page_replaces_only_one_of_the_same_cache(here, make_cache, 
         assert here("pipeline", "report", cache, "--out", out).returncode == 0
     page = out.read_bytes()
     assert here("pipeline", "report", other, "--out", out).returncode == 1 and out.read_bytes() == page
+
+
+@needs_chromium
+def test_nothing_is_cut_off_on_a_phone(make_cache, tmp_path):
+    kinds = ("ok", "no_face", "undecodable", "quarantined")
+    long = "a_long_name_of_a_clip_without_a_blank_" * 3
+    rows = [{"label": "happiness", "status": kind, "reason": long, "path": long} for kind in kinds]
+    files = {"dlib_face_recognition_resnet_model_v1.dat": "f" * 64}
+    page = report_page(make_cache(rows, models=files, labels=("happiness", "disappointment")), 12)
+    assert cut_off_on_a_phone(page, tmp_path) == ""
 
 
 @needs_chromium

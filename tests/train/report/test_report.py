@@ -3,11 +3,12 @@
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import polars as pl
 import pytest
-from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
+from html_page import Page, check_harmless, cut_off_on_a_phone, dom_in_chromium, needs_chromium
 from linked_copy import linked_copy
 from PIL import Image
 from synthetic_cache import SyntheticClip, write_cache
@@ -144,6 +145,17 @@ def test_parts_that_a_network_lacks_are_named(here, sample_cache, small, tmp_pat
     assert "This network has no temporal transformer." in page.text
     assert "This network's key-point graph passes no messages." in page.text
     assert not page.all("rect")  # no bars of attention
+
+
+@needs_chromium
+def test_nothing_is_cut_off_on_a_phone(report, tmp_path):
+    assert cut_off_on_a_phone(report, tmp_path) == ""
+
+
+def test_settings_are_in_words(report):
+    text = Page(report).text
+    assert "split no fold and no holdout" in text and "stage strides 1, 2, 2, 2" in text
+    assert not re.search(r"\bNone\b(?![.:])|\bTrue\b|\bFalse\b|[\[({]'", text)
 
 
 @needs_chromium
