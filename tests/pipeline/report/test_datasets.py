@@ -180,7 +180,7 @@ def test_retry_is_not_advised_where_it_cannot_help(here, tmp_path, audio_only):
     call = ("pipeline", "extract", clips, "--out", tmp_path / "cache", "--workers", 1)
     shown = here(*call).stdout
     assert "no video stream in the file" in shown and "the file is empty" in shown
-    assert "retry" not in shown and "next:" not in shown  # and there is nothing to train on
+    assert "--retry" not in shown and "next:" not in shown  # and there is nothing to train on
     (clips / "happy" / "broken.mp4").write_bytes(b"not a video")
     assert "1 undecodable clip; to try again: the same command with --retry" in here(*call).stdout
 
