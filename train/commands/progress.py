@@ -26,7 +26,7 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        BarColumn(),
+        BarColumn(bar_width=8),  # all of it fits into 80 columns
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
@@ -43,7 +43,7 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
                 completed=done,
                 epoch=training.epoch + 1,
                 figures=f"loss {totals.mean_loss:.3f}, WAR {metrics.war(totals.matrix):.1%}, "
-                f"{totals.clips_per_second:.1f} clips/s, waiting for data {totals.waiting_share:.0%}",
+                f"{totals.clips_per_second:.1f} clips/s",
             )
 
         def on_epoch(row: EpochRow) -> None:

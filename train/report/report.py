@@ -48,7 +48,8 @@ def report_target(run: Path, out: Path | None) -> Path:
         raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
     read_origin(run)
     target = out or run / "report.html"
-    page.page_target(output_file(target), _origin(run), own=out is None)
+    output_file(target)
+    page.page_target(target, _origin(run), own=out is None)
     return target
 
 
