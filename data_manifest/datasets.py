@@ -90,12 +90,12 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     clips = _with_all_columns(rows)
     _refuse_equal_ids(clips, root)
     return Manifest(
-        dataset=options.name or reader.name,
+        dataset=options.name or rows.dataset or reader.name,
         labels=tuple(clips["label"].drop_nulls().unique().sort()),
         clips=clips,
         root=rows.root or root,
         problems=rows.problems,
-        face_crops=reader.face_crops and (clips["kind"] == FRAME_FOLDER).any(),
+        face_crops=(reader.face_crops or rows.face_crops) and (clips["kind"] == FRAME_FOLDER).any(),
     )
 
 

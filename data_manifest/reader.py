@@ -28,11 +28,15 @@ class Rows:
     table: one row per clip with clip_id, path, kind, and any other columns of MANIFEST_SCHEMA
     problems: what was wrong with the files
     root: the folder that the paths are relative to; None for the folder that was read
+    dataset: the dataset's name, if not the reader's
+    face_crops: whether its frame folders contain face crops, if that depends on the file
     """
 
     table: pl.DataFrame
     problems: tuple[Problem, ...] = ()
     root: Path | None = None
+    dataset: str | None = None
+    face_crops: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

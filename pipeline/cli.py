@@ -16,7 +16,7 @@ from dfer.pipeline.options import (
 )
 from dfer.schemas.support.commands import Program, printable, resumable
 from dfer.schemas.support.options import JSON_OPTION, SettingsCommand, from_flags, setting_options
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.text import command, counted
 
 CACHE_ARGUMENT = click.argument("cache", type=click.Path(path_type=Path))
 
@@ -41,6 +41,7 @@ def sample(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps({"folder": str(folder), "clips": CLIPS, "fetched": fetched}))
     else:
         click.echo(f"{len(CLIPS)} clips in {folder}" + ("" if fetched else " (already there)"))
+        click.echo(f"next: {command('pipeline', 'extract', folder, '--out')} CACHE")
 
 
 @main.command()
@@ -171,9 +172,7 @@ def finalize(cache: Path, as_json: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default="report.html",
-    show_default=True,
-    help="File to write.",
+    help="File to write.  [default: CACHE-report.html]",
 )
 @click.option(
     "--clips",
@@ -184,13 +183,13 @@ def finalize(cache: Path, as_json: bool) -> None:
     help="Clips on each contact sheet; 0 shows no faces.",
 )
 @JSON_OPTION
-def report(cache: Path, out: Path, clips_per_group: int, as_json: bool) -> None:
+def report(cache: Path, out: Path | None, clips_per_group: int, as_json: bool) -> None:
     """Show CACHE on an HTML page: counts, distributions, faces, unusable clips."""
-    from dfer.pipeline.report.report import check_target, report_page
+    from dfer.pipeline.report.report import report_page, report_target
     from dfer.schemas.html.page import write_page
 
-    check_target(out)
-    write_page(out, report_page(cache, clips_per_group), as_json)
+    target = report_target(cache, out)
+    write_page(target, report_page(cache, clips_per_group), as_json)
 
 
 @main.command()

@@ -20,12 +20,13 @@ from dfer.schemas.support.processes import available_cores, require_locks
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check: what was found, and how to fix it if it is not ok."""
+    """One check: what was found, and how to fix it if it is not ok. note: neither good nor a fault."""
 
     name: str
     ok: bool
     found: str
     fix: str = ""
+    note: bool = False
 
 
 LIBRARIES = (
@@ -52,7 +53,9 @@ def run_checks(models_folder: Path | None = None) -> Iterator[Check]:
     yield from _memory_and_disk()
     if sys.platform == "linux":
         yield _check_shared_memory()
-    yield Check(name="GPU", ok=True, found=_gpus() or "none (extraction does not need one; training is slow)")
+    gpus = _gpus()
+    without = "none (extraction does not need one; training is slow)"
+    yield Check(name="GPU", ok=True, found=gpus or without, note=not gpus)
     for module, distribution in LIBRARIES:
         yield _check_library(module, distribution)
     missing = mediapipe_tasks.missing_system_libraries()
@@ -73,7 +76,8 @@ def print_checks(checks: Iterable[Check], as_json: bool) -> bool:
     for check in checks:
         made.append(check)
         if not as_json:
-            mark = click.style("ok     ", fg="green") if check.ok else click.style("MISSING", fg="red")
+            fine = click.style("note   ", fg="yellow") if check.note else click.style("ok     ", fg="green")
+            mark = fine if check.ok else click.style("MISSING", fg="red")
             click.echo(f"{mark}  {check.name}: {check.found}")
             if check.fix:
                 click.echo(f"         fix: {check.fix}")

@@ -15,7 +15,7 @@ import click
 from dfer.schemas.support.commands import Program, printable, resumable
 from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsCommand
 from dfer.schemas.support.settings import flag
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.text import command, counted
 from dfer.train import options
 from dfer.train.config import TrainConfig, load_config, preset_note
 from dfer.train.options import MAX_BATCH_SIZE, PATH, TrainingFlags
@@ -65,7 +65,7 @@ def run(
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes
-        print_run(result, out)
+        print_run(result, out, caches)
 
 
 @main.command(cls=SettingsCommand)
@@ -174,6 +174,8 @@ def evaluate(
     written = [printable(str(path)) for path in (predictions, confusion) if path]
     if written:
         click.echo(f"wrote {', '.join(written)}", err=as_json)
+    if not (as_json or (run / "report.html").exists()):
+        click.echo(f"next: {command('train', 'report', run)}")
 
 
 @main.command("report")
@@ -198,10 +200,10 @@ def report_command(
     It shows learning curves, results, and what the network looks at.
     """
     from dfer.schemas.html.page import write_page
-    from dfer.train.report.report import report_page
+    from dfer.train.report.report import report_page, report_target
 
-    target = out or run / "report.html"
-    page = report_page(run, target, caches, which, clips_per_kind, run_options)
+    target = report_target(run, out)
+    page = report_page(run, caches, which, clips_per_kind, run_options)
     write_page(target, page, as_json)
 
 

@@ -1,7 +1,8 @@
 """Any table of clips: CSV (UTF-8) or Parquet with `path` and `label`, and optional columns of the manifest.
 
 Paths are absolute or relative to the table's folder. `fold` is the fold that tests a clip; the others train on it.
-Or, with one row per clip and fold, `split` is the clip's part in that fold. A manifest is such a table too.
+Or, with one row per clip and fold, `split` is the clip's part in that fold. What `pipeline manifest` writes is read
+as it is (`stored_manifest`).
 """
 
 import re
@@ -15,6 +16,7 @@ from dfer.data_manifest.disk.common_root import WINDOWS_DRIVE, below_one_root
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, suffix_of
 from dfer.data_manifest.disk.listed_clips import locate
 from dfer.data_manifest.labels import merge_spellings
+from dfer.data_manifest.layouts.stored_manifest import read_manifest_file
 from dfer.data_manifest.layouts.table_folds import FOLD_LISTS, one_row_per_path
 from dfer.data_manifest.official_splits import SPLIT_NAMES
 from dfer.data_manifest.problems import Problem, report
@@ -43,6 +45,8 @@ def read(file: Path, _: Options) -> Rows:
     """Read one row per clip. Raises UserError, with file and line, if the table cannot be used."""
     if not fits(file):
         raise UserError(f"{file}: not a table; give a .csv or .parquet file with the columns path and label")
+    if is_parquet(file) and (manifest := read_manifest_file(file)):
+        return manifest
     cells = _columns(read_cells(file), file)
     if cells.is_empty():
         raise UserError(f"{file}: no clips in it; add rows")
@@ -195,7 +199,7 @@ READER = Reader(
     expects=(
         "a CSV (UTF-8) or Parquet file with the columns path and label, and optionally split, fold, subject, scene, "
         "scene_group, intensity",
-        "paths absolute or relative to the file; a table from `pipeline manifest` works too",
+        "paths absolute or relative to the file; a file from `pipeline manifest --out` works from anywhere",
     ),
     protocol="its split or fold column, if it has one",
 )

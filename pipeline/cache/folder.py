@@ -215,7 +215,9 @@ def _as_flags(settings: Mapping[str, Any], names: Sequence[str]) -> str:
     flags = []
     for name in names:
         value = settings.get(name)
-        if isinstance(value, bool):
+        if value is None:  # the version that made the cache did not have it
+            flags.append(f"no {flag(name)}")
+        elif isinstance(value, bool):
             flags.append(flag(name) if value else flag(f"no_{name}"))
         else:
             flags.append(f"{flag(name)} {value}")

@@ -63,11 +63,18 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     missing = counts["kinds"][MISSING]
     console.print(f"on disk: {', '.join(kinds) or 'none'}{f'; missing: {missing}' if missing else ''}")
     if counts["imbalance"]:
-        console.print(f"imbalance: the largest class is {counts['imbalance']:.1f} times the smallest")
+        console.print(_imbalance(counts["imbalance"]))
     if problems:
         console.print("problems:")
     for problem in problems:
         console.print(Text(f"  {printable(problem.line)}"), soft_wrap=True)
+
+
+def _imbalance(ratio: float) -> str:
+    """Say how many times the smallest class the largest one is."""
+    if f"{ratio:.1f}" == "1.0":
+        return "imbalance: none, all classes have about as many clips"
+    return f"imbalance: the largest class is {ratio:.1f} times the smallest"
 
 
 def _label_table(counts: dict[str, Any]) -> Table:

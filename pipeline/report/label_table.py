@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from dfer.schemas.cache import NO_FACE, OK, STATUSES
-from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.markup import Html, join, tag, text
 
+HEADS = ("clips", "usable", "face found", "frames with a face", "frames")  # then the statuses
 OPEN_UP_TO = 30  # labels; a longer table is collapsed at first
 EXPLANATION = (
     "Face found: share of the decoded clips with a face in at least one sampled frame. Frames with a face: share of "
@@ -47,38 +48,40 @@ def label_table(clips: pl.DataFrame, labels: Sequence[str]) -> Html:
 
 
 def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> Html:
-    unusable = [status for status in statuses if status != OK]
-    heads = ["label", "clips", "usable", "face found", "frames with a face", "frames", *unusable]
+    heads = [*HEADS, *(status for status in statuses if status != OK)]
     table = tag(
         "table",
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
+        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in ["label", *heads]))),
         tag("tbody", *rows),
         last and tag("tfoot", last),
     )
-    # On a phone the table scrolls sideways; focusable, so that a keyboard can scroll it too.
+    # A very wide table scrolls sideways; focusable, so that a keyboard can scroll it too.
     return tag("div", table, class_="wide", tabindex=0, role="region", aria_label="Clips by label")
 
 
 def _row(counts: dict, statuses: Sequence[str]) -> Html:
     label = counts["label"]
+    cells = {
+        "clips": str(counts["clips"]),
+        "usable": str(counts[OK]),
+        "face found": _rate(counts[OK], counts[OK] + counts[NO_FACE]),
+        "frames with a face": _rate(counts["frames_with_face"], counts["frames"]),
+        "frames": str(counts["frames"]),
+        **{status: str(counts[status]) for status in statuses if status != OK},
+    }
     return tag(
         "tr",
         tag("th", label if label is not None else tag("em", "no label"), scope="row"),
-        tag("td", str(counts["clips"])),
-        tag("td", str(counts[OK])),
-        _rate(counts[OK], counts[OK] + counts[NO_FACE]),
-        _rate(counts["frames_with_face"], counts["frames"]),
-        tag("td", str(counts["frames"])),
-        *(tag("td", str(counts[status])) for status in statuses if status != OK),
+        *(tag("td", cell, data_name=name) for name, cell in cells.items()),
     )
 
 
 def _rate(part: int, total: int) -> Html:
     """A share as text and as a bar."""
     if not total:
-        return tag("td", "–")
+        return text("–")
     bar = tag("rect", width=f"{100 * part / total:.1f}", height="8")
     picture = tag(
         "svg", bar, viewBox="0 0 100 8", preserveAspectRatio="none", class_="rate", aria_hidden="true"
     )
-    return tag("td", f"{100 * part / total:.1f} % ", picture)
+    return join(f"{100 * part / total:.1f} % ", picture)

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from dfer.data_manifest.counts import count
 from dfer.data_manifest.datasets import Manifest
+from dfer.data_manifest.layouts.stored_manifest import write_manifest
 from dfer.pipeline.report.datasets import print_counts
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import target_file, write_parquet
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.files import target_file
+from dfer.schemas.support.text import command, counted
 
 
 def check_target(out: Path, source: Path) -> None:
@@ -23,7 +24,13 @@ def check_target(out: Path, source: Path) -> None:
 def print_manifest(manifest: Manifest, out: Path | None, as_json: bool) -> None:
     """Print a manifest's counts and problems, and write its table to a Parquet file if there is an `out`."""
     if out:
-        write_parquet(out.resolve(), manifest.clips)
+        write_manifest(
+            out,
+            manifest.clips,
+            dataset=manifest.dataset,
+            root=manifest.root,
+            face_crops=manifest.face_crops,
+        )
     counts = count(manifest)
     if as_json:
         written = {"manifest": str(out)} if out else {}
@@ -32,3 +39,4 @@ def print_manifest(manifest: Manifest, out: Path | None, as_json: bool) -> None:
     print_counts(counts, manifest.problems, Console())
     if out:
         click.echo(f"{counted(len(manifest.clips), 'clip')} in {out}")
+        click.echo(f"next: {command('pipeline', 'extract', out, '--out')} CACHE")

@@ -1,5 +1,6 @@
 """`pipeline report`: a cache as one HTML page. The same cache gives the same bytes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from dfer.pipeline.report.label_table import label_table
 from dfer.pipeline.report.source_warnings import warning_list
 from dfer.pipeline.report.svg import bar_chart, summary_text
 from dfer.pipeline.report.unusable import unusable_list
-from dfer.schemas.cache import OK, STATUSES, CacheInfo
+from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, OK, STATUSES, CacheInfo
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
+from dfer.schemas.html.page import Origin
 from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.read_cache import read_cache_info, read_clips, refuse_inside_cache, require_faces
-from dfer.schemas.support.files import target_file
 
 # column of the figures, title, unit, smallest step of the bins, caption
 CHARTS = (
@@ -66,13 +67,26 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
         "Source warnings": warning_list(clips),
         "Settings and versions": _provenance(info),
     }
-    return page.document("Landmark cache", info.dataset, _overview(clips), sections)
+    return page.document("Landmark cache", info.dataset, _overview(clips), sections, origin=_origin(cache))
 
 
-def check_target(out: Path) -> None:
-    """Raise UserError if a page cannot be written to `out`, or if that is inside a cache."""
-    refuse_inside_cache(out)
-    target_file(out)
+def report_target(cache: Path, out: Path | None) -> Path:
+    """Where the page of a cache is to be written: `out`, or NAME-report.html next to the cache.
+
+    Raises UserError if there is no such cache, the page cannot be written there or would be inside a cache, or
+    another file is there.
+    """
+    read_cache_info(cache)
+    # As the user wrote it, except for . and ..; next to a link, not to where it leads.
+    own = cache if cache.name not in ("", "..") else Path(os.path.abspath(cache))  # noqa: PTH100
+    target = out or own.with_name(f"{own.name}-report.html")
+    refuse_inside_cache(target)
+    page.page_target(target, _origin(cache), own=out is None)
+    return target
+
+
+def _origin(cache: Path) -> Origin:
+    return Origin.of_files("pipeline report", cache / INFO_FILE, cache / CLIPS_FILE)
 
 
 def _overview(clips: pl.DataFrame) -> Html:
@@ -119,7 +133,7 @@ def _provenance(info: CacheInfo) -> Html:
     return page.fact_tables(
         {
             "Settings": {
-                **info.settings,
+                **page.spaced(info.settings),
                 "settings hash": info.settings_hash,
                 "key-points": info.keypoint_set,
             },

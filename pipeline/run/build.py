@@ -14,6 +14,7 @@ from dfer.pipeline.records import ExtractedClip
 from dfer.pipeline.run import workers
 from dfer.pipeline.setup.models import obtain_all
 from dfer.pipeline.video.not_videos import describe_other_content
+from dfer.pipeline.video.sources import NOT_ON_DISK, UNKNOWN_TYPE
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
@@ -96,7 +97,7 @@ def _results(
         for position in shard.missing:
             path = shard.paths[position]
             exists = (source / path).exists()
-            reason = _what_it_is(source / path, path) if exists else f"listed but not on disk: {path}"
+            reason = _what_it_is(source / path, path) if exists else f"{NOT_ON_DISK}: {path}"
             yield (shard.index, position), ExtractedClip(status=layout.UNDECODABLE, reason=reason)
     on_disk = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
     if on_disk:
@@ -110,7 +111,7 @@ def _what_it_is(file: Path, path: str) -> str:
     """Why a listed file, which has no video's suffix, is not read."""
     try:
         known = describe_other_content(file) if file.is_file() else ""
-        return known or f"unknown file type: {path}"
+        return known or f"{UNKNOWN_TYPE}: {path}"
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
 

@@ -16,10 +16,11 @@ from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline.cache.counts import count_clips
 from dfer.pipeline.config import SCENE, ExtractConfig
 from dfer.pipeline.run.extract import Outcome
+from dfer.pipeline.video.sources import LASTING, NO_IMAGES
 from dfer.schemas.cache import OK, QUARANTINED, STATUSES, UNDECODABLE
 from dfer.schemas.read_cache import read_cache_info
 from dfer.schemas.support.commands import printable
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.text import command, counted
 
 LISTED = 10  # unusable clips shown on the screen; the clips table has them all
 
@@ -80,11 +81,27 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
                 f"landmarks reused for {outcome.reused} of {counted(outcome.extracted, 'extracted clip')}"
             )
         click.echo(f"{cache}: {usable}, dataset {read_cache_info(cache).dataset}")
-    unread = [
-        counted(counts[status], f"{status} clip") for status in (QUARANTINED, UNDECODABLE) if counts[status]
-    ]
-    if unread:
-        click.echo(f"{' and '.join(unread)}; to try again: the same command with --retry")
+    for line in _retry_advice(outcome.clips):
+        click.echo(line)
+    if counts[OK]:
+        train = command("train", "run", cache, "--out")
+        click.echo(f"next: look at it with {command('pipeline', 'report', cache)}, then {train} RUN")
+
+
+def _retry_advice(clips: pl.DataFrame) -> Iterator[str]:
+    """Say for how many clips --retry may help, if any."""
+    lasting = pl.any_horizontal(pl.col("reason").fill_null("").str.starts_with(text) for text in LASTING)
+    empty = clips.filter(status=UNDECODABLE, reason=NO_IMAGES)
+    others = clips.filter(~lasting, pl.col("reason").ne_missing(NO_IMAGES))
+    numbers = {status: len(others.filter(status=status)) for status in (QUARANTINED, UNDECODABLE)}
+    named = [counted(number, f"{status} clip") for status, number in numbers.items() if number]
+    if named:
+        yield f"{' and '.join(named)}; to try again: the same command with --retry"
+    if len(empty):
+        yield (
+            f"{counted(len(empty), 'frame folder')} without images; once there are some: the same command with "
+            "--retry"
+        )
 
 
 def print_clips(clips: pl.DataFrame, console: Console) -> None:

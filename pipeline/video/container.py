@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from dfer.pipeline.video.display import Display, is_damaged, pixel_aspect, read_display
-from dfer.pipeline.video.sources import DecodeError
+from dfer.pipeline.video.sources import NO_VIDEO_STREAM, DecodeError
 
-NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
 SHORTAGE_TOLERANCE_S = 0.1  # in addition to the last frame's duration, which packets may not state
 FAST = {"skip_loop_filter": "all", "skip_idct": "all"}  # for a frame whose pixels are not used
 AS_STORED = struct.pack(

@@ -12,7 +12,6 @@ import numpy as np
 
 from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video.container import (
-    NO_VIDEO_STREAM,
     VideoTrack,
     choose_stream,
     describe_damage,
@@ -20,7 +19,7 @@ from dfer.pipeline.video.container import (
 )
 from dfer.pipeline.video.display import Display, read_display
 from dfer.pipeline.video.not_videos import describe_other_content
-from dfer.pipeline.video.sources import DecodeError, Source
+from dfer.pipeline.video.sources import NO_VIDEO_STREAM, DecodeError, Source
 
 TIME_TOLERANCE_S = 0.002
 NOT_A_VIDEO = "not a readable video file"

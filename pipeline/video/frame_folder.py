@@ -9,7 +9,7 @@ import numpy as np
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video.not_videos import describe_pointer
-from dfer.pipeline.video.sources import DecodeError
+from dfer.pipeline.video.sources import NO_IMAGES, DecodeError
 
 
 class FrameFolder:
@@ -18,7 +18,7 @@ class FrameFolder:
     def __init__(self, path: Path) -> None:
         self._images = list_images(path)
         if not self._images:
-            raise DecodeError("the folder contains no images")
+            raise DecodeError(NO_IMAGES)
         self._first = _read_image(self._images[0])  # kept, so that it is decoded only once
         height, width, _ = self._first.shape
         self.facts = SourceFacts(

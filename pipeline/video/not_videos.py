@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dfer.pipeline.video.sources import EMPTY_FILE
+
 LOOKED_AT = 512  # bytes
 MOVING_JPEGS = (".mjpeg", ".mjpg")  # JPEGs one after another, so they start as one does
 JPEG = rb"\xff\xd8\xff"
@@ -25,7 +27,7 @@ def describe_other_content(path: Path) -> str:
     """Say what a file is in place of a video, and what to do; empty where it may be one. Raises OSError."""
     start = _start_of(path)
     if not start:
-        return "the file is empty (0 bytes)"
+        return EMPTY_FILE
     if re.match(JPEG, start) and path.suffix.lower() in MOVING_JPEGS:
         return ""
     return _first_match(KINDS, start)

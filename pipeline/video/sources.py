@@ -7,6 +7,14 @@ import numpy as np
 
 from dfer.pipeline.records import SourceFacts
 
+EMPTY_FILE = "the file is empty (0 bytes)"
+NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
+NO_IMAGES = "the folder contains no images"
+NOT_ON_DISK = "listed but not on disk"
+UNKNOWN_TYPE = "unknown file type"
+# How the reasons begin that --retry cannot change: a file that changed is extracted again without it.
+LASTING = (EMPTY_FILE, NO_VIDEO_STREAM, NOT_ON_DISK, UNKNOWN_TYPE)
+
 
 class DecodeError(Exception):
     """A clip cannot be decoded. The text is a fixed reason without paths or addresses."""

@@ -7,24 +7,52 @@ content security policy forbids scripts and requests even if that failed.
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dfer.schemas.html.markup import Html, join, tag
-from dfer.schemas.support.files import target_file, write_atomic
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256, target_file, write_atomic, writing
 
+GENERATOR = re.compile(rb'<meta name="generator" content="([^"]*)">')
+HEAD_BYTES = 1000  # of a page; its generator is among them
 STYLE = Path(__file__).with_name("page.css")
 
 
-def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html]) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a page shows, so that a later one is known to be of the same.
+
+    command: that makes such pages, such as "pipeline report"
+    content: a hash of what it is made from
+    """
+
+    command: str
+    content: str
+
+    @classmethod
+    def of_files(cls, command: str, *files: Path) -> "Origin":
+        """Hash these files as the content."""
+        hashes = "".join(map(file_sha256, files))
+        return cls(command=command, content=hashlib.sha256(hashes.encode()).hexdigest())
+
+    @property
+    def line(self) -> str:
+        return f"{self.command} {self.content}"
+
+
+def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html], *, origin: Origin) -> bytes:
     """Build a page in UTF-8.
 
     kind, name: the two parts of the title, such as "Cache" and its path
     overview: shown first
     sections: title → content; the page links to each
+    origin: for `page_target`
     """
     style = STYLE.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -35,6 +63,7 @@ def document(kind: str, name: str, overview: Html, sections: Mapping[str, Html])
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", name="generator", content=origin.line),
         # The quotes of the policy are escaped like those of any other attribute.
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -69,7 +98,7 @@ def picture(content: bytes, alt: str, kind: str = "png", **attributes: Any) -> H
 
 
 def fact_tables(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
-    """Show tables of names and values, each with its title."""
+    """Show tables of names and values, each with its title. Values are written in words (`in_words`)."""
     return join(
         *(
             tag(
@@ -78,19 +107,59 @@ def fact_tables(tables: Mapping[str, Mapping[Any, Any]]) -> Html:
                 tag(
                     "tbody",
                     *(
-                        tag("tr", tag("th", str(name), scope="row"), tag("td", str(value), class_="path"))
+                        tag(
+                            "tr", tag("th", str(name), scope="row"), tag("td", in_words(value), class_="path")
+                        )
                         for name, value in rows.items()
                     ),
                 ),
+                class_="facts",
             )
             for title, rows in tables.items()
         )
     )
 
 
+def in_words(value: Any) -> str:
+    """Write a value of a settings file as a person would: none, yes, no, a list with commas."""
+    if value is None or value in ((), [], {}, ""):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {in_words(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(in_words, value))
+    return str(value)
+
+
+def spaced(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the names of settings as words: cache_settings_hash becomes "cache settings hash"."""
+    return {name.replace("_", " "): value for name, value in facts.items()}
+
+
+def page_target(out: Path, origin: Origin, *, own: bool) -> Path:
+    """Check where a page is to be written: over no other file than an older page of the same.
+
+    own: whether `out` is the place that belongs to what is shown; then an older page may differ in its content
+
+    Returns the path with links followed.
+    Raises UserError.
+    """
+    target = target_file(out)
+    if target.exists():
+        with target.open("rb") as file:
+            found = GENERATOR.search(file.read(HEAD_BYTES))
+        before = found[1].decode(errors="replace") if found else ""
+        if not (before == origin.line or (own and before.startswith(f"{origin.command} "))):
+            raise UserError(f"{out} exists and is not an older report of the same; choose another --out")
+    return target
+
+
 def write_page(out: Path, page: bytes, as_json: bool) -> None:
     """Write a page atomically and print its path."""
-    write_atomic(target_file(out), page)
+    with writing(f"the report {out}", "run the same command again"):
+        write_atomic(target_file(out), page)
     if as_json:
         click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))
     else:

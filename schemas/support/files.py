@@ -102,10 +102,13 @@ def write_atomic(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_parquet(path: Path, table: "pl.DataFrame") -> None:
-    """Write a table as Parquet atomically. It is encoded in memory: polars reports a full disk in its own words."""
+def write_parquet(path: Path, table: "pl.DataFrame", metadata: dict[str, str] | None = None) -> None:
+    """Write a table as Parquet atomically, with `metadata` in the file.
+
+    It is encoded in memory: polars reports a full disk in its own words.
+    """
     content = io.BytesIO()
-    table.write_parquet(content)
+    table.write_parquet(content, metadata=metadata)
     write_atomic(path, content.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Settings as frozen dataclasses whose fields carry help and limits; `options` makes their flags."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -57,11 +58,11 @@ def _convert(value: Any, kind: Any, name: str) -> Any:
     if kind in (tuple[int, ...], tuple[float, ...]):
         item = int if kind == tuple[int, ...] else float
         if not isinstance(value, list | tuple):
-            raise UserError(f"{name} {_short(repr(value))}: must be a list of numbers")
+            raise UserError(f"{name} {_short(json.dumps(value, default=str))}: must be a list of numbers")
         return tuple(_convert(v, item, name) for v in value)
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{name} {_short(repr(value))}: must be {EXPECTED[kind]}")
+        raise UserError(f"{name} {_short(json.dumps(value, default=str))}: must be {EXPECTED[kind]}")
     try:
         return kind(value)
     except OverflowError:

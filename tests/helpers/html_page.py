@@ -14,6 +14,30 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium or Chrome is installed to open the page in"
 )
 
+# A page around the one that is measured: a window of Chromium is at least 500 px wide, a frame is not.
+MEASURE = """<!doctype html><title>not measured</title><body>
+<iframe src="inner.html" style="width: 390px; height: 900px; border: 0"></iframe><script>
+onload = () => {
+  const inner = document.querySelector("iframe").contentDocument, found = [];
+  inner.querySelectorAll("details").forEach(each => each.open = true);
+  for (const each of inner.querySelectorAll("body *")) {
+    if (each.getBoundingClientRect().right > 391) found.push("out: " + each.tagName + " " + each.textContent);
+    if (each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflowX != "visible")
+      found.push("scrolls: " + each.className + " " + each.textContent);
+  }
+  for (const key of inner.querySelectorAll("th, dt")) {
+    const words = inner.createTreeWalker(key, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) for (const word of words.currentNode.data.matchAll(/\\S+/g)) {
+      const range = inner.createRange();
+      range.setStart(words.currentNode, word.index);
+      range.setEnd(words.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) found.push("broken: " + word[0]);
+    }
+  }
+  document.title = found.map(each => each.slice(0, 80)).join("; ");
+}
+</script></body>"""
+
 
 class Page(HTMLParser):
     """A page as Python's parser sees it: elements, text, and elements that are still open."""
@@ -56,10 +80,20 @@ def check_harmless(page: Page) -> None:
 
 def dom_in_chromium(page: bytes, folder: Path) -> str:
     """Open a page in Chromium with a script added, which the page's policy must block; return the DOM."""
-    (folder / "page.html").write_bytes(
-        page.replace(b"</body>", b"<script>document.title = 'ran'</script></body>")
-    )
+    script = b"<script>document.title = 'ran'</script></body>"
+    return _opened(page.replace(b"</body>", script), folder)
+
+
+def cut_off_on_a_phone(page: bytes, folder: Path) -> str:
+    """Open a page 390 px wide in Chromium: what sticks out, scrolls sideways, or is a key broken inside a word."""
+    (folder / "inner.html").write_bytes(page)
+    return _opened(MEASURE.encode(), folder).split("<title>")[1].split("</title>")[0]
+
+
+def _opened(page: bytes, folder: Path) -> str:
+    (folder / "page.html").write_bytes(page)
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+    flags += " --allow-file-access-from-files --hide-scrollbars"
     flags += f" --disable-component-update --disable-sync --user-data-dir={folder / 'profile'} --dump-dom"
     command = [CHROMIUM, *flags.split(), (folder / "page.html").as_uri()]
     outcome = subprocess.run(command, capture_output=True, timeout=60)

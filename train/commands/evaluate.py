@@ -22,7 +22,7 @@ from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.experiment import RunOptions, read_origin
+from dfer.train.engine.experiment import RunOptions, clips_hash, read_origin
 from dfer.train.engine.forward import batch_size, predict
 from dfer.train.results import metrics
 from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
@@ -49,7 +49,7 @@ class Evaluation:
     not_comparable: why the results cannot be compared with published ones; None if they can
     notes: how the caches fit together
     origin: what made the network and the caches
-    trained_on: ids of the clips that the network was trained on
+    trained_on: ids of the clips in the figures that the network was trained on (same file content)
     """
 
     labels: tuple[str, ...]
@@ -109,6 +109,7 @@ def _evaluate(
     pool = open_pool(*folders)
     split = choose_clips(pool, run, saved.config.recipe.seed, clips)
     matched = match_classes(split.test, saved.labels)
+    trained_on = overlap(only_covered(matched.clips, saved.labels), saved.trained_on)
     predictions = _predictions(saved, pool, matched.clips, run_options)
     return Evaluation(
         labels=saved.labels,
@@ -135,8 +136,9 @@ def _evaluate(
             "dataset": pool.dataset,
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
+            "clips_trained_on": len(trained_on),
         },
-        trained_on=tuple(overlap(matched.clips, saved.trained_on)),
+        trained_on=tuple(trained_on),
     )
 
 
@@ -163,9 +165,14 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
             f"{pool.where} cannot be split like the run ({origin['tested_on']}); "
             "evaluate all its clips with `train evaluate --clips all`"
         ) from None
+    given, have = ("the given cache", "has") if len(pool.caches) == 1 else ("the given caches", "have")
+    of_run = clips_hash(split) == origin.get("clips_hash")
+    if split.seen and not of_run:
+        return dataclasses.replace(split, description=f"all clips ({given} {have} no split)", seen=False)
     if clips == "test":
         return split
-    return Split(train=split.test, test=split.train, description="the training clips")
+    description = "the training clips" if of_run else f"the training clips of {given}"
+    return Split(train=split.test, test=split.train, description=description)
 
 
 @worker_deaths_explained()

@@ -26,18 +26,15 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        BarColumn(),
+        BarColumn(bar_width=8),  # all of it fits into 80 columns
         MofNCompleteColumn(),
-        TextColumn(
-            "loss {task.fields[loss]:.3f}, WAR {task.fields[war]:.1%}, {task.fields[speed]:.1f} clips/s, "
-            "waiting for data {task.fields[waiting]:.0%}"
-        ),
+        TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
     hidden = console.quiet or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        nothing = {"loss": float("nan"), "war": float("nan"), "speed": 0.0, "waiting": 0.0}
-        task = progress.add_task("", total=clips, epoch=training.epoch + 1, epochs=epochs, **nothing)
+        start = {"epoch": training.epoch + 1, "epochs": epochs, "figures": "first step"}
+        task = progress.add_task("", total=clips, **start)
 
         def on_step(totals: Totals) -> None:
             done = int(totals.matrix.sum())
@@ -45,10 +42,8 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
                 task,
                 completed=done,
                 epoch=training.epoch + 1,
-                loss=totals.mean_loss,
-                war=metrics.war(totals.matrix),
-                speed=totals.clips_per_second,
-                waiting=totals.waiting_share,
+                figures=f"loss {totals.mean_loss:.3f}, WAR {metrics.war(totals.matrix):.1%}, "
+                f"{totals.clips_per_second:.1f} clips/s",
             )
 
         def on_epoch(row: EpochRow) -> None:

@@ -60,6 +60,14 @@ class SplitChoice:
         if not 0 <= self.holdout <= 0.9:
             raise UserError(f"--holdout {self.holdout}: must be between 0 and 0.9")
 
+    @property
+    def words(self) -> str:
+        if self.subject_folds:
+            return f"fold {self.fold} of {self.subject_folds} folds of subjects"
+        parts = [f"fold {self.fold}"] if self.fold is not None else []
+        parts += [f"a holdout of {self.holdout:g}"] if self.holdout else []
+        return " and ".join(parts) or "no fold and no holdout"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -157,7 +165,7 @@ def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | N
 
 
 def _all_in_training(clips: pl.DataFrame) -> Split:
-    return Split(train=clips, test=clips.clear(), description="all clips in training, it has no such split")
+    return Split(train=clips, test=clips.clear(), description="none, it has no such split")
 
 
 def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
@@ -245,7 +253,10 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     if len(subjects) > 1 and clips["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
-        test, description = pl.col("subject").is_in(apart), f"{count} of {len(subjects)} subjects set apart"
+        test, description = (
+            pl.col("subject").is_in(apart),
+            f"{count} of {len(subjects)} subjects, drawn at random",
+        )
     else:
         ids, passed = [], 0
         for label in clips["label"].unique().sort():
@@ -254,7 +265,7 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
             # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips set apart"
+        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips, drawn at random"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 

@@ -95,7 +95,7 @@ def origin_of(
         "dataset": pool.dataset,
         "labels": list(pool.labels),
         "cache_settings_hash": pool.settings_hash,
-        "clips_hash": _clips_hash(split),
+        "clips_hash": clips_hash(split),
         "split": experiment.split.as_dict(),
         **experiment.start.hashes(started or {}),
     }
@@ -150,7 +150,8 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
     if others & OF_CACHE:
         return "another cache"
     if "split" in others:
-        return f"another split: {_split_difference(found['split'], origin['split'])}"
+        there, asked = (SplitChoice.from_dict(choice["split"]).words for choice in (found, origin))
+        return f"another split: {there} instead of {asked}"
     if "clips_hash" in others:
         return "other clips"
     return "other initial weights" if others else None
@@ -185,12 +186,7 @@ def _as_flag(name: str, value: Any) -> str:
     return f"{flag(name)} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
-def _split_difference(found: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    pairs = ((name.replace("_", " "), found.get(name), value) for name, value in asked.items())
-    return ", ".join(f"{name} {there} instead of {value}" for name, there, value in pairs if there != value)
-
-
-def _clips_hash(split: Split) -> str:
+def clips_hash(split: Split) -> str:
     """Hash the clips and labels of both parts, in order."""
     digest = hashlib.sha256()
     for part in (split.train, split.test):

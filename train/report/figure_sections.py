@@ -29,9 +29,9 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
         ("training clips", f"{origin['training_clips']:,}"),
         ("test clips", f"{origin['test_clips']:,}"),
         (f"WAR, epoch {last.epoch + 1} (last)", percent(last.test_war)),
-        ("UAR", percent(last.test_uar)),
+        (f"UAR, epoch {last.epoch + 1} (last)", percent(last.test_uar)),
         (f"WAR, epoch {best.epoch + 1} (best)", percent(best.test_war)),
-        ("UAR", percent(best.test_uar)),
+        (f"UAR, epoch {best.epoch + 1} (best)", percent(best.test_uar)),
     ]
     tested_on = f"Tested on {origin['tested_on']}."
     return join(
@@ -46,6 +46,7 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
 
 def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
     """Losses, WAR and UAR over the epochs."""
+    losses, shares = plots.learning_curves_pngs(rows)
     epochs = last.config.recipe.epochs
     unfinished = f" The run is unfinished: {len(rows)} of {epochs} epochs." if len(rows) < epochs else ""
     return join(
@@ -55,7 +56,12 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
             "The losses differ in level: the training loss is the weighted sum over both classifiers (Eq. 13), the "
             f"test loss is the cross-entropy of the prediction.{unfinished}",
         ),
-        tag("figure", page.picture(plots.learning_curves_png(rows), "losses, WAR and UAR over the epochs")),
+        tag(
+            "div",
+            tag("figure", page.picture(losses, "losses over the epochs")),
+            tag("figure", page.picture(shares, "WAR and UAR over the epochs")),
+            class_="matrices",
+        ),
     )
 
 
@@ -143,7 +149,10 @@ def _published(origin: Mapping[str, Any], computed: dict[str, Figures]) -> Html 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Sequence[str]]) -> Html:
     def row(cells: Sequence[str]) -> Html:
-        return tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:]))
+        named = zip(head[1:], cells[1:], strict=True)
+        return tag(
+            "tr", tag("th", cells[0], scope="row"), *(tag("td", cell, data_name=name) for name, cell in named)
+        )
 
     return tag(
         "div",

@@ -10,12 +10,14 @@ import polars as pl
 
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, tag
+from dfer.schemas.html.page import Origin
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.commands.evaluate import choose_clips
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.dataset import clip_dataset, view_spec
 from dfer.train.data.loader import Loader, worker_deaths_explained
+from dfer.train.data.splits import SplitChoice
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
@@ -37,23 +39,37 @@ MAX_SAMPLE = 2000  # clips; t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": run_folder.PREDICTIONS, "best": run_folder.BEST_PREDICTIONS}
 
 
+def report_target(run: Path, out: Path | None) -> Path:
+    """Where the page of a run is to be written: `out`, or report.html in the run's folder.
+
+    Raises UserError if there is no such run, the page cannot be written there, or another file is there.
+    """
+    if not run.is_dir():
+        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
+    read_origin(run)
+    target = out or run / "report.html"
+    output_file(target)
+    page.page_target(target, _origin(run), own=out is None)
+    return target
+
+
+def _origin(run: Path) -> Origin:
+    files = (run / name for name in (run_folder.RUN, run_folder.SETTINGS))
+    return Origin.of_files("train report", *files)
+
+
 def report_page(
-    run: Path, out: Path, folders: Sequence[Path], which: str, clips_per_kind: int, run_options: RunOptions
+    run: Path, folders: Sequence[Path], which: str, clips_per_kind: int, run_options: RunOptions
 ) -> bytes:
     """Make the HTML page of a run, as UTF-8.
 
     run: the run's folder
-    out: where the page will be written; checked before the work
     folders: of its caches; if empty, where they were when it was trained
     which: `last` or `best`, the network whose activations are shown
     clips_per_kind: correctly and incorrectly classified clips to show, each; 0 shows no faces
 
-    Raises UserError for a run without a finished epoch, a cache that is not the run's, or a page that cannot be
-    written.
+    Raises UserError for a run without a finished epoch, or a cache that is not the run's.
     """
-    if not run.is_dir():
-        raise UserError(f"no such run: {run}")
-    output_file(out)
     origin = read_origin(run)
     last = checkpoint.load(run / run_folder.LAST)
     rows = last.rows
@@ -69,7 +85,7 @@ def report_page(
         **_activation_sections(sample, clips_per_kind),
         "Settings and versions": _provenance(shown, origin, weights),
     }
-    return page.document("Run", run.resolve().name, overview(rows, origin), sections)
+    return page.document("Run", run.resolve().name, overview(rows, origin), sections, origin=_origin(run))
 
 
 def _activation_sections(sample: SampledClips | None, clips_per_kind: int) -> dict[str, Html]:
@@ -127,10 +143,12 @@ def _sample(
 
 
 def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, Any]) -> Html:
-    settings = {f"Settings: {name}": values for name, values in saved.config.to_dict().items()}
+    settings = {f"Settings: {name}": page.spaced(values) for name, values in saved.config.to_dict().items()}
     plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
-    initial = {"Initial weights": weights} if weights else {}
-    return page.fact_tables({"Run": plain, "Versions": origin["versions"], **settings, **initial})
+    plain["split"] = SplitChoice.from_dict(origin["split"]).words
+    initial = {"Initial weights": page.spaced(weights)} if weights else {}
+    run = page.spaced(plain)
+    return page.fact_tables({"Run": run, "Versions": origin["versions"], **settings, **initial})
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

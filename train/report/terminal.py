@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
-from dfer.schemas.support.text import counted
+from dfer.schemas.support.text import command, counted
 from dfer.train.results import metrics
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dfer.train.commands.sweep import Sweep, SweepResult
 
 
-def print_run(result: "RunResult", out: Path) -> None:
-    """Print the metrics of the last epoch and of the best one."""
+def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
+    """Print the metrics of the last epoch and of the best one. caches: what the run was given."""
     from dfer.train.results.logs import best_row
 
     rows = result.rows
@@ -48,6 +48,7 @@ def print_run(result: "RunResult", out: Path) -> None:
     for note in result.split.notes:
         _print(note)
     _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")
+    _print(f"next: {command('train', 'evaluate', out, *caches)}")
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
@@ -135,7 +136,8 @@ def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
 def print_evaluation(result: "Evaluation") -> None:
     """Print recalls, WAR and UAR with intervals, the confusion matrix, published results, and groups."""
     console, figures, intervals = Console(), result.figures, result.intervals
-    table = Table(title=f"{result.clips} clips, network after epoch {result.epochs}", title_justify="left")
+    clips = counted(figures.clips, "clip")
+    table = Table(title=f"network after epoch {result.epochs}, tested on {clips}", title_justify="left")
     for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
@@ -185,6 +187,8 @@ def _evaluation_notes(result: "Evaluation") -> list[str]:
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
         notes.append(f"warning: the network was trained on {count} of these clips, such as {first}")
+    else:
+        notes.append("the network was trained on none of these clips (judged by file content)")
     notes += result.notes
     if result.renamed:
         pairs = ", ".join(f"{label} → {own}" for label, own in result.renamed.items())

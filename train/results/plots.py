@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dfer.train.results.logs import EpochRow
 
 LONGEST_NAME = 40  # characters
+WIDTH = 5.0  # inches; a phone scales a wide picture down, text included
 # UAR equals WAR if all classes have the same number of clips: with dashes and rings both stay visible.
 CURVES = {
     "train_loss": {"color": "#7a8794", "ls": "--"},
@@ -103,8 +104,8 @@ def sweep_png(
     return _png(figure)
 
 
-def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
-    """Plot losses, WAR and UAR over the epochs; a line marks the best test WAR."""
+def learning_curves_pngs(rows: Sequence["EpochRow"]) -> tuple[bytes, bytes]:
+    """Plot the losses, and WAR and UAR, over the epochs; a line marks the best test WAR."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -112,12 +113,13 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
 
     epochs, best = [row.epoch + 1 for row in rows], best_row(rows)
     mark = "o" if len(rows) < 3 else ""
-    figure = Figure(figsize=(8.8, 3.4), layout="constrained")
-    losses, shares = figure.subplots(1, 2)
-    for axes, names, scale in (
-        (losses, ("train_loss", "test_loss"), 1),
-        (shares, ("train_war", "test_war", "test_uar"), 100),
+    pictures = []
+    for names, scale, unit in (
+        (("train_loss", "test_loss"), 1, "loss"),
+        (("train_war", "test_war", "test_uar"), 100, "%"),
     ):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
         for name in names:
             kind, figure_name = name.split("_")
             label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
@@ -127,13 +129,14 @@ def learning_curves_png(rows: Sequence["EpochRow"]) -> bytes:
             best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
         )
         axes.set_xlabel("epoch")
+        axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, frameon=False)
-    losses.set_ylabel("loss")
-    shares.set_ylabel("%")
-    shares.set_ylim(0, 102)
-    return _png(figure)
+        if scale == 100:
+            axes.set_ylim(0, 102)
+        pictures.append(_png(figure))
+    return pictures[0], pictures[1]
 
 
 def clip_map_png(points: np.ndarray, truth: np.ndarray, correct: np.ndarray, labels: Sequence[str]) -> bytes:
@@ -146,7 +149,7 @@ def clip_map_png(points: np.ndarray, truth: np.ndarray, correct: np.ndarray, lab
     import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
     axes = figure.subplots()
     colours = matplotlib.colormaps["tab20" if len(labels) > 10 else "tab10"]
     size = float(np.clip(6000 / max(len(points), 1), 8, 60))
@@ -161,7 +164,7 @@ def clip_map_png(points: np.ndarray, truth: np.ndarray, correct: np.ndarray, lab
     axes.scatter([], [], s=40, c="k", marker="x", lw=1.2, label="misclassified")
     axes.set_xticks([])
     axes.set_yticks([])
-    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return _png(figure)
 
 
@@ -170,7 +173,7 @@ def attention_png(attention: np.ndarray) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
     blocks, frames = attention.shape
     numbers = np.arange(1, frames + 1)
@@ -196,15 +199,13 @@ def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: 
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.4 + 0.5 * len(keypoints), 2.4 + 0.34 * len(labels)), layout="constrained")
+    width = max(WIDTH, 2.6 + 0.34 * len(labels))
+    figure = Figure(figsize=(width, 2 + 0.26 * len(keypoints)), layout="constrained")
     axes = figure.subplots()
-    picture = axes.imshow(weights, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(len(keypoints)), [f"{k}  {name}" for k, name in enumerate(keypoints)])
-    axes.tick_params("x", labelrotation=55, labelsize=8)
-    for tick in axes.get_xticklabels():
-        tick.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(labels)), list(map(_plain, labels)))
-    figure.colorbar(picture, ax=axes, label="mean W_a", fraction=0.03)
+    picture = axes.imshow(weights.T, cmap="viridis", aspect="auto")
+    axes.set_xticks(range(len(labels)), list(map(_plain, labels)), rotation=45, ha="right")
+    axes.set_yticks(range(len(keypoints)), [f"{name}  {k}" for k, name in enumerate(keypoints)], fontsize=9)
+    figure.colorbar(picture, ax=axes, label="mean W_a", fraction=0.05)
     return _png(figure)
 
 

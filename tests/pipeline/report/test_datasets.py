@@ -56,6 +56,12 @@ def test_a_manifest_is_written_and_counted(here, tmp_path, blank):
     assert json.loads(without.stdout) == {k: v for k, v in counts.items() if k != "manifest"}
 
 
+def test_classes_of_equal_size_are_not_1_0_times_the_smallest(here, tmp_path, blank):
+    trees.build_table(tmp_path, [blank], clips=2)
+    shown = here("pipeline", "manifest", tmp_path / "clips.csv").stdout
+    assert "imbalance: none, all classes have about as many clips" in shown and "times" not in shown
+
+
 def test_many_folds_do_not_widen_the_table(here, tmp_path):
     lines = ["path,label,fold", *(f"{k}.mp4,{'xy'[k % 2]},{k // 2}" for k in range(20))]
     trees.write_text(tmp_path / "t.csv", lines)
@@ -150,19 +156,33 @@ def test_missing_and_empty_clips_have_a_reason_and_are_extracted_later(here, tmp
         "undecodable",
         "the folder contains no images",
     )
+    assert "undecodable clip" not in outcome.stdout  # for the missing one, --retry cannot help
     assert here("pipeline", "verify", cache).returncode == 0
     (tmp_path / "00002").rename(clips / "00002")
     again = here("pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1)
     assert again.returncode == 0, again.stderr
     assert read_clips(cache).filter(clip_id="00002")["status"].item() != "undecodable"
     assert here("pipeline", "verify", cache).returncode == 0
-    assert "1 undecodable clip; to try again: the same command with --retry" in again.stdout
+    assert "1 frame folder without images; once there are some: the same command with --retry" in again.stdout
     for image in (clips / "00002").iterdir():
         shutil.copy(image, clips / "00003")
     retried = here(
         "pipeline", "extract", source, "--out", cache, "--input", "face", "--workers", 1, "--retry"
     )
     assert retried.returncode == 0 and "undecodable" not in retried.stdout
+
+
+def test_retry_is_not_advised_where_it_cannot_help(here, tmp_path, audio_only):
+    clips = tmp_path / "clips"
+    (clips / "happy").mkdir(parents=True)
+    shutil.copy(audio_only, clips / "happy" / "sound.mp4")
+    (clips / "happy" / "empty.mp4").touch()
+    call = ("pipeline", "extract", clips, "--out", tmp_path / "cache", "--workers", 1)
+    shown = here(*call).stdout
+    assert "no video stream in the file" in shown and "the file is empty" in shown
+    assert "--retry" not in shown and "next:" not in shown  # and there is nothing to train on
+    (clips / "happy" / "broken.mp4").write_bytes(b"not a video")
+    assert "1 undecodable clip; to try again: the same command with --retry" in here(*call).stdout
 
 
 def test_a_changed_label_updates_only_the_tables(here, sample_clips, tmp_path):

@@ -2,13 +2,14 @@ import html
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
+from html_page import Page, check_harmless, cut_off_on_a_phone, dom_in_chromium, needs_chromium
 
-from dfer.pipeline.report.report import check_target, report_page
+from dfer.pipeline.report.report import report_page, report_target
 from dfer.schemas.support.errors import UserError
 
 HOSTILE = (
@@ -50,7 +51,6 @@ def test_the_sample_cache_becomes_one_harmless_page(here, sample_cache, tmp_path
 def test_the_same_cache_gives_the_same_bytes_wherever_it_is(here, sample_cache, tmp_path):
     moved = shutil.copytree(sample_cache, tmp_path / "moved")
     before = {p: p.read_bytes() for p in moved.rglob("*") if p.is_file()}
-    (tmp_path / "r.html").write_text("an older report")
     outcome = here("pipeline", "report", moved, "--out", tmp_path / "r.html", "--json")
     said = json.loads(outcome.stdout)
     assert (tmp_path / "r.html").read_bytes() == report_page(sample_cache, 12)
@@ -302,8 +302,52 @@ def test_an_output_that_cannot_be_a_page_is_refused(make_cache, tmp_path):
         tmp_path: "is a folder; give a file name",
     }.items():
         with pytest.raises(UserError, match=message):
-            check_target(place)
-    check_target(tmp_path / "r.html")
+            report_target(cache, place)
+    assert report_target(cache, tmp_path / "r.html") == tmp_path / "r.html"
+
+
+def test_the_page_is_written_next_to_the_cache_and_replaces_only_its_own_kind(
+    here, make_cache, tmp_path, monkeypatch
+):
+    cache = make_cache([{}])
+    target = tmp_path / "cache-report.html"
+    for where, name in ((tmp_path, "cache"), (tmp_path, "cache/"), (cache, "."), (Path("/"), cache)):
+        monkeypatch.chdir(where)
+        outcome = here("pipeline", "report", name)
+        assert outcome.returncode == 0 and "cache-report.html: " in outcome.stdout, outcome.stderr
+        page = target.read_bytes()
+        target.unlink()
+    target.write_bytes(page)
+    shutil.copytree(make_cache([{}, {}], "more"), cache, dirs_exist_ok=True)  # it has grown since
+    names = {path.name for path in cache.iterdir()}
+    assert here("pipeline", "report", cache, "--clips", 0).returncode == 0
+    assert target.read_bytes() != page
+    for content in (b"<!doctype html>mine", b"", page.replace(b"pipeline report", b"train report")):
+        target.write_bytes(content)
+        outcome = here("pipeline", "report", cache)
+        (line,) = outcome.stderr.splitlines()
+        assert outcome.returncode == 1 and "exists and is not an older report of the same" in line
+        assert target.read_bytes() == content
+    assert {path.name for path in cache.iterdir()} == names
+
+
+def test_elsewhere_a_page_replaces_only_one_of_the_same_cache(here, make_cache, tmp_path):
+    cache, other = make_cache([{}]), make_cache([{}, {}], "other")
+    out = tmp_path / "page.html"
+    for _ in range(2):
+        assert here("pipeline", "report", cache, "--out", out).returncode == 0
+    page = out.read_bytes()
+    assert here("pipeline", "report", other, "--out", out).returncode == 1 and out.read_bytes() == page
+
+
+@needs_chromium
+def test_nothing_is_cut_off_on_a_phone(make_cache, tmp_path):
+    kinds = ("ok", "no_face", "undecodable", "quarantined")
+    long = "a_long_name_of_a_clip_without_a_blank_" * 3
+    rows = [{"label": "happiness", "status": kind, "reason": long, "path": long} for kind in kinds]
+    files = {"dlib_face_recognition_resnet_model_v1.dat": "f" * 64}
+    page = report_page(make_cache(rows, models=files, labels=("happiness", "disappointment")), 12)
+    assert cut_off_on_a_phone(page, tmp_path) == ""
 
 
 @needs_chromium

@@ -29,7 +29,7 @@ def test_values_get_the_type_of_their_field():
     [
         ({"count": 0}, "--count 0: must be between 1 and 10"),
         ({"count": 2.5}, "--count 2.5: must be an integer"),
-        ({"count": True}, "--count True: must be an integer"),
+        ({"count": True}, "--count true: must be an integer"),
         ({"share": -1}, "--share -1.0: must be at least 0"),
         ({"share": float("nan")}, "--share nan: must be at least 0"),
         ({"share": 10**400}, "--share: the number is too large"),

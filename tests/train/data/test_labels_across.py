@@ -107,7 +107,7 @@ def test_a_classifier_starts_from_the_rows_of_classes_with_the_same_meaning(run,
     [
         ("afew", "test", "Angry", None),
         ("afew", "all", "Angry", "all clips instead of official split"),
-        ("afew", "train", "Angry", "the training clips instead of official split"),
+        ("afew", "train", "Angry", "the training clips of the given cache instead of official split"),
         ("afew", "test", "contempt", "the network does not know the class of 1 clip"),
         ("ferv39k", "test", "Angry", "the network was trained on afew"),
         ("unknown", "test", "Angry", None),

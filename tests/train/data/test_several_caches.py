@@ -112,7 +112,7 @@ def test_of_two_caches_the_one_without_a_split_is_all_for_training(split_cache, 
     split = choose_split(open_pool(split_cache, plain_cache).clips, SplitChoice(), 0)
     assert ids(split.test) == ["split/000004", "split/000005"]
     assert len(split.train) == 10 and not split.seen and not split.official
-    words = "split: the dataset's own test split; plain: all clips in training, it has no such split"
+    words = "split: the dataset's own test split; plain: none, it has no such split"
     assert split.description == words
 
 
@@ -224,7 +224,7 @@ def test_the_difference_to_the_run_in_the_folder_is_named_and_so_is_a_cache_it_c
     out = tmp_path / "run"
     done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
-    assert "(another split: fold 1 instead of 2)" in line
+    assert "(another split: fold 1 instead of fold 2)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
     assert "(other initial weights)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)

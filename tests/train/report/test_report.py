@@ -3,11 +3,12 @@
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import polars as pl
 import pytest
-from html_page import Page, check_harmless, dom_in_chromium, needs_chromium
+from html_page import Page, check_harmless, cut_off_on_a_phone, dom_in_chromium, needs_chromium
 from linked_copy import linked_copy
 from PIL import Image
 from synthetic_cache import SyntheticClip, write_cache
@@ -76,6 +77,24 @@ def test_the_page_is_reproducible_and_no_file_of_the_run_changes(here, small_run
     assert {p.name: p.stat().st_mtime_ns for p in small_run.iterdir() if p.is_file()} == before
 
 
+def test_a_page_replaces_no_other_file(here, small_run, report, tmp_path):
+    run, out = linked_copy(small_run, tmp_path / "run", "settings.toml"), tmp_path / "page.html"
+    for place, kept in ((out, b"mine"), (run / "report.html", b"<html>mine")):
+        place.write_bytes(kept)
+        outcome = here("train", "report", run, "--clips", 0, *(("--out", out) if place == out else ()))
+        assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
+        assert (
+            "exists and is not an older report of the same" in outcome.stderr and place.read_bytes() == kept
+        )
+    out.write_bytes(report)
+    assert here("train", "report", run, "--clips", 0, "--out", out).returncode == 0
+    out.write_bytes(report)
+    with (run / "settings.toml").open("a") as settings:
+        settings.write("# another run of the same cache")
+    outcome = here("train", "report", run, "--clips", 0, "--out", out)
+    assert outcome.returncode == 1 and out.read_bytes() == report
+
+
 def test_without_clips_the_page_shows_no_faces(here, small_run, tmp_path):
     outcome = here(
         "train", "report", small_run, "--clips", 0, "--checkpoint", "best", "--out", tmp_path / "r.html"
@@ -126,6 +145,17 @@ def test_parts_that_a_network_lacks_are_named(here, sample_cache, small, tmp_pat
     assert "This network has no temporal transformer." in page.text
     assert "This network's key-point graph passes no messages." in page.text
     assert not page.all("rect")  # no bars of attention
+
+
+@needs_chromium
+def test_nothing_is_cut_off_on_a_phone(report, tmp_path):
+    assert cut_off_on_a_phone(report, tmp_path) == ""
+
+
+def test_settings_are_in_words(report):
+    text = Page(report).text
+    assert "split no fold and no holdout" in text and "stage strides 1, 2, 2, 2" in text
+    assert not re.search(r"\bNone\b(?![.:])|\bTrue\b|\bFalse\b|[\[({]'", text)
 
 
 @needs_chromium
