@@ -2,7 +2,8 @@
 
 decord seeks to the frames that are wanted. This is fast, but returns wrong frames where a container's time stamps
 are out of order or frames are marked to be discarded. So its frame count and times are compared with the
-container's packets (a few milliseconds, at most one frame is decoded). Where they differ, all frames are decoded in order.
+container's packets (a few milliseconds, at most one frame is decoded). Where they differ, all frames are decoded in
+order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
