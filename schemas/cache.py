@@ -5,7 +5,7 @@ manifest.parquet         the dataset as read: one row per clip, paths relative t
 clips.parquet            one row per clip of the manifest, usable or not
 clips/00000.parquet      results for the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
-landmarks/00000.parquet  one row per usable clip and frame, in source pixels
+landmarks/00000.parquet  one row per usable clip and frame, in square pixels of the picture as shown
 commits/00000.json       written after its shard; a shard without a valid commit does not exist
 seal.json                written last of all; a cache without it is unfinished
 """
@@ -52,7 +52,7 @@ RESULTS_SCHEMA = pl.Schema(
         "source_frames": pl.Int32,
         "fps": pl.Float64,  # null for frame folders
         "duration_s": pl.Float64,
-        "width": pl.Int32,
+        "width": pl.Int32,  # of the picture as players show it: upright, with square pixels
         "height": pl.Int32,
         "source_warning": pl.String,
         "fingerprint": pl.String,  # sha256 of the file, or of a frame folder's names and bytes

@@ -2,11 +2,13 @@
 
 decord seeks to the frames that are wanted. This is fast, but returns wrong frames where a container's time stamps
 are out of order or frames are marked to be discarded. So its frame count and times are compared with the
-container's packets (a few milliseconds, nothing is decoded). Where they differ, all frames are decoded in order.
+container's packets (a few milliseconds, at most one frame is decoded). Where they differ, all frames are decoded in
+order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,12 +70,9 @@ class SeekingVideo:
 
     def __init__(self, path: Path, track: VideoTrack | None = None, warning: str = "") -> None:
         """Open it. Raises WrongFramesError where the frames are not those of `track`, None if it is not known."""
-        import decord
-
-        self._display = (track and track.display) or Display()
-        decord.logging.set_level(decord.logging.QUIET)
+        self._path, self._display = path, (track and track.display) or Display()
         try:
-            self._reader = decord.VideoReader(str(path), num_threads=1)
+            self._reader = self._open()
             # Before any frame is decoded: from then on decord decodes in the background, up to gigabytes.
             mismatch = self.mismatch(track) if track else ""
             height, width, channels = (0, 0, 0) if mismatch else self._reader[0].shape
@@ -116,15 +115,29 @@ class SeekingVideo:
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
         for position in positions:
-            try:
-                turned = self._reader[position].asnumpy()
-            except Exception as error:
-                raise DecodeError(f"decoding stops early: {_reason(error)}") from error
-            yield self._display.picture_of_turned(turned)
+            yield self._display.picture_of_turned(self._decode(position))
 
     def times(self, positions: Sequence[int]) -> list[float]:
         starts = self._reader.get_frame_timestamp(list(positions))[:, 0]
         return [float(t) for t in starts]
+
+    def _open(self) -> Any:
+        import decord
+
+        decord.logging.set_level(decord.logging.QUIET)
+        return decord.VideoReader(str(self._path), num_threads=1)
+
+    def _decode(self, position: int) -> np.ndarray:
+        try:
+            return self._reader[position].asnumpy()
+        except Exception:
+            # decord's threads race after a seek: it then rejects sound data of some videos. A new reader does not.
+            self._reader = None
+        try:
+            self._reader = self._open()
+            return self._reader[position].asnumpy()
+        except Exception as error:
+            raise DecodeError(f"decoding stops early: {_reason(error)}") from error
 
 
 class SequentialVideo:
