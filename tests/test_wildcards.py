@@ -50,7 +50,7 @@ def calls(root: Path) -> Iterator[tuple]:
     yield "pipeline", "finalize", crops, "--json"
     tiny = ("--preset", root / "tiny.toml", "--epochs", 1, "--batch-size", 8, "--device", "cpu")
     yield "train", "run", faces, "--out", other, *tiny, "--holdout", 0.5
-    yield "train", "run", faces, cache, "--out", run, *tiny, "--init-from", other, "--loader-workers", 1
+    yield "train", "run", faces, cache, "--out", run, *tiny, "--init-from", other
     yield "train", "run", faces, cache, "--out", run, *tiny, "--init-from", other, "--resume"
     tables = ("--predictions", root / "predictions.csv", "--confusion", root / "confusion.png")
     yield "train", "evaluate", run, faces, "--clips", "all", *tables, "--json"
@@ -105,7 +105,9 @@ def results(root: Path) -> dict[str, object]:
         elif path.suffix == ".pt":
             model = torch.load(path, weights_only=True)["model"]
             found[name] = {key: value.tolist() for key, value in model.items()}
-        elif path.suffix in (".parquet", ".arrow", ".png", ".toml") or "cache" in path.parts:
+        elif path.name.startswith("predictions"):  # a cross-validation's metadata has the cache's place
+            found[name] = pl.read_parquet(path, glob=False).write_csv()
+        elif path.suffix in (".parquet", ".arrow", ".png", ".toml"):
             found[name] = path.read_bytes()
         elif path.suffix == ".html":
             found[name] = path.read_text().replace(html.escape(str(root)), "ROOT")
