@@ -22,6 +22,7 @@ from dfer.pipeline.video.container import (
 from dfer.pipeline.video.display import Display, read_display
 from dfer.pipeline.video.not_videos import describe_other_content
 from dfer.pipeline.video.sources import NO_VIDEO_STREAM, DecodeError, Source
+from dfer.schemas.support.text import counted
 
 TIME_TOLERANCE_S = 0.002
 NOT_A_VIDEO = "not a readable video file"
@@ -151,6 +152,7 @@ class SequentialVideo:
         self._path = path
         self._average_rate: float | None = None
         self._display: Display | None = None
+        self._rejected = 0
         stamps: list[float | None] = []
         try:
             for frame in self._decode():
@@ -160,6 +162,7 @@ class SequentialVideo:
                 raise
         if not stamps:
             raise DecodeError("no frame of the video can be decoded")
+        rejected = f"{counted(self._rejected, 'frame')} could not be decoded" if self._rejected else ""
         rate = self._average_rate
         self._times = frame_times(stamps, rate)
         width, height = self._display.size(frame.width, frame.height)
@@ -169,7 +172,7 @@ class SequentialVideo:
             duration_s=len(stamps) / rate if rate else None,
             width=width,
             height=height,
-            warning=warning,
+            warning=_join(rejected, warning),
         )
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
@@ -191,11 +194,23 @@ class SequentialVideo:
                 stream = choose_stream(container)
                 stream.thread_type = "NONE"
                 self._average_rate = float(stream.average_rate) if stream.average_rate else None
-                for frame in container.decode(stream):
-                    self._display = self._display or read_display(frame, stream)
-                    yield frame
+                for packet in container.demux(stream):
+                    for frame in self._decode_packet(packet):
+                        self._display = self._display or read_display(frame, stream)
+                        yield frame
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(NOT_A_VIDEO) from error
+
+
+    def _decode_packet(self, packet: Any) -> list:
+        """Decode a packet. One that is damaged gives no frame; those after it may be fine."""
+        import av
+
+        try:
+            return packet.decode()
+        except av.InvalidDataError:
+            self._rejected += 1
+            return []
 
 
 def frame_times(stamps: Sequence[float | None], rate: float | None) -> list[float] | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from dfer.pipeline.video.sources import EMPTY_FILE
+from dfer.pipeline.video.sources import EMPTY_FILE, STILL_IMAGE
 
 LOOKED_AT = 512  # bytes
 MOVING_JPEGS = (".mjpeg", ".mjpg")  # JPEGs one after another, so they start as one does
@@ -17,7 +17,7 @@ POINTERS = {
 KINDS = {
     **{text.format("video"): form for text, form in POINTERS.items()},
     "an archive, not a video; unpack it": rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!",
-    "a still image, not a video; give a video or a folder of frames": (
+    f"{STILL_IMAGE}; give a video or a folder of frames": (
         JPEG + rb"|\x89PNG|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftyp(heic|heix|mif1|avif)"
     ),
 }

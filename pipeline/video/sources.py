@@ -12,8 +12,9 @@ NO_VIDEO_STREAM = "no video stream in the file (audio only?)"
 NO_IMAGES = "the folder contains no images"
 NOT_ON_DISK = "listed but not on disk"
 UNKNOWN_TYPE = "unknown file type"
+STILL_IMAGE = "a still image, not a video"
 # How the reasons begin that --retry cannot change: a file that changed is extracted again without it.
-LASTING = (EMPTY_FILE, NO_VIDEO_STREAM, NOT_ON_DISK, UNKNOWN_TYPE)
+LASTING = (EMPTY_FILE, NO_VIDEO_STREAM, NOT_ON_DISK, UNKNOWN_TYPE, STILL_IMAGE)
 
 
 class DecodeError(Exception):

@@ -394,3 +394,18 @@ def test_a_file_without_its_index_is_undecodable(make, tmp_path, kept):
     (tmp_path / "cut.mp4").write_bytes(make("short.mp4", "libx264").read_bytes()[:kept])
     with pytest.raises(DecodeError, match="not a readable video file"):
         open_clip(tmp_path / "cut.mp4")
+
+
+@pytest.mark.parametrize("broken", [0, 5])
+def test_a_damaged_frame_costs_that_frame_and_is_counted(make, tmp_path, broken):
+    path = make("mjpeg.avi", "mjpeg", "yuvj420p")
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(path.read_bytes())
+    start, size = packets[broken]
+    content[start + 8 : start + size] = bytes(size - 8)
+    (tmp_path / "damaged.avi").write_bytes(content)
+    source = open_clip(tmp_path / "damaged.avi")
+    assert source.facts.warning.startswith("1 frame could not be decoded; ")
+    numbers = [number_of(frame) for frame in source.read(range(source.facts.frames))]
+    assert numbers == [n for n in range(FRAMES) if n != broken]
