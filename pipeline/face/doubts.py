@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dfer.pipeline.config import HOG
+from dfer.pipeline.config import BLAZEFACE, HOG
 from dfer.pipeline.face.align import count_turns, find_down
-from dfer.pipeline.face.detect import CONFIDENT_HOG_SCORE, TRACKER, WHOLE_FRAME
+from dfer.pipeline.face.detect import CONFIDENT_HOG_SCORE, TILE, TRACKER, WHOLE_FRAME
 
 RARE = 0.5  # share of the frames, below which the face is rare
 SMALL = 40  # pixels, median side of the box, below which 68 landmarks are imprecise
@@ -45,3 +45,9 @@ def is_clear(detector: Sequence[str | None], score: Sequence[float | None]) -> b
     """Whether some frame shows the face clearly (m entries each, None where it was not found)."""
     least = {HOG: CONFIDENT_HOG_SCORE, TRACKER: np.inf, WHOLE_FRAME: 0.0}
     return any(name and s >= least.get(name, CLEAR_SCORE) for name, s in zip(detector, score, strict=True))
+
+
+def best_score(detector: Sequence[str | None], score: Sequence[float | None]) -> float:
+    """Return BlazeFace's best score of the face, 0–1; 0 if it has none."""
+    scored = zip(detector, score, strict=True)
+    return max((s for name, s in scored if name in (BLAZEFACE, TILE)), default=0.0)

@@ -9,8 +9,8 @@ import numpy as np
 from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
-from dfer.pipeline.face.detect import Detection, detect, detect_near, detect_thoroughly, overlap
-from dfer.pipeline.face.doubts import describe_doubts, is_clear
+from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
+from dfer.pipeline.face.doubts import best_score, describe_doubts, is_clear
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
 from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
@@ -135,7 +135,7 @@ def _search_thoroughly(
                 faces[turns][position] = seen
     scores = [max((f.score for seen in by_frame.values() for f in seen), default=0.0) for by_frame in faces]
     turns = int(np.argmax(scores))
-    known = max((s for s in found.score if s is not None and s <= 1), default=0.0) if found else 0.0
+    known = best_score(found.detector, found.score) if found else 0.0
     if not scores[turns] or (found and (not turns or scores[turns] < known)):
         return found
     again = _track_face(TurnedSource(source, turns), config, models, faces[turns])
@@ -162,7 +162,8 @@ def _is_confirmed(found: FoundFace, models: ModelPaths) -> bool:
 
     Measured on 82 wild clips: so people's backs and a shelf are not taken for a face, and no person is lost.
     """
-    best = sorted((t for t, s in enumerate(found.score) if s is not None), key=lambda t: -found.score[t])
+    detected = [t for t, name in enumerate(found.detector) if name not in (None, TRACKER)]
+    best = sorted(detected, key=lambda t: -found.score[t])
     turns = [count_turns(down) for down in find_down(found.landmarks)]
     return any(
         not np.isnan(found.regions[t].expression_scores(found.boxes[t], turns[t], models)).any()

@@ -201,7 +201,6 @@ class SequentialVideo:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DecodeError(NOT_A_VIDEO) from error
 
-
     def _decode_packet(self, packet: Any) -> list:
         """Decode a packet. One that is damaged gives no frame; those after it may be fine."""
         import av
