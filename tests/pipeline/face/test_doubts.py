@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
+from dfer.pipeline.face.detect import detect
 from dfer.pipeline.face.doubts import describe_doubts
 
 UPRIGHT = np.array([[0.0, y] for y in range(68)])  # the mouth has the last numbers
@@ -63,3 +64,15 @@ def test_a_small_face_in_a_large_frame_is_found_by_the_thorough_search(
     assert clip.status == "ok" and clip.track.detector == ["blazeface_tile"] * 3
     x, y = (clip.track.box[0][:2] + clip.track.box[0][2:]) / 2
     assert abs(x - 1010) < 15 and abs(y - 556) < 15
+
+
+def test_what_is_blurred_so_that_only_blazeface_takes_it_for_a_face_is_no_face(
+    astronaut, write_video, tmp_path, model_paths
+):
+    blurred = Image.fromarray(astronaut).filter(ImageFilter.GaussianBlur(4.5)).resize((360, 360))
+    frame = np.full((480, 640, 3), 60, np.uint8)
+    frame[:360, 100:460] = blurred
+    assert any(face.confident for face in detect(frame, model_paths.landmarker, ExtractConfig()))
+    path = write_video(tmp_path / "blurred.mkv", [frame] * 3, codec="ffv1")
+    clip = extract_clip(path, ExtractConfig(), model_paths)
+    assert (clip.status, clip.reason) == ("no_face", "no face in any sampled frame")
