@@ -10,7 +10,7 @@ from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
 from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
-from dfer.pipeline.face.doubts import best_score, describe_doubts, is_clear
+from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
 from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
@@ -134,9 +134,9 @@ def _search_thoroughly(
             if seen := detect_thoroughly(frame, models.landmarker, config, small=not turns):
                 faces[turns][position] = seen
     scores = [max((f.score for seen in by_frame.values() for f in seen), default=0.0) for by_frame in faces]
-    turns = int(np.argmax(scores))
-    known = best_score(found.detector, found.score) if found else 0.0
-    if not scores[turns] or (found and (not turns or scores[turns] < known)):
+    # A drawing may look like a face in one of four turns by chance, so a turned face must be a clear one.
+    turns = int(np.argmax(scores)) if max(scores) > CLEAR_SCORE else 0
+    if scores[turns] <= (best_score(found.detector, found.score) if found else 0.0):
         return found
     again = _track_face(TurnedSource(source, turns), config, models, faces[turns])
     if again is None:
