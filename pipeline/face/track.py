@@ -193,6 +193,7 @@ def _is_one_person(
     same_person: SamePerson,
 ) -> bool:
     """Compare the clearest faces on both sides of a doubtful link."""
+    close = not cut_between(nodes[left[-1]][0], nodes[right[0]][0], cuts)
     near = [[nodes[i] for i in part] for part in (left[-NEAR_LINK:], right[:NEAR_LINK])]
     a, b = (sorted(part, key=lambda node: node[1].score, reverse=True)[:CLEAREST] for part in near)
-    return same_person(a, b, not cut_between(nodes[left[-1]][0], nodes[right[0]][0], cuts))
+    return same_person(a, b, close)

@@ -38,6 +38,8 @@ def turn_points_back(points: np.ndarray, turns: int, width: int, height: int, pi
     width, height: of the frame before the turn, pixels
     pixel: 1 for pixel centres, 0 for pixel edges
     """
+    if not turns:
+        return points
     x, y = points[..., 0], points[..., 1]
     right, bottom = width - pixel, height - pixel
     back = ((x, y), (right - y, x), (right - x, bottom - y), (y, bottom - x))[turns]
