@@ -78,7 +78,12 @@ def read_track(path: Path) -> VideoTrack | None:
             stated, due = _stated_frames(container, stream), (container.duration or 0) / av.time_base
             display = None if look and not first else read_display(first, stream)
             oddities = describe_oddities(container, stream, first)
-    except (av.FFmpegError, TypeError, OSError):
+    except (
+        av.FFmpegError,
+        TypeError,
+        OSError,
+        IndexError,
+    ):  # IndexError: PyAV's, of a stream that begins late
         return None
     times = np.sort(np.array(shown, float))
     missing = 0 if stated else max(due - end, 0)

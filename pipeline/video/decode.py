@@ -198,7 +198,7 @@ class SequentialVideo:
                     for frame in self._decode_packet(packet):
                         self._display = self._display or read_display(frame, stream)
                         yield frame
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (av.FFmpegError, OSError, ValueError, IndexError) as error:
             raise DecodeError(NOT_A_VIDEO) from error
 
     def _decode_packet(self, packet: Any) -> list:

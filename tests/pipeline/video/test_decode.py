@@ -409,3 +409,16 @@ def test_a_damaged_frame_costs_that_frame_and_is_counted(make, tmp_path, broken)
     assert source.facts.warning.startswith("1 frame could not be decoded; ")
     numbers = [number_of(frame) for frame in source.read(range(source.facts.frames))]
     assert numbers == [n for n in range(FRAMES) if n != broken]
+
+
+def test_a_stream_that_begins_after_the_header_does_not_stop_the_extraction(make, tmp_path, model_paths):
+    # FFmpeg finds the sound, which the header of the FLV does not announce, after the list of streams was made.
+    content = make("silent.flv", "flv1").read_bytes()
+    video = content + content[13:] * (
+        6_000_000 // len(content)
+    )  # more than FFmpeg reads when it opens a file
+    payload = bytes([0x2E]) + bytes(400)  # MP3
+    sound = b"\x08" + len(payload).to_bytes(3, "big") + bytes(7) + payload
+    (tmp_path / "late.flv").write_bytes(video + sound + (len(sound)).to_bytes(4, "big") + content[13:])
+    clip = extract_clip(tmp_path / "late.flv", ExtractConfig(frames=2), model_paths)
+    assert clip.status in ("ok", "no_face", "undecodable") and "Error" not in (clip.reason or "")
