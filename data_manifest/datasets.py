@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, suffix_of
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, VIDEO_SUFFIXES, suffix_of
 from dfer.data_manifest.disk.folder_contents import subfolders
 from dfer.data_manifest.layouts import (
     afew,
@@ -112,6 +112,8 @@ def choose_reader(root: Path, dataset: str) -> Reader:
     fitting = next((reader for reader in READERS if reader.fits(root)), None)
     if fitting is None and suffix_of(root.name) in IMAGE_SUFFIXES:
         raise UserError(f"{root}: an image; {STILLS_ARE_NO_CLIPS}")
+    if fitting is None and suffix_of(root.name) in VIDEO_SUFFIXES:
+        raise UserError(f"{root}: a single video; give the folder that contains it")
     if fitting is None:
         raise UserError(
             f"{root}: neither a table nor a list of clips; give the folder that contains the clips, a .csv or "

@@ -18,7 +18,7 @@ BLAZEFACE, HOG = "blazeface", "hog"
 class ExtractConfig(Settings):
     """What decides the content of a cache. Raises UserError naming the flag of a wrong value."""
 
-    frames: int = setting(32, "most frames kept of a clip, evenly spaced", low=1, high=1000)
+    frames: int = setting(32, "maximum number of frames kept per clip, evenly spaced", low=1, high=1000)
     input: str = setting(
         SCENE,
         "what the frames show; face: face crops already (DFEW, FERV39k)",
@@ -31,7 +31,10 @@ class ExtractConfig(Settings):
     )
     min_score: float = setting(0.5, "lowest score of a BlazeFace detection", low=0, high=1)
     min_found: float = setting(
-        0.0, "lowest share of a clip's frames with its face; below it the clip is no_face", low=0, high=1
+        0.0,
+        "minimum share of frames in which the face was found; below it the clip is no_face",
+        low=0,
+        high=1,
     )
     size: int = setting(128, "side of the face crops, pixels", low=16, high=1024)
     margin: float = setting(0.1, "border around the face, as a share of the face", low=0, high=2)

@@ -83,9 +83,20 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
         click.echo(f"{cache}: {usable}, dataset {read_cache_info(cache).dataset}")
     for line in _retry_advice(outcome.clips):
         click.echo(line)
+    warned = outcome.clips["source_warning"].count()
+    if warned:
+        click.echo(f"{counted(warned, 'clip')} with a warning; the report lists them")
     if counts[OK]:
-        train = command("train", "run", cache, "--out")
-        click.echo(f"next: look at it with {command('pipeline', 'report', cache)}, then {train} RUN")
+        click.echo(
+            f"next: look at it with {command('pipeline', 'report', cache)}{_training(outcome.clips, cache)}"
+        )
+
+
+def _training(clips: pl.DataFrame, cache: Path) -> str:
+    """What comes after the look at the cache."""
+    if clips["label"].is_null().all():
+        return "; to train, give every clip a label: a folder for each class, or a table"
+    return f", then {command('train', 'run', cache, '--out')} RUN"
 
 
 def _retry_advice(clips: pl.DataFrame) -> Iterator[str]:

@@ -60,6 +60,7 @@ def test_every_setting_changes_the_hash_that_a_commit_must_match():
         {"blendshapes": True},
         {"shard_clips": 255},
         {"detector": "hog"},
+        {"min_found": 0.5},
     ]
     hashes = {make_info(NO_CLIPS, ExtractConfig(**change), DLIB18).settings_hash for change in changes}
     assert len(hashes) == len(changes) == len(fields(ExtractConfig)) + 1
@@ -68,8 +69,8 @@ def test_every_setting_changes_the_hash_that_a_commit_must_match():
 def test_the_hash_of_the_default_settings_stays_the_same():
     """Another hash would make every existing cache unusable for a resume."""
     info = make_info(NO_CLIPS, ExtractConfig(), DLIB18)
-    assert info.settings_hash == "9984f405d264f705276e780ce76d0ece33fd4db7ef7f1faf3260c393bdd1267f"
-    assert info.landmark_hash == "c94c7a4f59271e529327807ab8f609e01a7ca24fbfdfd036de529d0bcde4a979"
+    assert info.settings_hash == "4db4b2d42b4d74bd8988543fd3a21335ce32a87bed45459cf0728647544a230c"
+    assert info.landmark_hash == "b8ec3090da9f19def41730a24139482ca361fe1f7b00104029f6c298b6337372"
 
 
 def test_the_settings_of_a_cache_are_read_back(cache):

@@ -41,7 +41,7 @@ def test_memory_disk_and_gpu_are_printed_as_json(here, tmp_path, monkeypatch, dr
 
 def test_without_a_driver_there_is_no_gpu(here, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "note     GPU: none" in here("pipeline", "doctor").stdout.splitlines()[4]
+    assert "note     GPU: none" in here("pipeline", "doctor").stdout
 
 
 def test_a_damaged_model_is_reported_with_its_fix(here, tmp_path):

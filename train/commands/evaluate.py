@@ -151,6 +151,8 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
 
     Raises UserError if the run's split does not fit the pool.
     """
+    if pool.clips["label"].is_null().all():
+        raise UserError(f"{pool.where}: no clip has a label, so there is nothing to evaluate")
     if clips == "all":
         labelled = pool.clips.filter(pl.col("label").is_not_null())
         return Split(train=labelled.clear(), test=labelled, description="all clips")

@@ -206,15 +206,15 @@ def test_a_dataset_without_a_clip_on_disk_is_refused(here, tmp_path):
 
 def test_a_table_is_a_source(here, tmp_path, blank):
     trees.build_table(tmp_path / "data", [blank], clips=3)
-    with (trees.write_files(tmp_path / "data", "x.m2v") / "clips.csv").open("a") as table:
-        table.write("x.m2v,happy,train,s0\r\n")
+    with (trees.write_files(tmp_path / "data", "x.pdf") / "clips.csv").open("a") as table:
+        table.write("x.pdf,happy,train,s0\r\n")
     outcome = here(
         "pipeline", "extract", tmp_path / "data/clips.csv", "--out", tmp_path / "cache", "--workers", 1
     )
     assert outcome.returncode == 0, outcome.stderr
     clips = read_clips(tmp_path / "cache")
-    assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.m2v"]
-    assert clips["reason"][3] == "unknown file type: x.m2v"
+    assert clips["path"].to_list() == [*(f"videos/clip {k}.mp4" for k in range(3)), "x.pdf"]
+    assert clips["reason"][3] == "unknown file type: x.pdf"
 
 
 def test_a_frame_folder_that_appears_changes_its_shard():

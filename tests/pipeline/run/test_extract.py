@@ -62,7 +62,9 @@ def test_a_rerun_changes_nothing(here, sample_clips, sample_cache):
     before = {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")}
     outcome = here("pipeline", "extract", sample_clips, "--out", sample_cache)
     assert outcome.returncode == 0
-    assert outcome.stdout == f"nothing to do: {sample_cache}, 6 of 6 clips usable\n"
+    done, following = outcome.stdout.splitlines()
+    assert done == f"nothing to do: {sample_cache}, 6 of 6 clips usable"
+    assert following.endswith(f"then train run {sample_cache} --out RUN")
     assert {p: p.stat().st_mtime_ns for p in sample_cache.rglob("*")} == before
 
 
@@ -120,7 +122,7 @@ def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(mixed):
     lines = outcome.stdout.splitlines()
     for path, (status, reason) in found.items():
         assert (f"{path}: {status}: {reason}" in lines) == (status != "ok")
-    assert "2 of 5 clips usable" in lines[-2] and "--retry" in lines[-1]
+    assert "2 of 5 clips usable" in lines[-3] and "--retry" in lines[-2] and lines[-1].startswith("next: ")
 
 
 def test_strict_exits_with_3_if_a_clip_is_unusable(here, mixed, sample_clips, sample_cache):
@@ -264,3 +266,13 @@ def test_another_key_point_set_needs_only_another_argument(astronaut_video, monk
     assert len(Page(report_page(cache, 1)).all("circle")) == 2 * 10
     with pytest.raises(UserError, match="was made with key-point set ten, not dlib18; choose another --out"):
         extract(manifest, cache, config, options)
+
+
+def test_clips_without_labels_and_with_a_warning_are_named_at_the_end(here, sample_clips, tmp_path):
+    content = (sample_clips / "1001_DFA_ANG_XX.flv").read_bytes()
+    (tmp_path / "cut.flv").write_bytes(content[: len(content) // 2])
+    (tmp_path / "clips.csv").write_text("path\ncut.flv\n")
+    outcome = here("pipeline", "extract", tmp_path / "clips.csv", "--out", tmp_path / "cache", *MIXED_OPTIONS)
+    *_, warned, following = outcome.stdout.splitlines()
+    assert warned == "1 clip with a warning; the report lists them"
+    assert following.endswith("; to train, give every clip a label: a folder for each class, or a table")
