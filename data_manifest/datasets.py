@@ -113,7 +113,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
     if fitting is None and suffix_of(root.name) in IMAGE_SUFFIXES:
         raise UserError(f"{root}: an image; {STILLS_ARE_NO_CLIPS}")
     if fitting is None and suffix_of(root.name) in VIDEO_SUFFIXES:
-        raise UserError(f"{root}: a single video; give the folder that contains it")
+        raise UserError(f"{root}: a single video; give the folder that contains the clips")
     if fitting is None:
         raise UserError(
             f"{root}: neither a table nor a list of clips; give the folder that contains the clips, a .csv or "

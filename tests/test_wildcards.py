@@ -7,6 +7,7 @@ results.
 import hashlib
 import html
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,8 @@ def results(root: Path) -> dict[str, object]:
         elif path.suffix in (".parquet", ".arrow", ".png", ".toml"):
             found[name] = path.read_bytes()
         elif path.suffix == ".html":
-            found[name] = path.read_text().replace(html.escape(str(root)), "ROOT")
+            page = path.read_text().replace(html.escape(str(root)), "ROOT")
+            found[name] = re.sub(r"train report [0-9a-f]{64}", "", page)  # the hash of a run with its place
         elif "tfevents" not in name:
             found[name] = None
     return found

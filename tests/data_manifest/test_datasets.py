@@ -78,7 +78,7 @@ def test_two_clips_with_one_id_are_refused(tmp_path, monkeypatch):
         ("missing", "no such file or folder"),
         ("missing.csv", "no such file or folder"),
         ("empty", "no clips found"),
-        ("file.mp4", "a single video; give the folder that contains it"),
+        ("file.mp4", "a single video; give the folder that contains the clips"),
     ],
 )
 def test_a_source_without_clips_is_refused_in_one_line(tmp_path, name, message):

@@ -270,9 +270,9 @@ def test_another_key_point_set_needs_only_another_argument(astronaut_video, monk
 
 def test_clips_without_labels_and_with_a_warning_are_named_at_the_end(here, sample_clips, tmp_path):
     content = (sample_clips / "1001_DFA_ANG_XX.flv").read_bytes()
-    (tmp_path / "cut.flv").write_bytes(content[: len(content) // 2])
-    (tmp_path / "clips.csv").write_text("path\ncut.flv\n")
-    outcome = here("pipeline", "extract", tmp_path / "clips.csv", "--out", tmp_path / "cache", *MIXED_OPTIONS)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "cut.flv").write_bytes(content[: len(content) // 2])
+    outcome = here("pipeline", "extract", tmp_path / "clips", "--out", tmp_path / "cache", *MIXED_OPTIONS)
     *_, warned, following = outcome.stdout.splitlines()
     assert warned == "1 clip with a warning; the report lists them"
     assert following.endswith("; to train, give every clip a label: a folder for each class, or a table")
