@@ -6,13 +6,14 @@ import numpy as np
 
 from dfer.pipeline.config import BLAZEFACE, HOG
 from dfer.pipeline.face.align import count_turns, find_down
-from dfer.pipeline.face.detect import CONFIDENT_HOG_SCORE, TILE, TRACKER, WHOLE_FRAME
+from dfer.pipeline.face.detect import TILE, TRACKER, WHOLE_FRAME
 
 RARE = 0.5  # share of the frames, below which the face is rare
 SMALL = 40  # pixels, median side of the box, below which 68 landmarks are imprecise
 # BlazeFace's score of a clear face. Measured: 72 of 72 wild clips of people have one, and 1 of 7 of cats, dogs and
 # drawings.
 CLEAR_SCORE = 0.85
+CLEAR_HOG_SCORE = 0.8  # HOG's, on its own scale; 0.45 and 0.55 for a cat and a drawing
 POSITIONS = ("upright", "on its side", "upside down", "on its side")  # by quarter turns
 
 
@@ -43,7 +44,7 @@ def describe_doubts(
 
 def is_clear(detector: Sequence[str | None], score: Sequence[float | None]) -> bool:
     """Whether some frame shows the face clearly (m entries each, None where it was not found)."""
-    least = {HOG: CONFIDENT_HOG_SCORE, TRACKER: np.inf, WHOLE_FRAME: 0.0}
+    least = {HOG: CLEAR_HOG_SCORE, TRACKER: np.inf, WHOLE_FRAME: 0.0}
     return any(name and s >= least.get(name, CLEAR_SCORE) for name, s in zip(detector, score, strict=True))
 
 
