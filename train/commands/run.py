@@ -183,7 +183,7 @@ def _saved_state(out: Path, experiment: Experiment, origin: dict, *, resume: boo
         return None  # stopped before its first save: nothing is lost, whatever it was
     other = difference(out, experiment.config, origin)
     if other:
-        raise UserError(f"{out} contains another run, made with {other}; choose another --out")
+        raise UserError(f"{out} contains another run (made with {other}); choose another --out")
     saved = checkpoint.load(out / run_folder.LAST)
     epochs = experiment.config.recipe.epochs
     if saved.epoch < epochs and not resume:

@@ -79,7 +79,7 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
             'base = "quick"\nvariant = [{name = "6", set = {}, what = 1}]',
             "variant 1 needs a field `what`",
         ),
-        ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', "variant 6: --heads 'x'"),
+        ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', 'variant 6: --heads "x"'),
         ('base = "quick"\nvariant = []', "variants need unique names"),
         ('base = "quick"\n[[variant]]\nname = "../x"\nset = {}', "names that can be folder names"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "unknown setting hedas"),

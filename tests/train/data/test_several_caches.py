@@ -193,7 +193,7 @@ def test_a_run_on_two_caches_records_what_it_was_made_of(run, split_cache, plain
     assert again.stdout.startswith("nothing to do")
     for other in ((split_cache,), (plain_cache, split_cache)):
         line = refused("run", *other, "--out", run, *TINY)
-        assert str(run) in line and "(another cache)" in line and "--out" in line
+        assert str(run) in line and "(made with another cache)" in line and "--out" in line
 
 
 def test_evaluate_gives_figures_for_each_dataset(run, split_cache, plain_cache, tmp_path):
@@ -224,11 +224,11 @@ def test_the_difference_to_the_run_in_the_folder_is_named_and_so_is_a_cache_it_c
     out = tmp_path / "run"
     done("run", folds_cache, "--out", out, *TINY, "--fold", 1)
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 2)
-    assert "(another split: fold 1 instead of fold 2)" in line
+    assert "(made with another split: fold 1 instead of fold 2)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--init-from", out)
-    assert "(other initial weights)" in line
+    assert "(made with other initial weights)" in line
     line = refused("run", folds_cache, "--out", out, *TINY, "--fold", 1, "--heads", 2)
-    assert "(--heads 8 instead of --heads 2)" in line
+    assert "(made with --heads 8 instead of --heads 2)" in line
     two = cache(folder, "other folds", [clip("ab"[n % 2], 40 + n, fold=n // 2 + 2) for n in range(4)])
     line = refused("evaluate", out, two)
     words = "cannot be split like the run (fold 1); evaluate all its clips with `train evaluate --clips all`"

@@ -139,7 +139,7 @@ def test_two_processes_train_like_one_that_accumulates_the_same_parts(
 
 def test_only_the_first_process_prints_and_writes(two_processes):
     out, stdout, stderr = two_processes
-    assert stdout.count(str(out)) == 1
+    assert stdout.count("next: ") == 1
     assert stderr.count("epoch 2/2") == 1
     assert len(pl.read_parquet(out / "predictions.parquet")) == 6
 

@@ -210,9 +210,9 @@ def test_another_cache_other_clips_or_other_settings_are_another_run(
     heads = ("--heads", 2, "--no-flip", "--betas", "0.9,0.999")
     words = "--heads 8 instead of --heads 2, --flip instead of --no-flip, --betas 0.9,0.99 instead of --betas"
     for cache, options, difference in (
-        (relabelled, (), "(other clips)"),
-        (reordered, (), "(another cache)"),
-        (sample_cache, heads, f"({words} 0.9,0.999)"),
+        (relabelled, (), "(made with other clips)"),
+        (reordered, (), "(made with another cache)"),
+        (sample_cache, heads, f"(made with {words} 0.9,0.999)"),
     ):
         outcome = here("train", "run", cache, "--out", never_stopped, *settings, "--resume", *options)
         (line,) = outcome.stderr.splitlines()

@@ -177,7 +177,7 @@ def test_a_run_starts_from_the_weights_of_another_run_with_other_classes(
     )
     # The initial weights are part of what the run is.
     other = here("train", "run", cache, *arguments[:-2])
-    assert other.returncode == 1 and "(other initial weights)" in other.stderr
+    assert other.returncode == 1 and "(made with other initial weights)" in other.stderr
     assert len(pl.read_csv(out / "metrics.csv")) == 1
 
 
