@@ -49,8 +49,8 @@ def test_overrides_replace_the_presets_values():
     [
         ("[network]\nheds = 8", r"\[network\] has no field heds"),
         ("[nets]\nheads = 8", "unknown section nets"),
-        ("[network]\nheads = 'eight'", "--heads 'eight': must be an integer"),
-        ("[network]\nheads = true", "--heads True: must be an integer"),
+        ("[network]\nheads = 'eight'", '--heads "eight": must be an integer'),
+        ("[network]\nheads = true", "--heads true: must be an integer"),
         ("[network]\nheads = 0", "--heads 0: must be between 1 and 100"),
         ("[network]\nfusion = 'sum'", "--fusion sum: must be one of structure, mean, lstm"),
         ("[network]\nstage_strides = [1, 2]", "--stage-strides 1,2: give four numbers"),
