@@ -1,7 +1,7 @@
 """Find one person's face in every sampled frame of a clip: detect and track it, or reuse an earlier cache's."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,7 +104,8 @@ def _track_face(
     if not any(tracked):
         return None
     found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models)
-    turns = [face.turns for face in _nearest_faces(found)]
+    known = [t for t, face in enumerate(found) if face]
+    turns = [found[_nearest(known, t)].turns for t in range(len(found))]
     faces = zip(regions, boxes, turns, strict=True)
     return FoundFace(
         positions=[frame.position for frame in frames],
@@ -142,7 +143,7 @@ def _search_thoroughly(
     if again is None:
         return found
     width, height = source.facts.width, source.facts.height
-    positions, pixels = again.positions, source.read(again.positions)
+    pixels = source.read(again.positions)
     boxes = turn_boxes_back(again.boxes, turns, width, height)
     return replace(
         again,
@@ -164,11 +165,12 @@ def _is_confirmed(found: FoundFace, models: ModelPaths) -> bool:
     """
     detected = [t for t, name in enumerate(found.detector) if name not in (None, TRACKER)]
     best = sorted(detected, key=lambda t: -found.score[t])
-    turns = [count_turns(down) for down in find_down(found.landmarks)]
-    return any(
-        not np.isnan(found.regions[t].expression_scores(found.boxes[t], turns[t], models)).any()
-        for t in best[:CONFIRMED_BY]
-    )
+
+    def is_seen(t: int) -> bool:
+        turns = count_turns(find_down(found.landmarks[t]))
+        return not np.isnan(found.regions[t].expression_scores(found.boxes[t], turns, models)).any()
+
+    return any(is_seen(t) for t in best[:CONFIRMED_BY])
 
 
 def _detect_faces(
@@ -179,8 +181,8 @@ def _detect_faces(
     frames: list[FrameFaces] = []
     faces: list[Detection] = []
     for position, pixels in zip(positions, source.read(positions), strict=True):
-        nearest = min(seeds, key=lambda p: abs(p - position), default=None)
-        faces = detect(pixels, models.landmarker, config, faces or seeds.get(nearest, []))
+        around = faces or (seeds[_nearest(seeds, position)] if seeds else [])
+        faces = detect(pixels, models.landmarker, config, around)
         regions = {face: FaceRegion.around(pixels, face.box, config) for face in faces}
         frames.append(FrameFaces(position=position, regions=regions, thumbnail=thumbnail(pixels)))
     return frames
@@ -216,7 +218,7 @@ def _fill_gaps(
     known = [t for t, face in enumerate(tracked) if face]
     gaps = [t for t, face in enumerate(tracked) if not face]
     for t, pixels in zip(gaps, source.read([frames[t].position for t in gaps]), strict=True):
-        nearest = min(known, key=lambda k: abs(k - t))
+        nearest = _nearest(known, t)
         if not cut_between(nearest, t, cuts):
             found[t] = _look_again(pixels, frames[t], tracked[nearest], boxes[t], config, models)
             if not found[t] and (moved := regions[nearest].correlation_track(boxes[nearest], pixels)):
@@ -251,10 +253,9 @@ def _look_again(
     return min(faces, key=lambda face: link_cost(nearest, face), default=None)
 
 
-def _nearest_faces(found: Sequence[Detection | None]) -> list[Detection]:
-    """Return for each frame the face of the nearest frame that has one."""
-    known = [t for t, face in enumerate(found) if face]
-    return [found[min(known, key=lambda k: abs(k - t))] for t in range(len(found))]
+def _nearest(numbers: Iterable[int], number: int) -> int:
+    """Return the nearest of some frame numbers, the first of two equally near ones."""
+    return min(numbers, key=lambda other: abs(other - number))
 
 
 def _warn_of_others(frames: Sequence[FrameFaces], found: Sequence[Detection | None]) -> str | None:
