@@ -26,5 +26,8 @@ def _other_side(name: str) -> str:
     return name.replace("Right", "Left")
 
 
+# Scores are clipped to SMALLEST_SCORE…1 − SMALLEST_SCORE before their logit is taken.
+SMALLEST_SCORE = 1e-3
+
 # Score k of a mirrored image is score FLIP[k] of the original.
 FLIP = tuple(BLENDSHAPES.index(_other_side(name)) for name in BLENDSHAPES)

@@ -17,6 +17,17 @@ import numpy as np
 
 LANDMARKS = 68
 
+# Landmark k of a mirrored image is landmark LANDMARK_FLIP[k] of the original.
+LANDMARK_FLIP = (
+    *range(16, -1, -1),  # jaw
+    *range(26, 16, -1),  # brows
+    *range(27, 31),  # bridge of the nose
+    *range(35, 30, -1),  # nostrils
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+    *(*range(54, 47, -1), *range(59, 54, -1)),  # outer lips
+    *(*range(64, 59, -1), *range(67, 64, -1)),  # inner lips
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class KeypointSet:

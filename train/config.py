@@ -48,6 +48,18 @@ class NetworkConfig(Settings):
         "add MediaPipe's expression scores to the frame vectors; `auto`: if the cache has them",
         choices=("off", "auto", "on"),
     )
+    geometry: str = setting(
+        "off",
+        "add the 68 points, and expression scores if there are any, to frame vectors and class scores",
+        choices=("off", "on"),
+    )
+    landmark_weight: float = setting(
+        0.0,
+        "share of the landmark regression in the predicted log probabilities; 0: off",
+        low=0,
+        high=1,
+    )
+    mask_missing: bool = setting(False, "leave frames without a detected face out of the temporal part")
     temporal: str = setting(
         "transformer", "how the frames of a clip are combined", choices=("transformer", "lstm", "mean")
     )
@@ -56,10 +68,22 @@ class NetworkConfig(Settings):
     head_dim: int = setting(64, "size of an attention head", low=1, high=4096)
     mlp_width: int = setting(768, "hidden units of the transformer's MLP", low=1, high=65536)
 
+    @property
+    def takes_landmarks(self) -> bool:
+        """Whether the network takes the 68 points."""
+        return self.geometry == "on" or self.landmark_weight > 0
+
+    @property
+    def takes_expressions(self) -> bool:
+        """Whether the network takes MediaPipe's expression scores."""
+        return self.expression_scores == "on"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.stage_strides) != 4:
             raise UserError(f"--stage-strides {_flag_value(self.stage_strides)}: give four numbers")
+        if self.mask_missing and self.temporal == "lstm":
+            raise UserError("--mask-missing needs --temporal transformer or mean; an LSTM reads every frame")
         if self.fusion == "global" and self.graph == "messages":
             raise UserError("--fusion global uses no key-points; add --graph layer or --graph none")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import DLIB18, KeypointSet
+from dfer.schemas.keypoints import DLIB18, LANDMARKS, KeypointSet
 from dfer.train.config import TrainConfig
 
 # The rows of the table: a module's name in the network, and what it does.
@@ -18,6 +18,8 @@ PARTS = (
     ("graph", "key-point graph"),
     ("fusion", "fusion of a frame's vectors"),
     ("expressions", "expression scores"),
+    ("geometry.fc", "points and scores, to the frame's vector"),
+    ("geometry.head", "points and scores, to the class scores"),
     ("temporal", "temporal part"),
     ("clip_head", "classifier"),
     ("frame_head", "auxiliary classifier"),
@@ -58,6 +60,8 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
         network = DferNetwork(config.network, classes, data.num_frames, keypoints).eval()
         frames = torch.empty(1, data.num_frames, 3, data.image_size, data.image_size)
         points = torch.empty(1, data.num_frames, keypoints.count, 2)
+        detected = torch.ones(1, data.num_frames, dtype=torch.bool)
+        landmarks = torch.empty(1, data.num_frames, LANDMARKS, 2)
         expressions = torch.empty(1, data.num_frames, len(BLENDSHAPES))
     modules = dict(network.named_modules())
     rows = [*((name, what) for name, what in PARTS if name in modules), ("", "complete network")]
@@ -65,7 +69,7 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
         modules[name].register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: _shape(out)}))
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
-        network(frames, points, expressions)
+        network(frames, points, detected, landmarks, expressions)
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     return [
         Part(

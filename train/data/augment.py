@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfer.schemas.blendshapes import FLIP
+from dfer.schemas.keypoints import LANDMARK_FLIP
 
 # ImageNet's, which every pre-trained ResNet-18 expects.
 MEAN = (0.485, 0.456, 0.406)
@@ -71,6 +72,12 @@ def flip_expressions(expressions: Tensor, flips: Tensor) -> Tensor:
     """Swap the sides of expression scores (B, N, 52) in clips that are mirrored, flips (B,) bool."""
     flips = flips.to(expressions.device).view(-1, 1, 1)
     return torch.where(flips, expressions[..., list(FLIP)], expressions)
+
+
+def flip_landmarks(landmarks: Tensor, flips: Tensor, width: int) -> Tensor:
+    """Mirror the 68 points (B, N, 68, 2) of clips with flips (B,) bool, in a crop of this width; units are pixels."""
+    flips = flips.to(landmarks.device).view(-1, 1, 1, 1)
+    return torch.where(flips, flip_keypoints(landmarks, LANDMARK_FLIP, width), landmarks)
 
 
 def resize(frames: Tensor, keypoints: Tensor, size: int) -> tuple[Tensor, Tensor]:

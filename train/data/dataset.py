@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.face_shards import ShardReader, StoredClip
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
@@ -48,11 +49,13 @@ class ViewSpec:
 
     frames: N, frames a clip
     augmentation: for training views; None for evaluation views only
+    landmarks: whether to read the 68 points
     expressions: whether to read MediaPipe's expression scores
     """
 
     frames: int
     augmentation: Augmentation | None = None
+    landmarks: bool = False
     expressions: bool = False
 
 
@@ -67,6 +70,8 @@ class Batch(NamedTuple):
     flips: (B,) bool
     color_jitter: (B, 3) factors of brightness, contrast and saturation
     clips: (B,) int64, their numbers in the dataset
+    detected: (B, N) bool, False where no face was found and the crop is at the carried-over place
+    landmarks: (B, N, 68, 2) crop pixels; None if not asked for
     expressions: (B, N, 52), NaN where no face was found; None if not asked for
     """
 
@@ -78,6 +83,8 @@ class Batch(NamedTuple):
     flips: Tensor
     color_jitter: Tensor
     clips: Tensor
+    detected: Tensor
+    landmarks: Tensor | None
     expressions: Tensor | None
 
     def to(self, device: torch.device) -> "Batch":
@@ -131,7 +138,10 @@ class ClipDataset(Dataset):
         pixels = self._memory.take((count, frames, self._size, self._size, 3))
         pictures = pixels.numpy()
         keypoints = np.empty((count, frames, self._keypoints.count, 2), np.float32)
-        expressions = None
+        detected = np.empty((count, frames), bool)
+        landmarks = expressions = None
+        if self._spec.landmarks:
+            landmarks = np.empty((count, frames, LANDMARKS, 2), np.float32)
         if self._spec.expressions:
             expressions = np.full((count, frames, len(BLENDSHAPES)), np.nan, np.float32)
         views = [self._view(request) for request in requests]
@@ -141,6 +151,9 @@ class ClipDataset(Dataset):
             positions = frame_positions(len(stored.crops), view.offsets)
             self._decode(stored, positions, pictures[place], request.clip)
             keypoints[place] = stored.keypoints[positions]
+            detected[place] = stored.detected[positions]
+            if landmarks is not None:
+                landmarks[place] = stored.landmarks[positions]
             if expressions is not None and stored.blendshapes is not None:
                 expressions[place] = stored.blendshapes[positions]
         labels = [self.labels[request.clip] if request.counts else -1 for request in requests]
@@ -153,6 +166,8 @@ class ClipDataset(Dataset):
             flips=np.array([view.flip for view in views]),
             color_jitter=np.array([view.color_jitter for view in views], np.float32),
             clips=np.array([request.clip for request in requests]),
+            detected=detected,
+            landmarks=landmarks,
             expressions=expressions,
         )
 
@@ -204,7 +219,8 @@ def view_spec(config: TrainConfig, augmentation: Augmentation | None = None) -> 
     return ViewSpec(
         frames=config.data.num_frames,
         augmentation=augmentation,
-        expressions=config.network.expression_scores == "on",
+        landmarks=config.network.takes_landmarks,
+        expressions=config.network.takes_expressions,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dfer.train.config import DataConfig, TrainConfig
-from dfer.train.data.augment import flip_expressions, prepare
+from dfer.train.data.augment import flip_expressions, flip_landmarks, prepare
 from dfer.train.data.dataset import Batch, Request
 from dfer.train.data.loader import Loader
 from dfer.train.engine.precision import autocast
@@ -20,11 +20,15 @@ class NetworkInput(NamedTuple):
 
     frames: (B, N, 3, H, W) float, normalised
     keypoints: (B, N, K, 2) normalised to the crop
+    detected: (B, N) bool, whether the frame's face was found
+    landmarks: (B, N, 68, 2) divided by the stored crop's side, or None
     expressions: (B, N, 52) expression scores, or None
     """
 
     frames: Tensor
     keypoints: Tensor
+    detected: Tensor
+    landmarks: Tensor | None
     expressions: Tensor | None
 
 
@@ -40,10 +44,13 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
         crop_fraction=config.crop_fraction,
         image_size=config.image_size,
     )
-    expressions = batch.expressions
+    landmarks, expressions = batch.landmarks, batch.expressions
+    if landmarks is not None:  # in the stored crop, not in the window: a shift says nothing about the expression
+        side = batch.frames.shape[-1]
+        landmarks = flip_landmarks(landmarks, batch.flips, side) / side
     if expressions is not None:
         expressions = flip_expressions(expressions, batch.flips)
-    return NetworkInput(frames, keypoints, expressions)
+    return NetworkInput(frames, keypoints, batch.detected, landmarks, expressions)
 
 
 def scores_of(

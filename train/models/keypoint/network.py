@@ -9,10 +9,11 @@ from dfer.schemas.keypoints import KeypointSet
 from dfer.train.config import NetworkConfig
 from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
 from dfer.train.models.keypoint.expression_scores import ExpressionScores
+from dfer.train.models.keypoint.geometry import FaceFeatures, GeometryBranch, LandmarkRegression
 from dfer.train.models.keypoint.heatmaps import features_under, gaussian_maps
 from dfer.train.models.keypoint.keypoint_graph import KeypointGraph
 from dfer.train.models.keypoint.region_fusion import make_fusion
-from dfer.train.models.keypoint.temporal import TemporalLstm, TemporalTransformer
+from dfer.train.models.keypoint.temporal import TemporalLstm, TemporalTransformer, masked_mean
 from dfer.train.models.keypoint.triplet_attention import TripletAttention
 
 
@@ -55,19 +56,36 @@ class DferNetwork(nn.Module):
         self.graph = _graph(config, keypoints)
         self.fusion = make_fusion(config.fusion, keypoints, self.graph.outputs if self.graph else CHANNELS)
         width = self.fusion.outputs  # R
-        self.expressions = ExpressionScores(width) if config.expression_scores == "on" else None
+        self.mask_missing = config.mask_missing
+        self.expressions = self.face_features = self.geometry = self.regression = None
+        if config.takes_landmarks:
+            self.face_features = FaceFeatures(config.takes_expressions)
+        if config.geometry == "on":
+            self.geometry = GeometryBranch(self.face_features.count, width, classes)
+        elif config.takes_expressions:
+            self.expressions = ExpressionScores(width)
+        if config.landmark_weight:
+            self.regression = LandmarkRegression(self.face_features.count, classes, config.landmark_weight)
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
 
     def forward(
-        self, frames: Tensor, keypoints: Tensor, expressions: Tensor | None = None, mix: float = 1.0
+        self,
+        frames: Tensor,
+        keypoints: Tensor,
+        detected: Tensor | None = None,
+        landmarks: Tensor | None = None,
+        expressions: Tensor | None = None,
+        mix: float = 1.0,
     ) -> Scores:
         """Score a batch of clips.
 
         frames: (B, N, 3, H, W) normalised
-        keypoints: (B, N, K, 2) normalised to the crop
-        expressions: (B, N, 52) in 0–1, where the network takes expression scores (`ExpressionScores`)
+        keypoints: (B, N, K, 2) normalised to the window
+        detected: (B, N) bool, whether the frame's face was found; None: in all
+        landmarks: (B, N, 68, 2) divided by the stored crop's side, where the network takes them
+        expressions: (B, N, 52) in 0–1, NaN where no face was found, where the network takes expression scores
         mix: share of each clip's own frame vectors; the rest comes from the previous clip of the batch. Mixup of
             hidden vectors (Verma et al. 2019), since a blend of two faces has no key-points
         """
@@ -75,12 +93,21 @@ class DferNetwork(nn.Module):
         fused = fused.unflatten(0, frames.shape[:2])  # (B, N, R)
         if self.expressions is not None:
             fused = fused + self.expressions(expressions)  # (B, N, R)
-        if mix < 1:
-            fused = mix * fused + (1 - mix) * fused.roll(1, 0)  # (B, N, R)
-        mean = fused.mean(1)  # (B, R)
-        if self.temporal is None:
-            return Scores(self.clip_head(mean), None)
-        return Scores(self.clip_head(self.temporal(fused)), self.frame_head(mean))  # (B, classes) each
+        features = None
+        if self.face_features is not None:
+            features, seen = self.face_features(landmarks, expressions, detected)  # (B, N, F), (B, N)
+            if self.geometry is not None:
+                fused = fused + self.geometry.fc(features)  # (B, N, R)
+            features = _blend(masked_mean(features, seen), mix)  # (B, F)
+        fused = _blend(fused, mix)  # (B, N, R)
+        attended = detected if self.mask_missing else None
+        mean = masked_mean(fused, attended)  # (B, R)
+        clip = self.clip_head(mean if self.temporal is None else self.temporal(fused, attended))  # (B, classes)
+        if self.geometry is not None:
+            clip = clip + self.geometry.head(features)  # (B, classes)
+        if self.regression is not None and not self.training:
+            clip = self.regression(clip, features)  # (B, classes)
+        return Scores(clip, self.frame_head(mean) if self.temporal else None)
 
     def fuse(self, images: Tensor, keypoints: Tensor) -> Tensor:
         """The spatial part, frame by frame: images (B, 3, H, W), keypoints (B, K, 2) → (B, R)."""
@@ -98,6 +125,11 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return DferNetwork(config, classes, num_frames, keypoints)
+
+
+def _blend(x: Tensor, mix: float) -> Tensor:
+    """Mix each clip's values x (B, …) with those of the previous clip; mix: its own share."""
+    return x if mix == 1 else mix * x + (1 - mix) * x.roll(1, 0)
 
 
 def _graph(config: NetworkConfig, keypoints: KeypointSet) -> KeypointGraph | None:

@@ -21,9 +21,10 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)  # W_q, W_k, W_v
         self.out = nn.Linear(heads * head_dim, width, bias=False)  # W_H
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, R) → (B, T, R)."""
-        mixed = F.scaled_dot_product_attention(*self._qkv(x))  # (B, H, T, d_k)
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """x (B, T, R); seen (B, T) bool, which of them to attend to, None for all → (B, T, R)."""
+        mask = None if seen is None else seen[:, None, None]  # (B, 1, 1, T)
+        mixed = F.scaled_dot_product_attention(*self._qkv(x), attn_mask=mask)  # (B, H, T, d_k)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, R)
 
     def weights(self, x: Tensor) -> Tensor:
@@ -48,9 +49,9 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, R) → (B, T, R)."""
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """x (B, T, R), seen as of `Attention` → (B, T, R)."""
+        x = x + self.attention(self.attention_norm(x), seen)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -75,12 +76,24 @@ class TemporalTransformer(nn.Module):
         self.positions = nn.Parameter(torch.empty(1, frames + 1, width))
         nn.init.trunc_normal_(self.token, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads, head_dim, mlp_width) for _ in range(depth)))
+        self.blocks = nn.ModuleList(Block(width, heads, head_dim, mlp_width) for _ in range(depth))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, R) → (B, R)."""
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """x (B, N, R); seen (B, N) bool, the frames to attend to, None for all → (B, R)."""
         x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # (B, N + 1, R)
-        return self.blocks(x)[:, 0]  # (B, R)
+        if seen is not None:
+            seen = F.pad(seen, (1, 0), value=True)  # (B, N + 1): the token is always there
+        for block in self.blocks:
+            x = block(x, seen)
+        return x[:, 0]  # (B, R)
+
+
+def masked_mean(x: Tensor, seen: Tensor | None) -> Tensor:
+    """Average x (B, N, R) over the frames in seen (B, N) bool → (B, R); None: over all. Zero where none is seen."""
+    if seen is None:
+        return x.mean(1)
+    shares = seen.to(x.dtype) / seen.sum(1, keepdim=True).clamp(min=1)  # (B, N)
+    return torch.einsum("bn,bnr->br", shares, x)
 
 
 class TemporalLstm(nn.Module):
@@ -90,6 +103,6 @@ class TemporalLstm(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(width, width, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, R) → (B, R)."""
+    def forward(self, x: Tensor, seen: None = None) -> Tensor:
+        """(B, N, R) → (B, R). It reads every frame (`NetworkConfig` refuses a mask)."""
         return self.lstm(x)[0][:, -1]
