@@ -18,11 +18,15 @@ from dfer.schemas.support.text import counted
 class Cache:
     """One open cache: what made it, and its clips."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises UserError if the folder is not a finished cache that this program can read."""
+    def __init__(self, folder: Path, *, faces: bool = True) -> None:
+        """faces: whether its crops are needed; `pipeline share` leaves them out.
+
+        Raises UserError if the folder is not a finished cache that this program can read.
+        """
         self.folder = folder
         self.info: CacheInfo = read_cache_info(folder)
-        require_faces(folder)
+        if faces:
+            require_faces(folder)
         self.clips: pl.DataFrame = read_clips(folder)
 
     @property
@@ -82,13 +86,15 @@ class Pool:
         return tuple(cache.folder for cache in self.caches if not cache.has_expressions)
 
 
-def open_pool(*folders: Path) -> Pool:
+def open_pool(*folders: Path, faces: bool = True) -> Pool:
     """Open caches to use together, in this order.
+
+    faces: whether their crops are needed
 
     Raises UserError for a folder that is not a cache or is given twice, and for caches with different crop sizes or
     key-point sets.
     """
-    caches = tuple(map(Cache, folders))
+    caches = tuple(Cache(folder, faces=faces) for folder in folders)
     tables = [
         cache.clips.with_columns(cache=pl.lit(number, pl.Int32), stored_id="clip_id")
         for number, cache in enumerate(caches)

@@ -1,0 +1,160 @@
+"""What the landmark tables of a cache tell of a clip: one vector a clip, without reading a pixel.
+
+A frame's features are the logits of MediaPipe's 52 expression scores (if all caches have them) and dlib's 68 points
+in the crop; a clip's are their mean over the frames in which a face was found.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.cache import SHARD_FILES, landmarks_schema
+from dfer.schemas.keypoints import LANDMARKS
+from dfer.schemas.support.errors import UserError
+from dfer.train.data.caches import Cache, Pool
+
+LEAST_SCORE = 1e-3  # scores are clipped to this and 1 minus this: their logits stay finite
+COLUMNS = ("clip_id", "detector", "landmarks", "transform", "blendshapes")
+
+
+def uses_scores(pool: Pool) -> bool:
+    """Whether the features of a pool's clips include expression scores: only if all its caches have them."""
+    return not pool.without_expressions
+
+
+def feature_count(scores: bool) -> int:
+    """How many features a frame and a clip have. scores: whether the expression scores are among them."""
+    return 2 * LANDMARKS + (len(BLENDSHAPES) if scores else 0)
+
+
+def frame_features(points: np.ndarray, size: int, scores: np.ndarray | None = None) -> np.ndarray:
+    """The features of frames.
+
+    points: (frames, 68, 2), crop pixels
+    size: side of the crops, pixels
+    scores: (frames, 52), 0–1, NaN where MediaPipe saw no face; None to leave them out
+
+    Returns (frames, F) float32: the logits of the scores, then x and y of each point, 0–1 within the crop.
+    """
+    shape = (points.astype(np.float32, copy=False) / np.float32(size)).reshape(len(points), -1)
+    if scores is None:
+        return shape
+    clipped = np.clip(scores.astype(np.float32, copy=False), LEAST_SCORE, 1 - LEAST_SCORE)
+    return np.concatenate([np.log(clipped / (1 - clipped)), shape], axis=1)
+
+
+def clip_features(pool: Pool, clips: pl.DataFrame) -> np.ndarray:
+    """The features of clips, read shard by shard from the landmark tables.
+
+    clips: usable rows of the pool's table, in any order
+
+    Returns (clips, F) float32. The score part of a clip is NaN if MediaPipe saw no face in any of its frames.
+    Raises UserError if a table is missing or damaged, or lacks a clip.
+    """
+    scores = uses_scores(pool)
+    features = np.full((len(clips), feature_count(scores)), np.nan, np.float32)
+    for (number, shard), wanted in clips.with_row_index("place").group_by("cache", "shard"):
+        cache = pool.caches[number]
+        path = cache.folder / SHARD_FILES["landmarks"].format(shard)
+        frames = _read(path, cache, wanted, scores)
+        features[frames.clips] = frames.means()
+    return features
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frames:
+    """Frames of some clips, those of a clip next to each other.
+
+    features: (frames, F), found: (frames,) whether a face was found; starts: (clips,) each clip's first frame
+    clips: (clips,) their places in the result
+    """
+
+    features: np.ndarray
+    found: np.ndarray
+    starts: np.ndarray
+    clips: np.ndarray
+
+    def means(self) -> np.ndarray:
+        """Each clip's mean over its frames with a face, over all if there is none: (clips, F)."""
+        any_found = np.logical_or.reduceat(self.found, self.starts)
+        lengths = np.diff(self.starts, append=len(self.found))
+        counted = self.found | ~np.repeat(any_found, lengths)
+        # A frame lacks all of its scores or none.
+        known = counted & ~np.isnan(self.features[:, 0])
+        scores = self.features.shape[1] - feature_count(scores=False)
+        parts = [(self.features[:, :scores], known), (self.features[:, scores:], counted)]
+        return np.concatenate([_means(part, rows, self.starts) for part, rows in parts], axis=1)
+
+
+def _means(values: np.ndarray, counted: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Mean of each clip's counted rows; NaN if it has none."""
+    sums = np.add.reduceat(np.where(counted[:, None], values, 0), starts)
+    counts = np.add.reduceat(counted.astype(np.float32), starts)[:, None]
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+
+
+def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> _Frames:
+    """The frames of the wanted clips in a shard's table. Raises UserError."""
+    table = _table(path, scores)
+    places = wanted.select(clip_id="stored_id", place="place")
+    place = table.select("clip_id").join(places, on="clip_id", how="left", maintain_order="left")["place"]
+    if place.null_count():
+        table, place = table.filter(place.is_not_null()), place.drop_nulls()
+    missing = places.filter(~pl.col("place").is_in(place.implode()))["clip_id"]
+    if len(missing):
+        raise UserError(f"{path}: the landmarks of {missing[0]} are missing; extract this cache again")
+    if not place.is_sorted():
+        order = place.arg_sort()
+        table, place = table[order], place[order]
+    clips, starts = np.unique(place.to_numpy(), return_index=True)
+    points = _in_crop(_numbers(table, "landmarks", path), _numbers(table, "transform", path))
+    return _Frames(
+        features=frame_features(points, cache.info.crop_size, _scores(table) if scores else None),
+        found=table["detector"].is_not_null().to_numpy(),
+        starts=starts,
+        clips=clips,
+    )
+
+
+def _table(path: Path, scores: bool) -> pl.DataFrame:
+    """The columns that features need, checked. Raises UserError."""
+    names = [name for name in COLUMNS if scores or name != "blendshapes"]
+    try:
+        table = pl.read_parquet(path, columns=names, glob=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path} is missing or damaged ({reason}); extract this cache again") from None
+    expected = landmarks_schema(keypoints=0)
+    wrong = [name for name in names if table.schema[name] != expected[name]]
+    if wrong:
+        raise UserError(f"{path}: wrong columns: {', '.join(wrong)}; extract this cache again")
+    return table
+
+
+def _numbers(table: pl.DataFrame, name: str, path: Path) -> np.ndarray:
+    values = table[name]
+    numbers = values.to_numpy() if not values.null_count() else np.array(np.nan)
+    if not np.isfinite(numbers).all():
+        raise UserError(f"{path}: {name} has a value that is null, NaN or Inf; extract this cache again")
+    return numbers
+
+
+def _scores(table: pl.DataFrame) -> np.ndarray:
+    """Expression scores (frames, 52), NaN where there are none."""
+    values = table["blendshapes"]
+    scores = np.full((len(values), len(BLENDSHAPES)), np.nan, np.float32)
+    known = values.is_not_null()
+    scores[known.to_numpy()] = values.filter(known).to_numpy()
+    return scores
+
+
+def _in_crop(points: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Map points (frames, 68, 2) from source pixels to crop pixels. transform: (frames, 2, 3)."""
+    rows = [
+        points[..., 0] * row[:, :1] + points[..., 1] * row[:, 1:2] + row[:, 2:]
+        for row in (transform[:, 0], transform[:, 1])
+    ]
+    return np.stack(rows, axis=-1)
