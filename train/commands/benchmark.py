@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.keypoints import DLIB18, LANDMARKS
 from dfer.schemas.support import processes
 from dfer.train.config import TrainConfig
 
@@ -145,8 +145,12 @@ def random_batch(config: TrainConfig, classes: int, batch_size: int, device: "to
         flips=torch.arange(clips) % 2 == 1,
         color_jitter=torch.ones(clips, 3),
         clips=torch.arange(clips),
+        detected=torch.ones(shape, dtype=torch.bool),
+        landmarks=side * torch.rand(*shape, LANDMARKS, 2, generator=random)
+        if config.network.takes_landmarks
+        else None,
         expressions=torch.rand(*shape, len(BLENDSHAPES), generator=random)
-        if config.network.expression_scores == "on"
+        if config.network.takes_expressions
         else None,
     )
     return batch.to(device)

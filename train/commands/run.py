@@ -32,6 +32,7 @@ from dfer.train.engine.experiment import (
     origin_of,
     started_from,
 )
+from dfer.train.engine.fit_landmarks import fit_landmarks
 from dfer.train.engine.precision import check_precision
 from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
@@ -116,6 +117,8 @@ def _prepare(
         config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
     )
     loaded = None if saved else experiment.start.load_into(network, pool.labels)
+    if not saved:
+        fit_landmarks(network, pool, split.train)
     workers = run_options.loader_workers
     training = Training(
         config,

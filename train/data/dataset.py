@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.face_shards import ShardReader, StoredClip
+from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool

@@ -45,7 +45,9 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
         image_size=config.image_size,
     )
     landmarks, expressions = batch.landmarks, batch.expressions
-    if landmarks is not None:  # in the stored crop, not in the window: a shift says nothing about the expression
+    if (
+        landmarks is not None
+    ):  # in the stored crop, not in the window: a shift says nothing about the expression
         side = batch.frames.shape[-1]
         landmarks = flip_landmarks(landmarks, batch.flips, side) / side
     if expressions is not None:

@@ -1,8 +1,8 @@
 """What the landmark tables know about a face: its 68 points and its expression scores. Not in the paper.
 
 `FaceFeatures` makes one vector of F features a frame. `GeometryBranch` is trained with the network and adds to its
-frame vectors and class scores. `LandmarkRegression` is fitted before the network is trained (`engine/landmarks.py`)
-and averaged with its prediction.
+frame vectors and class scores. `RegressionScores` are those of the landmark baseline, fitted before the network is
+trained (`engine.fit_landmarks`) and averaged with its prediction.
 """
 
 import torch
@@ -46,7 +46,7 @@ class FaceFeatures(nn.Module):
 
 
 class GeometryBranch(nn.Module):
-    """Map a frame's features to its fused vector, and their mean over the clip to class scores; both start at zero."""
+    """Map a frame's features to its fused vector, and their clip mean to class scores. Both start at zero."""
 
     def __init__(self, features: int, width: int, classes: int) -> None:
         super().__init__()
@@ -56,19 +56,19 @@ class GeometryBranch(nn.Module):
         nn.init.zeros_(self.head.weight)
 
 
-class LandmarkRegression(nn.Module):
-    """Multinomial logistic regression on the clip's mean features. Its weights are fitted, not trained.
+class RegressionScores(nn.Module):
+    """Average the network's log probabilities with those of a logistic regression on the clip's mean features.
 
-    share: of its log probabilities in the average with the network's, 0–1
+    share: of the regression's log probabilities in the average, 0–1
     """
 
     def __init__(self, features: int, classes: int, share: float) -> None:
         super().__init__()
         self.share = share
-        self.register_buffer("weight", torch.zeros(classes, features))
+        self.register_buffer("weights", torch.zeros(classes, features))
         self.register_buffer("bias", torch.zeros(classes))
 
     def forward(self, scores: Tensor, features: Tensor) -> Tensor:
         """scores (B, classes) of the network, features (B, F) → (B, classes), averaged log probabilities."""
-        own = nn.functional.linear(features, self.weight, self.bias)  # (B, classes)
+        own = nn.functional.linear(features, self.weights, self.bias)  # (B, classes)
         return (1 - self.share) * scores.log_softmax(1) + self.share * own.log_softmax(1)

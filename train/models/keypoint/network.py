@@ -9,7 +9,7 @@ from dfer.schemas.keypoints import KeypointSet
 from dfer.train.config import NetworkConfig
 from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
 from dfer.train.models.keypoint.expression_scores import ExpressionScores
-from dfer.train.models.keypoint.geometry import FaceFeatures, GeometryBranch, LandmarkRegression
+from dfer.train.models.keypoint.geometry import FaceFeatures, GeometryBranch, RegressionScores
 from dfer.train.models.keypoint.heatmaps import features_under, gaussian_maps
 from dfer.train.models.keypoint.keypoint_graph import KeypointGraph
 from dfer.train.models.keypoint.region_fusion import make_fusion
@@ -65,7 +65,7 @@ class DferNetwork(nn.Module):
         elif config.takes_expressions:
             self.expressions = ExpressionScores(width)
         if config.landmark_weight:
-            self.regression = LandmarkRegression(self.face_features.count, classes, config.landmark_weight)
+            self.regression = RegressionScores(self.face_features.count, classes, config.landmark_weight)
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
@@ -102,7 +102,9 @@ class DferNetwork(nn.Module):
         fused = _blend(fused, mix)  # (B, N, R)
         attended = detected if self.mask_missing else None
         mean = masked_mean(fused, attended)  # (B, R)
-        clip = self.clip_head(mean if self.temporal is None else self.temporal(fused, attended))  # (B, classes)
+        clip = self.clip_head(
+            mean if self.temporal is None else self.temporal(fused, attended)
+        )  # (B, classes)
         if self.geometry is not None:
             clip = clip + self.geometry.head(features)  # (B, classes)
         if self.regression is not None and not self.training:
