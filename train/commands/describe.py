@@ -69,7 +69,7 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
         modules[name].register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: _shape(out)}))
     counter = FlopCounterMode(display=False)
     with counter, torch.inference_mode():
-        network(frames, points, detected, landmarks, expressions)
+        network(frames, points, detected=detected, landmarks=landmarks, expressions=expressions)
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
     return [
         Part(

@@ -60,7 +60,7 @@ def scores_of(
 ) -> Scores:
     """Compute the network's scores for a batch on its device. mix: each clip's own share (mixup)."""
     with autocast(config.execution.precision, device):
-        return network(*network_input(batch, config.data), mix=mix)
+        return network(**network_input(batch, config.data)._asdict(), mix=mix)
 
 
 @torch.inference_mode()

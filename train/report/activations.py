@@ -16,8 +16,7 @@ from dfer.train.config import TrainConfig
 from dfer.train.data.augment import MEAN, STD
 from dfer.train.data.dataset import in_batches
 from dfer.train.data.loader import Loader
-from dfer.train.engine.forward import batch_size, network_input
-from dfer.train.engine.precision import autocast
+from dfer.train.engine.forward import batch_size, network_input, scores_of
 from dfer.train.models.keypoint.heatmaps import gaussian_maps
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.models.keypoint.temporal import TemporalTransformer
@@ -72,14 +71,15 @@ def record_activations(
         if isinstance(network.temporal, TemporalTransformer):
             for block in network.temporal.blocks:
                 watched = block.attention
-                hooks.enter_context(_on_input(watched, lambda x, a=watched: blocks.append(a.weights(x))))
+                hooks.enter_context(
+                    _on_input(watched, lambda x, seen, a=watched: blocks.append(a.weights(x, seen)))
+                )
         if _has_messages(network):
             hooks.enter_context(
                 _on_input(network.graph, lambda v, g: weights.append(_array(network.graph.edge_gate(v, g))))
             )
         for batch in loader.batches(in_batches(clips, batch_size(config))):
-            with autocast(config.execution.precision, device):
-                network(*network_input(batch.to(device), config.data))
+            scores_of(network, batch.to(device), config, device)
             if blocks:
                 attention.append(_array(torch.stack([_to_frames(block) for block in blocks], 1)))
                 blocks.clear()

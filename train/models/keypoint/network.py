@@ -74,6 +74,7 @@ class DferNetwork(nn.Module):
         self,
         frames: Tensor,
         keypoints: Tensor,
+        *,
         detected: Tensor | None = None,
         landmarks: Tensor | None = None,
         expressions: Tensor | None = None,

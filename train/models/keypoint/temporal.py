@@ -27,10 +27,13 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(*self._qkv(x), attn_mask=mask)  # (B, H, T, d_k)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, R)
 
-    def weights(self, x: Tensor) -> Tensor:
+    def weights(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """The attention matrix (Eq. 8), which `forward` does not keep: (B, T, R) → (B, H, T, T)."""
         q, k, _ = self._qkv(x)
-        return (q @ k.transpose(2, 3) / q.shape[3] ** 0.5).softmax(3)
+        scaled = q @ k.transpose(2, 3) / q.shape[3] ** 0.5  # (B, H, T, T)
+        if seen is not None:
+            scaled = scaled.masked_fill(~seen[:, None, None], -torch.inf)
+        return scaled.softmax(3)
 
     def _qkv(self, x: Tensor) -> Tensor:
         return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T, d_k)

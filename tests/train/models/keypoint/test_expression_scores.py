@@ -51,11 +51,11 @@ def test_scores_change_nothing_before_training_and_nothing_where_no_face_was_fou
     unseen = torch.full_like(scores, torch.nan)
     with torch.no_grad():
         expected = plain(frames, keypoints).clip
-        assert torch.equal(network(frames, keypoints, scores).clip, expected)
+        assert torch.equal(network(frames, keypoints, expressions=scores).clip, expected)
         torch.nn.init.normal_(network.expressions.fc.weight)
         torch.nn.init.normal_(network.expressions.fc.bias)
-        assert torch.equal(network(frames, keypoints, unseen).clip, expected)
-        assert not torch.allclose(network(frames, keypoints, scores).clip, expected)
+        assert torch.equal(network(frames, keypoints, expressions=unseen).clip, expected)
+        assert not torch.allclose(network(frames, keypoints, expressions=scores).clip, expected)
 
 
 def test_gradients_are_finite_where_no_face_was_found(scores):
@@ -68,7 +68,9 @@ def test_gradients_are_finite_where_no_face_was_found(scores):
     )
     scores = scores.clone()
     scores[0] = torch.nan
-    network(torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2), scores).clip.square().sum().backward()
+    network(
+        torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2), expressions=scores
+    ).clip.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.expressions.parameters())
     assert network.expressions.fc.weight.grad.abs().sum() > 0
 
