@@ -130,10 +130,16 @@ def _make_track(
         landmarks=found.landmarks,
         keypoints=points,
         transform=transforms,
-        crop_keypoints=np.stack([apply_transform(k, m) for k, m in zip(points, transforms, strict=True)]),
+        crop_landmarks=_in_crops(found.landmarks, transforms),
+        crop_keypoints=_in_crops(points, transforms),
         crops=[region.crop(m, config) for region, m in zip(found.regions, transforms, strict=True)],
         blendshapes=expressions,
     )
+
+
+def _in_crops(points: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Map the points (m, n, 2) of each frame into its crop."""
+    return np.stack([apply_transform(p, m) for p, m in zip(points, transforms, strict=True)])
 
 
 def _crop_transforms(

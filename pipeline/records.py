@@ -58,6 +58,7 @@ class Track:
     landmarks: (m, 68, 2)
     keypoints: (m, K, 2)
     transform: (m, 2, 3) source to crop
+    crop_landmarks: (m, 68, 2) crop pixels
     crop_keypoints: (m, K, 2) crop pixels
     crops: m JPEGs
     blendshapes: (m, 52) float32, 0–1, NaN where MediaPipe sees no face; None unless asked for
@@ -71,6 +72,7 @@ class Track:
     landmarks: np.ndarray
     keypoints: np.ndarray
     transform: np.ndarray
+    crop_landmarks: np.ndarray
     crop_keypoints: np.ndarray
     crops: list[bytes]
     blendshapes: np.ndarray | None

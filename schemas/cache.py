@@ -4,7 +4,7 @@ cache.json               what made the cache: dataset, labels, settings, version
 manifest.parquet         the dataset as read: one row per clip, paths relative to its folder
 clips.parquet            one row per clip of the manifest, usable or not
 clips/00000.parquet      results for the clips of one shard
-faces/00000.arrow        one record batch per usable clip: JPEG crops and key-points in crop pixels
+faces/00000.arrow        one record batch per usable clip: JPEG crops, landmarks and key-points in crop pixels
 landmarks/00000.parquet  one row per usable clip and frame, in square pixels of the picture as shown
 commits/00000.json       written after its shard; a shard without a valid commit does not exist
 seal.json                written last of all; a cache without it is unfinished
@@ -21,7 +21,7 @@ import polars as pl
 from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
 from dfer.schemas.support.files import temporary_name
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -107,6 +107,7 @@ def faces_schema() -> Any:
         [
             pa.field("clip_id", pa.string(), nullable=False),
             pa.field("crops", pa.list_(pa.binary()), nullable=False),  # m JPEGs
+            pa.field("landmarks", pa.list_(pa.float32()), nullable=False),  # m × 68 × 2, crop pixels
             pa.field("keypoints", pa.list_(pa.float32()), nullable=False),  # m × K × 2, crop pixels
             pa.field("detected", pa.list_(pa.bool_()), nullable=False),  # m; false: the box is carried over
             pa.field(

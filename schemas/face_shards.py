@@ -13,14 +13,16 @@ import numpy as np
 
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.cache import SHARD_FILES, faces_schema
+from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredClip:
-    """A clip in the cache, m frames. crops: JPEGs, views of the mapped file; keypoints: crop pixels."""
+    """A clip in the cache, m frames. Coordinates are crop pixels."""
 
-    crops: list[memoryview]
+    crops: list[memoryview]  # m JPEGs, views of the mapped file
+    landmarks: np.ndarray  # (m, 68, 2) float32
     keypoints: np.ndarray  # (m, K, 2) float32
     detected: np.ndarray  # (m,) bool
     blendshapes: np.ndarray | None  # (m, 52) float32, NaN: no face found; None: not requested
@@ -85,15 +87,13 @@ def _stored_clip(batch, clip_id: str, count: int) -> StoredClip:
         raise ValueError("another clip is stored in its place")
     crops = _slices(batch.column("crops").values)
     detected = batch.column("detected").values.to_numpy(zero_copy_only=False)
-    keypoints = batch.column("keypoints").values.to_numpy()
     frames = len(crops)
-    if not frames or len(detected) != frames or len(keypoints) != frames * count * 2:
-        raise ValueError("the numbers of crops and key-points differ")
-    if not np.isfinite(keypoints).all():
-        raise ValueError("a key-point is NaN or Inf")
+    if not frames or len(detected) != frames:
+        raise ValueError("the numbers of crops and detections differ")
     return StoredClip(
         crops=crops,
-        keypoints=keypoints.reshape(frames, count, 2),
+        landmarks=_points(batch.column("landmarks"), frames, LANDMARKS, "landmark"),
+        keypoints=_points(batch.column("keypoints"), frames, count, "key-point"),
         detected=detected,
         blendshapes=_scores(batch.column("blendshapes"), frames),
     )
@@ -107,6 +107,16 @@ def _slices(binary) -> list[memoryview]:
     ends = np.frombuffer(offsets, np.int32)[binary.offset : binary.offset + len(binary) + 1].tolist()
     view = memoryview(content).cast("B")
     return [view[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _points(column, frames: int, count: int, name: str) -> np.ndarray:
+    """The points of a clip (m, count, 2); `name` is what one is called."""
+    points = column.values.to_numpy()
+    if len(points) != frames * count * 2:
+        raise ValueError(f"the numbers of crops and {name}s differ")
+    if not np.isfinite(points).all():
+        raise ValueError(f"a {name} is NaN or Inf")
+    return points.reshape(frames, count, 2)
 
 
 def _scores(column, frames: int) -> np.ndarray | None:

@@ -86,6 +86,7 @@ def _write_faces(file: BinaryIO, usable: Sequence[tuple[str, ExtractedClip]]) ->
             row = {
                 "clip_id": clip_id,
                 "crops": track.crops,
+                "landmarks": track.crop_landmarks.astype(np.float32).ravel(),
                 "keypoints": track.crop_keypoints.astype(np.float32).ravel(),
                 "detected": [detector is not None for detector in track.detector],
                 "blendshapes": None if track.blendshapes is None else track.blendshapes.ravel(),

@@ -23,6 +23,7 @@ from dfer.schemas.cache import (
     faces_schema,
     landmarks_schema,
 )
+from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.manifest import KINDS, MANIFEST_SCHEMA
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
@@ -60,12 +61,10 @@ def read_commit(path: Path, index: int, info: CacheInfo | None) -> Commit:
     _require(isinstance(found, dict), "not a commit")
     rows, files = found.get("rows"), found.get("files")
     names = {name.format(index) for name in SHARD_FILES.values()}
-    _require(
-        isinstance(files, dict) and files.keys() == names, "its file list is not its shard's three files"
-    )
-    _require(
-        isinstance(rows, dict) and rows.keys() == SHARD_FILES.keys(), "it does not have three row counts"
-    )
+    complete = isinstance(files, dict) and files.keys() == names
+    _require(complete, "its file list is not its shard's three files")
+    complete = isinstance(rows, dict) and rows.keys() == SHARD_FILES.keys()
+    _require(complete, "it does not have three row counts")
     numbers = [*rows.values(), *(file["bytes"] for file in files.values())]
     _require(all(type(n) is int and n >= 0 for n in numbers), "invalid count")
     if info:
@@ -104,10 +103,9 @@ def read_results(path: Path, index: int, commit: Commit | None, info: CacheInfo 
     _require(table["row"].to_list() == rows, "its row numbers do not count the usable clips")
     if commit:
         clips, faces = commit.rows["clips"], commit.rows["faces"]
-        _require(
-            (len(table), sum(usable)) == (clips, faces),
-            f"{len(table)} clips, {sum(usable)} usable, but {clips} and {faces} in its commit",
-        )
+        agree = (len(table), sum(usable)) == (clips, faces)
+        found = f"{len(table)} clips, {sum(usable)} usable"
+        _require(agree, f"{found}, but {clips} and {faces} in its commit")
     return table
 
 
@@ -163,7 +161,7 @@ def _check_frames(table: pl.DataFrame, results: pl.DataFrame) -> None:
 def check_faces(
     path: Path, results: pl.DataFrame | None, landmarks: pl.DataFrame | None, info: CacheInfo | None
 ) -> None:
-    """Check a face shard: one usable clip per batch, whose JPEGs and key-points match the other tables."""
+    """Check a face shard: one usable clip per batch, whose JPEGs and points match the other tables."""
     import pyarrow as pa
 
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
@@ -207,21 +205,24 @@ def _check_crops(crops: Any, info: CacheInfo | None) -> None:
 def _check_points(
     clip: Mapping[str, Any], frames: int, landmarks: pl.DataFrame | None, info: CacheInfo | None
 ) -> None:
-    keypoints = clip["keypoints"].values.to_numpy(zero_copy_only=False)
+    names = {"landmarks": "landmark", "keypoints": "key-point"}
+    points = {name: clip[name].values.to_numpy(zero_copy_only=False) for name in names}
     detected = clip["detected"].as_py()
-    count = info.keypoints.count if info else len(keypoints) // max(2 * frames, 1)
-    agree = len(keypoints) == frames * count * 2 and len(detected) == frames
-    _require(agree, "its numbers of crops, key-points and detections differ")
-    _require(np.isfinite(keypoints).all(), "a key-point is NaN or Inf")
+    count = info.keypoints.count if info else len(points["keypoints"]) // max(2 * frames, 1)
+    for (name, one), n in zip(names.items(), (LANDMARKS, count), strict=True):
+        agree = len(points[name]) == frames * n * 2 and len(detected) == frames
+        _require(agree, f"its numbers of crops, {one}s and detections differ")
+        _require(np.isfinite(points[name]).all(), f"a {one} is NaN or Inf")
     if landmarks is None:
         return
     faces = landmarks["detector"].is_not_null().to_list()
     _require(detected == faces, "its detections do not match the landmark table")
     transform = landmarks["transform"].to_numpy().astype(np.float64)
-    moved = np.einsum("tij,tkj->tki", transform[..., :2], landmarks["keypoints"].to_numpy())
-    moved += transform[:, None, :, 2]
-    far = np.abs(moved - keypoints.reshape(frames, count, 2)).max()
-    _require(far <= TOLERANCE, f"a key-point is {far:.3g} px from where the transform puts it")
+    for name, one in names.items():
+        moved = np.einsum("tij,tkj->tki", transform[..., :2], landmarks[name].to_numpy())
+        moved += transform[:, None, :, 2]
+        far = np.abs(moved - points[name].reshape(moved.shape)).max()
+        _require(far <= TOLERANCE, f"a {one} is {far:.3g} px from where the transform puts it")
 
 
 def check_clips(

@@ -23,7 +23,7 @@ from dfer.schemas.cache import (
     CacheInfo,
     faces_schema,
 )
-from dfer.schemas.keypoints import DLIB18, KeypointSet
+from dfer.schemas.keypoints import DLIB18, LANDMARKS, KeypointSet
 
 CLIPS_IN_A_SHARD = 256
 QUALITY = 95
@@ -35,11 +35,13 @@ class SyntheticClip:
 
     crops: (m, s, s, 3) uint8 RGB; None for a clip without a face
     keypoints: (m, K, 2) crop pixels
+    landmarks: (m, 68, 2) crop pixels; by default all in the middle
     """
 
     label: str | None
     crops: np.ndarray | None = None
     keypoints: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
     split: str | None = None
     fold: int | None = None
     subject: str | None = None
@@ -70,7 +72,7 @@ def write_cache(
                 place = {"status": NO_FACE, "reason": "no face in any frame", "frames": 0}
                 if clip.crops is not None:
                     jpegs = [*map(encoded, clip.crops)]
-                    writer.write_batch(_stored(clip_id, jpegs, clip.keypoints))
+                    writer.write_batch(_stored(clip_id, jpegs, clip.keypoints, _landmarks_of(clip)))
                     fingerprint = hashlib.sha256(b"".join(jpegs)).hexdigest()
                     place = {"status": OK, "frames": len(jpegs), "row": row, "fingerprint": fingerprint}
                     row += 1
@@ -84,7 +86,8 @@ def write_cache(
 def write_flat_cache(folder: Path, clips: int = 100_000, frames: int = 4, size: int = 32) -> Path:
     """Write a cache of very many clips of two labels with the same grey crops: about ten seconds for 100 000."""
     jpeg = encoded(np.full((size, size, 3), 128, np.uint8))
-    one = _stored("", [jpeg] * frames, np.full((frames, DLIB18.count, 2), (size - 1) / 2))
+    keypoints, landmarks = (np.full((frames, n, 2), (size - 1) / 2) for n in (DLIB18.count, LANDMARKS))
+    one = _stored("", [jpeg] * frames, keypoints, landmarks)
     numbers = np.arange(clips)
     ids = [f"{number:06d}" for number in numbers]
     for shard, members in _shards(ids):
@@ -121,10 +124,18 @@ def _face_shard(folder: Path, shard: int) -> pa.RecordBatchFileWriter:
     return pa.ipc.new_file(path, faces_schema())
 
 
-def _stored(clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray) -> pa.RecordBatch:
+def _landmarks_of(clip: SyntheticClip) -> np.ndarray:
+    frames, size = clip.crops.shape[:2]
+    return np.full((frames, LANDMARKS, 2), (size - 1) / 2) if clip.landmarks is None else clip.landmarks
+
+
+def _stored(
+    clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray, landmarks: np.ndarray
+) -> pa.RecordBatch:
     row = {
         "clip_id": clip_id,
         "crops": list(jpegs),
+        "landmarks": np.asarray(landmarks, np.float32).ravel(),
         "keypoints": np.asarray(keypoints, np.float32).ravel(),
         "detected": [True] * len(keypoints),
         "blendshapes": None,

@@ -81,6 +81,7 @@ def make_cache(tmp_path) -> Callable[..., Path]:
                     batch = {
                         "clip_id": row["clip_id"],
                         "crops": [spec.get("jpeg", jpeg)] * m,
+                        "landmarks": rng.uniform(0, SIZE, m * 136).astype(np.float32),
                         "keypoints": rng.uniform(0, SIZE, m * 36).astype(np.float32),
                         "detected": found.tolist(),
                     }

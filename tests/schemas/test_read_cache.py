@@ -18,11 +18,11 @@ def test_a_newer_cache_format_is_refused_with_advice(copied_cache):
     path = copied_cache / cache.INFO_FILE
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "format_version": 99, "surprise": 1}))
-    with pytest.raises(UserError, match=r"cache format 99, this program reads 1; update dfer-keypoints"):
+    with pytest.raises(UserError, match=r"cache format 99, this program reads 2; update dfer-keypoints"):
         read_cache_info(copied_cache)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format_version": 1}', '{"format_version": "1"}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format_version": 2}', '{"format_version": "1"}'])
 def test_a_damaged_info_file_gives_one_line(copied_cache, content):
     (copied_cache / cache.INFO_FILE).write_text(content)
     with pytest.raises(UserError, match=r"cache\.json is damaged: .*extract again$"):

@@ -163,12 +163,12 @@ def test_an_unfinished_cache_is_reported_and_its_shards_are_checked(cache):
 
 
 def test_a_folder_that_cannot_be_verified_is_one_line_and_exit_1(here, tmp_path, cache):
-    (cache / "cache.json").write_text(json.dumps({"format_version": 2}))
+    (cache / "cache.json").write_text(json.dumps({"format_version": 1}))
     (cache / "seal.json").unlink()
     for folder, message in (
         (tmp_path / "missing", "no such cache: "),
         (tmp_path, "is not a landmark cache"),
-        (cache, "cache format 2, this program reads 1"),
+        (cache, "cache format 1, this program reads 2; extract again"),
     ):
         outcome = here("pipeline", "verify", folder)
         assert outcome.returncode == 1 and outcome.stdout == ""
@@ -248,6 +248,17 @@ WRONG = {
         rewrite_faces(keypoints=lambda v: v[2:]),
         FACES,
         "key-points and detections differ",
+    ),
+    "a landmark less": (
+        rewrite_faces(landmarks=lambda v: v[2:]),
+        FACES,
+        "landmarks and detections differ",
+    ),
+    "no landmark": (rewrite_faces(landmarks=lambda v: [float("inf"), *v[1:]]), FACES, "landmark is NaN or"),
+    "moved landmark": (
+        rewrite_faces(landmarks=lambda v: [v[0] + 0.02, *v[1:]]),
+        FACES,
+        "a landmark is 0.02 px from where",
     ),
     "not a number": (rewrite_faces(keypoints=lambda v: [float("nan"), *v[1:]]), FACES, "is NaN or Inf"),
     "moved": (rewrite_faces(keypoints=lambda v: [v[0] + 0.02, *v[1:]]), FACES, "0.02 px from where"),

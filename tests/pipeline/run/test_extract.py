@@ -42,12 +42,16 @@ def test_landmark_tables_and_face_shards_have_the_columns_of_the_contract(sample
         assert reader.num_record_batches == 6
         batch = reader.get_batch(3)
         of_clip = table.filter(pl.col("clip_id") == batch.column("clip_id")[0].as_py())
-        keypoints = np.array(batch.column("keypoints")[0].as_py()).reshape(32, 18, 2)
-    moved = np.einsum(
-        "tij,tkj->tki", of_clip["transform"].to_numpy()[..., :2], of_clip["keypoints"].to_numpy()
-    )
-    moved += of_clip["transform"].to_numpy()[:, None, :, 2]
-    assert np.abs(moved - keypoints).max() < 0.01
+        points = {
+            name: np.array(batch.column(name)[0].as_py()).reshape(32, count, 2)
+            for name, count in (("landmarks", 68), ("keypoints", 18))
+        }
+    transform = of_clip["transform"].to_numpy()
+    for name, in_crop in points.items():
+        moved = np.einsum("tij,tkj->tki", transform[..., :2], of_clip[name].to_numpy())
+        moved += transform[:, None, :, 2]
+        assert np.abs(moved - in_crop).max() < 0.01
+    keypoints = points["keypoints"]
     assert ((keypoints >= 0) & (keypoints <= 127)).all(-1).mean() >= 0.99
 
 
@@ -177,7 +181,7 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     newer = shutil.copytree(sample_cache, tmp_path / "newer")
     content = json.loads((newer / "cache.json").read_text())
-    (newer / "cache.json").write_text(json.dumps({**content, "format_version": 2}))
+    (newer / "cache.json").write_text(json.dumps({**content, "format_version": 99}))
     (tmp_path / "file").write_text("")
     older = shutil.copytree(sample_cache, tmp_path / "older")
     settings = {name: value for name, value in content["settings"].items() if name != "detector"}
@@ -200,7 +204,7 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
             [sample_clips, "--out", tmp_path / "other"],
             "not a landmark cache",
         ),
-        "a newer format": ([sample_clips, "--out", newer], "cache format 2, this program reads 1"),
+        "a newer format": ([sample_clips, "--out", newer], "cache format 99, this program reads 2"),
         "an earlier version": (
             [sample_clips, "--out", older],
             "made with an earlier version, which had no --detector",

@@ -15,7 +15,7 @@ from dfer.train.data.caches import open_pool
 def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample_cache, tmp_path):
     newer = linked_copy(sample_cache, tmp_path / "newer", "cache.json")
     info = json.loads((newer / "cache.json").read_text())
-    (newer / "cache.json").write_text(json.dumps({**info, "format_version": 2}))
+    (newer / "cache.json").write_text(json.dumps({**info, "format_version": 99}))
     unfinished = linked_copy(sample_cache, tmp_path / "unfinished")
     (unfinished / "clips.parquet").unlink()
     parted = linked_copy(sample_cache, tmp_path / "parted", "clips.parquet")
@@ -36,7 +36,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
     calls = {
         "no cache": (("run", tmp_path / "missing", "--out", out), "no such cache"),
         "an empty cache": (("run", tmp_path, "--out", out), "not a landmark cache"),
-        "a newer cache": (("run", newer, "--out", out), "cache format 2, this program reads 1"),
+        "a newer cache": (("run", newer, "--out", out), "cache format 99, this program reads 2"),
         "an unfinished cache": (("run", unfinished, "--out", out), "is not finished"),
         "clips of one class": (("run", one_class, "--out", out), "'anger'"),
         "an unwritable run": ((*run, tmp_path / "file" / "run", *small), "cannot write the run"),

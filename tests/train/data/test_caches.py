@@ -42,8 +42,9 @@ def test_a_clip_is_read_back_as_it_was_written(sample_cache):
     table = pl.read_parquet(sample_cache / "landmarks" / "00000.parquet")
     table = table.filter(pl.col("clip_id") == "1001_DFA_FEA_XX")
     transform = table["transform"].to_numpy()
-    expected = np.einsum("tij,tkj->tki", transform[..., :2], table["keypoints"].to_numpy())
-    np.testing.assert_allclose(stored.keypoints, expected + transform[:, None, :, 2], atol=0.01)
+    for name in ("landmarks", "keypoints"):
+        expected = np.einsum("tij,tkj->tki", transform[..., :2], table[name].to_numpy())
+        np.testing.assert_allclose(getattr(stored, name), expected + transform[:, None, :, 2], atol=0.01)
     assert stored.detected.tolist() == [True] * 32
     assert simplejpeg.decode_jpeg(stored.crops[31], colorspace="RGB").shape == (128, 128, 3)
 
@@ -71,12 +72,19 @@ def test_the_dataset_decodes_the_frames_of_the_view(sample_cache):
 
 DAMAGES = {
     "another clip": ({"clip_id": lambda v: v + "x"}, "another clip is stored in its place"),
-    "a crop less": ({"crops": lambda v: v[1:]}, "the numbers of crops and key-points differ"),
+    "a crop less": ({"crops": lambda v: v[1:]}, "the numbers of crops and detections differ"),
     "no crops": (
-        {"crops": lambda v: [], "keypoints": lambda v: [], "detected": lambda v: []},
-        "the numbers of crops and key-points differ",
+        {
+            "crops": lambda v: [],
+            "landmarks": lambda v: [],
+            "keypoints": lambda v: [],
+            "detected": lambda v: [],
+        },
+        "the numbers of crops and detections differ",
     ),
     "a point less": ({"keypoints": lambda v: v[2:]}, "the numbers of crops and key-points differ"),
+    "a landmark less": ({"landmarks": lambda v: v[2:]}, "the numbers of crops and landmarks differ"),
+    "an infinite landmark": ({"landmarks": lambda v: [float("inf"), *v[1:]]}, "a landmark is NaN or Inf"),
     "not a number": ({"keypoints": lambda v: [float("nan"), *v[1:]]}, "is NaN or Inf"),
     "not a JPEG": ({"crops": lambda v: [b"junk"] * len(v)}, "a crop is not a JPEG"),
     "another size": (
