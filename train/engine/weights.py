@@ -23,7 +23,8 @@ from dfer.train.engine import checkpoint
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.results.run_folder import BEST, require_run
 
-HEADS = ("clip_head.", "frame_head.")
+HEADS = ("clip_head.", "frame_head.", "geometry.head.")
+FITTED = ("face_features.", "regression.")  # to a run's training clips, see `fit_landmarks`
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts save a state dict
 COUNTER = ".num_batches_tracked"  # of batch norm; not needed to predict, and missing from older files
 
@@ -108,6 +109,8 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
     shared = [label for label in labels if there[label]]
     taken = {}
     for name, value in saved.model.items():
+        if name.startswith(FITTED):
+            continue
         if not name.startswith(HEADS) or (shared and name not in own):
             taken[name] = value
         elif shared and value.shape[1:] == own[name].shape[1:]:
@@ -175,7 +178,7 @@ def _load(
         loaded=tuple(loaded),
         num_params=sum(value.numel() for value in loaded.values()),
         skipped=skipped,
-        missing=tuple(name for name in own if name not in loaded),
+        missing=tuple(name for name in own if name not in loaded and not name.startswith(FITTED)),
         classes=classes,
     )
 
