@@ -37,10 +37,9 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
         task = progress.add_task("", total=clips, **start)
 
         def on_step(totals: Totals) -> None:
-            done = int(totals.matrix.sum())
             progress.update(
                 task,
-                completed=done,
+                completed=totals.clips,
                 epoch=training.epoch + 1,
                 figures=f"loss {totals.mean_loss:.3f}, WAR {metrics.war(totals.matrix):.1%}, "
                 f"{totals.clips_per_second:.1f} clips/s",

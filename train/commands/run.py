@@ -126,8 +126,19 @@ def _prepare(
         world=world,
         loader_workers=_default_workers(device, world) if workers is None else workers,
         pretrained_on=loaded.trained_on if loaded else (),
+        loaded=_loaded_names(saved, loaded),
     )
     return training, loaded
+
+
+def _loaded_names(saved: Checkpoint | None, loaded: Loaded | None) -> Sequence[str]:
+    """Names of the weights that the run was started with. Raises UserError if the checkpoint has none."""
+    if not saved:
+        return loaded.complete if loaded else ()
+    names = saved.state.get("loaded")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError("the checkpoint is damaged: its state does not fit its settings")
+    return names
 
 
 @worker_deaths_explained()

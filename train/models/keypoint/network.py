@@ -59,6 +59,8 @@ class DferNetwork(nn.Module):
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
+        # (classes,) added to the scores when predicting, if the recipe adjusts them; saved with the weights
+        self.register_buffer("class_shift", None)
 
     def forward(
         self, frames: Tensor, keypoints: Tensor, expressions: Tensor | None = None, mix: float = 1.0
@@ -78,9 +80,10 @@ class DferNetwork(nn.Module):
         if mix < 1:
             fused = mix * fused + (1 - mix) * fused.roll(1, 0)  # (B, N, R)
         mean = fused.mean(1)  # (B, R)
-        if self.temporal is None:
-            return Scores(self.clip_head(mean), None)
-        return Scores(self.clip_head(self.temporal(fused)), self.frame_head(mean))  # (B, classes) each
+        clip = self.clip_head(mean if self.temporal is None else self.temporal(fused))  # (B, classes)
+        if self.class_shift is not None and not self.training:
+            clip = clip + self.class_shift
+        return Scores(clip, None if self.frame_head is None else self.frame_head(mean))
 
     def fuse(self, images: Tensor, keypoints: Tensor) -> Tensor:
         """The spatial part, frame by frame: images (B, 3, H, W), keypoints (B, K, 2) → (B, R)."""
