@@ -152,7 +152,7 @@ def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        progress.print_loaded(console, loaded)
+        progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
             _warn_of_overlap(console, training, loaded)
     _print_start(console, training)

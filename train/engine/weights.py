@@ -198,10 +198,8 @@ def _load(
 def _misfit(name: str, value: Tensor, own: Tensor) -> str | None:
     """Say why a tensor cannot replace the network's own of this name; None if it can."""
     if name == POSITIONS and value.shape[::2] == own.shape[::2] and value.shape != own.shape:
-        there, here = (
-            counted(tensor.shape[1] - 1, "frame") for tensor in (value, own)
-        )  # 1: the class token's
-        return f"positions of {there}, the network takes {here}"
+        there, here = (tensor.shape[1] - 1 for tensor in (value, own))  # one is the class token's
+        return f"positions for clips of {counted(there, 'frame')}, the network takes {here}"
     if value.shape != own.shape:
         return f"its shape is {_shape(value)}, the network's {_shape(own)}"
     if value.is_floating_point() != own.is_floating_point():
