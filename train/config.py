@@ -123,9 +123,29 @@ class RecipeConfig(Settings):
     frame_weight: float = setting(
         0.2, "lambda, the weight of the auxiliary loss on the mean of frames", low=0, high=1
     )
+    loaded_lr: float = setting(
+        1.0, "factor on the learning rate of weights loaded by --init-from or --backbone", low=0, high=10
+    )
     label_smoothing: float = setting(0.0, "label smoothing", low=0, high=1)
+    soft_labels: bool = setting(False, "train on the shares of each clip's votes instead of its label alone")
     class_weights: str = setting(
-        "none", "class weights in the loss; `inverse`: inverse frequency", choices=("none", "inverse")
+        "none",
+        "class weights in the loss; `inverse`: inverse frequency, `effective`: inverse effective number of clips",
+        choices=("none", "inverse", "effective"),
+    )
+    effective_beta: float = setting(
+        0.999,
+        "beta of the effective number of clips: 0 is no weights, near 1 is `inverse`",
+        low=0,
+        high=0.999999,
+    )
+    logit_adjustment: float = setting(
+        0.0, "tau, how much the scores are corrected for the classes' frequency; 0: off", low=0, high=10
+    )
+    adjusted: str = setting(
+        "predictions",
+        "where logit adjustment is applied: to the predictions, or to the loss",
+        choices=("predictions", "loss"),
     )
     sampling: str = setting(
         "shuffled",
@@ -188,9 +208,17 @@ class TrainConfig:
     @property
     def warning(self) -> str | None:
         """One line on settings that are probably a mistake, or None."""
-        if self.recipe.class_weights == "inverse" and self.recipe.sampling == "balanced":
-            return "warning: --class-weights inverse and --sampling balanced both favour rare classes; give only one"
-        return None
+        recipe = self.recipe
+        favours = {
+            f"--class-weights {recipe.class_weights}": recipe.class_weights != "none",
+            f"--sampling {recipe.sampling}": recipe.sampling == "balanced",
+            f"--logit-adjustment {recipe.logit_adjustment:g}": recipe.logit_adjustment > 0,
+        }
+        given = [name for name, on in favours.items() if on]
+        if len(given) < 2:
+            return None
+        count = "both" if len(given) == 2 else "all"
+        return f"warning: {', '.join(given[:-1])} and {given[-1]} {count} favour rare classes; give only one"
 
     def settled(self, scores: bool) -> "TrainConfig":
         """Replace `expression_scores = "auto"` by "on" or "off". scores: whether the cache has them."""

@@ -85,4 +85,5 @@ def training(cache: Path, preset: str, overrides: dict) -> Training:
     network = build(
         config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
     )
-    return Training(config, pool, choose_split(pool.clips, SplitChoice(), 0), torch.device("cpu"), network)
+    split = choose_split(pool.clips, SplitChoice(), 0, votes=config.recipe.soft_labels)
+    return Training(config, pool, split, torch.device("cpu"), network)

@@ -31,7 +31,9 @@ def test_a_terminal_of_zero_columns_is_treated_like_one_of_unknown_width():
     [
         (("--class-weights", "inverse"), False),
         (("--sampling", "balanced"), False),
+        (("--logit-adjustment", 1), False),
         (("--class-weights", "inverse", "--sampling", "balanced"), True),
+        (("--class-weights", "inverse", "--sampling", "balanced", "--logit-adjustment", 1), True),
     ],
 )
 def test_two_corrections_of_class_frequencies_are_a_warning_and_one_is_not(
@@ -41,5 +43,8 @@ def test_two_corrections_of_class_frequencies_are_a_warning_and_one_is_not(
     outcome = here("train", command, tmp_path / "missing", "--out", tmp_path / "out", *folds, *flags)
     *notes, error = outcome.stderr.splitlines()
     assert "no such cache" in error
-    start = "warning: --class-weights inverse and --sampling balanced"
-    assert [note.startswith(start) for note in notes] == [True] * warns
+    named = ("--class-weights inverse", "--sampling balanced")
+    assert [note.startswith("warning: ") and all(name in note for name in named) for note in notes] == [
+        True
+    ] * warns
+    assert all(f"--logit-adjustment {number}" in note for note in notes for number in flags[5:])

@@ -13,11 +13,13 @@ from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
+from dfer.train.config import RecipeConfig
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.class_matching import match_classes, only_covered
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import Loader, worker_deaths_explained
+from dfer.train.data.split_notes import LABELLED
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
@@ -107,7 +109,7 @@ def _evaluate(
     require_run(run)
     saved = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
-    split = choose_clips(pool, run, saved.config.recipe.seed, clips)
+    split = choose_clips(pool, run, saved.config.recipe, clips)
     matched = match_classes(split.test, saved.labels)
     trained_on = overlap(only_covered(matched.clips, saved.labels), saved.trained_on)
     predictions = _predictions(saved, pool, matched.clips, run_options)
@@ -142,11 +144,11 @@ def _evaluate(
     )
 
 
-def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
+def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Split:
     """Choose the clips of a pool to evaluate, as the test part of a split.
 
     run: the run whose split is applied to the pool
-    seed: of the run, for splits that are drawn
+    recipe: of the run; its seed decides splits that are drawn
     clips: `test` or `train`, a part of that split, or `all` labelled clips
 
     Raises UserError if the run's split does not fit the pool.
@@ -161,7 +163,7 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     if choice.fold is not None and not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any():
         choice = SplitChoice()  # another dataset, with a split instead of folds
     try:
-        split = choose_split(pool.clips, choice, seed)
+        split = choose_split(pool.clips, choice, recipe.seed, votes=recipe.soft_labels)
     except UserError:  # its advice is about training
         raise UserError(
             f"{pool.where} cannot be split like the run ({origin['tested_on']}); "
@@ -174,7 +176,7 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
     if clips == "test":
         return split
     description = "the training clips" if of_run else f"the training clips of {given}"
-    return Split(train=split.test, test=split.train, description=description)
+    return Split(train=split.test, test=split.train.filter(LABELLED), description=description)
 
 
 @worker_deaths_explained()

@@ -37,10 +37,9 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
         task = progress.add_task("", total=clips, **start)
 
         def on_step(totals: Totals) -> None:
-            done = int(totals.matrix.sum())
             progress.update(
                 task,
-                completed=done,
+                completed=totals.clips,
                 epoch=training.epoch + 1,
                 figures=f"loss {totals.mean_loss:.3f}, WAR {metrics.war(totals.matrix):.1%}, "
                 f"{totals.clips_per_second:.1f} clips/s",
@@ -63,8 +62,11 @@ def print_line(console: Console, text: str) -> None:
     console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
-def print_loaded(console: Console, loaded: Loaded | None) -> None:
-    """Print which weights were loaded and skipped, and which of the network's are initialised at random."""
+def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> None:
+    """Print which weights were loaded and skipped, and which of the network's are initialised at random.
+
+    loaded_lr: factor on the learning rate of those loaded
+    """
     if not loaded:
         return
     table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
@@ -79,6 +81,8 @@ def print_loaded(console: Console, loaded: Loaded | None) -> None:
     table.add_row("skipped", str(len(reasons)), escape(shown))
     table.add_row("missing, randomly initialised", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
     console.print(table)
+    if loaded_lr != 1:
+        print_line(console, f"loaded weights learn at {loaded_lr:g} × the learning rate")
 
 
 def _by_part(names: Sequence[str]) -> str:

@@ -129,8 +129,19 @@ def _prepare(
         world=world,
         loader_workers=_default_workers(device, world) if workers is None else workers,
         pretrained_on=loaded.trained_on if loaded else (),
+        loaded=_loaded_names(saved, loaded),
     )
     return training, loaded
+
+
+def _loaded_names(saved: Checkpoint | None, loaded: Loaded | None) -> Sequence[str]:
+    """Names of the weights that the run was started with. Raises UserError if the checkpoint has none."""
+    if not saved:
+        return loaded.complete if loaded else ()
+    names = saved.state.get("loaded")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError("the checkpoint is damaged: its state does not fit its settings")
+    return names
 
 
 @worker_deaths_explained()
@@ -144,7 +155,7 @@ def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        progress.print_loaded(console, loaded)
+        progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
             _warn_of_overlap(console, training, loaded)
     _print_start(console, training)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from dfer.data_manifest.labels import match_labels
@@ -57,3 +58,20 @@ def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
     if unknown:
         raise UserError(f"unknown labels: {', '.join(unknown)}; the network has {', '.join(labels)}")
     return [ids.get(label, -1) for label in clips["label"]]
+
+
+def target_shares(clips: pl.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    """The distribution over the classes that each clip is trained on, (clips, classes) float32, rows sum to 1.
+
+    It is the shares of the votes; all of it is on the label for a clip without votes.
+
+    clips: with votes in the order of `labels`, and a label where there are none
+    """
+    numbers = np.array(label_ids(clips, labels))
+    shares = np.zeros((len(clips), len(labels)))
+    voted = clips["votes"].is_not_null().to_numpy()
+    shares[np.flatnonzero(~voted), numbers[~voted]] = 1
+    if voted.any():
+        votes = np.array(clips.filter(voted)["votes"].to_list())
+        shares[voted] = votes / votes.sum(1, keepdims=True)
+    return shares.astype(np.float32)

@@ -5,8 +5,6 @@ Frames are chosen by `sampling`; windows, mirroring and colours are only drawn h
 (`augment`).
 """
 
-import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.face_shards import ShardReader, StoredClip
@@ -23,10 +21,9 @@ from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
-from dfer.train.data.class_matching import label_ids
+from dfer.train.data.class_matching import label_ids, target_shares
+from dfer.train.data.frame_memory import FrameMemory
 from dfer.train.data.sampling import Augmentation, View, evaluation_view, frame_positions
-
-READ_AHEAD = 2  # batches that each worker process keeps ready
 
 
 class Request(NamedTuple):
@@ -51,12 +48,14 @@ class ViewSpec:
     augmentation: for training views; None for evaluation views only
     landmarks: whether to read the 68 points
     expressions: whether to read MediaPipe's expression scores
+    votes: whether to train on the shares of votes
     """
 
     frames: int
     augmentation: Augmentation | None = None
     landmarks: bool = False
     expressions: bool = False
+    votes: bool = False
 
 
 class Batch(NamedTuple):
@@ -73,6 +72,7 @@ class Batch(NamedTuple):
     detected: (B, N) bool, False where no face was found and the crop is at the carried-over place
     landmarks: (B, N, 68, 2) crop pixels; None if not asked for
     expressions: (B, N, 52), NaN where no face was found; None if not asked for
+    targets: (B, classes) float32, shares of votes, all 0 for a clip that does not count; None if not asked for
     """
 
     frames: Tensor
@@ -86,6 +86,17 @@ class Batch(NamedTuple):
     detected: Tensor
     landmarks: Tensor | None
     expressions: Tensor | None
+    targets: Tensor | None = None
+
+    @property
+    def truth(self) -> Tensor:
+        """What the loss compares with: the targets, or else the labels."""
+        return self.labels if self.targets is None else self.targets
+
+    @property
+    def counted(self) -> Tensor:
+        """Which clips count in the loss, (B,) bool."""
+        return self.labels >= 0 if self.targets is None else self.targets.any(1)
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch to a device, except for what the host indexes with: reading that back would stall it."""
@@ -101,8 +112,20 @@ class Batch(NamedTuple):
 class ClipDataset(Dataset):
     """The usable clips of a pool's table, read a batch at a time. Cheap to pickle."""
 
-    def __init__(self, pool: Pool, clips: pl.DataFrame, labels: Sequence[int], spec: ViewSpec) -> None:
-        """clips: usable rows of the pool's table; labels: (clips,) class numbers, −1 for none."""
+    def __init__(
+        self,
+        pool: Pool,
+        clips: pl.DataFrame,
+        labels: Sequence[int],
+        spec: ViewSpec,
+        targets: np.ndarray | None = None,
+    ) -> None:
+        """Make a dataset.
+
+        clips: usable rows of the pool's table
+        labels: (clips,) class numbers, −1 for none
+        targets: (clips, classes) float32, shares of votes
+        """
         self._folders = pool.folders
         self._size, self._keypoints = pool.crop_size, pool.keypoints
         self._readers = [ShardReader(folder, self._keypoints.count) for folder in self._folders]
@@ -112,8 +135,9 @@ class ClipDataset(Dataset):
         self._rows = clips["row"].to_numpy()
         self._ids = clips["clip_id"]
         self.labels = np.asarray(labels, np.int64)
+        self.targets = targets
         self._spec = spec
-        self._memory = _Memory()
+        self._memory = FrameMemory()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -169,7 +193,12 @@ class ClipDataset(Dataset):
             detected=detected,
             landmarks=landmarks,
             expressions=expressions,
+            targets=None if self.targets is None else self._targets(requests),
         )
+
+    def _targets(self, requests: Sequence[Request]) -> np.ndarray:
+        counts = np.array([request.counts for request in requests], np.float32)
+        return self.targets[[request.clip for request in requests]] * counts[:, None]
 
     def _view(self, request: Request) -> View:
         if request.epoch is None or self._spec.augmentation is None:
@@ -211,7 +240,8 @@ def clip_dataset(pool: Pool, clips: pl.DataFrame, labels: Sequence[str], spec: V
             f"{pool.without_expressions[0]} has no expression scores, which the network needs; "
             "extract with --blendshapes, or train with --expression-scores off"
         )
-    return ClipDataset(pool, clips, label_ids(clips, labels), spec)
+    targets = target_shares(clips, labels) if spec.votes else None
+    return ClipDataset(pool, clips, label_ids(clips, labels), spec, targets)
 
 
 def view_spec(config: TrainConfig, augmentation: Augmentation | None = None) -> ViewSpec:
@@ -221,6 +251,7 @@ def view_spec(config: TrainConfig, augmentation: Augmentation | None = None) -> 
         augmentation=augmentation,
         landmarks=config.network.takes_landmarks,
         expressions=config.network.takes_expressions,
+        votes=config.recipe.soft_labels and augmentation is not None,
     )
 
 
@@ -228,47 +259,6 @@ def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]
     """Plan batches of evaluation views of these clips, in this order."""
     for start in range(0, len(clips), batch_size):
         yield [Request(int(clip)) for clip in clips[start : start + batch_size]]
-
-
-class _Memory:
-    """Buffers for frames. A worker uses a few shared ones in turn: no copy to the parent, no new pages to touch.
-
-    Touching new shared pages takes half as long as decoding the JPEGs that fill them.
-    """
-
-    def __init__(self) -> None:
-        # One for each batch that waits, and the one in use.
-        self._buffers = [torch.empty(0, dtype=torch.uint8)] * (READ_AHEAD + 1)
-        self._taken = 0
-
-    def take(self, shape: tuple[int, ...]) -> Tensor:
-        """An uninitialised uint8 tensor of this shape."""
-        if get_worker_info() is None:
-            return torch.empty(shape, dtype=torch.uint8)
-        turn, size = self._taken % len(self._buffers), math.prod(shape)
-        self._taken += 1
-        if len(self._buffers[turn]) < size:
-            self._buffers[turn] = _shared(size)
-        return self._buffers[turn][:size].view(shape)
-
-
-def _shared(size: int) -> Tensor:
-    """Bytes (size,) uint8 that another process can map.
-
-    torch takes them from /dev/shm, which is 64 MB in most containers: a worker that writes beyond it is killed by a
-    bus error. Memory from memfd_create has no such limit.
-    """
-    if not hasattr(os, "memfd_create"):  # not Linux
-        return torch.empty(size, dtype=torch.uint8).share_memory_()
-    descriptor = os.memfd_create("dfer-frames")
-    try:
-        os.truncate(descriptor, size)
-        storage = torch.UntypedStorage._new_shared_fd_cpu(
-            descriptor, size
-        )  # it keeps a descriptor of its own
-    finally:
-        os.close(descriptor)
-    return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
 def _why_not(jpeg: memoryview, size: int) -> str:

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from dfer.schemas.support import processes
 from dfer.schemas.support.errors import UserError
-from dfer.train.data.dataset import READ_AHEAD, Batch, ClipDataset, Request
+from dfer.train.data.dataset import Batch, ClipDataset, Request
+from dfer.train.data.frame_memory import READ_AHEAD
 
 LAST_SECONDS = 300  # how long a worker lives after SIGTERM
 

@@ -83,18 +83,19 @@ def epoch_order(clips: int, seed: int, epoch: int) -> np.ndarray:
 def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Draw an epoch with every class equally often (± 1) by repeating clips of rare classes and skipping others.
 
-    A clip is repeated only after all others of its class were taken.
+    A clip is repeated only after all others of its class were taken. Clips without a class are drawn once each.
 
-    labels: (clips,) class numbers
+    labels: (clips,) class numbers, −1 for none
 
     Returns (clips,) clip numbers.
     """
     random = np.random.default_rng((seed, ORDER, epoch))
-    classes = random.permutation(np.unique(labels))
-    chosen = []
+    without, count = np.flatnonzero(labels < 0), int((labels >= 0).sum())
+    classes = random.permutation(np.unique(labels[labels >= 0]))
+    chosen = [without]
     for place, number in enumerate(classes):
         members = np.flatnonzero(labels == number)
-        wanted = len(labels) // len(classes) + (place < len(labels) % len(classes))
+        wanted = count // len(classes) + (place < count % len(classes))
         rounds = [random.permutation(members) for _ in range(-(-wanted // len(members)))]
         chosen.append(np.concatenate([*rounds, members[:0]])[:wanted])
     return random.permutation(np.concatenate(chosen))

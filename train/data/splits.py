@@ -16,6 +16,7 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import usable
 from dfer.train.data.leaks import between_parts, shared_subjects
+from dfer.train.data.split_notes import LABELLED, untrained_classes, unused, voted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Split:
     seen: whether the test part is the training part, so that its figures say nothing about new clips
     official: whether it is a single dataset's own split
     held_out: whether a share of a cache without a split was set apart
+    votes: whether it was chosen for training on votes; then training clips may have votes and no label
     notes: what a person should know before trusting the figures, one line each
     """
 
@@ -35,6 +37,7 @@ class Split:
     seen: bool = False
     official: bool = False
     held_out: bool = False
+    votes: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -80,28 +83,32 @@ class SplitChoice:
         return choice
 
 
-def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
+def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: bool = False) -> Split:
     """Split a pool's labelled clips, cache by cache.
 
     A holdout sets subjects apart if a cache names at least two, else the same share of every label's clips.
 
     clips: a pool's table
     seed: decides the holdout and the folds of subjects
+    votes: whether clips with votes but no label are trained on too; the test clips are the same in both cases
 
     Raises UserError if no cache has the fold, a cache has folds and none is chosen, a part is empty, or a test clip
     is a training clip of another cache.
     """
-    unlabelled, clips = clips["label"].null_count(), clips.filter(pl.col("label").is_not_null())
-    if clips.is_empty():
+    used = LABELLED | pl.col("votes").is_not_null() if votes else LABELLED
+    left_out, clips = clips.filter(~used), clips.filter(used)
+    if clips["label"].is_null().all():
         raise UserError("no clip in the cache has a label; training and testing need labels")
     _require_folds(clips, choice)
     parts = clips.partition_by("cache", maintain_order=True)
     found = [_own_split(part, choice, seed) for part in parts]
     if not any(found):
         description = "the training clips themselves (the cache has no split; --holdout sets some apart)"
-        split = Split(train=clips, test=clips, description=description, seen=True)
-        return replace(split, notes=tuple(_unused(clips, unlabelled, split)))
+        test = clips.filter(LABELLED)
+        notes = (*unused(clips, left_out, clips, test), *(voted(clips) if votes else ()))
+        return Split(train=clips, test=test, description=description, seen=True, votes=votes, notes=notes)
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
+    split = replace(split, test=split.test.filter(LABELLED), votes=votes)
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
         raise UserError(
@@ -109,8 +116,9 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
             "--fold or --holdout"
         )
     notes = (
-        *_unused(clips, unlabelled, split),
-        *_untrained_classes(split),
+        *unused(clips, left_out, split.train, split.test),
+        *(voted(split.train) if votes else ()),
+        *untrained_classes(split.train, split.test),
         *shared_subjects(split.train, split.test),
         *between_parts(split.train, split.test),
     )
@@ -124,9 +132,10 @@ def require_trainable(split: Split, where: str) -> None:
         raise UserError(
             f"{where}: no usable clip among {counted(len(split.train), 'training clip')}; `pipeline report` shows why"
         )
-    if clips["label"].n_unique() < 2:
+    labelled = clips.filter(LABELLED)
+    if labelled["label"].n_unique() < 2:
         raise UserError(
-            f"{where}: all {len(clips)} usable training clips are {clips['label'][0]!r} (tested on "
+            f"{where}: all {len(labelled)} usable training clips are {labelled['label'][0]!r} (tested on "
             f"{split.description}); at least two classes are needed"
         )
 
@@ -181,27 +190,6 @@ def _joined(parts: Sequence[pl.DataFrame], splits: Sequence[Split]) -> Split:
     )
 
 
-def _unused(clips: pl.DataFrame, unlabelled: int, split: Split) -> list[str]:
-    """Note which clips are in neither part. clips: the labelled ones."""
-    kinds = [f"{unlabelled} without a label"] if unlabelled else []
-    used = pl.concat([split.train["clip_id"], split.test["clip_id"]])
-    idle = clips.filter(~pl.col("clip_id").is_in(used.implode()))
-    for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
-        kinds.append(f"{count} in no split or fold" if part is None else f"{count} in the split {part}")
-    return [f"clips that are neither trained on nor tested: {', '.join(kinds)}"] if kinds else []
-
-
-def _untrained_classes(split: Split) -> list[str]:
-    """Warn about tested classes without a usable training clip."""
-    trained = usable(split.train)["label"]
-    missing = split.test.filter(~pl.col("label").is_in(trained.implode()))["label"]
-    counts = [
-        f"{label} ({counted(count, 'test clip')})"
-        for label, count in missing.value_counts().sort("label").iter_rows()
-    ]
-    return [f"warning: classes without a usable training clip: {', '.join(counts)}"] if counts else []
-
-
 def _name(clips: pl.DataFrame) -> str:
     """Name the cache of these clips in a message: by its dataset if there are several caches."""
     return clips["dataset"][0] if "dataset" in clips.columns else "the cache"
@@ -217,11 +205,12 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
 
 def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
     """Deal out subjects, most clips first and ties in random order, each to the fold with the fewest clips so far."""
-    if missing := clips["subject"].null_count():
+    if missing := clips.filter(LABELLED)["subject"].null_count():
         raise UserError(
             f"{counted(missing, 'clip')} of {_name(clips)} without a subject; folds of subjects need one for each"
         )
-    counts = clips["subject"].value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
+    subjects = clips.filter(LABELLED)["subject"]
+    counts = subjects.value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
     if len(counts) < folds:
         raise UserError(
             f"--folds subject:{folds}: {_name(clips)} has {counted(len(counts), 'subject')}; "
@@ -249,8 +238,9 @@ def _by_official_split(clips: pl.DataFrame) -> Split:
 
 def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     random = np.random.default_rng(seed)
-    subjects = clips["subject"].unique().sort().to_numpy()
-    if len(subjects) > 1 and clips["subject"].is_not_null().all():
+    labelled = clips.filter(LABELLED)
+    subjects = labelled["subject"].unique().sort().to_numpy()
+    if len(subjects) > 1 and labelled["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
         test, description = (
@@ -259,13 +249,16 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
         )
     else:
         ids, passed = [], 0
-        for label in clips["label"].unique().sort():
-            of_label = clips.filter(pl.col("label") == label)["clip_id"].sort().to_numpy()
+        for label in labelled["label"].unique().sort():
+            of_label = labelled.filter(pl.col("label") == label)["clip_id"].sort().to_numpy()
             passed += len(of_label)
             # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = pl.col("clip_id").is_in(ids), f"{len(ids)} of {len(clips)} clips, drawn at random"
+        test, description = (
+            pl.col("clip_id").is_in(ids),
+            f"{len(ids)} of {len(labelled)} clips, drawn at random",
+        )
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 

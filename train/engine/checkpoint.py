@@ -137,6 +137,8 @@ def restore(checkpoint: Checkpoint) -> DferNetwork:
     network = build(
         config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed, keypoints
     )
+    if config.recipe.logit_adjustment > 0 and config.recipe.adjusted == "predictions":
+        network.class_shift = torch.zeros(network.classes)
     try:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):

@@ -18,7 +18,7 @@ from typing import Any
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import flag
 from dfer.train.config import TrainConfig, load_config
-from dfer.train.data.caches import Pool
+from dfer.train.data.caches import Pool, usable
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_trainable
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results.run_folder import RUN, SETTINGS, require_run
@@ -55,8 +55,14 @@ class Experiment:
 
     def choose(self, pool: Pool) -> Split:
         """Choose the training and test clips. Raises UserError if they cannot be used."""
-        split = choose_split(pool.clips, self.split, self.config.recipe.seed)
+        recipe = self.config.recipe
+        split = choose_split(pool.clips, self.split, recipe.seed, votes=recipe.soft_labels)
         require_trainable(split, pool.where)
+        if recipe.soft_labels and not usable(split.train)["votes"].count():
+            raise UserError(
+                f"--soft-labels: no training clip of {pool.where} has votes; extract a dataset that comes with votes "
+                "(or a table with them), or leave it out"
+            )
         if self.split.holdout and not split.held_out:
             raise UserError(
                 f"--holdout {self.split.holdout} has no effect on {pool.where}, tested on {split.description}; "
@@ -187,9 +193,11 @@ def _as_flag(name: str, value: Any) -> str:
 
 
 def clips_hash(split: Split) -> str:
-    """Hash the clips and labels of both parts, in order."""
+    """Hash the clips and labels of both parts, in order, and the votes if they are trained on."""
     digest = hashlib.sha256()
     for part in (split.train, split.test):
         table = part.select("clip_id", "label", "status", "fingerprint")
         digest.update(table.write_csv().encode())
+    if split.votes:
+        digest.update(json.dumps(split.train["votes"].to_list()).encode())
     return digest.hexdigest()

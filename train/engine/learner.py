@@ -4,7 +4,7 @@ A step is `zero_grad`, `accumulate` once for each of its parts, then `step`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,7 +19,7 @@ from dfer.train.data.dataset import Batch
 from dfer.train.engine.averaging import averaged_copy
 from dfer.train.engine.distributed import World
 from dfer.train.engine.forward import scores_of
-from dfer.train.engine.objective import objective
+from dfer.train.engine.objective import class_counts, objective, prediction_shift
 from dfer.train.engine.optim import clip_gradients, make_optimiser
 from dfer.train.engine.precision import gradient_scaler
 from dfer.train.models.keypoint.network import DferNetwork
@@ -32,19 +32,25 @@ class Learner:
         self,
         config: TrainConfig,
         network: DferNetwork,
-        labels: np.ndarray,
+        truth: np.ndarray,
         device: torch.device,
         world: World | None = None,
+        loaded: Collection[str] = (),
     ) -> None:
-        """labels: (clips,) class numbers of all training clips."""
+        """Make a network ready for its first step.
+
+        truth: labels or shares of votes of all training clips (see `objective`)
+        loaded: names of its weights that come from elsewhere
+        """
         self.config, self.device, self.world = config, device, world or World()
-        network = network.to(device)
         if config.execution.channels_last:
             network = network.to(memory_format=torch.channels_last)
+        network.class_shift = prediction_shift(config.recipe, class_counts(truth, network.classes))
+        network = network.to(device)
         self.network = network
         self.averaged = averaged_copy(network, config.recipe.ema_decay) if config.recipe.ema_decay else None
-        self.objective = objective(config.recipe, labels, network.classes)
-        self.optimiser = make_optimiser(network, config.recipe)
+        self.objective = objective(config.recipe, truth, network.classes)
+        self.optimiser = make_optimiser(network, config.recipe, loaded)
         self.scaler = gradient_scaler(config.execution.precision, device)
 
     @functools.cached_property
@@ -83,7 +89,7 @@ class Learner:
             )
         with self._gradient_exchange(last=last):
             scores = scores_of(self.model, batch, self.config, self.device, mix=mix)
-            loss = self.objective.total(scores, batch.labels, mix)
+            loss = self.objective.total(scores, batch.truth, mix)
             # DistributedDataParallel averages over processes, but a step is the sum of its parts.
             self.scaler.scale(loss * (self.world.size / weight)).backward()
         classes, counted = self.network.classes, batch.labels >= 0

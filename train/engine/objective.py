@@ -1,4 +1,8 @@
-"""The loss of a batch: two cross-entropies (Eqs. 5, 12 and 13), with optional smoothing, class weights and mixup."""
+"""The loss of a batch: two cross-entropies (Eqs. 5, 12 and 13). Optional: smoothing, votes, class balance, mixup.
+
+The truth about B clips is either their labels, (B,) int64 with −1 for a clip that does not count, or the shares of
+their votes, (B, classes) with all 0 for such a clip.
+"""
 
 from dataclasses import dataclass
 
@@ -17,66 +21,122 @@ class Objective:
 
     frame_weight: λ
     smoothing: label smoothing, 0–1
-    class_weights: (classes,) or None
+    class_weights: (classes,) or None; a clip's own is that of the class with most votes, the mean of several
+    shift: (classes,) added to the scores, or None
     """
 
     frame_weight: float
     smoothing: float = 0.0
     class_weights: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
-    def total(self, scores: Scores, labels: Tensor, mix: float = 1.0) -> Tensor:
+    def total(self, scores: Scores, truth: Tensor, mix: float = 1.0) -> Tensor:
         """Sum the loss over the clips of a batch.
 
         scores: (B, classes) each
-        labels: (B,) int64; clips with −1 are ignored
-        mix: share of each clip's own label; the rest is the label of the previous clip, as in `DferNetwork.forward`
+        truth: (B,) or (B, classes)
+        mix: share of each clip's own truth; the rest is that of the previous clip, as in `DferNetwork.forward`
         """
-        loss = self._both(scores, labels)
+        loss = self._both(scores, truth)
         if mix < 1:
-            loss = mix * loss + (1 - mix) * self._both(scores, labels.roll(1))
+            loss = mix * loss + (1 - mix) * self._both(scores, truth.roll(1, 0))
         return loss
 
-    def weight(self, labels: np.ndarray) -> float:
-        """The divisor of `total` over these labels: their number, or the sum of their class weights."""
+    def weight(self, truth: np.ndarray) -> float:
+        """The divisor of `total` over these clips: their number, or the sum of their class weights."""
         if self.class_weights is None:
-            return float(len(labels))
-        return float(self.class_weights[labels].sum())
+            return float(len(truth))
+        if truth.ndim == 1:
+            return float(self.class_weights[truth].sum())
+        return float(_of_clips(torch.as_tensor(self.class_weights), torch.as_tensor(truth)).sum())
 
-    def _both(self, scores: Scores, labels: Tensor) -> Tensor:
-        clip = self._cross_entropy(scores.clip, labels)
+    def _both(self, scores: Scores, truth: Tensor) -> Tensor:
+        clip = self._cross_entropy(scores.clip, truth)
         if scores.frames is None:
             return clip
-        return self.frame_weight * self._cross_entropy(scores.frames, labels) + (1 - self.frame_weight) * clip
+        return self.frame_weight * self._cross_entropy(scores.frames, truth) + (1 - self.frame_weight) * clip
 
-    def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
+    def _cross_entropy(self, scores: Tensor, truth: Tensor) -> Tensor:
         # Half precision would lose small losses, so autocast's scores are widened. Float64 stays.
         scores = scores if scores.dtype == torch.float64 else scores.float()
+        if self.shift is not None:
+            scores = scores + torch.as_tensor(self.shift, dtype=scores.dtype, device=scores.device)
         weights = self.class_weights
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=scores.dtype, device=scores.device)
+        if truth.ndim == 2:
+            return self._soft(scores, truth, weights)
         return F.cross_entropy(
             scores,
-            labels,
+            truth,
             weight=weights,
             ignore_index=-1,
             reduction="sum",
             label_smoothing=self.smoothing,
         )
 
+    def _soft(self, scores: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
+        """The same for shares (B, classes): equal to the loss of the labels where one class has all votes."""
+        losses = -scores.log_softmax(1)  # (B, classes)
+        own = (shares * losses).sum(1)
+        even = (losses if weights is None else weights * losses).mean(1) * shares.sum(1)
+        if weights is not None:
+            own = own * _of_clips(weights, shares)
+        return ((1 - self.smoothing) * own + self.smoothing * even).sum()
 
-def objective(recipe: RecipeConfig, labels: np.ndarray, classes: int) -> Objective:
+
+def objective(recipe: RecipeConfig, truth: np.ndarray, classes: int) -> Objective:
     """Make a recipe's loss.
 
-    labels: (clips,) class numbers of all training clips, for the class weights
+    truth: labels or shares of all training clips, for the class weights and the logit adjustment
     classes: number of classes
-
-    Inverse class weights are clips / (classes that occur · clips of the class), and 0 for a class without clips.
     """
-    weights = None
-    if recipe.class_weights == "inverse":
-        counts = np.bincount(labels, minlength=classes)
-        occurring = np.maximum(counts, 1) * (counts > 0).sum()
-        weights = (len(labels) / occurring * (counts > 0)).astype(np.float32)
+    counts = class_counts(truth, classes)
+    adjusts = recipe.logit_adjustment > 0 and recipe.adjusted == "loss"
     return Objective(
-        frame_weight=recipe.frame_weight, smoothing=recipe.label_smoothing, class_weights=weights
+        frame_weight=recipe.frame_weight,
+        smoothing=recipe.label_smoothing,
+        class_weights=_class_weights(recipe, counts),
+        shift=recipe.logit_adjustment * log_prior(counts) if adjusts else None,
     )
+
+
+def class_counts(truth: np.ndarray, classes: int) -> np.ndarray:
+    """Count the clips of each class, (classes,), clips without one ignored; of votes, sum the shares."""
+    return np.bincount(truth[truth >= 0], minlength=classes) if truth.ndim == 1 else truth.sum(0, np.float64)
+
+
+def log_prior(counts: np.ndarray) -> np.ndarray:
+    """Logarithm of each class's share of the clips, (classes,) float32. A class with less than one counts as one."""
+    counts = np.maximum(counts, 1)
+    return np.log(counts / counts.sum()).astype(np.float32)
+
+
+def prediction_shift(recipe: RecipeConfig, counts: np.ndarray) -> Tensor | None:
+    """What is added to the scores when predicting (Menon et al. 2021, Eq. 9): −τ·log prior, (classes,), or None."""
+    if recipe.logit_adjustment > 0 and recipe.adjusted == "predictions":
+        return torch.from_numpy(-recipe.logit_adjustment * log_prior(counts))
+    return None
+
+
+def _class_weights(recipe: RecipeConfig, counts: np.ndarray) -> np.ndarray | None:
+    """One over the clips of each class, or over their effective number (Cui et al. 2019, Eq. 2), (classes,) float32.
+
+    Scaled so that the mean over the clips is 1; 0 for a class without clips.
+    """
+    if recipe.class_weights == "none":
+        return None
+    occurs = counts > 0
+    if recipe.class_weights == "inverse":
+        weights = len(counts) / np.where(occurs, counts, 1)
+    else:
+        beta = recipe.effective_beta
+        weights = (1 - beta) / (1 - beta ** np.where(occurs, counts, 1))
+    weights = weights * occurs
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+def _of_clips(weights: Tensor, shares: Tensor) -> Tensor:
+    """The weight of each clip's most voted class, (B,), the mean if several are tied; 0 for a clip without shares."""
+    most = (shares == shares.amax(1, keepdim=True)) & (shares > 0)
+    return (most * weights).sum(1) / most.sum(1).clamp(min=1)

@@ -1,7 +1,8 @@
 """The optimiser of a recipe, and the learning rate at each point of a training."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,26 +10,41 @@ from torch import nn
 from dfer.train.config import RecipeConfig
 
 
-def make_optimiser(network: nn.Module, recipe: RecipeConfig) -> torch.optim.Optimizer:
+def make_optimiser(
+    network: nn.Module, recipe: RecipeConfig, loaded: Collection[str] = ()
+) -> torch.optim.Optimizer:
     """Make Adam, AdamW, or SGD with Nesterov momentum.
+
+    loaded: names of the weights that learn `recipe.loaded_lr` times as fast as the others
 
     Weight decay applies to matrices and convolutions only, not to biases, norms, the class token or the positions
     (Goyal et al. 2017, Section 5.3; Dosovitskiy et al. 2021).
     """
     named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
-    kept = ("token", "positions")
-    decayed = [w for name, w in named if w.ndim > 1 and name.split(".")[-1] not in kept]
-    others = [w for name, w in named if w.ndim <= 1 or name.split(".")[-1] in kept]
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    slow = {*loaded} if recipe.loaded_lr != 1 else set()
+    groups = _groups([(name, w) for name, w in named if name not in slow], recipe, 1.0)
+    if slow:
+        groups += _groups([(name, w) for name, w in named if name in slow], recipe, recipe.loaded_lr)
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
         )
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
     return kind(groups, lr=recipe.learning_rate, betas=recipe.betas)
+
+
+def _groups(
+    named: Sequence[tuple[str, nn.Parameter]], recipe: RecipeConfig, factor: float
+) -> list[dict[str, Any]]:
+    """Two groups of parameters, with and without weight decay. factor: on the learning rate of both."""
+    kept = ("token", "positions")
+    decayed = [w for name, w in named if w.ndim > 1 and name.split(".")[-1] not in kept]
+    others = [w for name, w in named if w.ndim <= 1 or name.split(".")[-1] in kept]
+    rate = {"lr": factor * recipe.learning_rate, "factor": factor}
+    return [
+        {"params": decayed, "weight_decay": recipe.weight_decay, **rate},
+        {"params": others, "weight_decay": 0.0, **rate},
+    ]
 
 
 def learning_rate(recipe: RecipeConfig, epoch_fraction: float) -> float:
@@ -47,9 +63,9 @@ def learning_rate(recipe: RecipeConfig, epoch_fraction: float) -> float:
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of all parameters."""
+    """Set the learning rate; each group keeps its factor."""
     for group in optimiser.param_groups:
-        group["lr"] = value
+        group["lr"] = group["factor"] * value
 
 
 def clip_gradients(parameters: Iterable[torch.Tensor], norm: float) -> None:

@@ -39,13 +39,15 @@ from dfer.train.results.predictions import prediction_table
 class Totals:
     """Sums over steps of an epoch, in all processes.
 
-    matrix: (classes, classes) confusion matrix of the training predictions
+    matrix: (classes, classes) confusion matrix of the training predictions of labelled clips
+    clips: number of clips, labelled or not
     loss: sum of the loss, to be divided by `weight`
     seconds: duration
     waiting: seconds of it that this process waited for data
     """
 
     matrix: np.ndarray
+    clips: int = 0
     loss: float = 0.0
     weight: float = 0.0
     seconds: float = 0.0
@@ -61,7 +63,7 @@ class Totals:
 
     @property
     def clips_per_second(self) -> float:
-        return float(self.matrix.sum()) / self.seconds if self.seconds else 0.0
+        return self.clips / self.seconds if self.seconds else 0.0
 
     @property
     def waiting_share(self) -> float:
@@ -87,6 +89,7 @@ class Training:
         world: World | None = None,
         loader_workers: int = 0,
         pretrained_on: Collection[str] = (),
+        loaded: Collection[str] = (),
     ) -> None:
         """Start a training.
 
@@ -94,13 +97,13 @@ class Training:
         split: of the pool's clips; see `require_trainable`
         network: with its initial weights
         pretrained_on: fingerprints of the files that these were trained on
+        loaded: names of the weights that come from elsewhere, for their learning rate
         """
         self.config, self.device, self.split, self.world = config, device, split, world or World()
         self.labels, self.keypoint_set = pool.labels, pool.keypoints.name
         self.clips, self.test_clips = usable(split.train), usable(split.test)
-        self.majority = (
-            self.clips["label"].value_counts().sort("count", "label", descending=[True, False])["label"][0]
-        )
+        labelled = self.clips["label"].drop_nulls()
+        self.majority = labelled.value_counts().sort("count", "label", descending=[True, False])["label"][0]
         self.trained_on = {*pretrained_on, *fingerprints(self.clips)["fingerprint"]}
         recipe, data = config.recipe, config.data
         torch.manual_seed(recipe.seed)
@@ -108,12 +111,14 @@ class Training:
             seed=recipe.seed, frames=data.num_frames, flip=data.flip, color_jitter=data.color_jitter
         )
         self.loader = self._loader(pool, self.clips, loader_workers, augmentation)
-        # When testing on the training clips, use the same worker processes.
-        self.test_loader = (
-            self.loader if split.seen else self._loader(pool, self.test_clips, loader_workers, None)
-        )
-        self.class_numbers = self.loader.dataset.labels  # (clips,)
-        self.learner = Learner(config, network, self.class_numbers, device, self.world)
+        # When testing on exactly the training clips, use the same worker processes.
+        same = split.seen and len(self.test_clips) == len(self.clips)
+        self.test_loader = self.loader if same else self._loader(pool, self.test_clips, loader_workers, None)
+        dataset = self.loader.dataset
+        self.class_numbers = dataset.labels  # (clips,)
+        self.truth = dataset.labels if dataset.targets is None else dataset.targets
+        self.loaded = tuple(loaded)
+        self.learner = Learner(config, network, self.truth, device, self.world, self.loaded)
         self.epoch = self.consumed = 0
         self.totals = self._no_totals()
 
@@ -139,7 +144,7 @@ class Training:
         for step in todo:
             epoch_fraction = self.epoch + step.start / len(order)
             set_learning_rate(self.learner.optimiser, learning_rate(recipe, epoch_fraction))
-            taken = self._step(step, self.class_numbers[order[step.start : step.stop]], batches)
+            taken = self._step(step, self.truth[order[step.start : step.stop]], batches)
             taken = dataclasses.replace(taken, seconds=time.perf_counter() - started)
             self.consumed, self.totals = step.stop, self.totals + taken
             yield taken
@@ -165,10 +170,10 @@ class Training:
     def _parts(self, step: range) -> list[range]:
         return parts_of(step, self.world.rank, self.world.size, self.config.execution.accumulate)
 
-    def _step(self, step: range, labels: np.ndarray, batches: Iterator[Batch]) -> Totals:
-        """Take one step, with all processes' parts. labels: (samples,) of the entire step."""
+    def _step(self, step: range, truth: np.ndarray, batches: Iterator[Batch]) -> Totals:
+        """Take one step, with all processes' parts. truth: of the samples of the entire step (see `objective`)."""
         recipe, parts = self.config.recipe, len(self._parts(step))
-        weight, waiting = self.learner.objective.weight(labels), 0.0
+        weight, waiting = self.learner.objective.weight(truth), 0.0
         mix = mixing_weight(recipe.mixup, recipe.seed, self.epoch, step.start) if recipe.mixup else 1.0
         sums = torch.zeros(1 + len(self.labels) ** 2, device=self.device)  # loss, then the confusion matrix
         clips: list[int] = []
@@ -178,13 +183,13 @@ class Training:
             batch = next(batches)
             waiting += time.perf_counter() - before
             sums += self.learner.accumulate(batch.to(self.device), weight, mix=mix, last=part == parts - 1)
-            clips += batch.clips[batch.labels >= 0].tolist()
+            clips += batch.clips[batch.counted].tolist()
         sums = distributed.summed(sums.cpu().double(), self.world)  # the only wait for the device in a step
         if not torch.isfinite(sums[0]):
             self._refuse_loss(sums[0].item(), clips)
         self.learner.step()
         matrix = sums[1:].numpy().astype(np.int64).reshape(len(self.labels), -1)
-        return Totals(matrix=matrix, loss=sums[0].item(), weight=weight, waiting=waiting)
+        return Totals(matrix=matrix, clips=len(step), loss=sums[0].item(), weight=weight, waiting=waiting)
 
     def _refuse_loss(self, loss: float, clips: list[int]) -> None:
         of_all = itertools.chain.from_iterable(distributed.gathered(clips, self.world))
@@ -230,6 +235,7 @@ class Training:
             "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),
             "processes": self.world.size,
+            "loaded": [*self.loaded],
         }
         return Checkpoint(
             config=self.config,

@@ -19,13 +19,16 @@ from torch import Tensor
 from dfer.data_manifest.labels import match_labels
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import flag
+from dfer.schemas.support.text import counted
 from dfer.train.engine import checkpoint
 from dfer.train.models.keypoint.network import DferNetwork
 from dfer.train.results.run_folder import BEST, require_run
 
 HEADS = ("clip_head.", "frame_head.", "geometry.head.")
-FITTED = ("face_features.", "regression.")  # to a run's training clips, see `fit_landmarks`
+# Set from the training clips of the other run, see `fit_landmarks` and `RecipeConfig.logit_adjustment`.
+FITTED = ("face_features.", "regression.", "class_shift")
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts save a state dict
+POSITIONS = "temporal.positions"
 COUNTER = ".num_batches_tracked"  # of batch norm; not needed to predict, and missing from older files
 
 
@@ -74,6 +77,7 @@ class Loaded:
 
     source: name of the file
     loaded: names of the tensors taken
+    partial: those of them of which only the rows of some classes were taken
     num_params: how many numbers they have
     skipped: name in the file -> why it was not taken
     missing: names of the network's tensors that keep their random initialisation
@@ -86,8 +90,14 @@ class Loaded:
     num_params: int
     skipped: Mapping[str, str]
     missing: tuple[str, ...]
+    partial: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> tuple[str, ...]:
+        """The names of the tensors that were taken completely."""
+        return tuple(name for name in self.loaded if name not in self.partial)
 
 
 def file_of(path: Path) -> Path:
@@ -117,9 +127,12 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
             taken[name] = own[name].clone()
             rows = [saved.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
-    reasons = {} if shared else dict.fromkeys(saved.model.keys() - taken.keys(), "no class in common")
+    heads = {name for name in saved.model if name.startswith(HEADS)}
+    reasons = {} if shared else dict.fromkeys(heads - taken.keys(), "no class in common")
     loaded = _load(network, taken, path, classes=tuple(shared), reasons=reasons)
-    return replace(loaded, trained_on=tuple(saved.trained_on))
+    some = len(shared) < len(labels)
+    partial = tuple(name for name in loaded.loaded if some and name.startswith(HEADS))
+    return replace(loaded, partial=partial, trained_on=tuple(saved.trained_on))
 
 
 def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
@@ -138,7 +151,7 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
     own = network.backbone.state_dict()
     named = {name.removeprefix(prefix): value for name, value in state.items()}
     reasons = {
-        name: _misfit(named[name], value) if name in named else "it is missing"
+        name: _misfit(name, named[name], value) if name in named else "it is missing"
         for name, value in own.items()
         if not name.endswith(COUNTER)
     }
@@ -165,7 +178,7 @@ def _load(
     for name, value in found.items():
         if name not in own:
             skipped[name.removeprefix("backbone.")] = "the network has no such weight"
-        elif reason := _misfit(value, own[name]):
+        elif reason := _misfit(name, value, own[name]):
             skipped[name] = reason
     loaded = {name: value for name, value in found.items() if name in own and name not in skipped}
     if not loaded:
@@ -183,8 +196,11 @@ def _load(
     )
 
 
-def _misfit(value: Tensor, own: Tensor) -> str | None:
-    """Say why a tensor cannot replace the network's own; None if it can."""
+def _misfit(name: str, value: Tensor, own: Tensor) -> str | None:
+    """Say why a tensor cannot replace the network's own of this name; None if it can."""
+    if name == POSITIONS and value.shape[::2] == own.shape[::2] and value.shape != own.shape:
+        there, here = (tensor.shape[1] - 1 for tensor in (value, own))  # one is the class token's
+        return f"positions for clips of {counted(there, 'frame')}, the network takes {here}"
     if value.shape != own.shape:
         return f"its shape is {_shape(value)}, the network's {_shape(own)}"
     if value.is_floating_point() != own.is_floating_point():

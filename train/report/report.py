@@ -120,7 +120,7 @@ def _sample(
     run: Path, pool: Pool, saved: Checkpoint, predictions: pl.DataFrame, run_options: RunOptions
 ) -> SampledClips | None:
     """The network on a sample of the run's usable test clips; None if there are none. Raises UserError."""
-    clips = usable(choose_clips(pool, run, saved.config.recipe.seed, "test").test)
+    clips = usable(choose_clips(pool, run, saved.config.recipe, "test").test)
     if clips.is_empty():
         return None
     drawn = np.random.default_rng(0).permutation(len(clips))[:MAX_SAMPLE].tolist()

@@ -113,3 +113,10 @@ def test_mixing_weights_follow_the_beta_distribution_and_depend_on_the_step():
     # The larger of X and 1 − X is at most w where X lies between 1 − w and w.
     assert stats.kstest(weights, lambda w: beta.cdf(w) - beta.cdf(1 - w)).pvalue > 0.01
     assert min(weights) >= 0.5
+
+
+def test_clips_without_a_class_are_drawn_once_in_a_balanced_epoch():
+    labels = np.array([0, 0, 0, 0, 0, 1, -1, -1, -1])
+    order = balanced_order(labels, seed=0, epoch=1)
+    assert np.bincount(labels[order] + 1).tolist() == [3, 3, 3]
+    assert {6, 7, 8} <= {*order.tolist()}

@@ -139,3 +139,36 @@ def test_people_in_both_parts_and_classes_without_training_clips_are_noted():
         "warning: classes without a usable training clip: b (1 test clip), c (1 test clip)",
         "warning: 1 subject in both training and test clips (such as s1)",
     )
+
+
+VOTED = {
+    "label": ["a", "b", None, "a", "b", None, None] * 2,
+    "votes": [[2, 1], [0, 3], [2, 2], [1, 0], None, [1, 1], None] * 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "choice", "tied"),
+    [
+        ({"split": ["train"] * 3 + ["test"] * 4 + ["train"] * 7}, SplitChoice(), [2, 9, 12]),
+        ({"fold": [1] * 3 + [2] * 11}, SplitChoice(fold=1), [5, 9, 12]),
+        ({"subject": ["x"] * 4 + ["y"] * 3 + ["x"] * 7}, SplitChoice(holdout=0.5), None),
+        ({"subject": ["x"] * 4 + ["y"] * 3 + ["x"] * 7}, SplitChoice(fold=1, subject_folds=2), None),
+        ({}, SplitChoice(holdout=0.5), [2, 5, 9, 12]),
+        ({}, SplitChoice(), [2, 5, 9, 12]),
+    ],
+)
+def test_clips_with_votes_but_no_label_are_trained_on_if_asked_for_and_never_tested(columns, choice, tied):
+    clips = table(**VOTED, **columns)
+    hard, soft = choose_split(clips, choice, 0), choose_split(clips, choice, 0, votes=True)
+    assert soft.test.equals(hard.test) and soft.description == hard.description
+    more = {*ids(soft)[0]} - {*ids(hard)[0]}
+    tested = {*soft.test["subject"].drop_nulls()}
+    if tied is None:  # people who are tested are not trained on
+        tied = [n for n in (2, 5, 9, 12) if columns["subject"][n] not in tested]
+    assert tied and more == {f"c{number:02}" for number in tied} and {*ids(hard)[0]} < {*ids(soft)[0]}
+    assert "6 without a label (4 of them with votes: --soft-labels trains" in hard.notes[0]
+    left = 6 - len(tied)
+    assert f"neither trained on nor tested: {left} without a label" in soft.notes[0]
+    (note,) = [note for note in soft.notes if note.startswith("soft labels")]
+    assert f"with votes, {len(tied)} of them without a majority" in note

@@ -62,3 +62,82 @@ def test_mixup_counts_both_labels(scores):
     plain = made()
     expected = 0.7 * plain.total(scores, labels) + 0.3 * plain.total(scores, labels.roll(1))
     assert plain.total(scores, labels, mix=0.7).item() == pytest.approx(expected.item())
+
+
+# Of four classes: a majority, a tie of two, a clip that does not count, a clip without votes (all on its label).
+SHARES = np.array([[0.7, 0.2, 0.1, 0], [0.4, 0.2, 0.4, 0], [0, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+
+
+def slow_loss(logits, shares, smoothing=0.0, weights=(1, 1, 1, 1)):
+    """The sum over clips and classes, one at a time."""
+    total = 0.0
+    for scores, given in zip(logits, shares, strict=True):
+        if not given.any():
+            continue
+        losses = [np.log(np.exp(scores).sum()) - score for score in scores]
+        top = [weights[k] for k in range(4) if given[k] == given.max()]
+        own = sum(top) / len(top) * sum(given[k] * losses[k] for k in range(4))
+        total += (1 - smoothing) * own + smoothing * sum(weights[k] * losses[k] / 4 for k in range(4))
+    return total
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("class_weights", ["none", "inverse", "effective"])
+def test_the_loss_of_votes_equals_the_plain_sum_over_clips_and_classes(scores, smoothing, class_weights):
+    made_of = RecipeConfig(label_smoothing=smoothing, class_weights=class_weights, frame_weight=0.2)
+    soft = objective(made_of, SHARES, 4)
+    weights = (1, 1, 1, 1) if soft.class_weights is None else soft.class_weights
+    part = Scores(scores.clip[:4], scores.frames[:4])
+    clip, frames = part.clip.numpy(), part.frames.numpy()
+
+    def slow(shares):
+        return sum(
+            share * slow_loss(logits, shares, smoothing, weights)
+            for share, logits in ((0.8, clip), (0.2, frames))
+        )
+
+    assert soft.total(part, torch.from_numpy(SHARES)).item() == pytest.approx(slow(SHARES))
+    mixed = 0.7 * slow(SHARES) + 0.3 * slow(np.roll(SHARES, 1, axis=0))
+    assert soft.total(part, torch.from_numpy(SHARES), mix=0.7).item() == pytest.approx(mixed)
+    counted = SHARES[[0, 1, 3]]
+    divisor = weights[0] + (weights[0] + weights[2]) / 2 + weights[3]
+    assert soft.weight(counted) == pytest.approx(divisor)
+
+
+@pytest.mark.parametrize("class_weights", ["none", "inverse", "effective"])
+def test_votes_that_agree_give_the_loss_of_the_labels(scores, class_weights):
+    recipe = RecipeConfig(
+        label_smoothing=0.1, class_weights=class_weights, logit_adjustment=0.5, adjusted="loss"
+    )
+    shares = np.eye(4, dtype=np.float32)[LABELS]
+    hard, soft = objective(recipe, LABELS, 4), objective(recipe, shares, 4)
+    one, other = hard.total(scores, torch.from_numpy(LABELS)), soft.total(scores, torch.from_numpy(shares))
+    assert one.item() == pytest.approx(other.item()) and hard.weight(LABELS) == pytest.approx(
+        soft.weight(shares)
+    )
+
+
+def test_effective_class_weights_are_one_over_the_effective_number_of_clips():
+    weights = made(class_weights="effective", effective_beta=0.9).class_weights
+    plain = np.array([(1 - 0.9) / (1 - 0.9**count) for count in (1, 2, 3)])
+    assert weights[:3] / weights[0] == pytest.approx(plain / plain[0]) and weights[3] == 0
+    assert weights[LABELS].mean() == pytest.approx(1)
+    near_none, near_inverse = (made(class_weights="effective", effective_beta=beta) for beta in (0, 0.999999))
+    assert near_none.class_weights.tolist() == pytest.approx([1, 1, 1, 0])
+    assert near_inverse.class_weights == pytest.approx(made(class_weights="inverse").class_weights, rel=1e-4)
+
+
+def test_logit_adjustment_in_the_loss_adds_tau_log_prior_to_the_scores(scores):
+    counts = np.array([1, 2, 3, 1])  # a class without clips counts as one clip
+    shift = torch.from_numpy(2 * np.log(counts / 7))
+    labels = torch.from_numpy(LABELS)
+    expected = made().total(Scores(scores.clip + shift, scores.frames + shift), labels)
+    adjusted = made(logit_adjustment=2, adjusted="loss")
+    assert adjusted.total(scores, labels).item() == pytest.approx(expected.item())
+    elsewhere = made(logit_adjustment=2, adjusted="predictions")
+    assert elsewhere.total(scores, labels).item() == pytest.approx(made().total(scores, labels).item())
+
+
+def test_clips_without_a_label_do_not_change_the_counts_of_the_classes():
+    with_ties = objective(RecipeConfig(class_weights="inverse"), np.array([*LABELS, -1, -1]), 4)
+    assert with_ties.class_weights.tolist() == pytest.approx([2, 1, 2 / 3, 0])

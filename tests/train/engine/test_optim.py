@@ -4,7 +4,7 @@ import torch
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import NetworkConfig, RecipeConfig, load_config
 from dfer.train.engine.averaging import averaged_copy
-from dfer.train.engine.optim import clip_gradients, learning_rate, make_optimiser
+from dfer.train.engine.optim import clip_gradients, learning_rate, make_optimiser, set_learning_rate
 from dfer.train.models.keypoint.network import build
 
 
@@ -48,6 +48,27 @@ def test_weight_decay_applies_to_matrices_and_convolutions_only(kind):
     assert "backbone.conv1.weight" in decayed and "graph.relation" in decayed
     kept = {"temporal.token", "temporal.positions", "backbone.bn1.weight", "clip_head.bias"}
     assert kept <= set(others) and len(decayed) + len(others) == len(names)
+
+
+def test_loaded_weights_learn_at_their_share_of_the_learning_rate():
+    network, recipe = (
+        build(NetworkConfig(depth=1), 7, 4, 0, DLIB18),
+        RecipeConfig(optimiser="sgd", momentum=0, loaded_lr=0.25, weight_decay=0.1),
+    )
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    loaded = {"backbone.conv1.weight", "backbone.bn1.bias", "temporal.token"}
+    optimiser = make_optimiser(network, recipe, loaded)
+    set_learning_rate(optimiser, 0.5)
+    for weight in network.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimiser.step()
+    for name, weight in network.named_parameters():
+        decay = 0.1 if weight.ndim > 1 and not name.endswith(("token", "positions")) else 0
+        rate = 0.5 * (0.25 if name in loaded else 1)
+        torch.testing.assert_close(weight.detach(), before[name] - rate * (1 + decay * before[name]))
+    assert (
+        len(make_optimiser(network, RecipeConfig(), loaded).param_groups) == 2
+    )  # a factor of 1 changes nothing
 
 
 def test_gradients_are_clipped_together_and_not_at_all_at_zero():

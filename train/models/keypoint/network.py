@@ -69,6 +69,8 @@ class DferNetwork(nn.Module):
         self.temporal = _temporal(config, width, num_frames)
         self.clip_head = nn.Linear(width, classes)
         self.frame_head = nn.Linear(width, classes) if self.temporal else None
+        # (classes,) added to the scores when predicting, if the recipe adjusts them; saved with the weights
+        self.register_buffer("class_shift", None)
 
     def forward(
         self,
@@ -110,7 +112,9 @@ class DferNetwork(nn.Module):
             clip = clip + self.geometry.head(features)  # (B, classes)
         if self.regression is not None and not self.training:
             clip = self.regression(clip, features)  # (B, classes)
-        return Scores(clip, self.frame_head(mean) if self.temporal else None)
+        if self.class_shift is not None and not self.training:
+            clip = clip + self.class_shift  # (B, classes)
+        return Scores(clip, None if self.frame_head is None else self.frame_head(mean))
 
     def fuse(self, images: Tensor, keypoints: Tensor) -> Tensor:
         """The spatial part, frame by frame: images (B, 3, H, W), keypoints (B, K, 2) → (B, R)."""
