@@ -3,11 +3,13 @@
     python tests/benchmarks/network_step.py [--clips 2] [--rounds 7]
 
 The others are: the network with the masked copies of the map written out; each part forward and backward on its own,
-to show what is lost between the parts; channels last. Rounds alternate between them, so a machine that changes its
-speed slows all of them. Prints medians and ratios, then the slowest operations of one of our steps.
+to show what is lost between the parts; channels last; the geometry branch with the landmark regression. Rounds
+alternate between them, so a machine that changes its speed slows all of them. Prints medians and ratios, then the
+slowest operations of one of our steps.
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from dfer.schemas.keypoints import DLIB18
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import DLIB18, LANDMARKS
 from dfer.train.config import load_config
 from dfer.train.engine.objective import Objective, objective
 from dfer.train.engine.optim import make_optimiser
@@ -40,19 +43,37 @@ class MaskedCopies(KeypointFeatures):
 class Step:
     """A network with its optimiser; a call takes one step on the batch."""
 
+    settings = CONFIG.network
+
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         self.frames, self.keypoints, self.labels = batch
-        self.network = build(CONFIG.network, CLASSES, CONFIG.data.num_frames, 0, DLIB18).train()
+        self.given: dict[str, Tensor] = {}
+        self.network = build(self.settings, CLASSES, CONFIG.data.num_frames, 0, DLIB18).train()
         self.optimiser = make_optimiser(self.network, CONFIG.recipe)
         self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES)
 
     def __call__(self) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        scores = self.network(self.frames, self.keypoints)
+        scores = self.network(self.frames, self.keypoints, **self.given)
         loss = self.loss.total(scores, self.labels) / len(self.labels)
         loss.backward()
         self.optimiser.step()
         return loss.item()
+
+
+class WithGeometry(Step):
+    """The geometry branch on points and scores, and the regression, which a step only carries along."""
+
+    settings = dataclasses.replace(CONFIG.network, geometry="on", expression_scores="on", landmark_weight=0.5)
+
+    def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        super().__init__(batch)
+        frames = self.frames.shape[:2]
+        self.given = {
+            "detected": torch.ones(frames, dtype=torch.bool),
+            "landmarks": torch.rand(*frames, LANDMARKS, 2),
+            "expressions": torch.rand(*frames, len(BLENDSHAPES)),
+        }
 
 
 class PartByPart(Step):
@@ -113,6 +134,7 @@ def steps(batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Callable[[], float]
         "masked copies": masked,
         "part by part": PartByPart(batch),
         "ours, --channels-last": last,
+        "ours, --geometry on": WithGeometry(batch),
     }
 
 
