@@ -60,6 +60,36 @@ def run(
         print_run(result, out, caches)
 
 
+@main.command()
+@options.CACHES
+@click.option("--folds", help=f"Cross-validate: {options.FOLDS_HELP}.")
+@options.split_options
+@options.SEED
+@click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
+@JSON_OPTION
+def baseline(
+    caches: Paths,
+    folds: str | None,
+    split: "SplitChoice",
+    seed: int,
+    predictions: Path | None,
+    as_json: bool,
+) -> None:
+    """Test what landmark tables alone know: the line to beat.
+
+    Logistic regression on the mean landmarks and expression scores of each clip, without a pixel; splits and figures
+    are those of `run` and `crossval`. CACHE may come from `pipeline share`.
+    """
+    from dfer.train.commands.baseline import as_dict, run_baseline
+    from dfer.train.report.terminal import print_baseline
+
+    _refuse_both(folds, split)
+    result = run_baseline(caches, split, folds, seed, predictions=predictions)
+    print_result(as_json, lambda: as_dict(result), lambda: print_baseline(result))
+    if predictions:
+        click.echo(f"wrote {printable(str(predictions))}", err=as_json)
+
+
 @main.command(cls=SettingsCommand)
 @options.CACHES
 @options.out("Folder of all folds.")
@@ -111,8 +141,7 @@ def sweep(
     from dfer.train.commands.sweep import as_dict, load_sweep, run_sweep
     from dfer.train.report.terminal import print_sweep
 
-    if folds and (split.fold is not None or split.holdout):
-        raise click.UsageError("--folds cannot be combined with --fold or --holdout")
+    _refuse_both(folds, split)
     chosen = load_sweep(name)
     for key in training.settings:
         if any(key in variant.settings for variant in chosen.variants):
@@ -201,6 +230,11 @@ def report_command(
 
 for each in (describe, benchmark):
     main.add_command(each)
+
+
+def _refuse_both(folds: str | None, split: "SplitChoice") -> None:
+    if folds and (split.fold is not None or split.holdout):
+        raise click.UsageError("--folds cannot be combined with --fold or --holdout")
 
 
 def _print_notes(preset: str, config: TrainConfig) -> None:

@@ -140,7 +140,7 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     last, best = pooled.values()
     result = CrossValidation(
         dataset=origin["dataset"],
-        protocol=_protocol(choices),
+        protocol=protocol_of(choices),
         labels=labels,
         folds=tuple(_fold_result(number, run, last, best, labels) for number, run in folders),
         pooled_last=compute_figures(last, labels),
@@ -187,7 +187,8 @@ def _fold_result(
     return FoldResult(number=number, last=of_last, best=of_best, best_epoch=best_row(read_rows(run)).epoch)
 
 
-def _protocol(choices: Sequence[SplitChoice]) -> str:
+def protocol_of(choices: Sequence[SplitChoice]) -> str:
+    """How these folds are tested, in the words of published results where they have any."""
     of_subjects = " of subjects" if choices[0].subject_folds else ""
     return f"mean of {len(choices)} folds{of_subjects}"
 

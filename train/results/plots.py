@@ -25,6 +25,7 @@ CURVES = {
     "test_war": {"color": "#08519c", "ls": "-"},
     "test_uar": {"color": "#e08214", "ls": (0, (3, 3)), "ms": 11},
 }
+BASELINE_LINE = {"color": "#6a3d9a", "lw": 1, "ls": "-.", "label": "landmark baseline, WAR"}
 
 
 def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
@@ -104,8 +105,13 @@ def sweep_png(
     return _png(figure)
 
 
-def learning_curves_pngs(rows: Sequence["EpochRow"]) -> tuple[bytes, bytes]:
-    """Plot the losses, and WAR and UAR, over the epochs; a line marks the best test WAR."""
+def learning_curves_pngs(
+    rows: Sequence["EpochRow"], baseline_war: float | None = None
+) -> tuple[bytes, bytes]:
+    """Plot the losses, and WAR and UAR, over the epochs; a line marks the best test WAR.
+
+    baseline_war: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -125,6 +131,8 @@ def learning_curves_pngs(rows: Sequence["EpochRow"]) -> tuple[bytes, bytes]:
             label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
             values = [scale * getattr(row, name) for row in rows]
             axes.plot(epochs, values, **CURVES[name], marker=mark, mfc="none", clip_on=False, label=label)
+        if scale == 100 and baseline_war is not None:
+            axes.axhline(100 * baseline_war, **BASELINE_LINE)
         axes.axvline(
             best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
         )
