@@ -14,7 +14,7 @@ from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import command, counted
 from dfer.train.results import metrics
-from dfer.train.results.baseline import NAME, line_to_beat
+from dfer.train.results.baseline import DESCRIPTION, NAME, line_to_beat
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
 
@@ -59,7 +59,11 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     """Print each fold, their mean and standard deviation, all clips pooled, and the published results."""
     unusable = result.pooled_last.usable < result.pooled_last.clips
     figures = [*FIGURE_NAMES] if unusable else ["war", "uar"]
-    shown = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
+    others = [which for which in result.pooled if which != "last"]
+    shown = [
+        *(("last", figure) for figure in figures),
+        *((which, figure) for which in others for figure in ("war", "uar")),
+    ]
     columns = [f"{which} {FIGURE_NAMES[figure]}" for which, figure in shown]
     table = Table(title=f"{counted(len(result.folds), 'fold')}, %", title_justify="left")
     for column in ("fold", "clips", *columns, "best epoch"):
@@ -71,21 +75,25 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     means_and_sds = [result.mean_and_sd(which, figure) for which, figure in shown]
     for name, values in zip(("mean", "sd"), zip(*means_and_sds, strict=True), strict=True):
         table.add_row(name, "", *map(_points, values))
-    pooled = {"last": result.pooled_last, "best": result.pooled_best}
-    values = [_points(getattr(pooled[which], figure)) for which, figure in shown]
+    values = [_points(getattr(result.pooled[which], figure)) for which, figure in shown]
     table.add_row("pooled", str(result.pooled_last.clips), *values)
     Console().print(table)
     _print(
         "best: the epoch of each fold with the highest test WAR, as most papers report; sd: standard deviation"
     )
+    if result.pooled_baseline:
+        _print(f"{line_to_beat(result.pooled_baseline)}, pooled")
     _print(
         f"in {out}: crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
     )
+    names = {"last": "last epoch", "best": "best epoch", "baseline": NAME}
     means = {
-        f"ours, {which} epoch": tuple(result.mean_and_sd(which, figure)[0] for figure in ("war", "uar"))
-        for which in pooled
+        f"ours, {names[which]}": tuple(result.mean_and_sd(which, figure)[0] for figure in ("war", "uar"))
+        for which in result.pooled
     }
-    of_pooled = {f"pooled, {which} epoch": (figures.war, figures.uar) for which, figures in pooled.items()}
+    of_pooled = {
+        f"pooled, {names[which]}": (figures.war, figures.uar) for which, figures in result.pooled.items()
+    }
     print_published(result.dataset, {**means, **of_pooled}, result.not_comparable)
 
 
@@ -102,6 +110,9 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
         table.add_column(column, justify="right")
     if notes:
         table.add_column("notes")
+    if result.baseline:
+        named = ("baseline", DESCRIPTION)[: len(first)]
+        table.add_row(*named, *map(_points, result.baseline))
     for row, mark in zip(result.rows, marks, strict=True):
         named = (row.variant.name, row.variant.what)[: len(first)]
         published = [row.published[name].war if name in row.published else float("nan") for name in datasets]
@@ -109,6 +120,8 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
         table.add_row(*map(_text, named), *map(_points, figures), *([mark] if notes else []))
     Console().print(table)
     _print("best: the epoch with the highest test WAR")
+    if result.baseline:
+        _print(f"baseline: {DESCRIPTION}")
     if datasets:
         where = f"Table {sweep.published}" if sweep.published.isdecimal() else sweep.published
         reason = f"; not comparable with ours: {result.not_comparable}" if result.not_comparable else ""

@@ -106,6 +106,12 @@ def baseline_figures(run: Path, labels: Sequence[str]) -> Figures | None:
     return None if table is None else compute_figures(table, labels)
 
 
+def pooled_figures(runs: Sequence[Path], labels: Sequence[str]) -> Figures | None:
+    """The figures of the baselines of several runs, all test clips together; None unless all have one."""
+    tables = [table for run in runs if (table := read_baseline(run, labels)) is not None]
+    return compute_figures(pl.concat(tables), labels) if len(tables) == len(runs) else None
+
+
 def line_to_beat(figures: Figures) -> str:
     """One line with the figures of a baseline, to print next to those of a network."""
     return f"to beat: {DESCRIPTION}: WAR {percent(figures.war)}, UAR {percent(figures.uar)}"

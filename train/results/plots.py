@@ -67,6 +67,7 @@ def sweep_png(
     title: str,
     axis: str,
     comparable: bool,
+    baseline: float | None = None,
 ) -> bytes:
     """Plot the WAR of a sweep's variants.
 
@@ -75,6 +76,7 @@ def sweep_png(
     published: dataset → published WAR of each variant, 0–1, NaN if there is none
     title, axis: of the plot; `axis` is what the variants differ in
     comparable: whether the published results are comparable with ours
+    baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
     """
     from matplotlib.figure import Figure
 
@@ -90,6 +92,8 @@ def sweep_png(
     )
     ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
     axes.plot(positions, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **unclipped)
+    if baseline is not None:
+        axes.axhline(100 * baseline, **BASELINE_LINE)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
         label = f"published, {dataset} ({'' if comparable else 'not comparable, '}remarks in {SWEEP})"
         style = {"color": "#b35806", "mfc": "none", "label": label}
