@@ -113,6 +113,7 @@ def test_a_single_split_is_that_of_train_run_with_its_notes(cache, tmp_path):
 def test_shared_tables_give_the_same_figures_as_the_cache(here, sample_cache, tmp_path):
     assert here("pipeline", "share", sample_cache, tmp_path / "shared").returncode == 0
     full, shared = (made_up.printed("baseline", place) for place in (sample_cache, tmp_path / "shared"))
+    assert all("68 points" in result.pop("notes")[0] for result in (full, shared))
     assert full == shared and full["clips"] == 6
     refused = made_up.refused("run", tmp_path / "shared", "--out", tmp_path / "run", *made_up.TINY)
     assert "has landmark tables but no faces" in refused
