@@ -216,7 +216,10 @@ def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]
 
 def _evaluation_notes(result: "Evaluation") -> list[str]:
     """How the clips were chosen, which of them the network was trained on, and how labels were matched."""
-    notes, who = [f"evaluated on: {result.clips_description}"], "network" if result.epochs else "baseline"
+    notes, who = (
+        [f"evaluated on: {result.clips_description}"],
+        "baseline" if result.epochs is None else "network",
+    )
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
         notes.append(f"warning: the {who} was trained on {count} of these clips, such as {first}")
