@@ -46,6 +46,8 @@ def calls(root: Path) -> Iterator[tuple]:
     yield "pipeline", "verify", cache, "--json"
     yield "pipeline", "report", cache, "--out", root / "cache.html"
     yield "pipeline", "share", cache, root / "shared", "--json"
+    table = root / "predictions_baseline.parquet"
+    yield "train", "baseline", root / "shared", "--predictions", table, "--json"
     reuse = ("--reuse", root / "shared", "--size", 64, "--models", models)
     yield "pipeline", "extract", root / "two.csv", "--out", crops, *reuse, *QUICK, "--slice", "0/1", "--json"
     yield "pipeline", "shard", crops, root, 0, *reuse[:2], *reuse[4:]

@@ -63,6 +63,13 @@ CLASSES = click.option(
     "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
 )
 FOLDS_HELP = "official (the dataset's folds) or subject:K (K folds of subjects)"
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the splits that are drawn, as of `train run`.",
+)
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 _WORKERS = click.option(
     "--loader-workers",

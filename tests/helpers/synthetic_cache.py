@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import simplejpeg
 
+from dfer.schemas.blendshapes import BLENDSHAPES
 from dfer.schemas.cache import (
     CLIPS_FILE,
     CLIPS_SCHEMA,
@@ -22,6 +23,7 @@ from dfer.schemas.cache import (
     SHARD_FILES,
     CacheInfo,
     faces_schema,
+    landmarks_schema,
 )
 from dfer.schemas.keypoints import DLIB18, LANDMARKS, KeypointSet
 
@@ -37,12 +39,16 @@ class SyntheticClip:
     crops: (m, s, s, 3) uint8 RGB; None for a clip without a face
     keypoints: (m, K, 2) crop pixels
     landmarks: (m, 68, 2) crop pixels; by default all in the middle
+    scores: (m, 52) expression scores, NaN in frames without; None: the cache has none
+    found: (m,) bool, whether a face was found; by default in all frames
     """
 
     label: str | None
     crops: np.ndarray | None = None
     keypoints: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    found: np.ndarray | None = None
     split: str | None = None
     fold: int | None = None
     subject: str | None = None
@@ -67,6 +73,7 @@ def write_cache(
     size = next(clip.crops.shape[1] for clip in clips if clip.crops is not None)
     rows = []
     for shard, members in _shards([*enumerate(clips)]):
+        frames = [landmarks_schema(keypoints.count).to_frame()]
         with _face_shard(folder, shard) as writer:
             row = 0
             for number, clip in members:
@@ -74,16 +81,23 @@ def write_cache(
                 place = {"status": NO_FACE, "reason": "no face in any frame", "frames": 0}
                 if clip.crops is not None:
                     jpegs = [*map(encoded, clip.crops)]
-                    writer.write_batch(_stored(clip_id, jpegs, clip.keypoints, _landmarks_of(clip)))
+                    stored = _stored(
+                        clip_id, jpegs, clip.keypoints, _landmarks_of(clip), clip.scores, clip.found
+                    )
+                    writer.write_batch(stored)
+                    frames.append(_landmark_rows(clip_id, clip, keypoints.count))
                     fingerprint = hashlib.sha256(b"".join(jpegs)).hexdigest()
                     place = {"status": OK, "frames": len(jpegs), "row": row, "fingerprint": fingerprint}
                     row += 1
                 about = {name: getattr(clip, name) for name in ABOUT}
                 rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
+        path = folder / SHARD_FILES["landmarks"].format(shard)
+        path.parent.mkdir(exist_ok=True)
+        pl.concat(frames).write_parquet(path)
     found = sorted({clip.label for clip in clips if clip.label is not None})
-    _write_tables(
-        folder, pl.DataFrame(rows, infer_schema_length=None), labels or found, size, dataset, keypoints
-    )
+    scores = any(clip.scores is not None for clip in clips)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    _write_tables(folder, table, labels or found, size, dataset, keypoints, scores=scores)
     return folder
 
 
@@ -133,22 +147,56 @@ def _landmarks_of(clip: SyntheticClip) -> np.ndarray:
     return np.full((frames, LANDMARKS, 2), (size - 1) / 2) if clip.landmarks is None else clip.landmarks
 
 
+def _landmark_rows(clip_id: str, clip: SyntheticClip, keypoints: int) -> pl.DataFrame:
+    """The rows of a landmark table: the source has twice the crop's scale, and the crop starts at (100, 60)."""
+    frames, size = clip.crops.shape[:2]
+    found = np.ones(frames, bool) if clip.found is None else clip.found
+    scores = np.full((frames, len(BLENDSHAPES)), np.nan) if clip.scores is None else clip.scores
+    corner = np.array([100, 60])
+    transform = np.column_stack([np.eye(2) / 2, -corner / 2])
+    columns = {
+        "clip_id": [clip_id] * frames,
+        "frame": range(frames),
+        "source_frame": range(frames),
+        "time_s": [None] * frames,
+        "detector": ["blazeface" if face else None for face in found],
+        "score": [1.0] * frames,
+        "box": np.tile([*corner, *(corner + 2 * size)], (frames, 1)).astype(np.float32),
+        "landmarks": (2 * _landmarks_of(clip) + corner).astype(np.float32),
+        "keypoints": (2 * np.asarray(clip.keypoints) + corner).astype(np.float32),
+        "transform": np.tile(transform, (frames, 1, 1)).astype(np.float32),
+        "blendshapes": [None if np.isnan(row).any() else row.tolist() for row in scores],
+    }
+    return pl.DataFrame(columns, schema=landmarks_schema(keypoints))
+
+
 def _stored(
-    clip_id: str, jpegs: Iterable[bytes], keypoints: np.ndarray, landmarks: np.ndarray
+    clip_id: str,
+    jpegs: Iterable[bytes],
+    keypoints: np.ndarray,
+    landmarks: np.ndarray,
+    scores: np.ndarray | None = None,
+    found: np.ndarray | None = None,
 ) -> pa.RecordBatch:
     row = {
         "clip_id": clip_id,
         "crops": list(jpegs),
         "landmarks": np.asarray(landmarks, np.float32).ravel(),
         "keypoints": np.asarray(keypoints, np.float32).ravel(),
-        "detected": [True] * len(keypoints),
-        "blendshapes": None,
+        "detected": [True] * len(keypoints) if found is None else list(found),
+        "blendshapes": None if scores is None else np.asarray(scores, np.float32).ravel(),
     }
     return pa.RecordBatch.from_pylist([row], schema=faces_schema())
 
 
 def _write_tables(
-    folder: Path, clips: pl.DataFrame, labels: Sequence[str], size: int, dataset: str, keypoints: KeypointSet
+    folder: Path,
+    clips: pl.DataFrame,
+    labels: Sequence[str],
+    size: int,
+    dataset: str,
+    keypoints: KeypointSet,
+    scores: bool = False,
 ) -> None:
     """Write clips.parquet, with null for columns that are not given, and cache.json."""
     table = clips.with_columns(path="clips/" + pl.col("clip_id"))
@@ -160,7 +208,7 @@ def _write_tables(
         dataset=dataset,
         labels=tuple(labels),
         keypoint_set=keypoints.name,
-        settings={"size": size, "quality": QUALITY},
+        settings={"size": size, "quality": QUALITY, "blendshapes": scores},
         settings_hash="0" * 64,
         landmark_hash="0" * 64,
         versions={},

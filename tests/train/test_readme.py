@@ -33,4 +33,4 @@ def test_the_commands_of_the_readme_work_one_after_the_other(here, tmp_path, mon
         outcome = here(program, name, *arguments, *SMALLER.get(name, ()))
         assert outcome.returncode == 0, (command, outcome.stderr)
         tested.add(name)
-    assert tested == {"run", "evaluate", "report", "crossval", "sweep", "describe", "benchmark"}
+    assert tested == {"run", "baseline", "evaluate", "report", "crossval", "sweep", "describe", "benchmark"}

@@ -24,6 +24,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import plots, run_folder
+from dfer.train.results.baseline import baseline_figures, baseline_json, pooled_figures
 from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
@@ -36,12 +37,16 @@ FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:
-    """Results of one fold after its last epoch and its best, the one with the highest test WAR (from 0)."""
+    """Results of one fold after its last epoch and its best, the one with the highest test WAR (from 0).
+
+    baseline: of the landmark baseline on the same clips; None if the run has none
+    """
 
     number: int
     last: Figures
     best: Figures
     best_epoch: int
+    baseline: Figures | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,7 @@ class CrossValidation:
     """Results of every fold, and of all test clips pooled, after the last epoch and after each fold's best.
 
     protocol: as in `comparison.not_comparable_reason`
+    pooled_baseline: of the landmark baseline; None unless all folds have one
     """
 
     dataset: str
@@ -57,6 +63,7 @@ class CrossValidation:
     folds: tuple[FoldResult, ...]
     pooled_last: Figures
     pooled_best: Figures
+    pooled_baseline: Figures | None
 
     @property
     def not_comparable(self) -> str | None:
@@ -66,8 +73,21 @@ class CrossValidation:
             self.dataset, trained_on=self.dataset, protocol=self.protocol, clips=clips
         )
 
+    @property
+    def pooled(self) -> dict[str, Figures]:
+        """All test clips pooled: `last`, `best` and, if there is one, `baseline`."""
+        known = {"last": self.pooled_last, "best": self.pooled_best, "baseline": self.pooled_baseline}
+        return {which: figures for which, figures in known.items() if figures}
+
+    @property
+    def baseline_means(self) -> tuple[float, float] | None:
+        """WAR and UAR of the landmark baseline, means over the folds; None unless all folds have one."""
+        if not self.pooled_baseline:
+            return None
+        return self.mean_and_sd("baseline", "war")[0], self.mean_and_sd("baseline", "uar")[0]
+
     def mean_and_sd(self, which: str, figure: str) -> tuple[float, float]:
-        """Mean and standard deviation of a figure over the folds. which: `last` or `best`."""
+        """Mean and standard deviation of a figure over the folds. which: a key of `pooled`."""
         values = [getattr(getattr(fold, which), figure) for fold in self.folds]
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
@@ -140,11 +160,12 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     last, best = pooled.values()
     result = CrossValidation(
         dataset=origin["dataset"],
-        protocol=_protocol(choices),
+        protocol=protocol_of(choices),
         labels=labels,
         folds=tuple(_fold_result(number, run, last, best, labels) for number, run in folders),
         pooled_last=compute_figures(last, labels),
         pooled_best=compute_figures(best, labels),
+        pooled_baseline=pooled_figures([run for _, run in folders], labels),
     )
     with run_folder.writing(out):
         for name, table in pooled.items():
@@ -165,7 +186,7 @@ def as_table(result: CrossValidation) -> pl.DataFrame:
         rows.append({"fold": str(fold.number), "clips": fold.last.clips, "best_epoch": fold.best_epoch + 1})
     rows += [{"fold": name, "clips": None, "best_epoch": None} for name in ("mean", "sd")]
     rows.append({"fold": "pooled", "clips": result.pooled_last.clips, "best_epoch": None})
-    for which, pooled in (("last", result.pooled_last), ("best", result.pooled_best)):
+    for which, pooled in result.pooled.items():
         for figure in FIGURES:
             each = [getattr(getattr(fold, which), figure) for fold in result.folds]
             values = [*each, *result.mean_and_sd(which, figure), getattr(pooled, figure)]
@@ -177,17 +198,29 @@ def as_table(result: CrossValidation) -> pl.DataFrame:
 def as_dict(result: CrossValidation) -> dict[str, Any]:
     """The table and the published results for the dataset, for JSON."""
     rows = as_table(result).fill_nan(None).to_dicts()
-    return {"dataset": result.dataset, "rows": rows, **published_json(result.dataset, result.not_comparable)}
+    return {
+        "dataset": result.dataset,
+        "rows": rows,
+        "baseline": baseline_json(result.pooled_baseline),
+        **published_json(result.dataset, result.not_comparable),
+    }
 
 
 def _fold_result(
     number: int, run: Path, last: pl.DataFrame, best: pl.DataFrame, labels: tuple[str, ...]
 ) -> FoldResult:
     of_last, of_best = (compute_figures(table.filter(fold=number), labels) for table in (last, best))
-    return FoldResult(number=number, last=of_last, best=of_best, best_epoch=best_row(read_rows(run)).epoch)
+    return FoldResult(
+        number=number,
+        last=of_last,
+        best=of_best,
+        best_epoch=best_row(read_rows(run)).epoch,
+        baseline=baseline_figures(run, labels),
+    )
 
 
-def _protocol(choices: Sequence[SplitChoice]) -> str:
+def protocol_of(choices: Sequence[SplitChoice]) -> str:
+    """How these folds are tested, in the words of published results where they have any."""
     of_subjects = " of subjects" if choices[0].subject_folds else ""
     return f"mean of {len(choices)} folds{of_subjects}"
 

@@ -27,9 +27,10 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, clips_hash, read_origin
 from dfer.train.engine.forward import batch_size, predict
 from dfer.train.results import metrics
+from dfer.train.results.baseline import baseline_figures, baseline_json
 from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
 from dfer.train.results.comparison import not_comparable_reason, published_json
-from dfer.train.results.figures import Figures, by_group, compute_figures
+from dfer.train.results.figures import Figures, by_group, compute_figures, figures_json, known
 from dfer.train.results.plots import confusion_png
 from dfer.train.results.predictions import GROUPED, prediction_table, write_predictions
 from dfer.train.results.run_folder import output_file, require_run
@@ -37,10 +38,10 @@ from dfer.train.results.run_folder import output_file, require_run
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Results of a network on some clips.
+    """Results of a network, or of the landmark baseline, on some clips.
 
     labels: the network's classes
-    epochs: how many it was trained for
+    epochs: how many it was trained for; None for the baseline
     dataset: of the clips
     clips: which of the dataset's: `test`, `train` or `all`
     clips_description: how they were chosen
@@ -52,10 +53,11 @@ class Evaluation:
     notes: how the caches fit together
     origin: what made the network and the caches
     trained_on: ids of the clips in the figures that the network was trained on (same file content)
+    baseline: figures of the landmark baseline on the same clips, if they are the run's own test clips
     """
 
     labels: tuple[str, ...]
-    epochs: int
+    epochs: int | None
     dataset: str
     clips: str
     clips_description: str
@@ -69,6 +71,7 @@ class Evaluation:
     notes: tuple[str, ...]
     origin: Mapping[str, Any]
     trained_on: tuple[str, ...]
+    baseline: Figures | None = None
 
 
 def evaluate_run(
@@ -122,7 +125,7 @@ def _evaluate(
         predictions=predictions,
         figures=compute_figures(predictions, saved.labels),
         intervals=bootstrap_intervals(only_covered(predictions, saved.labels), saved.labels),
-        groups=_groups(predictions, saved.labels),
+        groups=groups_of(predictions, saved.labels),
         renamed=matched.renamed,
         not_covered=matched.not_covered,
         not_comparable=not_comparable_reason(
@@ -141,7 +144,14 @@ def _evaluate(
             "clips_trained_on": len(trained_on),
         },
         trained_on=tuple(trained_on),
+        baseline=_baseline(run, split, saved.labels) if clips == "test" else None,
     )
+
+
+def _baseline(run: Path, split: Split, labels: Sequence[str]) -> Figures | None:
+    """The figures of the run's landmark baseline, if these are the run's own clips."""
+    of_run = clips_hash(split) == read_origin(run).get("clips_hash")
+    return baseline_figures(run, labels) if of_run else None
 
 
 def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Split:
@@ -193,7 +203,8 @@ def _predictions(saved: Checkpoint, pool: Pool, clips: pl.DataFrame, run_options
     return prediction_table(clips, probabilities, saved.labels, saved.majority)
 
 
-def _groups(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:
+def groups_of(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Results by each column of GROUPED, and by `dataset`, that has more than one value."""
     columns = [name for name in ("dataset", *GROUPED) if name in predictions.columns]
     several = [name for name in columns if predictions[name].drop_nulls().n_unique() > 1]
     return {name: by_group(predictions, name, labels) for name in several}
@@ -212,10 +223,9 @@ def as_dict(result: Evaluation) -> dict[str, Any]:
     recalls = metrics.recalls(figures.confusion)
     return {
         "epochs": result.epochs,
-        "clips": figures.clips,
-        "usable": figures.usable,
-        **{name: _known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")},
-        "recall": {label: _known(recall) for label, recall in zip(result.labels, recalls, strict=True)},
+        **figures_json(figures),
+        "baseline": baseline_json(result.baseline),
+        "recall": {label: known(recall) for label, recall in zip(result.labels, recalls, strict=True)},
         "confusion": figures.confusion.tolist(),
         "intervals": {"level": 0.95, **dataclasses.asdict(result.intervals)},
         "renamed": dict(result.renamed),
@@ -226,8 +236,3 @@ def as_dict(result: Evaluation) -> dict[str, Any]:
         "groups": {name: groups.to_dicts() for name, groups in result.groups.items()},
         "predictions": dict(result.predictions.select("clip_id", "predicted").iter_rows()),
     }
-
-
-def _known(share: float) -> float | None:
-    """None for NaN, which JSON cannot express."""
-    return None if share != share else float(share)

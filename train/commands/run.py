@@ -38,6 +38,8 @@ from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.models.keypoint.network import build
 from dfer.train.results import run_folder
+from dfer.train.results.baseline import baseline_figures, keep_baseline
+from dfer.train.results.figures import Figures
 from dfer.train.results.logs import EpochRow
 
 STOPPING = "stopping after this step; press Ctrl-C again to stop now"
@@ -46,10 +48,14 @@ MAX_LOADER_WORKERS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """A finished run: the metrics of its epochs, its split, and whether it was finished before this call."""
+    """A finished run: the metrics of its epochs, its split, and whether it was finished before this call.
+
+    baseline: figures of the landmark baseline on the same test clips, None if it has none
+    """
 
     rows: list[EpochRow]
     split: Split
+    baseline: Figures | None = None
     already_finished: bool = False
 
 
@@ -92,7 +98,9 @@ def train_run(
                 run.restore(saved)
             stack.enter_context(_locked(out, world))
         rows = _train(run, saved, loaded, pool)
-        return RunResult(rows=rows, split=split) if world.first else None
+        if not world.first:
+            return None
+        return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
 
 
 def _is_finished(out: Path, saved: Checkpoint) -> bool:
@@ -159,6 +167,8 @@ def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool:
         if loaded:
             _warn_of_overlap(console, training, loaded)
     _print_start(console, training)
+    if world.first and not (saved and (run.out / run_folder.BASELINE).exists()):
+        print_line(console, keep_baseline(run.out, pool, training.split, run.origin))
     with (
         closing(training),
         stop_request(STOPPING) as stop,

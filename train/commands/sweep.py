@@ -25,6 +25,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import plots, run_folder
+from dfer.train.results.baseline import DESCRIPTION, baseline_figures
 from dfer.train.results.comparison import ablation_not_comparable_reason
 from dfer.train.results.figures import compute_figures
 from dfer.train.results.predictions import read_predictions
@@ -35,6 +36,7 @@ SWEEPS = Path(__file__).parents[1] / "presets" / "sweeps"
 SWEEP_FIELDS = {"title": str, "base": str, "axis": str, "published": str, "variant": list}
 VARIANT_FIELDS = {"name": str, "what": str, "set": dict}
 OPTIONAL = dict.fromkeys(("title", "axis", "published", "what"), "")
+BASELINE_ROW = "baseline"  # name of the landmark baseline's row
 TYPE_NAMES = {str: "a string", list: "a list of tables [[variant]]", dict: "a table of settings"}
 
 
@@ -72,9 +74,13 @@ class VariantResult:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """datasets: of the published results; not_comparable: why ours cannot be compared with them, None if they can."""
+    """datasets: of the published results; not_comparable: why ours cannot be compared with them, None if they can.
+
+    baseline: WAR and UAR of the landmark baseline, 0–1, mean over folds if there are any; None without one
+    """
 
     rows: tuple[VariantResult, ...]
+    baseline: tuple[float, float] | None
     datasets: tuple[str, ...]
     not_comparable: str | None
 
@@ -97,7 +103,8 @@ def load_sweep(name: str) -> Sweep:
     variants = tuple(Variant(name=t["name"], what=t["what"], settings=t["set"]) for t in tables)
     names = [variant.name for variant in variants]
     if not names or len(set(names)) < len(names) or not all(map(_is_folder_name, names)):
-        raise UserError(f"{path} is not a valid sweep: variants need unique names that can be folder names")
+        rule = f"unique names that can be folder names, other than {BASELINE_ROW!r}"
+        raise UserError(f"{path} is not a valid sweep: variants need {rule}")
     return Sweep(**fields, variants=variants)
 
 
@@ -114,7 +121,7 @@ def _is_folder_name(name: str) -> bool:
     return (
         name.isprintable()
         and "/" not in name
-        and name not in ("", ".", "..", SWEEP, SWEEP_PLOT)
+        and name not in ("", ".", "..", SWEEP, SWEEP_PLOT, BASELINE_ROW)
         and len(name.encode()) < 200
     )
 
@@ -227,11 +234,20 @@ def _summarise(sweep: Sweep, done: Sequence[CrossValidation | Path], out: Path) 
     datasets = tuple(sorted({name for row in rows for name in row.published}))
     last = outcomes[-1]
     reason = ablation_not_comparable_reason(last.dataset, last.protocol, last.clips, datasets)
-    result = SweepResult(rows=tuple(rows), datasets=datasets, not_comparable=reason)
+    baseline = _baseline(done[0])
+    result = SweepResult(rows=tuple(rows), baseline=baseline, datasets=datasets, not_comparable=reason)
     with run_folder.writing(out):
         write_atomic(out / SWEEP, as_table(result).write_csv().encode())
         write_atomic(out / SWEEP_PLOT, _plot(result, sweep))
     return result
+
+
+def _baseline(done: CrossValidation | Path) -> tuple[float, float] | None:
+    """WAR and UAR of the landmark baseline on the test clips of a variant; None if it has none."""
+    if isinstance(done, CrossValidation):
+        return done.baseline_means
+    figures = baseline_figures(done, read_origin(done)["labels"])
+    return figures and (figures.war, figures.uar)
 
 
 def _plot(result: SweepResult, sweep: Sweep) -> bytes:
@@ -248,12 +264,19 @@ def _plot(result: SweepResult, sweep: Sweep) -> bytes:
         title=sweep.title,
         axis=sweep.axis,
         comparable=result.not_comparable is None,
+        baseline=result.baseline and result.baseline[0],
     )
 
 
 def as_table(result: SweepResult) -> pl.DataFrame:
-    """One row per variant, with the published WAR and the remarks on it by dataset; shares in 0–1."""
-    rows = []
+    """One row per variant, with the published WAR and the remarks on it by dataset; shares in 0–1.
+
+    The first row is that of the landmark baseline, if there is one.
+    """
+    rows: list[dict[str, Any]] = []
+    if result.baseline:
+        war, uar = result.baseline
+        rows.append({"variant": BASELINE_ROW, "what": DESCRIPTION, "last_war": war, "last_uar": uar})
     for row in result.rows:
         content = {
             "variant": row.variant.name,

@@ -48,6 +48,12 @@ def only_covered(table: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     return table.filter(pl.col("label").is_in(list(labels)))
 
 
+def most_frequent(clips: pl.DataFrame) -> str:
+    """The label that most clips have; of equally frequent ones the first in the alphabet."""
+    counts = clips["label"].drop_nulls().value_counts()
+    return counts.sort("count", "label", descending=[True, False])["label"][0]
+
+
 def label_ids(clips: pl.DataFrame, labels: Sequence[str]) -> list[int]:
     """Number each clip's label by its place in `labels`; −1 for a clip without a label.
 

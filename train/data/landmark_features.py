@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.blendshapes import BLENDSHAPES, SMALLEST_SCORE
 from dfer.schemas.cache import SHARD_FILES, landmarks_schema
 from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Cache, Pool
 
-LEAST_SCORE = 1e-3  # scores are clipped to this and 1 minus this: their logits stay finite
 COLUMNS = ("clip_id", "detector", "landmarks", "transform", "blendshapes")
 
 
@@ -42,7 +41,7 @@ def frame_features(points: np.ndarray, size: int, scores: np.ndarray | None = No
     shape = (points.astype(np.float32, copy=False) / np.float32(size)).reshape(len(points), -1)
     if scores is None:
         return shape
-    clipped = np.clip(scores.astype(np.float32, copy=False), LEAST_SCORE, 1 - LEAST_SCORE)
+    clipped = np.clip(scores.astype(np.float32, copy=False), SMALLEST_SCORE, 1 - SMALLEST_SCORE)
     return np.concatenate([np.log(clipped / (1 - clipped)), shape], axis=1)
 
 

@@ -20,6 +20,7 @@ import torch
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, fingerprints, usable
+from dfer.train.data.class_matching import most_frequent
 from dfer.train.data.dataset import Batch, Request, clip_dataset, in_batches, view_spec
 from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
@@ -102,8 +103,7 @@ class Training:
         self.config, self.device, self.split, self.world = config, device, split, world or World()
         self.labels, self.keypoint_set = pool.labels, pool.keypoints.name
         self.clips, self.test_clips = usable(split.train), usable(split.test)
-        labelled = self.clips["label"].drop_nulls()
-        self.majority = labelled.value_counts().sort("count", "label", descending=[True, False])["label"][0]
+        self.majority = most_frequent(self.clips)
         self.trained_on = {*pretrained_on, *fingerprints(self.clips)["fingerprint"]}
         recipe, data = config.recipe, config.data
         torch.manual_seed(recipe.seed)

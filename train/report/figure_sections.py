@@ -10,6 +10,7 @@ from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.support.text import counted
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.results import metrics, plots
+from dfer.train.results.baseline import DESCRIPTION, NAME
 from dfer.train.results.comparison import (
     compare_with_published,
     footnotes,
@@ -21,8 +22,12 @@ from dfer.train.results.logs import EpochRow, best_row
 from dfer.train.results.metrics import percent
 
 
-def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
-    """The main figures and the warnings, at the top of the page. origin: content of run.json."""
+def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any], baseline: Figures | None) -> Html:
+    """The main figures and the warnings, at the top of the page.
+
+    origin: content of run.json
+    baseline: figures of the landmark baseline, if the run has one
+    """
     last, best = rows[-1], best_row(rows)
     shown = [
         ("dataset", str(origin["dataset"])),
@@ -33,6 +38,11 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
         (f"WAR, epoch {best.epoch + 1} (best)", percent(best.test_war)),
         (f"UAR, epoch {best.epoch + 1} (best)", percent(best.test_uar)),
     ]
+    if baseline:
+        shown += [
+            (f"WAR, {NAME}", percent(baseline.war)),
+            (f"UAR, {NAME}", percent(baseline.uar)),
+        ]
     tested_on = f"Tested on {origin['tested_on']}."
     return join(
         page.key_figures(shown),
@@ -44,9 +54,9 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any]) -> Html:
     )
 
 
-def curves(rows: Sequence[EpochRow], last: Checkpoint) -> Html:
-    """Losses, WAR and UAR over the epochs."""
-    losses, shares = plots.learning_curves_pngs(rows)
+def curves(rows: Sequence[EpochRow], last: Checkpoint, baseline: Figures | None) -> Html:
+    """Losses, WAR and UAR over the epochs, with the WAR of the landmark baseline."""
+    losses, shares = plots.learning_curves_pngs(rows, baseline.war if baseline else None)
     epochs = last.config.recipe.epochs
     unfinished = f" The run is unfinished: {len(rows)} of {epochs} epochs." if len(rows) < epochs else ""
     return join(
@@ -70,6 +80,7 @@ def figures(
     labels: Sequence[str],
     rows: Sequence[EpochRow],
     origin: Mapping[str, Any],
+    baseline: Figures | None,
 ) -> Html:
     """Recalls, WAR, UAR and confusion matrices, and the published results.
 
@@ -77,6 +88,7 @@ def figures(
     labels: the network's classes
     rows: metrics of all epochs
     origin: content of run.json
+    baseline: figures of the landmark baseline, if the run has one
     """
     computed = {name: compute_figures(table, labels) for name, table in tables.items()}
     epochs = {"last": rows[-1].epoch + 1, "best": best_row(rows).epoch + 1}
@@ -97,14 +109,15 @@ def figures(
             f"last: epoch {epochs['last']}. best: epoch {epochs['best']}, the one with the highest test WAR, as most "
             "papers report. A clip without a usable face counts as predicted as the most frequent training class.",
         ),
-        _recall_table(computed, labels),
+        tag("p", f"{DESCRIPTION}: the line that a network has to beat.".capitalize()) if baseline else None,
+        _recall_table({**computed, **({NAME: baseline} if baseline else {})}, labels),
         tag("div", *pictures, class_="matrices"),
         _published(origin, computed),
     )
 
 
 def _recall_table(computed: Mapping[str, Figures], labels: Sequence[str]) -> Html:
-    """Recall of each class, then WAR and UAR, a column per epoch."""
+    """Recall of each class, then WAR and UAR, a column for each of the named figures."""
     recalls = {name: metrics.recalls(of_epoch.confusion) for name, of_epoch in computed.items()}
     last = computed["last"]
     counts = last.confusion.sum(1)

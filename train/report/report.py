@@ -32,6 +32,7 @@ from dfer.train.report.activation_sections import (
 from dfer.train.report.activations import record_activations
 from dfer.train.report.figure_sections import curves, figures, overview
 from dfer.train.results import run_folder
+from dfer.train.results.baseline import baseline_figures
 from dfer.train.results.predictions import read_predictions
 from dfer.train.results.run_folder import output_file
 
@@ -76,16 +77,18 @@ def report_page(
     if not rows:
         raise UserError(f"{run} has no finished epoch yet; continue it with `train run … --resume`")
     tables = {name: read_predictions(run / file, last.labels) for name, file in PREDICTIONS.items()}
+    baseline = baseline_figures(run, last.labels)
     weights = _read_weights(run / run_folder.WEIGHTS)
     shown = last if which == "last" else checkpoint.load(run / f"{which}.pt")
     sample = _sample(run, _pool_of(run, origin, folders), shown, tables[which], run_options)
     sections = {
-        "Learning curves": curves(rows, last),
-        "Results": figures(tables, shown.labels, rows, origin),
+        "Learning curves": curves(rows, last, baseline),
+        "Results": figures(tables, shown.labels, rows, origin, baseline),
         **_activation_sections(sample, clips_per_kind),
         "Settings and versions": _provenance(shown, origin, weights),
     }
-    return page.document("Run", run.resolve().name, overview(rows, origin), sections, origin=_origin(run))
+    top = overview(rows, origin, baseline)
+    return page.document("Run", run.resolve().name, top, sections, origin=_origin(run))
 
 
 def _activation_sections(sample: SampledClips | None, clips_per_kind: int) -> dict[str, Html]:

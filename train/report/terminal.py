@@ -14,6 +14,7 @@ from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import command, counted
 from dfer.train.results import metrics
+from dfer.train.results.baseline import DESCRIPTION, NAME, line_to_beat
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
 
@@ -22,6 +23,7 @@ MAX_CLASSES = 20  # of a confusion matrix
 FIGURE_NAMES = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usable": "usable UAR"}
 
 if TYPE_CHECKING:
+    from dfer.train.commands.baseline import BaselineResult
     from dfer.train.commands.crossval import CrossValidation
     from dfer.train.commands.evaluate import Evaluation
     from dfer.train.commands.run import RunResult
@@ -44,6 +46,8 @@ def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
         figures = (row.test_war, row.test_uar, row.test_war_usable, row.test_uar_usable)
         table.add_row(name, str(row.epoch + 1), *map(percent, figures))
     Console().print(table)
+    if result.baseline:
+        _print(line_to_beat(result.baseline))
     _print(f"test clips: {result.split.description}")
     for note in result.split.notes:
         _print(note)
@@ -55,7 +59,11 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     """Print each fold, their mean and standard deviation, all clips pooled, and the published results."""
     unusable = result.pooled_last.usable < result.pooled_last.clips
     figures = [*FIGURE_NAMES] if unusable else ["war", "uar"]
-    shown = [*(("last", figure) for figure in figures), ("best", "war"), ("best", "uar")]
+    others = [which for which in result.pooled if which != "last"]
+    shown = [
+        *(("last", figure) for figure in figures),
+        *((which, figure) for which in others for figure in ("war", "uar")),
+    ]
     columns = [f"{which} {FIGURE_NAMES[figure]}" for which, figure in shown]
     table = Table(title=f"{counted(len(result.folds), 'fold')}, %", title_justify="left")
     for column in ("fold", "clips", *columns, "best epoch"):
@@ -67,21 +75,25 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     means_and_sds = [result.mean_and_sd(which, figure) for which, figure in shown]
     for name, values in zip(("mean", "sd"), zip(*means_and_sds, strict=True), strict=True):
         table.add_row(name, "", *map(_points, values))
-    pooled = {"last": result.pooled_last, "best": result.pooled_best}
-    values = [_points(getattr(pooled[which], figure)) for which, figure in shown]
+    values = [_points(getattr(result.pooled[which], figure)) for which, figure in shown]
     table.add_row("pooled", str(result.pooled_last.clips), *values)
     Console().print(table)
     _print(
         "best: the epoch of each fold with the highest test WAR, as most papers report; sd: standard deviation"
     )
+    if result.pooled_baseline:
+        _print(f"{line_to_beat(result.pooled_baseline)}, pooled")
     _print(
         f"in {out}: crossval.csv, confusion.png, predictions.parquet, predictions_best.parquet, a run for each fold"
     )
+    names = {"last": "last epoch", "best": "best epoch", "baseline": NAME}
     means = {
-        f"ours, {which} epoch": tuple(result.mean_and_sd(which, figure)[0] for figure in ("war", "uar"))
-        for which in pooled
+        f"ours, {names[which]}": tuple(result.mean_and_sd(which, figure)[0] for figure in ("war", "uar"))
+        for which in result.pooled
     }
-    of_pooled = {f"pooled, {which} epoch": (figures.war, figures.uar) for which, figures in pooled.items()}
+    of_pooled = {
+        f"pooled, {names[which]}": (figures.war, figures.uar) for which, figures in result.pooled.items()
+    }
     print_published(result.dataset, {**means, **of_pooled}, result.not_comparable)
 
 
@@ -98,6 +110,9 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
         table.add_column(column, justify="right")
     if notes:
         table.add_column("notes")
+    if result.baseline:
+        named = ("baseline", DESCRIPTION)[: len(first)]
+        table.add_row(*named, *map(_points, result.baseline))
     for row, mark in zip(result.rows, marks, strict=True):
         named = (row.variant.name, row.variant.what)[: len(first)]
         published = [row.published[name].war if name in row.published else float("nan") for name in datasets]
@@ -105,6 +120,8 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
         table.add_row(*map(_text, named), *map(_points, figures), *([mark] if notes else []))
     Console().print(table)
     _print("best: the epoch with the highest test WAR")
+    if result.baseline:
+        _print(f"baseline: {DESCRIPTION}")
     if datasets:
         where = f"Table {sweep.published}" if sweep.published.isdecimal() else sweep.published
         reason = f"; not comparable with ours: {result.not_comparable}" if result.not_comparable else ""
@@ -133,11 +150,15 @@ def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
     return remarks
 
 
-def print_evaluation(result: "Evaluation") -> None:
-    """Print recalls, WAR and UAR with intervals, the confusion matrix, published results, and groups."""
+def print_evaluation(result: "Evaluation", compared: Mapping[str, tuple[float, float]] | None = None) -> None:
+    """Print recalls, WAR and UAR with intervals, the confusion matrix, published results, and groups.
+
+    compared: WAR and UAR by name to put next to the published ones; by default those of the network
+    """
     console, figures, intervals = Console(), result.figures, result.intervals
     clips = counted(figures.clips, "clip")
-    table = Table(title=f"network after epoch {result.epochs}, tested on {clips}", title_justify="left")
+    tested = NAME if result.epochs is None else f"network after epoch {result.epochs}"
+    table = Table(title=f"{tested}, tested on {clips}", title_justify="left")
     for column in ("label", "clips", "recall", "95 % interval"):
         table.add_column(column, justify="left" if column == "label" else "right")
     counts, recalls = figures.confusion.sum(1), metrics.recalls(figures.confusion)
@@ -151,11 +172,14 @@ def print_evaluation(result: "Evaluation") -> None:
     table.add_row("usable: WAR", str(figures.usable), percent(figures.war_usable))
     table.add_row("usable: UAR", "", percent(figures.uar_usable))
     console.print(table)
+    if result.baseline:
+        _print(line_to_beat(result.baseline))
     _print(f"intervals: bootstrap over {intervals.drawn}")
     _print_confusion(console, figures.confusion, result.labels)
     for note in _evaluation_notes(result):
         _print(note)
-    print_published(result.dataset, {"this network": (figures.war, figures.uar)}, result.not_comparable)
+    compared = compared or {"this network": (figures.war, figures.uar)}
+    print_published(result.dataset, compared, result.not_comparable)
     for column, groups in result.groups.items():
         name = column.replace("_", " ")
         if len(groups) <= MAX_GROUPS:
@@ -165,6 +189,15 @@ def print_evaluation(result: "Evaluation") -> None:
             spread = groups["war"].quantile(0.25), groups["war"].median(), groups["war"].quantile(0.75)
             quartiles = ", ".join(map(percent, spread))
             _print(f"{len(groups)} {name}s: WAR quartiles {quartiles}; --json lists them all")
+
+
+def print_baseline(result: "BaselineResult") -> None:
+    """Print the results of `train baseline` as those of a network; with folds also their mean."""
+    print_evaluation(result.pooled, result.compared)
+    if result.folds:
+        shown = [(FIGURE_NAMES[name], *map(percent, result.mean_and_sd(name))) for name in ("war", "uar")]
+        means = ", ".join(f"{name} {mean} (sd {sd})" for name, mean, sd in shown)
+        _print(f"mean of {len(result.folds)} folds: {means}")
 
 
 def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]) -> None:
@@ -183,12 +216,15 @@ def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]
 
 def _evaluation_notes(result: "Evaluation") -> list[str]:
     """How the clips were chosen, which of them the network was trained on, and how labels were matched."""
-    notes = [f"evaluated on: {result.clips_description}"]
+    notes, who = (
+        [f"evaluated on: {result.clips_description}"],
+        "baseline" if result.epochs is None else "network",
+    )
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
-        notes.append(f"warning: the network was trained on {count} of these clips, such as {first}")
+        notes.append(f"warning: the {who} was trained on {count} of these clips, such as {first}")
     else:
-        notes.append("the network was trained on none of these clips (judged by file content)")
+        notes.append(f"the {who} was trained on none of these clips (judged by file content)")
     notes += result.notes
     if result.renamed:
         pairs = ", ".join(f"{label} → {own}" for label, own in result.renamed.items())

@@ -54,6 +54,17 @@ def compute_figures(predictions: pl.DataFrame, labels: Sequence[str]) -> Figures
     )
 
 
+def figures_json(figures: Figures) -> dict[str, int | float | None]:
+    """Numbers of clips, WAR and UAR for JSON; shares in 0–1, null if unknown."""
+    shares = {name: known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")}
+    return {"clips": figures.clips, "usable": figures.usable, **shares}
+
+
+def known(share: float) -> float | None:
+    """None for NaN, which JSON cannot express."""
+    return None if share != share else float(share)
+
+
 def by_group(predictions: pl.DataFrame, column: str, labels: Sequence[str]) -> pl.DataFrame:
     """One row per value of a column of a prediction table: clips, usable, war and uar (0–1, over all its clips)."""
     covered = only_covered(predictions, labels).with_columns(hit=pl.col("label") == pl.col("predicted"))

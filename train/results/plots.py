@@ -25,6 +25,7 @@ CURVES = {
     "test_war": {"color": "#08519c", "ls": "-"},
     "test_uar": {"color": "#e08214", "ls": (0, (3, 3)), "ms": 11},
 }
+BASELINE_LINE = {"color": "#6a3d9a", "lw": 1, "ls": "-.", "label": "landmark baseline, WAR"}
 
 
 def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
@@ -66,6 +67,7 @@ def sweep_png(
     title: str,
     axis: str,
     comparable: bool,
+    baseline: float | None = None,
 ) -> bytes:
     """Plot the WAR of a sweep's variants.
 
@@ -74,6 +76,7 @@ def sweep_png(
     published: dataset → published WAR of each variant, 0–1, NaN if there is none
     title, axis: of the plot; `axis` is what the variants differ in
     comparable: whether the published results are comparable with ours
+    baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
     """
     from matplotlib.figure import Figure
 
@@ -89,6 +92,8 @@ def sweep_png(
     )
     ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
     axes.plot(positions, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **unclipped)
+    if baseline is not None:
+        axes.axhline(100 * baseline, **BASELINE_LINE)
     for (dataset, shares), marker in zip(sorted(published.items()), "sD^v", strict=False):
         label = f"published, {dataset} ({'' if comparable else 'not comparable, '}remarks in {SWEEP})"
         style = {"color": "#b35806", "mfc": "none", "label": label}
@@ -104,8 +109,13 @@ def sweep_png(
     return _png(figure)
 
 
-def learning_curves_pngs(rows: Sequence["EpochRow"]) -> tuple[bytes, bytes]:
-    """Plot the losses, and WAR and UAR, over the epochs; a line marks the best test WAR."""
+def learning_curves_pngs(
+    rows: Sequence["EpochRow"], baseline_war: float | None = None
+) -> tuple[bytes, bytes]:
+    """Plot the losses, and WAR and UAR, over the epochs; a line marks the best test WAR.
+
+    baseline_war: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -125,6 +135,8 @@ def learning_curves_pngs(rows: Sequence["EpochRow"]) -> tuple[bytes, bytes]:
             label = f"{kind} {figure_name if figure_name == 'loss' else figure_name.upper()}"
             values = [scale * getattr(row, name) for row in rows]
             axes.plot(epochs, values, **CURVES[name], marker=mark, mfc="none", clip_on=False, label=label)
+        if scale == 100 and baseline_war is not None:
+            axes.axhline(100 * baseline_war, **BASELINE_LINE)
         axes.axvline(
             best.epoch + 1, color="#2a7d3f", lw=1, ls=":", label=f"best test WAR, epoch {best.epoch + 1}"
         )

@@ -42,12 +42,14 @@ def prediction_table(
     return pl.DataFrame({**columns, "usable": usable, "predicted": predicted, **shares})
 
 
-def read_predictions(path: Path, labels: Sequence[str]) -> pl.DataFrame:
+def read_predictions(path: Path, labels: Sequence[str], *, advice: str = "") -> pl.DataFrame:
     """Read a prediction table of a run with these classes.
+
+    advice: what to do about a damaged one; by default to restore it or to train again
 
     Raises UserError if it is missing, damaged, or of another network.
     """
-    advice = f"restore it from a copy, or remove {path.parent} and train again"
+    advice = advice or f"restore it from a copy, or remove {path.parent} and train again"
     try:
         table = pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -13,6 +13,7 @@ RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"
 METRICS, METRIC_LINES = "metrics.csv", "metrics.jsonl"
 PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_best.parquet", "confusion.png"
+BASELINE = "baseline.parquet"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"
 
@@ -21,7 +22,7 @@ CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"
 MARKER_FILES = (RUN, CROSSVAL, SWEEP, INFO_FILE)
 OWN_FILES = {
     *(RUN, SETTINGS, WEIGHTS, *CHECKPOINTS, METRICS, METRIC_LINES),
-    *(*RESULTS, CROSSVAL, SWEEP, SWEEP_PLOT),
+    *(*RESULTS, BASELINE, CROSSVAL, SWEEP, SWEEP_PLOT),
     *(*SINGLE_FILES, SEAL_FILE),
 }
 SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}

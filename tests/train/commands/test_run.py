@@ -42,6 +42,7 @@ def test_a_run_writes_all_its_files(small_run, sample_cache):
     names = {
         "settings.toml",
         "run.json",
+        "baseline.parquet",
         "metrics.csv",
         "metrics.jsonl",
         "last.pt",
