@@ -146,6 +146,7 @@ def sweep(
 @options.CACHES
 @options.CHECKPOINT
 @options.EVALUATED_CLIPS
+@options.VIEWS
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
 @click.option("--confusion", type=PATH, help="Write the confusion matrix as a picture (.png).")
 @options.device_options
@@ -155,6 +156,7 @@ def evaluate(
     caches: Paths,
     which: str,
     clips: str,
+    views: int,
     predictions: Path | None,
     confusion: Path | None,
     run_options: "RunOptions",
@@ -168,7 +170,7 @@ def evaluate(
     from dfer.train.report.terminal import print_evaluation
 
     result = evaluate_run(
-        run, caches, which, clips, run_options, predictions=predictions, confusion=confusion
+        run, caches, which, clips, run_options, views=views, predictions=predictions, confusion=confusion
     )
     _print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
     written = [printable(str(path)) for path in (predictions, confusion) if path]

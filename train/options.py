@@ -44,6 +44,13 @@ EVALUATED_CLIPS = click.option(
     show_default=True,
     help="The run's test clips, its training clips, or all labelled clips.",
 )
+VIEWS = click.option(
+    "--views",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Views of each clip to average: 2 adds its mirror image, more add samples shifted in time.",
+)
 MOVED_CACHES = click.option(
     "--cache",
     "caches",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from dfer.schemas.manifest import fold_numbers
@@ -50,6 +51,7 @@ class Evaluation:
     notes: how the caches fit together
     origin: what made the network and the caches
     trained_on: ids of the clips in the figures that the network was trained on (same file content)
+    views: how many views of each clip were averaged
     """
 
     labels: tuple[str, ...]
@@ -67,6 +69,7 @@ class Evaluation:
     notes: tuple[str, ...]
     origin: Mapping[str, Any]
     trained_on: tuple[str, ...]
+    views: int
 
 
 def evaluate_run(
@@ -76,6 +79,7 @@ def evaluate_run(
     clips: str,
     run_options: RunOptions,
     *,
+    views: int = 1,
     predictions: Path | None = None,
     confusion: Path | None = None,
 ) -> Evaluation:
@@ -85,13 +89,14 @@ def evaluate_run(
     folders: of the caches
     which: `last` or `best`, the network's epoch
     clips: `test`, `train` or `all`; labels are matched with the network's by meaning
+    views: how many views of each clip to average (`sampling.evaluation_view`)
     predictions, confusion: files to write the prediction table and the confusion matrix to, if any
 
     Raises UserError for a run or cache that cannot be used, or a file that cannot be written.
     """
     table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
     picture = output_file(confusion, "--confusion", (".png",)) if confusion else None
-    result = _evaluate(run, folders, which, clips, run_options)
+    result = _evaluate(run, folders, which, clips, views, run_options)
     if table:
         write_predictions(table, result.predictions, result.origin)
     if picture:
@@ -100,7 +105,7 @@ def evaluate_run(
 
 
 def _evaluate(
-    run: Path, folders: Sequence[Path], which: str, clips: str, run_options: RunOptions
+    run: Path, folders: Sequence[Path], which: str, clips: str, views: int, run_options: RunOptions
 ) -> Evaluation:
     if not run.is_dir():
         raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
@@ -110,7 +115,7 @@ def _evaluate(
     split = choose_clips(pool, run, saved.config.recipe.seed, clips)
     matched = match_classes(split.test, saved.labels)
     trained_on = overlap(only_covered(matched.clips, saved.labels), saved.trained_on)
-    predictions = _predictions(saved, pool, matched.clips, run_options)
+    predictions = _predictions(saved, pool, matched.clips, views, run_options)
     return Evaluation(
         labels=saved.labels,
         epochs=saved.epoch,
@@ -137,8 +142,10 @@ def _evaluate(
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
             "clips_trained_on": len(trained_on),
+            "views": views,
         },
         trained_on=tuple(trained_on),
+        views=views,
     )
 
 
@@ -178,17 +185,25 @@ def choose_clips(pool: Pool, run: Path, seed: int, clips: str) -> Split:
 
 
 @worker_deaths_explained()
-def _predictions(saved: Checkpoint, pool: Pool, clips: pl.DataFrame, run_options: RunOptions) -> pl.DataFrame:
-    """The prediction table of some clips of the pool."""
+def _predictions(
+    saved: Checkpoint, pool: Pool, clips: pl.DataFrame, views: int, run_options: RunOptions
+) -> pl.DataFrame:
+    """The prediction table of some clips of the pool, with the mean of the probabilities over the views.
+
+    Not the mean of their logarithms, with which a single view that is sure of a wrong class outweighs all others;
+    and the mean of probabilities sums to 1 as it is.
+    """
     device = choose_device(run_options.device)
     network = checkpoint.restore(saved).to(device)
     # Predicting needs no labels, and the network does not know all of these.
     unlabelled = usable(clips).with_columns(label=pl.lit(None, pl.String))
     dataset = clip_dataset(pool, unlabelled, saved.labels, view_spec(saved.config))
     loader = Loader(dataset, run_options.loader_workers or 0, device)
-    batches = in_batches(range(len(unlabelled)), batch_size(saved.config))
-    probabilities = predict(network, loader, batches, saved.config, device)
-    return prediction_table(clips, probabilities, saved.labels, saved.majority)
+    every, size = range(len(unlabelled)), batch_size(saved.config)
+    plan = (batch for view in range(views) for batch in in_batches(every, size, view))
+    probabilities = predict(network, loader, plan, saved.config, device)
+    of_views = probabilities.reshape(views, len(unlabelled), len(saved.labels))
+    return prediction_table(clips, of_views.mean(0, dtype=np.float64), saved.labels, saved.majority)
 
 
 def _groups(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -210,6 +225,7 @@ def as_dict(result: Evaluation) -> dict[str, Any]:
     recalls = metrics.recalls(figures.confusion)
     return {
         "epochs": result.epochs,
+        "views": result.views,
         "clips": figures.clips,
         "usable": figures.usable,
         **{name: _known(getattr(figures, name)) for name in ("war", "uar", "war_usable", "uar_usable")},

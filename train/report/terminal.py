@@ -184,6 +184,8 @@ def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]
 def _evaluation_notes(result: "Evaluation") -> list[str]:
     """How the clips were chosen, which of them the network was trained on, and how labels were matched."""
     notes = [f"evaluated on: {result.clips_description}"]
+    if result.views > 1:
+        notes.append(f"mean of the probabilities of {result.views} views of each clip")
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
         notes.append(f"warning: the network was trained on {count} of these clips, such as {first}")
