@@ -32,7 +32,17 @@ LAYERS = {
         "report",
         "doctor options cli __main__",
     ],
-    "train": ["config", "data", "models", "results", "engine", "commands", "report", "options cli __main__"],
+    "train": [
+        "config",
+        "data",
+        "models",
+        "results",
+        "engine",
+        "commands",
+        "report",
+        "options",
+        "cost_commands cli __main__",
+    ],
 }
 MAY_IMPORT = {
     "schemas": set(),

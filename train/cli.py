@@ -3,34 +3,26 @@
 torch is imported by those modules, not here, so that --help is fast.
 """
 
-import dataclasses
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from dfer.schemas.support.commands import Program, printable, resumable
-from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsCommand
+from dfer.schemas.support.commands import Program, print_result, printable, resumable
+from dfer.schemas.support.options import JSON_OPTION, SettingsCommand
 from dfer.schemas.support.settings import flag
-from dfer.schemas.support.text import command, counted
+from dfer.schemas.support.text import command
 from dfer.train import options
 from dfer.train.config import TrainConfig, load_config, preset_note
-from dfer.train.options import MAX_BATCH_SIZE, PATH, TrainingFlags
+from dfer.train.cost_commands import benchmark, describe
+from dfer.train.options import PATH, TrainingFlags
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
     from dfer.train.engine.experiment import RunOptions
 
 Paths = tuple[Path, ...]
-
-# The settings that change the cost of a step.
-BENCHMARKED = (
-    *("network", "num_frames", "image_size", "crop_fraction", "color_jitter", "optimiser"),
-    *("precision", "channels_last", "compile"),
-)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,7 +82,7 @@ def crossval(
     _print_notes(preset, config)
     result = cross_validate(caches, out, config, folds, training.run_options, training.start, _print_note)
     if result:
-        _print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
+        print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
 
 
 @main.command(cls=SettingsCommand)
@@ -138,7 +130,7 @@ def sweep(
         notify=_print_note,
     )
     if result:
-        _print_result(as_json, lambda: as_dict(result), lambda: print_sweep(chosen, result, out))
+        print_result(as_json, lambda: as_dict(result), lambda: print_sweep(chosen, result, out))
 
 
 @main.command()
@@ -172,7 +164,7 @@ def evaluate(
     result = evaluate_run(
         run, caches, which, clips, run_options, views=views, predictions=predictions, confusion=confusion
     )
-    _print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
+    print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
     written = [printable(str(path)) for path in (predictions, confusion) if path]
     if written:
         click.echo(f"wrote {', '.join(written)}", err=as_json)
@@ -209,80 +201,8 @@ def report_command(
     write_page(target, page, as_json)
 
 
-@main.command(cls=SettingsCommand)
-@options.config_options("network", "num_frames", "image_size")
-@options.CLASSES
-@JSON_OPTION
-def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
-    """Print a network part by part.
-
-    Output shapes, parameters and multiply-adds.
-    """
-    from dfer.train.commands.describe import network_parts
-    from dfer.train.report.cost import print_parts
-
-    parts = network_parts(config, classes)
-    _print_result(as_json, lambda: [dataclasses.asdict(part) for part in parts], lambda: print_parts(parts))
-
-
-@main.command(cls=SettingsCommand)
-@options.config_options(*BENCHMARKED)
-@options.CLASSES
-@click.option(
-    "--batch-sizes",
-    type=NumberList(int),
-    default="1,16",
-    show_default=True,
-    help="Batch sizes to time, in clips.",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0),
-    default=5.0,
-    show_default=True,
-    help="Seconds per measurement; at least three repetitions.",
-)
-@options.DEVICE
-@JSON_OPTION
-def benchmark(
-    config: TrainConfig,
-    classes: int,
-    batch_sizes: tuple[int, ...],
-    seconds: float,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Time training and inference of a network on this machine.
-
-    The result is shown next to the published Table 8.
-    """
-    from dfer.train.commands.benchmark import measure_all
-    from dfer.train.commands.describe import network_parts
-    from dfer.train.report.cost import print_benchmark
-
-    for size in batch_sizes:
-        if not 1 <= size <= MAX_BATCH_SIZE:
-            raise click.UsageError(f"--batch-sizes {size}: must be between 1 and {MAX_BATCH_SIZE}")
-    measured = []
-    for row in measure_all(config, classes, batch_sizes, device, seconds):
-        click.echo(
-            f"{row.task}, batch of {counted(row.batch_size, 'clip')}: {row.failure or 'done'}", err=True
-        )
-        measured.append(row)
-    network = network_parts(config, classes)[-1]
-    content = {
-        "parameters": network.parameters,
-        "multiply_adds": network.multiply_adds,
-        "measured": [dataclasses.asdict(row) for row in measured],
-    }
-    _print_result(as_json, lambda: content, lambda: print_benchmark(config, network, measured))
-
-
-def _print_result(as_json: bool, content: Callable[[], Any], print_tables: Callable[[], None]) -> None:
-    if as_json:
-        click.echo(json.dumps(content(), indent=2))
-    else:
-        print_tables()
+for each in (describe, benchmark):
+    main.add_command(each)
 
 
 def _print_notes(preset: str, config: TrainConfig) -> None:

@@ -5,6 +5,7 @@ stopped it (130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
 """
 
 import functools
+import json
 import os
 import signal
 import sys
@@ -66,6 +67,14 @@ def resumable(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, **kwargs)
 
     return call
+
+
+def print_result(as_json: bool, content: Callable[[], Any], print_tables: Callable[[], None]) -> None:
+    """Print a command's result: `content` as JSON, or its tables."""
+    if as_json:
+        click.echo(json.dumps(content(), indent=2))
+    else:
+        print_tables()
 
 
 def describe(error: Exception) -> str:
