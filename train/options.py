@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.schemas.support.options import setting_options
+from dfer.schemas.support.options import NumberList, setting_options
 from dfer.train.config import SECTIONS, load_config, preset_names
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ CLASSES = click.option(
     "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
 )
 FOLDS_HELP = "official (the dataset's folds) or subject:K (K folds of subjects)"
+SEEDS = click.option(
+    "--seeds",
+    type=NumberList(int),
+    default=(),
+    help="Train with each of these seeds and average, such as 0,1.  [default: the one of --seed]",
+)
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 _WORKERS = click.option(
     "--loader-workers",

@@ -69,7 +69,7 @@ class Evaluation:
     notes: tuple[str, ...]
     origin: Mapping[str, Any]
     trained_on: tuple[str, ...]
-    views: int
+    views: int = 1
 
 
 def evaluate_run(

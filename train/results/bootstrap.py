@@ -4,8 +4,10 @@ Efron 1979. Several prediction tables of one network are of runs with different 
 are averaged over them within each resample, so that an interval says how much the choice of clips matters.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -88,6 +90,11 @@ def paired_difference(
     """
     (of_a, of_b), drawn = _resample([predictions_a, predictions_b], labels, resamples, seed)
     return Difference(**_summary(of_a - of_b, drawn))
+
+
+def as_json(found: Estimate | Difference) -> dict[str, Any]:
+    """Figures and their intervals for JSON."""
+    return {"level": 0.95, **dataclasses.asdict(found)}
 
 
 def _summary(figures: np.ndarray, drawn: str) -> dict:
