@@ -43,7 +43,8 @@ def test_a_sweep_is_compared_with_the_published_ablation_and_resumes(
     again = here(*call, "--json")
     assert again.returncode == 0 and again.stderr.count("epoch 1/1") == 1
     assert [row["variant"] for row in json.loads(again.stdout)["rows"]] == ["6", "8"]
-    assert pl.read_csv(out / "sweep.csv", schema_overrides={"variant": pl.String}).equals(table)
+    resumed = pl.read_csv(out / "sweep.csv", schema_overrides={"variant": pl.String})
+    assert resumed.drop("clips_per_second").equals(table.drop("clips_per_second"))
 
 
 def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep_file, tiny, tmp_path):
