@@ -94,22 +94,33 @@ def baseline(
 @options.CACHES
 @options.out("Folder of all folds.")
 @click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
+@options.SEEDS
 @options.PRESET
 @options.training_options
 @JSON_OPTION
 @resumable
 def crossval(
-    caches: Paths, out: Path, folds: str, preset: str, training: TrainingFlags, as_json: bool
+    caches: Paths,
+    out: Path,
+    folds: str,
+    seeds: tuple[int, ...],
+    preset: str,
+    training: TrainingFlags,
+    as_json: bool,
 ) -> None:
-    """Cross-validate: train and test once per fold.
+    """Cross-validate: train and test once per fold (with --seeds: once per seed and fold).
 
     CACHE is a folder made by `pipeline extract`. Several are used as one dataset. Run the command again to resume.
     """
     from dfer.train.commands.crossval import as_dict, cross_validate
     from dfer.train.report.terminal import print_crossval
 
+    _check_seeds(seeds, training)
     config = load_config(preset, training.settings)
     _print_notes(preset, config)
+    if seeds:
+        _cross_validate_seeds(caches, out, config, folds, seeds, training, as_json)
+        return
     result = cross_validate(caches, out, config, folds, training.run_options, training.start, _print_note)
     if result:
         print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
@@ -120,6 +131,7 @@ def crossval(
 @options.CACHES
 @options.out("Folder of all variants.")
 @click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
+@options.SEEDS
 @options.split_options
 @options.training_options
 @JSON_OPTION
@@ -129,35 +141,39 @@ def sweep(
     caches: Paths,
     out: Path,
     folds: str | None,
+    seeds: tuple[int, ...],
     split: "SplitChoice",
     training: TrainingFlags,
     as_json: bool,
 ) -> None:
     """Train all variants of a sweep and compare them.
 
-    NAME is parts, fusion, heads, depth, lambda, or a .toml file. Settings given as flags apply to all variants. Run
-    the command again to resume.
+    NAME is parts, fusion, heads, depth, lambda, levers, or a .toml file. Settings given as flags apply to all
+    variants. Run the command again to resume.
     """
-    from dfer.train.commands.sweep import as_dict, load_sweep, run_sweep
-    from dfer.train.report.terminal import print_sweep
+    from dfer.train.commands.sweep import SweepPlan, as_dict, run_sweep
+    from dfer.train.commands.sweep_file import load_sweep
+    from dfer.train.report.sweep_tables import print_sweep
 
     _refuse_both(folds, split)
+    if seeds and split.holdout:
+        raise click.UsageError("--seeds cannot be combined with --holdout: each seed would test other clips")
+    _check_seeds(seeds, training)
     chosen = load_sweep(name)
     for key in training.settings:
         if any(key in variant.settings for variant in chosen.variants):
             raise click.UsageError(f"{flag(key)}: set by the variants of the sweep {name}; leave it out")
 
-    result = run_sweep(
-        caches,
-        out,
-        chosen,
-        training.settings,
-        training.run_options,
+    plan = SweepPlan(
+        folders=caches,
+        overrides=training.settings,
+        run_options=training.run_options,
         split=split,
         folds=folds,
+        seeds=seeds,
         start=training.start,
-        notify=_print_note,
     )
+    result = run_sweep(chosen, plan, out, _print_note)
     if result:
         print_result(as_json, lambda: as_dict(result), lambda: print_sweep(chosen, result, out))
 
@@ -167,6 +183,7 @@ def sweep(
 @options.CACHES
 @options.CHECKPOINT
 @options.EVALUATED_CLIPS
+@options.VIEWS
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
 @click.option("--confusion", type=PATH, help="Write the confusion matrix as a picture (.png).")
 @options.device_options
@@ -176,6 +193,7 @@ def evaluate(
     caches: Paths,
     which: str,
     clips: str,
+    views: int,
     predictions: Path | None,
     confusion: Path | None,
     run_options: "RunOptions",
@@ -189,7 +207,7 @@ def evaluate(
     from dfer.train.report.terminal import print_evaluation
 
     result = evaluate_run(
-        run, caches, which, clips, run_options, predictions=predictions, confusion=confusion
+        run, caches, which, clips, run_options, views=views, predictions=predictions, confusion=confusion
     )
     print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
     written = [printable(str(path)) for path in (predictions, confusion) if path]
@@ -235,6 +253,31 @@ for each in (describe, benchmark):
 def _refuse_both(folds: str | None, split: "SplitChoice") -> None:
     if folds and (split.fold is not None or split.holdout):
         raise click.UsageError("--folds cannot be combined with --fold or --holdout")
+
+
+def _check_seeds(seeds: tuple[int, ...], training: TrainingFlags) -> None:
+    if seeds and "seed" in training.settings:
+        raise click.UsageError("--seed cannot be combined with --seeds")
+    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+        raise click.UsageError("--seeds: give different numbers from 0 to 2147483647")
+
+
+def _cross_validate_seeds(
+    caches: Paths,
+    out: Path,
+    config: TrainConfig,
+    folds: str,
+    seeds: tuple[int, ...],
+    training: TrainingFlags,
+    as_json: bool,
+) -> None:
+    from dfer.train.commands.seeds import as_dict, cross_validate_seeds
+    from dfer.train.report.sweep_tables import print_seeds
+
+    run_options, start = training.run_options, training.start
+    result = cross_validate_seeds(caches, out, config, folds, seeds, run_options, start, _print_note)
+    if result:
+        print_result(as_json, lambda: as_dict(result), lambda: print_seeds(result, out))
 
 
 def _print_notes(preset: str, config: TrainConfig) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.schemas.support.options import setting_options
+from dfer.schemas.support.options import NumberList, setting_options
 from dfer.train.config import SECTIONS, load_config, preset_names
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ EVALUATED_CLIPS = click.option(
     show_default=True,
     help="The run's test clips, its training clips, or all labelled clips.",
 )
+VIEWS = click.option(
+    "--views",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Views of each clip to average: 2 adds its mirror image, more add samples shifted in time.",
+)
 MOVED_CACHES = click.option(
     "--cache",
     "caches",
@@ -69,6 +76,12 @@ SEED = click.option(
     default=0,
     show_default=True,
     help="Seed of the splits that are drawn, as of `train run`.",
+)
+SEEDS = click.option(
+    "--seeds",
+    type=NumberList(int),
+    default=(),
+    help="Train with each of these seeds and average, such as 0,1.  [default: the one of --seed]",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 _WORKERS = click.option(

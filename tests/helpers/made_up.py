@@ -51,11 +51,11 @@ def cache(
     return write_cache(folder / name, clips, labels, dataset=name)
 
 
-def train(*arguments: object) -> Result:
+def train(*arguments: object, columns: int = 200) -> Result:
     """Run `train` in this process: starting another one takes longer than its work."""
     from dfer.train.cli import main
 
-    return CliRunner().invoke(main, [*map(str, arguments)], prog_name="train", env={"COLUMNS": "200"})
+    return CliRunner().invoke(main, [*map(str, arguments)], prog_name="train", env={"COLUMNS": str(columns)})
 
 
 def done(*arguments: object) -> Result:

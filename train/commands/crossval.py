@@ -15,6 +15,7 @@ import polars as pl
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
+from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import open_pool
@@ -25,6 +26,7 @@ from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import plots, run_folder
 from dfer.train.results.baseline import baseline_figures, baseline_json, pooled_figures
+from dfer.train.results.bootstrap import Estimate, as_json, estimate
 from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
@@ -55,6 +57,8 @@ class CrossValidation:
 
     protocol: as in `comparison.not_comparable_reason`
     pooled_baseline: of the landmark baseline; None unless all folds have one
+    estimate: WAR and UAR of `pooled_last` with their intervals
+    predictions: of all test clips after the last epoch
     """
 
     dataset: str
@@ -64,6 +68,8 @@ class CrossValidation:
     pooled_last: Figures
     pooled_best: Figures
     pooled_baseline: Figures | None
+    estimate: Estimate
+    predictions: pl.DataFrame
 
     @property
     def not_comparable(self) -> str | None:
@@ -78,13 +84,6 @@ class CrossValidation:
         """All test clips pooled: `last`, `best` and, if there is one, `baseline`."""
         known = {"last": self.pooled_last, "best": self.pooled_best, "baseline": self.pooled_baseline}
         return {which: figures for which, figures in known.items() if figures}
-
-    @property
-    def baseline_means(self) -> tuple[float, float] | None:
-        """WAR and UAR of the landmark baseline, means over the folds; None unless all folds have one."""
-        if not self.pooled_baseline:
-            return None
-        return self.mean_and_sd("baseline", "war")[0], self.mean_and_sd("baseline", "uar")[0]
 
     def mean_and_sd(self, which: str, figure: str) -> tuple[float, float]:
         """Mean and standard deviation of a figure over the folds. which: a key of `pooled`."""
@@ -120,6 +119,7 @@ def cross_validate(
     run_options: RunOptions,
     start: Start = FROM_SCRATCH,
     notify: Callable[[str], None] = lambda text: None,
+    notices: Notices | None = None,
 ) -> CrossValidation | None:
     """Train every unfinished fold, each in a folder below `out`, and combine the results.
 
@@ -127,6 +127,7 @@ def cross_validate(
     folds: as in `fold_choices`
     start: weights that every fold starts from
     notify: called in the first process before each fold, with a line to print
+    notices: shared by the runs of a command; None: it has only these
 
     Returns None in all but the first of several processes.
     Raises UserError for folds, a cache or a folder that cannot be used; checks all folds before the first is trained.
@@ -139,16 +140,18 @@ def cross_validate(
             experiments = [Experiment(config=config, split=choice, start=start) for choice in choices]
             for experiment in experiments:  # find a bad last fold now, not after days of training
                 experiment.choose(pool)
+        notices = notices or Notices(of_folds=True)
         for number, experiment in enumerate(experiments, 1):
             if world.first:
                 notify(f"fold {number} of {len(choices)}")
-            train_run(folders, _fold_folder(out, experiment.split), experiment, run_options, resume=True)
+            folder = fold_folder(out, experiment.split.fold)
+            train_run(folders, folder, experiment, run_options, resume=True, notices=notices)
         return summarise(out, choices) if world.first else None
 
 
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
     """Combine the predictions of trained folds, and write the tables and the confusion matrix."""
-    folders = [(choice.fold, _fold_folder(out, choice)) for choice in choices]
+    folders = [(choice.fold, fold_folder(out, choice.fold)) for choice in choices]
     origin = {**read_origin(folders[0][1]), "folds": [vars(choice) for choice in choices]}
     labels = tuple(origin["labels"])
     pooled = {}
@@ -166,6 +169,8 @@ def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:
         pooled_last=compute_figures(last, labels),
         pooled_best=compute_figures(best, labels),
         pooled_baseline=pooled_figures([run for _, run in folders], labels),
+        estimate=estimate([last], labels),
+        predictions=last,
     )
     with run_folder.writing(out):
         for name, table in pooled.items():
@@ -202,6 +207,7 @@ def as_dict(result: CrossValidation) -> dict[str, Any]:
         "dataset": result.dataset,
         "rows": rows,
         "baseline": baseline_json(result.pooled_baseline),
+        "pooled": as_json(result.estimate),
         **published_json(result.dataset, result.not_comparable),
     }
 
@@ -225,5 +231,6 @@ def protocol_of(choices: Sequence[SplitChoice]) -> str:
     return f"mean of {len(choices)} folds{of_subjects}"
 
 
-def _fold_folder(out: Path, choice: SplitChoice) -> Path:
-    return out / f"fold_{choice.fold}"
+def fold_folder(out: Path, fold: int | None) -> Path:
+    """The folder of a fold's run in that of a cross-validation."""
+    return out / f"fold_{fold}"

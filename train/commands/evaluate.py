@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from dfer.schemas.manifest import fold_numbers
@@ -54,6 +55,7 @@ class Evaluation:
     origin: what made the network and the caches
     trained_on: ids of the clips in the figures that the network was trained on (same file content)
     baseline: figures of the landmark baseline on the same clips, if they are the run's own test clips
+    views: how many views of each clip were averaged
     """
 
     labels: tuple[str, ...]
@@ -72,6 +74,7 @@ class Evaluation:
     origin: Mapping[str, Any]
     trained_on: tuple[str, ...]
     baseline: Figures | None = None
+    views: int = 1
 
 
 def evaluate_run(
@@ -81,6 +84,7 @@ def evaluate_run(
     clips: str,
     run_options: RunOptions,
     *,
+    views: int = 1,
     predictions: Path | None = None,
     confusion: Path | None = None,
 ) -> Evaluation:
@@ -90,13 +94,14 @@ def evaluate_run(
     folders: of the caches
     which: `last` or `best`, the network's epoch
     clips: `test`, `train` or `all`; labels are matched with the network's by meaning
+    views: how many views of each clip to average (`sampling.evaluation_view`)
     predictions, confusion: files to write the prediction table and the confusion matrix to, if any
 
     Raises UserError for a run or cache that cannot be used, or a file that cannot be written.
     """
     table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
     picture = output_file(confusion, "--confusion", (".png",)) if confusion else None
-    result = _evaluate(run, folders, which, clips, run_options)
+    result = _evaluate(run, folders, which, clips, views, run_options)
     if table:
         write_predictions(table, result.predictions, result.origin)
     if picture:
@@ -105,7 +110,7 @@ def evaluate_run(
 
 
 def _evaluate(
-    run: Path, folders: Sequence[Path], which: str, clips: str, run_options: RunOptions
+    run: Path, folders: Sequence[Path], which: str, clips: str, views: int, run_options: RunOptions
 ) -> Evaluation:
     if not run.is_dir():
         raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
@@ -115,7 +120,7 @@ def _evaluate(
     split = choose_clips(pool, run, saved.config.recipe, clips)
     matched = match_classes(split.test, saved.labels)
     trained_on = overlap(only_covered(matched.clips, saved.labels), saved.trained_on)
-    predictions = _predictions(saved, pool, matched.clips, run_options)
+    predictions = _predictions(saved, pool, matched.clips, views, run_options)
     return Evaluation(
         labels=saved.labels,
         epochs=saved.epoch,
@@ -142,9 +147,11 @@ def _evaluate(
             "cache_settings_hash": pool.settings_hash,
             "judged_on": split.description,
             "clips_trained_on": len(trained_on),
+            "views": views,
         },
         trained_on=tuple(trained_on),
         baseline=_baseline(run, split, saved.labels) if clips == "test" else None,
+        views=views,
     )
 
 
@@ -190,17 +197,25 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
 
 
 @worker_deaths_explained()
-def _predictions(saved: Checkpoint, pool: Pool, clips: pl.DataFrame, run_options: RunOptions) -> pl.DataFrame:
-    """The prediction table of some clips of the pool."""
+def _predictions(
+    saved: Checkpoint, pool: Pool, clips: pl.DataFrame, views: int, run_options: RunOptions
+) -> pl.DataFrame:
+    """The prediction table of some clips of the pool, with the mean of the probabilities over the views.
+
+    Not the mean of their logarithms, with which a single view that is sure of a wrong class outweighs all others;
+    and the mean of probabilities sums to 1 as it is.
+    """
     device = choose_device(run_options.device)
     network = checkpoint.restore(saved).to(device)
     # Predicting needs no labels, and the network does not know all of these.
     unlabelled = usable(clips).with_columns(label=pl.lit(None, pl.String))
     dataset = clip_dataset(pool, unlabelled, saved.labels, view_spec(saved.config))
     loader = Loader(dataset, run_options.loader_workers or 0, device)
-    batches = in_batches(range(len(unlabelled)), batch_size(saved.config))
-    probabilities = predict(network, loader, batches, saved.config, device)
-    return prediction_table(clips, probabilities, saved.labels, saved.majority)
+    every, size = range(len(unlabelled)), batch_size(saved.config)
+    plan = (batch for view in range(views) for batch in in_batches(every, size, view))
+    probabilities = predict(network, loader, plan, saved.config, device)
+    of_views = probabilities.reshape(views, len(unlabelled), len(saved.labels))
+    return prediction_table(clips, of_views.mean(0, dtype=np.float64), saved.labels, saved.majority)
 
 
 def groups_of(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:
@@ -223,6 +238,7 @@ def as_dict(result: Evaluation) -> dict[str, Any]:
     recalls = metrics.recalls(figures.confusion)
     return {
         "epochs": result.epochs,
+        "views": result.views,
         **figures_json(figures),
         "baseline": baseline_json(result.baseline),
         "recall": {label: known(recall) for label, recall in zip(result.labels, recalls, strict=True)},

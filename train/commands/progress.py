@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,23 @@ from dfer.train.results.logs import EpochRow
 from dfer.train.results.metrics import percent
 
 SKIPPED_SHOWN = 8  # weights.json lists all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notices:
+    """What the runs of one command have printed so far, so that what applies to many is printed once.
+
+    of_folds: whether the runs test all folds of the caches in turn
+    """
+
+    of_folds: bool = False
+    said: set[str] = field(default_factory=set)
+
+    def first(self, text: str) -> bool:
+        """Whether a text comes for the first time."""
+        known = text in self.said
+        self.said.add(text)
+        return not known
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dfer.schemas.support.folder_lock import FolderLock
 from dfer.schemas.support.processes import available_cores, stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
-from dfer.train.commands.progress import print_line
+from dfer.train.commands.progress import Notices, print_line
 from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import worker_deaths_explained
@@ -60,13 +60,20 @@ class RunResult:
 
 
 def train_run(
-    folders: Sequence[Path], out: Path, experiment: Experiment, run_options: RunOptions, *, resume: bool
+    folders: Sequence[Path],
+    out: Path,
+    experiment: Experiment,
+    run_options: RunOptions,
+    *,
+    resume: bool,
+    notices: Notices | None = None,
 ) -> RunResult | None:
     """Train a run; do nothing if `out` contains the same run, finished.
 
     folders: of the caches
     out: the run's folder
     resume: continue the same run if it is unfinished; without it that is an error
+    notices: shared by the runs of a command; None: it has only this one
 
     Returns None in all but the first of several processes.
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
@@ -97,7 +104,7 @@ def train_run(
             if saved:
                 run.restore(saved)
             stack.enter_context(_locked(out, world))
-        rows = _train(run, saved, loaded, pool)
+        rows = _train(run, saved, loaded, pool, notices or Notices())
         if not world.first:
             return None
         return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
@@ -153,19 +160,22 @@ def _loaded_names(saved: Checkpoint | None, loaded: Loaded | None) -> Sequence[s
 
 
 @worker_deaths_explained()
-def _train(run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool: Pool) -> list[EpochRow]:
+def _train(
+    run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool: Pool, notices: Notices
+) -> list[EpochRow]:
     """Train to the end and show the progress on stderr."""
     training, world = run.training, run.training.world
     console = Console(stderr=True, quiet=not world.first)
-    for note in (*pool.notes, *training.split.notes):
+    for note in filter(notices.first, (*pool.notes, *training.split.notes)):
         print_line(console, note)
     if saved:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
+        if loaded and notices.first(str(loaded)):
+            progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
-            _warn_of_overlap(console, training, loaded)
+            _warn_of_overlap(console, training, loaded, pool, notices)
     _print_start(console, training)
     if world.first and not (saved and (run.out / run_folder.BASELINE).exists()):
         print_line(console, keep_baseline(run.out, pool, training.split, run.origin))
@@ -256,11 +266,17 @@ def _print_resume(console: Console, training: Training, saved: Checkpoint) -> No
         )
 
 
-def _warn_of_overlap(console: Console, training: Training, loaded: Loaded) -> None:
-    known = overlap(training.split.test, loaded.trained_on)
+def _warn_of_overlap(
+    console: Console, training: Training, loaded: Loaded, pool: Pool, notices: Notices
+) -> None:
+    tested = pool.clips if notices.of_folds else training.split.test
+    known = overlap(tested, loaded.trained_on)
     if known and not training.split.seen:
-        count = f"{len(known)} of {counted(len(training.split.test), 'test clip')}"
-        print_line(console, f"warning: {loaded.source} was trained on {count}, such as {known[0]}")
+        noun = "clip" if notices.of_folds else "test clip"
+        count = f"{len(known)} of {counted(len(tested), noun)}"
+        line = f"warning: {loaded.source} was trained on {count}, such as {known[0]}"
+        if notices.first(line):
+            print_line(console, line)
 
 
 def _default_workers(device: torch.device, world: World) -> int:

@@ -30,7 +30,8 @@ class Request(NamedTuple):
     """A clip to read.
 
     clip: its number in the dataset
-    epoch, sample: which training view; without an epoch, the evaluation view
+    epoch, sample: which training view; without an epoch, an evaluation view
+    view: which evaluation view
     counts: False for a clip that only fills a batch; its label becomes −1
     """
 
@@ -38,6 +39,7 @@ class Request(NamedTuple):
     epoch: int | None = None
     sample: int = 0
     counts: bool = True
+    view: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +204,7 @@ class ClipDataset(Dataset):
 
     def _view(self, request: Request) -> View:
         if request.epoch is None or self._spec.augmentation is None:
-            return evaluation_view(self._spec.frames)
+            return evaluation_view(self._spec.frames, request.view)
         return self._spec.augmentation.view(request.epoch, request.sample)
 
     def _read(self, clip: int) -> StoredClip:
@@ -255,10 +257,10 @@ def view_spec(config: TrainConfig, augmentation: Augmentation | None = None) -> 
     )
 
 
-def in_batches(clips: Sequence[int], batch_size: int) -> Iterator[list[Request]]:
-    """Plan batches of evaluation views of these clips, in this order."""
+def in_batches(clips: Sequence[int], batch_size: int, view: int = 0) -> Iterator[list[Request]]:
+    """Plan batches of an evaluation view of these clips, in this order."""
     for start in range(0, len(clips), batch_size):
-        yield [Request(int(clip)) for clip in clips[start : start + batch_size]]
+        yield [Request(int(clip), view=view) for clip in clips[start : start + batch_size]]
 
 
 def _why_not(jpeg: memoryview, size: int) -> str:

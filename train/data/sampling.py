@@ -5,7 +5,8 @@ that is resumed, or fed by another number of workers or processes, sees the same
 the number of samples consumed.
 
 Frames: of the m frames of a clip in the cache the network takes N, at floor((k + u)·m / N) for k = 0…N−1. u is drawn
-from [0, 1) for each k in training and is 0.5 in evaluation. Frames stay in order; they repeat where m < N.
+from [0, 1) for each k in training. In evaluation it is 0.5; further views have another u, the same for all k.
+Frames stay in order; they repeat where m < N.
 
 Steps: a step is `batch_size` consecutive samples of the order (the last may be shorter). Process r of P takes its
 consecutive share, in up to `accumulate` parts. One process that accumulates P parts takes the same parts.
@@ -63,9 +64,21 @@ class Augmentation:
         )
 
 
-def evaluation_view(frames: int) -> View:
-    """The view used for evaluation: u = 0.5, the window in the middle, nothing changed."""
-    return View(offsets=np.full(frames, 0.5))
+def evaluation_view(frames: int, number: int = 0) -> View:
+    """One of the views used for evaluation, with the window in the middle.
+
+    number: 0 is the usual view, u = 0.5 for all frames; 1 is its mirror image; then each pair of numbers is a sample
+        shifted in time and its mirror image: u = 1/4, 3/4, 1/8, 5/8, … halve the gaps between the earlier ones
+
+    In clips with few frames some of these take the same frames.
+    """
+    return View(offsets=np.full(frames, _radical_inverse(1 + number // 2)), flip=number % 2 == 1)
+
+
+def _radical_inverse(number: int) -> float:
+    """The binary digits of a number from 1, mirrored at the point: 1/2, 1/4, 3/4, 1/8, 5/8, … (van der Corput)."""
+    digits = f"{number:b}"
+    return int(digits[::-1], 2) / 2 ** len(digits)
 
 
 def frame_positions(kept: int, offsets: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Results on the terminal: tables for `train run`, `crossval`, `sweep` and `evaluate`."""
+"""Results on the terminal: tables for `train run`, `crossval` and `evaluate`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER, Figure, by_scene
-from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import command, counted
+from dfer.train.report.cells import interval as _interval
+from dfer.train.report.cells import plain as _text
+from dfer.train.report.cells import points as _points
+from dfer.train.report.cells import print_estimate
+from dfer.train.report.cells import print_line as _print
 from dfer.train.results import metrics
-from dfer.train.results.baseline import DESCRIPTION, NAME, line_to_beat
+from dfer.train.results.baseline import NAME, line_to_beat
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from dfer.train.commands.crossval import CrossValidation
     from dfer.train.commands.evaluate import Evaluation
     from dfer.train.commands.run import RunResult
-    from dfer.train.commands.sweep import Sweep, SweepResult
 
 
 def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
@@ -81,6 +83,7 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
     _print(
         "best: the epoch of each fold with the highest test WAR, as most papers report; sd: standard deviation"
     )
+    print_estimate(result.estimate, result.pooled_last.clips)
     if result.pooled_baseline:
         _print(f"{line_to_beat(result.pooled_baseline)}, pooled")
     _print(
@@ -95,59 +98,6 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
         f"pooled, {names[which]}": (figures.war, figures.uar) for which, figures in result.pooled.items()
     }
     print_published(result.dataset, {**means, **of_pooled}, result.not_comparable)
-
-
-def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
-    """Print our results and the published WAR of each variant, and whether they can be compared."""
-    datasets = result.datasets
-    marks, notes = footnotes(_sweep_remarks(result))
-    first = [_text(sweep.axis), *([""] if any(row.variant.what for row in result.rows) else [])]
-    ours = ["last\nWAR", "last\nUAR", "best\nWAR", "best\nUAR"]
-    table = Table(title=f"{_text(sweep.title)}, %", title_justify="left")
-    for column in first:
-        table.add_column(column)
-    for column in (*ours, *(f"published\n{_text(dataset)}" for dataset in datasets)):
-        table.add_column(column, justify="right")
-    if notes:
-        table.add_column("notes")
-    if result.baseline:
-        named = ("baseline", DESCRIPTION)[: len(first)]
-        table.add_row(*named, *map(_points, result.baseline))
-    for row, mark in zip(result.rows, marks, strict=True):
-        named = (row.variant.name, row.variant.what)[: len(first)]
-        published = [row.published[name].war if name in row.published else float("nan") for name in datasets]
-        figures = (row.war, row.uar, row.best_war, row.best_uar, *published)
-        table.add_row(*map(_text, named), *map(_points, figures), *([mark] if notes else []))
-    Console().print(table)
-    _print("best: the epoch with the highest test WAR")
-    if result.baseline:
-        _print(f"baseline: {DESCRIPTION}")
-    if datasets:
-        where = f"Table {sweep.published}" if sweep.published.isdecimal() else sweep.published
-        reason = f"; not comparable with ours: {result.not_comparable}" if result.not_comparable else ""
-        _print(f"published: WAR of {PAPER}, {where}, next to the variant of the same name{reason}")
-    for note in notes:
-        _print(note)
-    _print(f"in {out}: sweep.csv, sweep.png, a folder for each variant")
-
-
-def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
-    """Remarks on the published results of each variant, with the dataset unless they apply to all of them."""
-    datasets_of: dict[str, set[str]] = {}
-    for row in result.rows:
-        for dataset, figure in row.published.items():
-            for remark in split_remark(figure.remark):
-                datasets_of.setdefault(remark, set()).add(dataset)
-    remarks = []
-    for row in result.rows:
-        of_row = [
-            remark if len(datasets_of[remark]) == len(result.datasets) else f"{dataset}: {remark}"
-            for dataset in result.datasets
-            if dataset in row.published
-            for remark in split_remark(row.published[dataset].remark)
-        ]
-        remarks.append([*dict.fromkeys(of_row)])
-    return remarks
 
 
 def print_evaluation(result: "Evaluation", compared: Mapping[str, tuple[float, float]] | None = None) -> None:
@@ -220,6 +170,8 @@ def _evaluation_notes(result: "Evaluation") -> list[str]:
         [f"evaluated on: {result.clips_description}"],
         "baseline" if result.epochs is None else "network",
     )
+    if result.views > 1:
+        notes.append(f"mean of the probabilities of {result.views} views of each clip")
     if result.trained_on:
         count, first = f"{len(result.trained_on)} of {result.figures.clips}", result.trained_on[0]
         notes.append(f"warning: the {who} was trained on {count} of these clips, such as {first}")
@@ -278,22 +230,3 @@ def _print_groups(console: Console, name: str, groups: pl.DataFrame, known: Mapp
     console.print(table)
     for note in notes:
         _print(note)
-
-
-def _print(text: str) -> None:
-    """Print a line that may quote a file: unwrapped, without markup, control characters escaped."""
-    Console().print(printable(text), soft_wrap=True, markup=False, highlight=False)
-
-
-def _points(share: float) -> str:
-    """A share in percent without the sign; a dash for NaN."""
-    return "–" if share != share else f"{100 * share:.2f}"
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    return " – ".join(map(percent, bounds))
-
-
-def _text(value: str) -> str:
-    """Text from a file for a table: neither markup nor control characters."""
-    return escape(printable(value))

@@ -62,6 +62,7 @@ def sweep_png(
     names: Sequence[str],
     last: Sequence[float],
     best: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
     published: Mapping[str, Sequence[float]],
     *,
     title: str,
@@ -73,6 +74,7 @@ def sweep_png(
 
     names: of the variants
     last, best: WAR of each variant after the last and the best epoch, 0–1
+    intervals: 95 % interval of each WAR after the last epoch, 0–1
     published: dataset → published WAR of each variant, 0–1, NaN if there is none
     title, axis: of the plot; `axis` is what the variants differ in
     comparable: whether the published results are comparable with ours
@@ -90,6 +92,9 @@ def sweep_png(
     axes.plot(
         positions, _percents(last), "o" + line, color="#08519c", label="this sweep, last epoch", **unclipped
     )
+    low, high = zip(*intervals, strict=True)
+    bars = {"color": "#08519c", "lw": 1, "label": "95 % interval, last epoch"}
+    axes.vlines(positions, _percents(low), _percents(high), **bars, **unclipped)
     ring = {"color": "#6baed6", "mfc": "none", "ms": 11, "mew": 1.5, "zorder": 3}
     axes.plot(positions, _percents(best), "o" + dashes, label="this sweep, best epoch", **ring, **unclipped)
     if baseline is not None:
@@ -98,7 +103,8 @@ def sweep_png(
         label = f"published, {dataset} ({'' if comparable else 'not comparable, '}remarks in {SWEEP})"
         style = {"color": "#b35806", "mfc": "none", "label": label}
         axes.plot(positions, _percents(shares), marker + dashes, **style, **unclipped)
-    axes.set_xticks(positions, list(map(_plain, names)))
+    turned = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 8 else {}  # they would overlap
+    axes.set_xticks(positions, list(map(_plain, names)), **turned)
     axes.set_xlabel(_plain(axis))
     axes.set_ylabel("WAR, %")
     axes.set_title(_plain(title), fontsize=10)

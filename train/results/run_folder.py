@@ -39,7 +39,7 @@ def require_run(folder: Path) -> None:
         return
     if (folder / INFO_FILE).exists():
         raise UserError(f"{folder} is a cache; give the folder of a run")
-    runs = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RUN}"))
+    runs = sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/{RUN}"))
     if runs:
         raise UserError(f"{folder} contains several runs; give one of them, such as {runs[0]}")
 

@@ -10,6 +10,8 @@ import pytest
 from linked_copy import linked_copy
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from dfer.train.results.bootstrap import bootstrap_intervals
+
 
 def test_every_clip_is_tested_once_by_a_network_that_never_saw_its_subject(crossval, folds_cache):
     out, _ = crossval
@@ -40,6 +42,10 @@ def test_the_table_has_scikit_learns_figures_of_each_fold_their_mean_and_the_poo
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
     rows = {line.split("│")[1].strip() for line in outcome.stdout.splitlines() if line.startswith("│")}
     assert {"1", "2", "3", "mean", "sd", "pooled"} <= rows and "best" in outcome.stdout
+    found = bootstrap_intervals(pooled, ("a", "b"))
+    low, high = (f"{100 * bound:.2f} %" for bound in found.uar)
+    assert f"6 clips pooled, last epoch: WAR {100 * table['last_war'][5]:.2f} % (" in outcome.stdout
+    assert f"({low} – {high}); 95 % intervals, bootstrap over subjects" in outcome.stdout
 
 
 def test_a_killed_cross_validation_keeps_finished_folds_and_resumes_within_one(

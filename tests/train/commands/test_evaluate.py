@@ -1,9 +1,19 @@
 """`train evaluate`: predictions, confusion matrix, unusable clips, and groups of clips."""
 
 import json
+from fractions import Fraction
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
+from made_up import done, printed
+
+from dfer.train.data.caches import open_pool
+from dfer.train.data.dataset import ViewSpec, clip_dataset, in_batches
+from dfer.train.data.loader import Loader
+from dfer.train.engine import checkpoint
+from dfer.train.engine.forward import scores_of
 
 LABELS = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
@@ -62,3 +72,45 @@ def test_scenes_and_subjects_are_evaluated_separately(here, crossval, folds_cach
     assert low <= result["war"] <= high and result["intervals"]["drawn"] == "subjects"
     shown = here("train", "evaluate", out / "fold_1", folds_cache, "--clips", "all").stdout
     assert "indoors" in shown and "bootstrap over subjects" in shown
+
+
+def by_hand(run, cache, views):
+    """Class probabilities of every clip, mean over views: each view picks among all its frames."""
+    saved, pool, cpu = checkpoint.load(run / "last.pt"), open_pool(cache), torch.device("cpu")
+    network = checkpoint.restore(saved).eval()
+    rows = []
+    for clip, kept in enumerate(pool.clips["frames"]):
+        dataset = clip_dataset(pool, pool.clips, saved.labels, ViewSpec(frames=kept))
+        (every,) = Loader(dataset, 0, cpu).batches(in_batches([clip], 1))
+        of_views = []
+        for u, flip in views:
+            frames = [int((k + u) * kept / 4) for k in range(4)]
+            picked = every._replace(frames=every.frames[:, frames], keypoints=every.keypoints[:, frames])
+            with torch.inference_mode():
+                scores = scores_of(network, picked._replace(flips=torch.tensor([flip])), saved.config, cpu)
+            of_views.append(scores.clip.softmax(1)[0].numpy())
+        rows.append(np.mean(of_views, axis=0))
+    return np.array(rows)
+
+
+def test_several_views_are_the_mean_over_the_mirror_image_and_shifted_samples(
+    small_run, sample_cache, tmp_path
+):
+    half, quarter = Fraction(1, 2), Fraction(1, 4)
+    views = [(half, False), (half, True), (quarter, False), (quarter, True), (3 * quarter, False)]
+    found = {}
+    for count in (1, 2, 5):
+        table = tmp_path / f"{count}.parquet"
+        result = printed(
+            "evaluate", small_run, sample_cache, "--device", "cpu", "--views", count, "--predictions", table
+        )
+        assert result["views"] == count
+        assert json.loads(pl.read_parquet_metadata(table)["origin"])["views"] == count
+        found[count] = pl.read_parquet(table)
+        shares = found[count].select(f"p_{label}" for label in LABELS).to_numpy()
+        assert shares == pytest.approx(by_hand(small_run, sample_cache, views[:count]), abs=1e-5)
+        assert found[count]["predicted"].to_list() == [LABELS[best] for best in shares.argmax(1)]
+    assert found[1].equals(pl.read_parquet(small_run / "predictions.parquet"))
+    assert not found[2].equals(found[1]) and not found[5].equals(found[2])
+    shown = done("evaluate", small_run, sample_cache, "--views", 2).stdout
+    assert "mean of the probabilities of 2 views of each clip" in shown

@@ -23,6 +23,21 @@ def test_evaluation_takes_the_middle_of_each_share(kept, wanted):
     assert frame_positions(kept, evaluation_view(wanted).offsets).tolist() == expected
 
 
+def test_further_evaluation_views_mirror_the_usual_one_and_halve_the_gaps_between_earlier_samples():
+    views = [evaluation_view(4, number) for number in range(10)]
+    assert [view.flip for view in views] == [False, True] * 5
+    assert [float(view.offsets[0]) for view in views[::2]] == [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8]
+    assert all(len(set(view.offsets)) == 1 and view.window == (0.5, 0.5) for view in views)
+    assert all((a.offsets == b.offsets).all() for a, b in zip(views[::2], views[1::2], strict=True))
+    assert (views[0].offsets == evaluation_view(4).offsets).all()
+    positions = [frame_positions(32, view.offsets).tolist() for view in views[::2]]
+    assert positions[:3] == [[4, 12, 20, 28], [2, 10, 18, 26], [6, 14, 22, 30]]
+    for kept in (1, 2, 3):  # fewer frames than are asked for
+        for number in range(64):
+            short = frame_positions(kept, evaluation_view(4, number).offsets)
+            assert short[0] == 0 and short[-1] == kept - 1 and (np.diff(short) >= 0).all()
+
+
 @pytest.mark.parametrize(("kept", "wanted"), [(32, 16), (5, 16), (40, 7)])
 def test_training_takes_one_frame_of_each_share_in_order(kept, wanted):
     augmentation = Augmentation(seed=0, frames=wanted, flip=True)

@@ -6,7 +6,7 @@ import torch
 from dfer.data_manifest.published_results import ablation
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
-from dfer.train.commands.sweep import load_sweep
+from dfer.train.commands.sweep_file import load_sweep
 from dfer.train.config import load_config
 from dfer.train.models.keypoint.network import DferNetwork
 
