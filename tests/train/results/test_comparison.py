@@ -89,7 +89,7 @@ def test_a_sweep_on_all_clips_is_compared_with_published_results(afew, tmp_path,
     monkeypatch.setitem(TESTED, "afew", 3)
     result = printed(*call)
     assert result["incomparable"] is None
-    (row,) = result["rows"]
+    _, row = result["rows"]
     assert row["published_war_AFEW"] == pytest.approx(0.55) and "380 clips" in row["published_remark_AFEW"]
     shown = done(*call).stdout
     assert "55.00" in shown and "not comparable" not in shown
