@@ -50,7 +50,7 @@ def sweep_call(folder, *more):
 
 @pytest.fixture(scope="module")
 def swept(folder):
-    """What the sweep printed; then one seed of its second variant is given perfect predictions, so that they differ."""
+    """What the sweep printed; then a seed of its second variant is given perfect predictions, so that they differ."""
     outcome = done(*sweep_call(folder))
     for path in (folder / "out" / "scratch" / "seed_0").glob("*/predictions.parquet"):
         pl.read_parquet(path).with_columns(predicted="label").write_parquet(path)
