@@ -153,7 +153,8 @@ VOTED = {
         ({"split": ["train"] * 3 + ["test"] * 4 + ["train"] * 7}, SplitChoice(), [2, 9, 12]),
         ({"fold": [1] * 3 + [2] * 11}, SplitChoice(fold=1), [5, 9, 12]),
         ({"subject": ["x"] * 4 + ["y"] * 3 + ["x"] * 7}, SplitChoice(holdout=0.5), None),
-        ({"subject": ["x"] * 4 + ["y"] * 3 + ["x"] * 7}, SplitChoice(fold=1, subject_folds=2), None),
+        # x has more labelled clips, y more clips: folds are dealt out by the labelled ones.
+        ({"subject": [*"xxyxxyyxyyyyyy"]}, SplitChoice(fold=1, subject_folds=2), None),
         ({}, SplitChoice(holdout=0.5), [2, 5, 9, 12]),
         ({}, SplitChoice(), [2, 5, 9, 12]),
     ],
