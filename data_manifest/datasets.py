@@ -53,7 +53,7 @@ class Manifest:
     """A dataset's clips.
 
     dataset: its name
-    labels: label names, sorted
+    labels: label names, sorted: those that occur, or those that the votes are for
     clips: table with MANIFEST_SCHEMA, sorted by clip_id
     root: the folder that the paths are relative to; None if only the table is known, as in a cache
     problems: what was wrong with the dataset's files
@@ -91,7 +91,7 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
     _refuse_equal_ids(clips, root)
     return Manifest(
         dataset=options.name or rows.dataset or reader.name,
-        labels=tuple(clips["label"].drop_nulls().unique().sort()),
+        labels=rows.labels or tuple(clips["label"].drop_nulls().unique().sort()),
         clips=clips,
         root=rows.root or root,
         problems=rows.problems,

@@ -73,6 +73,7 @@ CLIPS_SCHEMA = pl.Schema(
         "scene": pl.String,
         "scene_group": pl.String,
         "intensity": pl.String,
+        "votes": pl.List(pl.Float64),  # one number per label of the cache; null without votes
         "test_folds": pl.List(pl.Int32),
         "train_folds": pl.List(pl.Int32),
         **{name: kind for name, kind in RESULTS_SCHEMA.items() if name != "clip_id"},

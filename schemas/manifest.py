@@ -4,9 +4,10 @@ import polars as pl
 
 VIDEO = "video"
 FRAME_FOLDER = "frames"
+IMAGE = "image"  # a still: an image file, or a row of a CSV of pixels (its path is fer2013.csv/000012, rows from 0)
 MISSING = "missing"  # listed by the dataset, but not on disk
 
-KINDS = (VIDEO, FRAME_FOLDER, MISSING)
+KINDS = (VIDEO, FRAME_FOLDER, IMAGE, MISSING)
 
 MANIFEST_SCHEMA = pl.Schema(
     {
@@ -20,12 +21,22 @@ MANIFEST_SCHEMA = pl.Schema(
         "scene": pl.String,
         "scene_group": pl.String,  # the dataset's own groups of scenes
         "intensity": pl.String,  # of the expression, as graded by the dataset
+        # How many people chose each class, in the order of the dataset's labels; null without votes. `label` is the
+        # class with most votes, null if several have as many.
+        "votes": pl.List(pl.Float64),
         # Used instead of `fold` (then null) if a clip is tested by several folds or not trained on by all others.
         "test_folds": pl.List(pl.Int32),
         "train_folds": pl.List(pl.Int32),
-        "bytes": pl.Int64,  # size of a video file (a change makes it another clip); null for a folder
+        "bytes": pl.Int64,  # size of a video or image file (a change makes it another clip); null for a folder
     }
 )
+
+
+def votes_fit(classes: int) -> pl.Expr:
+    """Select the clips whose votes can be used: none, or a finite number from 0 for each class, not all 0."""
+    votes, number = pl.col("votes"), pl.element()
+    usable = votes.list.eval((number.is_finite() & (number >= 0)).fill_null(False)).list.all()
+    return votes.is_null() | ((votes.list.len() == classes) & usable & (votes.list.sum() > 0))
 
 
 def fold_numbers(clips: pl.DataFrame) -> list[int]:

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from dfer.data_manifest.datasets import READERS
 from dfer.data_manifest.problems import Problem
-from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.manifest import FRAME_FOLDER, IMAGE, MISSING, VIDEO
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
 
 FOLDS_SHOWN = 6  # as columns; more do not fit into 80 characters
-KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder"}
+KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder", IMAGE: "still"}
 FIELDS = ("classes", "counts", "protocol", "licence", "cite")
 FUNCTIONS = ("fits", "read")
 

@@ -27,6 +27,7 @@ from dfer.schemas.keypoints import DLIB18, KeypointSet
 
 CLIPS_IN_A_SHARD = 256
 QUALITY = 95
+ABOUT = ("label", "split", "fold", "subject", "scene", "votes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class SyntheticClip:
     fold: int | None = None
     subject: str | None = None
     scene: str | None = None
+    votes: Sequence[float] | None = None
 
 
 def write_cache(
@@ -74,10 +76,12 @@ def write_cache(
                     fingerprint = hashlib.sha256(b"".join(jpegs)).hexdigest()
                     place = {"status": OK, "frames": len(jpegs), "row": row, "fingerprint": fingerprint}
                     row += 1
-                about = {name: getattr(clip, name) for name in ("label", "split", "fold", "subject", "scene")}
+                about = {name: getattr(clip, name) for name in ABOUT}
                 rows.append({"clip_id": clip_id, "shard": shard, **about, **place})
     found = sorted({clip.label for clip in clips if clip.label is not None})
-    _write_tables(folder, pl.DataFrame(rows), labels or found, size, dataset, keypoints)
+    _write_tables(
+        folder, pl.DataFrame(rows, infer_schema_length=None), labels or found, size, dataset, keypoints
+    )
     return folder
 
 

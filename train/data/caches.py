@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from dfer.data_manifest.labels import meaning
-from dfer.schemas.cache import OK, CacheInfo
+from dfer.schemas.cache import CLIPS_FILE, OK, CacheInfo
 from dfer.schemas.keypoints import KeypointSet
+from dfer.schemas.manifest import votes_fit
 from dfer.schemas.read_cache import read_cache_info, read_clips, require_faces
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
@@ -24,6 +25,8 @@ class Cache:
         self.info: CacheInfo = read_cache_info(folder)
         require_faces(folder)
         self.clips: pl.DataFrame = read_clips(folder)
+        if not self.clips.select(votes_fit(len(self.info.labels)).fill_null(False).all()).item():
+            raise UserError(f"{folder / CLIPS_FILE}: its votes do not fit its labels; extract again")
 
     @property
     def has_expressions(self) -> bool:
@@ -39,7 +42,7 @@ class Pool:
         (its id in that cache). With several caches there is also `dataset`, and clip_id and subject start with its
         name: two datasets may use the same ids, but not for the same people.
     labels: the classes. With one cache its labels; with several, a class that they spell differently gets its
-        canonical name.
+        canonical name. The clips' votes are in this order.
     notes: how the caches fit together, one line each, for a person to read
     """
 
@@ -97,11 +100,14 @@ def open_pool(*folders: Path) -> Pool:
         return Pool(caches=caches, labels=caches[0].info.labels, clips=tables[0])
     _refuse_misfits(caches)
     names, classes = _names(caches), _common_classes([cache.info.labels for cache in caches])
-    tables = [_as_part(table, name, classes) for table, name in zip(tables, names, strict=True)]
-    clips = pl.concat(tables)
+    labels = tuple(dict.fromkeys(classes.values()))
+    clips = pl.concat(
+        _as_part(table, name, classes).with_columns(votes=_votes(cache.info.labels, classes, labels))
+        for table, name, cache in zip(tables, names, caches, strict=True)
+    )
     return Pool(
         caches=caches,
-        labels=tuple(dict.fromkeys(classes.values())),
+        labels=labels,
         clips=clips,
         notes=(*_renamed(caches, names, classes), *_repeated(clips)),
     )
@@ -159,6 +165,16 @@ def _as_part(clips: pl.DataFrame, name: str, classes: dict[str, str]) -> pl.Data
     """Turn a cache's clips table into its part of a pool's."""
     own = {column: pl.concat_str(pl.lit(f"{name}/"), column) for column in ("clip_id", "subject")}
     return clips.with_columns(pl.col("label").replace(classes), dataset=pl.lit(name), **own)
+
+
+def _votes(own: Sequence[str], classes: dict[str, str], labels: Sequence[str]) -> pl.Expr:
+    """A cache's votes (one per label of `own`) in the order of the pool's labels, 0 for those it does not have."""
+    of_label = {
+        label: [pl.col("votes").list.get(place) for place, name in enumerate(own) if classes[name] == label]
+        for label in labels
+    }
+    sums = [pl.sum_horizontal(votes) if votes else pl.lit(0.0) for votes in of_label.values()]
+    return pl.when(pl.col("votes").is_not_null()).then(pl.concat_list(sums))
 
 
 def _renamed(caches: Sequence[Cache], names: Sequence[str], classes: dict[str, str]) -> list[str]:

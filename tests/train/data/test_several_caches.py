@@ -71,6 +71,23 @@ def test_classes_are_the_union_with_canonical_names_for_different_spellings(spli
     assert note == "the caches spell classes differently; using canonical names (split: Happy → happiness)"
 
 
+def test_votes_follow_the_classes_of_the_pool(split_cache, tmp_path):
+    voted = [clip("Sad", 30, votes=(1, 2, 7)), clip("happiness", 31), clip(None, 32, votes=(5, 5, 0))]
+    other = cache(tmp_path, "voted", voted, ("contempt", "happiness", "Sad"))
+    assert open_pool(other).clips["votes"].to_list() == [[1, 2, 7], None, [5, 5, 0]]
+    pool = open_pool(split_cache, other)
+    assert pool.labels == ("happiness", "Sad", "contempt")
+    assert pool.clips["votes"].to_list() == [None] * 6 + [[2, 7, 1], None, [5, 0, 5]]
+    assert open_pool(other, split_cache).clips["votes"].to_list()[:3] == [[1, 2, 7], None, [5, 5, 0]]
+
+
+@pytest.mark.parametrize("votes", [(1, 2), (1, 2, 3, 4), (-1, 2, 3), (0, 0, 0), (float("nan"), 1, 1)])
+def test_votes_that_do_not_fit_the_labels_are_refused(tmp_path, votes):
+    broken = cache(tmp_path, "broken", [clip("a", 1, votes=votes)], ("a", "b", "c"))
+    with pytest.raises(UserError, match=r"clips.parquet: its votes do not fit its labels; extract again"):
+        open_pool(broken)
+
+
 def test_people_and_clips_of_two_caches_are_kept_apart(split_cache, plain_cache):
     pool = open_pool(split_cache, plain_cache)
     assert pool.clips["clip_id"].n_unique() == 12 and pool.clips["stored_id"].n_unique() == 6
