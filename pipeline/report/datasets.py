@@ -62,6 +62,10 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     kinds = [counted(counts["kinds"][kind], word) for kind, word in KINDS.items() if counts["kinds"][kind]]
     missing = counts["kinds"][MISSING]
     console.print(f"on disk: {', '.join(kinds) or 'none'}{f'; missing: {missing}' if missing else ''}")
+    votes = counts["votes"]
+    if votes["clips"]:
+        unlabelled = votes["without_label"]
+        console.print(f"votes: {counted(votes['clips'], 'clip')}, {unlabelled} of them without a label")
     if counts["imbalance"]:
         console.print(_imbalance(counts["imbalance"]))
     if problems:
