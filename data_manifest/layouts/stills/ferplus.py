@@ -14,7 +14,7 @@ from dfer.data_manifest.disk.listed_clips import locate
 from dfer.data_manifest.labels import SEVEN
 from dfer.data_manifest.layouts.stills.fer2013 import USAGES, pixel_files, read_pixels
 from dfer.data_manifest.official_splits import one_row_per_clip
-from dfer.data_manifest.problems import report
+from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.data_manifest.text_files import read_lines
 from dfer.data_manifest.votes import add_votes
@@ -22,7 +22,8 @@ from dfer.schemas.manifest import IMAGE
 from dfer.schemas.support.errors import UserError
 
 CLASSES = tuple(sorted((*SEVEN, "contempt")))
-OTHERS = ("unknown", "not a face")
+NOT_A_FACE = "not a face"
+OTHERS = ("unknown", NOT_A_FACE)
 WRITTEN = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", *OTHERS)
 VOTES = {name: f"votes {number}" for number, name in enumerate(WRITTEN)}  # the column of each answer
 LIST = "fer2013new.csv"
@@ -51,11 +52,11 @@ def read(root: Path, _: Options) -> Rows:
         entries = (
             pl.concat(map(_part_entries, lists, lists.values())) if complete else _list_entries(_list(root))
         )
-        entries, removed = _without_name(entries)
+        entries, removed = _without_removed(entries)
         path = pl.format("{}/{}", pl.col("usage").replace_strict({**FOLDERS, **folders}), "name")
         entries = entries.with_columns(path=path)
     elif len(pixels) == 1 and _list(root).is_file():
-        entries, removed = _without_name(_paired(_list(root), pixels[0], root))
+        entries, removed = _without_removed(_paired(_list(root), pixels[0], root))
     else:
         raise UserError(
             f"{root}: the votes of FER+, but no pictures; put fer2013.csv next to {LIST}, or the pictures in "
@@ -126,10 +127,13 @@ def _paired(file: Path, pixels: Path, root: Path) -> pl.DataFrame:
     return both.drop("split")
 
 
-def _without_name(entries: pl.DataFrame) -> tuple[pl.DataFrame, list]:
-    removed = entries.filter(name="").select(pl.format("line {}", "line")).to_series()
-    text = "rows without an image name, pictures that FER+ removed, left out"
-    return entries.filter(pl.col("name") != ""), report("left out", text, removed, total=len(entries))
+def _without_removed(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+    """Leave out the pictures that the owners removed: rows without a name, and four with the name of another row."""
+    nobody = pl.sum_horizontal(column for name, column in VOTES.items() if name != NOT_A_FACE) == 0
+    removed = (pl.col("name") == "") | (pl.col("name").is_duplicated() & nobody)
+    lines = entries.filter(removed).select(pl.format("line {}", "line")).to_series()
+    text = "rows without an image name of their own, pictures that FER+ removed, left out"
+    return entries.filter(~removed), report("left out", text, lines, total=len(entries))
 
 
 READER = Reader(

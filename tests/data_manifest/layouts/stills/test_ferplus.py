@@ -7,7 +7,7 @@ from dfer.data_manifest.layouts.stills.ferplus import CLASSES, WRITTEN
 from dfer.schemas.manifest import IMAGE, MISSING
 from dfer.schemas.support.errors import UserError
 
-REMOVED = "rows without an image name, pictures that FER+ removed, left out: 1 of 20 (line 4)"
+REMOVED = "rows without an image name of their own, pictures that FER+ removed, left out: 1 of 20 (line 4)"
 TIED = "clips without a label: most votes are shared by several answers: 2 of 19 (fer0000008, fer0000018)"
 UNKNOWN = "clips without a label: most votes are for unknown or not a face: 2 of 19 (fer0000009, fer0000019)"
 
@@ -62,6 +62,22 @@ def test_a_picture_nobody_gave_a_class_has_no_votes(root):
     manifest = read_manifest(root)
     assert manifest.clips.select("label", "votes").row(0) == (None, None)
     assert manifest.problems[1].examples == ("fer0000000", "fer0000009", "fer0000019")
+
+
+@pytest.mark.parametrize("how", ["rows", "list"])
+def test_a_removed_picture_with_the_name_of_another_is_left_out(root, how):
+    build_ferplus(root, [], how)
+    change_line(root / "fer2013new.csv", 9, lambda line: "Training,fer0000001.png,0,0,0,0,0,0,0,0,0,10")
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 18
+    assert manifest.clips.filter(clip_id="fer0000001")["label"].item() == "happiness"
+    assert manifest.problems[0].count == 2 and manifest.problems[0].examples == ("line 4", "line 9")
+
+
+def test_a_picture_with_two_rows_of_votes_is_refused(root):
+    build_ferplus(root, [], "list")
+    change_line(root / "fer2013new.csv", 9, lambda line: line.replace("fer0000007", "fer0000001"))
+    assert "clip fer0000001 has label happiness and label contempt" in refusal(root)
 
 
 def test_missing_pictures_and_pictures_in_no_list_are_reported(root):
