@@ -77,14 +77,16 @@ def read_pixels(file: Path, base: Path) -> pl.DataFrame:
         ).collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError, ValueError):
         raise UserError(f"{file}: cannot be read as CSV; download it again") from None
-    rows = rows.with_row_index("row")
+    rows = rows.with_row_index("line", 2)
+    blank = pl.all_horizontal(pl.col("label", "usage", "bytes").is_null())
+    rows = rows.filter(~blank).with_row_index("row")
     start = file.relative_to(base).as_posix()
     known = pl.col("usage").is_in(list(USAGES)).fill_null(False) if has_usage else pl.lit(True)
     damaged = rows.filter(~known | pl.col("bytes").is_null())
     if len(damaged):
-        number, usage = damaged.select("row", "usage").row(0)
+        line, usage = damaged.select("line", "usage").row(0)
         wrong = f"Usage is {usage or 'missing'}, not one of {', '.join(USAGES)}" if has_usage else "no pixels"
-        raise UserError(f"{file}, line {number + 2}: {wrong}; download the file again")
+        raise UserError(f"{file}, line {line}: {wrong}; download the file again")
     split = pl.col("usage").replace_strict(USAGES, return_dtype=pl.String)
     return rows.select(
         pl.format("{}/{}", pl.lit(start), pl.col("row").cast(pl.String).str.zfill(6)).alias("path"),

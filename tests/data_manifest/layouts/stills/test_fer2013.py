@@ -56,6 +56,15 @@ def test_columns_in_another_order_with_blanks_are_read(root):
     assert clips["label"].to_list() == ORDER and clips["path"][6] == "icml_face_data.csv/000006"
 
 
+def test_blank_lines_are_not_rows(root):
+    write_text(root / "fer2013.csv", ["emotion,pixels,Usage", "0,1 2,Training", "", "1,3 4,Training", "", ""])
+    clips = read_manifest(root).clips
+    assert clips.select("path", "label").rows() == [
+        ("fer2013.csv/000000", "anger"),
+        ("fer2013.csv/000001", "disgust"),
+    ]
+
+
 def test_files_per_split_are_read_and_a_test_file_without_emotions_has_no_labels(root):
     write_text(root / "train.csv", ["emotion,pixels", "0,1 2", "3,1 2"])
     write_text(root / "test.csv", ["pixels", "1 2"])
