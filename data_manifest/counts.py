@@ -18,6 +18,7 @@ def count(manifest: Manifest) -> dict[str, Any]:
     clips = manifest.clips
     labels = _by_label(clips)
     sizes = [size for label, size in labels.items() if label != NO_LABEL]
+    voted = clips.filter(pl.col("votes").is_not_null())
     kinds = dict(clips["kind"].value_counts().iter_rows())
     splits = clips.select(pl.col("split").drop_nulls().unique(maintain_order=True)).to_series().to_list()
     return {
@@ -31,6 +32,7 @@ def count(manifest: Manifest) -> dict[str, Any]:
         "folds": {str(fold): _fold(clips, fold) for fold in fold_numbers(clips)},
         "subjects": clips["subject"].drop_nulls().n_unique(),
         "scenes": clips["scene"].drop_nulls().n_unique(),
+        "votes": {"clips": len(voted), "without_label": voted["label"].null_count()},
         "problems": [
             {"kind": p.kind, "text": p.text, "count": p.count, "total": p.total, "examples": list(p.examples)}
             for p in manifest.problems

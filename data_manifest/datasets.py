@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, VIDEO_SUFFIXES, suffix_of
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 from dfer.data_manifest.disk.folder_contents import subfolders
 from dfer.data_manifest.layouts import (
     afew,
@@ -24,6 +24,7 @@ from dfer.data_manifest.layouts import (
     ravdess,
     table,
 )
+from dfer.data_manifest.layouts.stills import affectnet, fer2013, ferplus, image_folders, raf_db
 from dfer.data_manifest.problems import Problem
 from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER, MANIFEST_SCHEMA
@@ -37,13 +38,19 @@ READERS: tuple[Reader, ...] = (
     ferv39k.READER,
     mafw.READER,
     afew.READER,
+    ferplus.READER,
+    fer2013.READER,
+    raf_db.READER,
+    affectnet.READER,
     table.READER,
     former_dfer_lists.READER,
     crema_d.READER,
     ravdess.READER,
+    image_folders.READER,
     label_folders.READER,
 )
 
+READ_A_FILE = (table.READER, former_dfer_lists.READER, fer2013.READER)
 LEVELS_UP = 2  # how far above an inner folder a dataset's own folder is, as in Clip/clip_224x224
 LOOKED_INTO = 20  # subfolders, for a dataset's typical folders; a folder of clips may have thousands
 
@@ -53,7 +60,7 @@ class Manifest:
     """A dataset's clips.
 
     dataset: its name
-    labels: label names, sorted
+    labels: label names, sorted: those that occur, or those that the votes are for
     clips: table with MANIFEST_SCHEMA, sorted by clip_id
     root: the folder that the paths are relative to; None if only the table is known, as in a cache
     problems: what was wrong with the dataset's files
@@ -84,14 +91,14 @@ def read_manifest(root: Path, dataset: str = AUTO, options: Options | None = Non
         raise UserError(f"{root}: {reader.name} has no compound labels; leave out --compound")
     rows = reader.read(root, options)
     if rows.table.is_empty():
-        if any(problem.kind == "images" for problem in rows.problems):
-            raise UserError(f"{root}: no clips found, but images; {STILLS_ARE_NO_CLIPS}")
-        raise UserError(f"{root}: no clips found; give a folder with videos, GIFs or folders of images")
+        raise UserError(
+            f"{root}: no clips found; give a folder with videos, GIFs, folders of images or stills"
+        )
     clips = _with_all_columns(rows)
     _refuse_equal_ids(clips, root)
     return Manifest(
         dataset=options.name or rows.dataset or reader.name,
-        labels=tuple(clips["label"].drop_nulls().unique().sort()),
+        labels=rows.labels or tuple(clips["label"].drop_nulls().unique().sort()),
         clips=clips,
         root=rows.root or root,
         problems=rows.problems,
@@ -106,12 +113,12 @@ def choose_reader(root: Path, dataset: str) -> Reader:
         if named is None:
             known = ", ".join(reader.name for reader in READERS)
             raise UserError(f"--dataset {dataset}: unknown; choose one of {AUTO}, {known}")
-        if root.is_file() and named not in (table.READER, former_dfer_lists.READER):
+        if root.is_file() and named not in READ_A_FILE:
             raise UserError(f"{root}: a file; give the folder that contains the clips")
         return named
     fitting = next((reader for reader in READERS if reader.fits(root)), None)
     if fitting is None and suffix_of(root.name) in IMAGE_SUFFIXES:
-        raise UserError(f"{root}: an image; {STILLS_ARE_NO_CLIPS}")
+        raise UserError(f"{root}: a single image; give the folder that contains the images")
     if fitting is None and suffix_of(root.name) in VIDEO_SUFFIXES:
         raise UserError(f"{root}: a single video; give the folder that contains the clips")
     if fitting is None:
@@ -121,6 +128,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
         )
     if fitting is label_folders.READER:
         _refuse_incomplete_dataset(root)
+        image_folders.refuse_unclear(root)
     return fitting
 
 

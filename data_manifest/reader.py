@@ -30,6 +30,8 @@ class Rows:
     root: the folder that the paths are relative to; None for the folder that was read
     dataset: the dataset's name, if not the reader's
     face_crops: whether its frame folders contain face crops, if that depends on the file
+    labels: the classes that the votes are for, in the order of the votes, sorted; without votes, the classes are
+        those that occur
     """
 
     table: pl.DataFrame
@@ -37,6 +39,7 @@ class Rows:
     root: Path | None = None
     dataset: str | None = None
     face_crops: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "schemas": ["support", "keypoints blendshapes manifest cache read_cache face_shards", "html"],
     "data_manifest": [
-        "labels problems reader text_files csv_parquet official_splits",
+        "labels problems reader text_files csv_parquet official_splits votes",
         "disk",
         "layouts",
         "datasets counts published_results",

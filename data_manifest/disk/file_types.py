@@ -16,7 +16,6 @@ IMAGE_SUFFIXES = frozenset(
         *(".tif", ".tiff", ".webp"),
     )
 )
-STILLS_ARE_NO_CLIPS = "still images are not clips; give videos, or a folder of frames for each clip"
 
 
 def suffix_of(name: str) -> str:

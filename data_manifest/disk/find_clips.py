@@ -11,7 +11,7 @@ from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, s
 from dfer.data_manifest.disk.folder_contents import ENTRY_SCHEMA, Entry, check_name, may_have_clips, size_of
 from dfer.data_manifest.disk.skipped_media import OtherFiles
 from dfer.data_manifest.problems import Problem, report
-from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.manifest import FRAME_FOLDER, IMAGE, VIDEO
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 
@@ -41,6 +41,37 @@ def find_clips(root: Path) -> tuple[pl.DataFrame, list[Problem]]:
     ]
 
 
+def find_images(root: Path) -> tuple[pl.DataFrame, list[Problem]]:
+    """Find every image below `root`, sorted by path (ENTRY_SCHEMA). Videos are left out and reported. Raises as
+    `find_clips`."""
+    others, images, videos = OtherFiles(root), [], []
+    for folder, _, files in _folders(root):
+        here = Path(folder).relative_to(root).as_posix()
+        check_name(PurePosixPath(here))
+        start = "" if here == "." else f"{here}/"
+        suffixes = [(name, suffix_of(name)) for name in files if not name.startswith(".")]
+        others.add(PurePosixPath(here), (pair for pair in suffixes if pair[1] not in READ))
+        for name, suffix in suffixes:
+            if suffix in IMAGE_SUFFIXES:
+                images.append((f"{start}{name}", IMAGE, size_of(f"{folder}/{name}"), 0))
+            elif suffix in VIDEO_SUFFIXES:
+                videos.append(f"{start}{name}")
+    for path in (*(row[0] for row in images), *videos):
+        if not path.isascii():
+            check_name(PurePosixPath(path))
+    found = pl.DataFrame(images, schema=ENTRY_SCHEMA, orient="row").sort("path")
+    return found, [
+        *report("extra", "videos among stills, left out", pl.Series(sorted(videos), dtype=pl.String)),
+        *others.skipped_media(),
+    ]
+
+
+def walk_clips(root: Path) -> Iterator[tuple[str, str]]:
+    """Path and kind of everything below `root` that may be a clip, from the top down, in sorted order: videos, and
+    folders with images ("." is the root). Raises as `find_clips`."""
+    return ((path, kind) for path, kind, _, images in _walk(root, sizes=False) if kind == VIDEO or images)
+
+
 def first_clips(root: Path, count: int) -> list[str]:
     """Paths of the first `count` clips below a folder, to recognise a dataset by their names. Raises as `find_clips`.
 
@@ -48,8 +79,7 @@ def first_clips(root: Path, count: int) -> list[str]:
     """
     if not root.is_dir():
         return []
-    seen = (path for path, kind, _, images in _walk(root, sizes=False) if kind == VIDEO or images)
-    return list(islice(seen, count))
+    return [path for path, _ in islice(walk_clips(root), count)]
 
 
 def _walk(root: Path, sizes: bool = True, others: OtherFiles | None = None) -> Iterator[Entry]:

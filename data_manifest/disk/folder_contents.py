@@ -1,4 +1,4 @@
-"""What a folder contains: subfolders, videos, other files; and how many images."""
+"""What a folder contains: subfolders, videos, images, other files."""
 
 import os
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
-from dfer.schemas.manifest import FRAME_FOLDER, VIDEO
+from dfer.schemas.manifest import FRAME_FOLDER, IMAGE, VIDEO
 from dfer.schemas.support.errors import UserError
 
-OTHER = "other"  # kind of a file that is not a video
+OTHER = "other"  # kind of a file that is neither a video nor an image
 ARCHIVE_JUNK = frozenset(("__macosx", "@eadir"))  # folders that macOS' archives and Synology's disks add
 
-# path: relative to the dataset's root; kind: VIDEO, FRAME_FOLDER (any folder) or OTHER; bytes: of a video, null if
-# unknown; images: in a folder, where they were counted.
+# path: relative to the dataset's root; kind: VIDEO, IMAGE, FRAME_FOLDER (any folder) or OTHER; bytes: of a video or
+# an image, null if unknown; images: in a folder, where they were counted.
 ENTRY_SCHEMA = pl.Schema({"path": pl.String, "kind": pl.String, "bytes": pl.Int64, "images": pl.Int64})
 Entry = tuple[str, str, int | None, int]
 
@@ -92,10 +92,10 @@ def check_name(path: PurePosixPath) -> None:
         raise UserError(f"{shown}: the name is not UTF-8; rename it")
 
 
-def size_of(file: Path | os.DirEntry) -> int | None:
+def size_of(file: str | Path | os.DirEntry) -> int | None:
     """A file's bytes; None for a broken link, whose own row reports it."""
     try:
-        return file.stat().st_size
+        return (os.stat(file) if isinstance(file, str) else file.stat()).st_size  # noqa: PTH116 (many files)
     except OSError:
         return None
 
@@ -117,7 +117,8 @@ def _entries(root: Path, folder: str) -> Iterator[Entry]:
                     check_name(PurePosixPath(path))
                     yield path, VIDEO, size_of(entry), 0
                 elif _is_utf8(path):
-                    yield path, OTHER, None, 0
+                    is_image = suffix_of(entry.name) in IMAGE_SUFFIXES
+                    yield path, *((IMAGE, size_of(entry)) if is_image else (OTHER, None)), 0
     except FileNotFoundError:
         return  # the root, or a folder removed meanwhile: its clips are missing
     except OSError as error:

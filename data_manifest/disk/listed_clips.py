@@ -11,7 +11,7 @@ from dfer.data_manifest.labels import read_labels
 from dfer.data_manifest.official_splits import one_row_per_clip
 from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Rows
-from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.manifest import FRAME_FOLDER, IMAGE, MISSING, VIDEO
 from dfer.schemas.support.errors import UserError
 
 PARENT = parent_of(pl.col("path"))
@@ -76,7 +76,7 @@ def locate(
         extra = extra.filter(~extra.is_in(ignored.implode()))
     return located, [
         *report("missing", "listed but not on disk", missing, total=len(rows)),
-        *report("missing", "listed, but neither a video nor a folder", unread, total=len(rows)),
+        *report("missing", "listed, but neither a video, an image nor a folder", unread, total=len(rows)),
         *report("empty", "frame folders without an image", empty),
         *report("extra", "on disk but in no list, left out", extra),
     ]
@@ -97,12 +97,13 @@ def _spelled_as_on_disk(rows: pl.DataFrame, found: pl.Series) -> pl.DataFrame:
 
 
 def _unlisted(entries: pl.DataFrame, located: pl.DataFrame) -> pl.Series:
-    """Videos next to listed clips, and folders next to listed frame folders, that are not listed and contain none."""
+    """What is next to listed clips and not listed: videos; folders without clips, next to frame folders; images, next
+    to stills."""
     found = located.filter(pl.col("kind") != MISSING)
     parents = located.select(path=PARENT).unique()
     containers = pl.concat([parents, parents.select(path=PARENT).unique()])["path"]
     others = entries.filter(~HIDDEN).join(located, on="path", how="anti").with_columns(parent=PARENT)
-    neighbours = {VIDEO: found, FRAME_FOLDER: found.filter(kind=FRAME_FOLDER)}
+    neighbours = {VIDEO: found, **{kind: found.filter(kind=kind) for kind in (FRAME_FOLDER, IMAGE)}}
     parts = [
         others.filter(kind=kind).join(clips.select(parent=PARENT).unique(), on="parent", how="semi")
         for kind, clips in neighbours.items()

@@ -3,11 +3,12 @@
 Clips directly in the root have no label: they can be extracted, but not trained on.
 """
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.file_types import STILLS_ARE_NO_CLIPS
 from dfer.data_manifest.disk.find_clips import find_clips
 from dfer.data_manifest.disk.folder_contents import subfolders
 from dfer.data_manifest.labels import is_expression, merge_spellings
@@ -24,6 +25,11 @@ def read(root: Path, _: Options) -> Rows:
     """Read every clip. Top folders named after splits are splits if there are two, or if one contains everything."""
     found, problems = find_clips(root)
     _refuse_stills(root, found)
+    return named_after_folders(root, found, problems)
+
+
+def named_after_folders(root: Path, found: pl.DataFrame, problems: Sequence[Problem]) -> Rows:
+    """Clips (ENTRY_SCHEMA) with label and split from their folders. problems: of finding them"""
     parts = pl.col("path").str.split("/").list
     top, second = parts.get(0), parts.get(1, null_on_oob=True)
     split = top.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
@@ -33,22 +39,27 @@ def read(root: Path, _: Options) -> Rows:
     if has_splits:
         outside = rows.filter(pl.col("split").is_null())["path"]
         rows = in_split.with_columns(label=second)
-        problems += report("extra", "clips outside <split>/<label>/, left out", outside)
+        problems = [*problems, *report("extra", "clips outside <split>/<label>/, left out", outside)]
     else:
         rows = rows.with_columns(label=pl.when(parts.len() > 1).then(top), split=pl.lit(None, pl.String))
-    problems += [*_doubtful_labels(rows), *_useless_folders(root, found, has_splits and len(rows) > 0)]
+    doubtful = _doubtful_labels(rows), _useless_folders(root, found, has_splits and len(rows) > 0)
     rows, merged = merge_spellings(rows)
-    return Rows(table=rows, problems=(*merged, *problems, *_tables(root)))
+    return Rows(table=rows, problems=(*merged, *problems, *chain(*doubtful), *_tables(root)))
 
 
 def _refuse_stills(root: Path, found: pl.DataFrame) -> None:
-    """Raise UserError if all clips are folders named after expressions, with images directly in them."""
-    stills = found.filter(kind=FRAME_FOLDER)["path"].str.extract(r"^(?:[^/]+/)?([^/]+)$")
-    if len(stills) < max(2, len(found)) or not all(name and is_expression(name) for name in stills):
-        return
-    raise UserError(
-        f"{root}: images directly in {found['path'][0]} and {found['path'][1]}; {STILLS_ARE_NO_CLIPS}"
-    )
+    """Raise UserError if all clips are label folders with images directly in them."""
+    if len(found) and (found["kind"] == FRAME_FOLDER).all() and all(map(is_label_folder, found["path"])):
+        raise UserError(
+            f"{root}: images directly in {found['path'][0]}, so stills and not clips; choose --dataset stills, or "
+            "give each clip a folder"
+        )
+
+
+def is_label_folder(path: str) -> bool:
+    """Whether a path is `<label>` or `<split>/<label>`, with an expression as label."""
+    above, _, name = path.rpartition("/")
+    return is_expression(name) and (not above or above.lower() in SPLIT_NAMES)
 
 
 def _doubtful_labels(rows: pl.DataFrame) -> list[Problem]:

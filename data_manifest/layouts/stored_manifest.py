@@ -6,6 +6,7 @@ be moved together, unless they share nothing but the top of the file system.
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars as pl
 
 from dfer.data_manifest.disk.listed_clips import locate
 from dfer.data_manifest.reader import Rows
-from dfer.schemas.manifest import MANIFEST_SCHEMA
+from dfer.schemas.manifest import MANIFEST_SCHEMA, votes_fit
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import target_file, write_parquet
 
@@ -23,7 +24,15 @@ SPLITS = ("train", "val", "test")
 BELOW = pl.col("path").str.contains(r"^[^/]") & ~pl.col("path").str.contains(r"(?:^|/)\.{1,2}(?:/|$)")
 
 
-def write_manifest(out: Path, clips: pl.DataFrame, *, dataset: str, root: Path, face_crops: bool) -> None:
+def write_manifest(
+    out: Path,
+    clips: pl.DataFrame,
+    *,
+    dataset: str,
+    labels: Sequence[str],
+    root: Path,
+    face_crops: bool,
+) -> None:
     """Write a manifest; its arguments are the fields of `datasets.Manifest`.
 
     It may replace an older one of the same folder.
@@ -34,7 +43,7 @@ def write_manifest(out: Path, clips: pl.DataFrame, *, dataset: str, root: Path, 
     start = _from(target.parent, root.resolve())
     if target.exists() and (_about(target) or {}).get("root") != start:
         raise UserError(f"--out {out} exists and is not a manifest of these clips; choose another name")
-    about = {"dataset": dataset, "root": start, "face_crops": face_crops}
+    about = {"dataset": dataset, "labels": list(labels), "root": start, "face_crops": face_crops}
     write_parquet(target, clips, {KEY: json.dumps(about)})
 
 
@@ -53,7 +62,8 @@ def read_manifest_file(file: Path) -> Rows | None:
             "again with `pipeline manifest`"
         )
     clips = pl.read_parquet(file, glob=False)
-    if clips.schema != MANIFEST_SCHEMA or not _is_sound(clips):
+    labels = about.get("labels")
+    if clips.schema != MANIFEST_SCHEMA or not _is_sound(clips, labels):
         raise UserError(
             f"{file}: changed after `pipeline manifest` wrote it; write it again, or give a CSV table"
         )
@@ -64,11 +74,15 @@ def read_manifest_file(file: Path) -> Rows | None:
         root=root,
         dataset=str(about["dataset"]),
         face_crops=about.get("face_crops") is True,
+        labels=tuple(labels),
     )
 
 
-def _is_sound(clips: pl.DataFrame) -> bool:
+def _is_sound(clips: pl.DataFrame, labels: Any) -> bool:
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        return False
     sound = pl.col("clip_id").is_not_null() & BELOW & pl.col("split").is_in([*SPLITS]).fill_null(True)
+    sound &= pl.col("label").is_in(labels).fill_null(True) & votes_fit(len(labels))
     return clips.select(sound.fill_null(False).all()).item()
 
 

@@ -13,19 +13,20 @@ import polars as pl
 
 from dfer.data_manifest.csv_parquet import Cells, is_parquet, read_cells
 from dfer.data_manifest.disk.common_root import WINDOWS_DRIVE, below_one_root
-from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, STILLS_ARE_NO_CLIPS, suffix_of
 from dfer.data_manifest.disk.listed_clips import locate
-from dfer.data_manifest.labels import merge_spellings
+from dfer.data_manifest.labels import match_labels, meaning, merge_spellings
 from dfer.data_manifest.layouts.stored_manifest import read_manifest_file
 from dfer.data_manifest.layouts.table_folds import FOLD_LISTS, one_row_per_path
 from dfer.data_manifest.official_splits import SPLIT_NAMES
 from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
+from dfer.data_manifest.votes import add_votes
 from dfer.schemas.manifest import MISSING
 from dfer.schemas.support.errors import UserError
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "fold", "subject", "scene", "scene_group", "intensity")
+VOTES = "votes_"  # and a class: the column of its votes
 # What programs write into an empty cell, and the columns where it is taken for one.
 EMPTY = r"^(?i:nan|none|null|na|n/a)$"
 MAY_BE_EMPTY = ("label", "split", "fold", "subject")
@@ -60,23 +61,26 @@ def read(file: Path, _: Options) -> Rows:
     rows = written.with_columns(path=paths, clip_id=paths)
     nowhere = pl.col("path").is_in(["", ".", ".."]) | pl.col("path").str.ends_with("/..")
     _require(rows, ~nowhere, "path {} is not a clip", "path", file)
+    rows, tied, classes = _with_votes(rows, file)
     rows, doubled = one_row_per_path(rows, file)
     rows, merged = merge_spellings(rows)
     rows, located = locate(rows.drop("line"), root)
     _refuse_nothing_there(rows, root, file)
-    return Rows(table=rows, problems=(*emptied, *doubled, *merged, *_partly_empty(rows), *located), root=root)
+    problems = (*emptied, *tied, *doubled, *merged, *_partly_empty(rows), *located)
+    return Rows(table=rows, problems=problems, root=root, labels=classes)
 
 
 def _columns(cells: Cells, file: Path) -> pl.DataFrame:
     """The known columns, as text or lists of folds, null if empty or absent; and `line`."""
-    known = (*REQUIRED, *OPTIONAL, *FOLD_LISTS)
+    votes = [name.strip() for name in cells.names if name.strip().startswith(VOTES)]
+    known = (*REQUIRED, *OPTIONAL, *FOLD_LISTS, *votes)
     by_name: dict[str, str] = {}
     for written, column in zip(cells.names, cells.table.columns, strict=True):
-        name = written.strip().lower()
+        name = written.strip() if written.strip() in votes else written.strip().lower()
         if name in by_name and name in known:
             raise UserError(f"{file}: two columns named {name}; rename or remove one")
         by_name[name] = column
-    absent = [name for name in REQUIRED if name not in by_name]
+    absent = [name for name in REQUIRED if name not in by_name and not (name == "label" and votes)]
     if absent:
         has, advice = ", ".join(cells.names[:10]), _advice(absent, by_name)
         raise UserError(f"{file}: no column {' or '.join(absent)} among {has}; {advice}")
@@ -150,6 +154,28 @@ def _with_parts(rows: pl.DataFrame, file: Path) -> pl.DataFrame:
     return rows.with_columns(split=split, fold=fold)
 
 
+def _with_votes(rows: pl.DataFrame, file: Path) -> tuple[pl.DataFrame, list[Problem], tuple[str, ...]]:
+    """`votes`, and the label that follows from them where there is none; also the classes that they are for, sorted.
+
+    Raises UserError, with the line, for a value that is not a number from 0, or a label without a column of votes.
+    """
+    classes = {name.removeprefix(VOTES): name for name in sorted(rows.columns) if name.startswith(VOTES)}
+    if not classes:
+        return rows, [], ()
+    if len({meaning(name) for name in classes}) < len(classes):
+        raise UserError(f"{file}: two columns of votes for one class ({', '.join(classes)}); merge them")
+    numbers = {column: pl.col(column).cast(pl.Float64, strict=False) for column in classes.values()}
+    for column, number in numbers.items():
+        sound = pl.col(column).is_null() | ((number >= 0) & number.is_finite()).fill_null(False)
+        _require(rows, sound, f"{column} {{}} is not a number from 0", column, file)
+    matched = match_labels(tuple(classes), rows["label"].drop_nulls().unique().to_list())
+    label = pl.col("label").replace_strict(matched, default=None, return_dtype=pl.String)
+    known = pl.col("label").is_null() | label.is_not_null()
+    _require(rows, known, f"label {{}} has no column {VOTES}…", "label", file)
+    rows, tied = add_votes(rows.with_columns(label, **numbers), classes)
+    return rows, tied, tuple(classes)
+
+
 def _require(rows: pl.DataFrame, condition: pl.Expr, wrong: str, column: str, file: Path) -> None:
     """Raise UserError for the first row that fails a condition. wrong: what it has, with {} for its cell."""
     bad = rows.filter(~condition)
@@ -161,8 +187,6 @@ def _require(rows: pl.DataFrame, condition: pl.Expr, wrong: str, column: str, fi
 
 def _refuse_nothing_there(rows: pl.DataFrame, root: Path, file: Path) -> None:
     """Raise UserError if no clip is on disk: the table was moved away from its clips, as the one in a cache is."""
-    if (rows["kind"] == MISSING).all() and suffix_of(rows["path"][0]) in IMAGE_SUFFIXES:
-        raise UserError(f"{file}: {rows['path'][0]} is an image; {STILLS_ARE_NO_CLIPS}")
     if (rows["kind"] == MISSING).all():
         raise UserError(
             f"{file}: no clip is on disk, the first of {len(rows)} was expected at {root / rows['path'][0]}; "
@@ -198,7 +222,7 @@ READER = Reader(
     read=read,
     expects=(
         "a CSV (UTF-8) or Parquet file with the columns path and label, and optionally split, fold, subject, scene, "
-        "scene_group, intensity",
+        "scene_group, intensity, and votes_<class> for each class",
         "paths absolute or relative to the file; a file from `pipeline manifest --out` works from anywhere",
     ),
     protocol="its split or fold column, if it has one",

@@ -68,6 +68,9 @@ def _refuse_contradictions(several: pl.DataFrame) -> None:
     """Raise UserError if rows of one clip differ in the clip's own columns, or only some of them have a fold."""
     for column in SAME_FOR_A_CLIP:
         refuse_two_values(several, column)
+    if "votes" in several.columns:
+        written = pl.col("votes").list.eval(pl.element().cast(pl.String)).list.join(" ")
+        refuse_two_values(several, "votes", key=written)
     refuse_two_values(
         several, "fold", key=pl.col("fold").is_null(), advice="give all of its rows a fold, or none"
     )

@@ -24,7 +24,7 @@ from dfer.schemas.cache import (
     landmarks_schema,
 )
 from dfer.schemas.keypoints import LANDMARKS
-from dfer.schemas.manifest import KINDS, MANIFEST_SCHEMA
+from dfer.schemas.manifest import KINDS, MANIFEST_SCHEMA, votes_fit
 
 TOLERANCE = 0.01  # pixels: coordinates are stored with 24 bits
 SHA256 = "[0-9a-f]{64}"
@@ -242,6 +242,7 @@ def check_clips(
     if info:
         known = pl.col("label").is_null() | pl.col("label").is_in(info.labels)
         _each(clips, known, "its label is not in cache.json")
+        _each(clips, votes_fit(len(info.labels)), "its votes do not fit the labels in cache.json")
         sizes = clips.group_by("shard", maintain_order=True).len()["len"].to_list()
         limit = info.settings["shard_clips"]
         _require(set(sizes[:-1]) <= {limit} and sizes[-1] <= limit, f"a shard does not have {limit} clips")

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from dfer.data_manifest.datasets import READERS
 from dfer.data_manifest.problems import Problem
-from dfer.schemas.manifest import FRAME_FOLDER, MISSING, VIDEO
+from dfer.schemas.manifest import FRAME_FOLDER, IMAGE, MISSING, VIDEO
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
 
 FOLDS_SHOWN = 6  # as columns; more do not fit into 80 characters
-KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder"}
+KINDS = {VIDEO: "video", FRAME_FOLDER: "frame folder", IMAGE: "still"}
 FIELDS = ("classes", "counts", "protocol", "licence", "cite")
 FUNCTIONS = ("fits", "read")
 
@@ -62,6 +62,10 @@ def print_counts(counts: dict[str, Any], problems: Sequence[Problem], console: C
     kinds = [counted(counts["kinds"][kind], word) for kind, word in KINDS.items() if counts["kinds"][kind]]
     missing = counts["kinds"][MISSING]
     console.print(f"on disk: {', '.join(kinds) or 'none'}{f'; missing: {missing}' if missing else ''}")
+    votes = counts["votes"]
+    if votes["clips"]:
+        unlabelled = votes["without_label"]
+        console.print(f"votes: {counted(votes['clips'], 'clip')}, {unlabelled} of them without a label")
     if counts["imbalance"]:
         console.print(_imbalance(counts["imbalance"]))
     if problems:

@@ -28,6 +28,7 @@ def print_manifest(manifest: Manifest, out: Path | None, as_json: bool) -> None:
             out,
             manifest.clips,
             dataset=manifest.dataset,
+            labels=manifest.labels,
             root=manifest.root,
             face_crops=manifest.face_crops,
         )

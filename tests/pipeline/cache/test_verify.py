@@ -265,6 +265,7 @@ WRONG = {
     "detected": (rewrite_faces(detected=lambda v: [not d for d in v]), FACES, "detections"),
     "other clip": (rewrite_faces(clip_id=lambda v: v + "x"), FACES, "is not clip"),
     "label": (rewrite_table(CLIPS, label=pl.lit("x")), CLIPS, "label is not in cache.json"),
+    "votes": (rewrite_table(CLIPS, votes=pl.lit([1.0])), CLIPS, "its votes do not fit the labels"),
     "path": (rewrite_table(CLIPS, path=pl.lit("../x")), CLIPS, "leads out of the dataset's folder"),
     "other path": (
         rewrite_table(CLIPS, path=pl.lit("x")),

@@ -1,4 +1,4 @@
-"""Images in place of clips, and files that are skipped because of their names."""
+"""Files that are not clips, and files that are skipped because of their names."""
 
 import os
 
@@ -8,32 +8,12 @@ import trees
 from dfer.data_manifest.datasets import read_manifest
 from dfer.schemas.support.errors import UserError
 
-STILLS = "still images are not clips; give videos, or a folder of frames for each clip"
-
-
-@pytest.mark.parametrize("top", ["", "train/"])
-def test_folders_named_after_expressions_with_images_in_them_are_refused(root, top):
-    trees.write_files(
-        root, *(f"{top}{label}/{n}.jpg" for label in ("Angry", "happy", "sad") for n in range(3))
-    )
-    with pytest.raises(UserError) as error:
-        read_manifest(root, "folders")
-    assert str(error.value) == f"{root}: images directly in {top}Angry and {top}happy; {STILLS}"
-
-
-def test_folders_of_frames_with_other_names_are_clips(root):
-    manifest = read_manifest(trees.write_files(root, "clip1/1.jpg", "clip2/1.jpg", "happy/1.jpg"), "folders")
-    assert manifest.clips["path"].to_list() == ["clip1", "clip2", "happy"]
-
-
-def test_a_folder_of_loose_images_is_refused(root):
-    with pytest.raises(UserError, match=f"no clips found, but images; {STILLS}"):
-        read_manifest(trees.write_files(root, "1.jpg", "2.jpg"))
-
 
 def test_an_image_given_as_a_dataset_is_refused(root):
     trees.write_files(root, "photo.JPG")
-    with pytest.raises(UserError, match=rf"photo\.JPG: an image; {STILLS}"):
+    with pytest.raises(
+        UserError, match=r"photo\.JPG: a single image; give the folder that contains the images"
+    ):
         read_manifest(root / "photo.JPG")
 
 

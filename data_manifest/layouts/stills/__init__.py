@@ -1,0 +1,1 @@
+"""Datasets of single pictures, one file a layout."""
