@@ -4,9 +4,10 @@ import polars as pl
 
 VIDEO = "video"
 FRAME_FOLDER = "frames"
+IMAGE = "image"  # a still: an image file, or a row of a CSV of pixels (its path is fer2013.csv/000012, rows from 0)
 MISSING = "missing"  # listed by the dataset, but not on disk
 
-KINDS = (VIDEO, FRAME_FOLDER, MISSING)
+KINDS = (VIDEO, FRAME_FOLDER, IMAGE, MISSING)
 
 MANIFEST_SCHEMA = pl.Schema(
     {

@@ -15,6 +15,7 @@ import numpy as np
 from dfer.pipeline.config import BLAZEFACE, FACE, HOG, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.face.align import count_turns
+from dfer.pipeline.face.enlarge import AS_IT_IS, SMALLEST_FRAME, View
 
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
 TRACKER = "tracker"  # not detected, but tracked from a frame in which it was
@@ -33,7 +34,6 @@ TILE_SCORE = 0.7  # lowest score of a face in a tile
 SURE_SCORE = 0.8
 CLOSER = 1.5  # how much larger than in the frame a face must be in its tile for that to be a closer look
 PREVIOUS_FACES = 3  # faces of the previous frame around which tiles are searched first
-SMALLEST_FRAME = 16  # pixels; below it there is no face, and HOG's and BlazeFace's scaling fail
 SMALLEST_TILE = 160  # pixels; faces that need a smaller tile are too small for 68 landmarks
 
 
@@ -71,14 +71,19 @@ class Detection:
 
 
 def detect(
-    frame: np.ndarray, landmarker: Path, config: ExtractConfig, previous: Sequence[Detection] = ()
+    frame: np.ndarray,
+    landmarker: Path,
+    config: ExtractConfig,
+    previous: Sequence[Detection] = (),
+    view: View = AS_IT_IS,
 ) -> list[Detection]:
     """Detect the faces of a frame, the largest first.
 
-    frame: (H, W, 3) uint8
+    frame: (H, W, 3) uint8, as `view` shows it
     landmarker: the model file with BlazeFace
     config: `detector`, `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
+    view: an enlarged frame is not searched on tiles, which would show no more of it
 
     Runs BlazeFace on the frame. Where that finds no sure face: BlazeFace on enlarged tiles around what it found and
     around the previous faces. Where there is still no confident face: BlazeFace on a grid of tiles, then dlib's HOG.
@@ -91,7 +96,10 @@ def detect(
     found = _hog(frame) if hog_only else _blazeface(frame, landmarker, config.min_score)
     if config.input == FACE:
         height, width = frame.shape[:2]
-        found = found or [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
+        low, right, bottom = view.border, width - view.border, height - view.border
+        found = found or [Detection(box=(low, low, right, bottom), score=1.0, detector=WHOLE_FRAME)]
+    elif view.enlarges and not hog_only:
+        found = found if any(face.confident for face in found) else _hog(frame) or found
     elif not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
@@ -106,15 +114,11 @@ def detect_near(
 
 
 def detect_thoroughly(
-    frame: np.ndarray, landmarker: Path, config: ExtractConfig, small: bool
+    frame: np.ndarray, landmarker: Path, config: ExtractConfig, levels: int
 ) -> list[Detection]:
-    """Detect the confident faces of a frame on tiles.
-
-    frame: (H, W, 3) uint8
-    small: use small tiles as well; some 100 at 1080p
-    """
+    """Detect the confident faces of a frame (H, W, 3) uint8 on tiles of this many sizes; 4 are some 100 at 1080p."""
     height, width = frame.shape[:2]
-    return _on_tiles(frame, landmarker, config.min_score, tile_grid(height, width, levels=4 if small else 2))
+    return _on_tiles(frame, landmarker, config.min_score, tile_grid(height, width, levels))
 
 
 def _look_closer(
