@@ -7,7 +7,7 @@ dlib's 68 landmarks start from such a box.
 import functools
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,14 @@ class Detection:
     score: on the detector's own scale
     detector: its name
     turns: quarter turns, 0–3, counter-clockwise as np.rot90's, that make the face upright
+    confirmed: whether MediaPipe's landmarker was asked and sees it too
     """
 
     box: tuple[float, float, float, float]
     score: float
     detector: str
     turns: int = 0
+    confirmed: bool = False
 
     @property
     def side(self) -> float:
@@ -67,7 +69,7 @@ class Detection:
         """Whether it alone proves a face. A weak one counts only together with others of the same face."""
         if self.detector == HOG:
             return self.score >= CONFIDENT_HOG_SCORE
-        return self.detector == WHOLE_FRAME or self.score >= CONFIDENT_SCORE
+        return self.confirmed or self.detector == WHOLE_FRAME or self.score >= CONFIDENT_SCORE
 
 
 def detect(
@@ -83,7 +85,8 @@ def detect(
     landmarker: the model file with BlazeFace
     config: `detector`, `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
-    view: an enlarged frame is not searched on tiles, which would show no more of it
+    view: a small frame is not searched on tiles, which would show little more of it; a weak face there needs
+        MediaPipe's landmarker to see it too
 
     Runs BlazeFace on the frame. Where that finds no sure face: BlazeFace on enlarged tiles around what it found and
     around the previous faces. Where there is still no confident face: BlazeFace on a grid of tiles, then dlib's HOG.
@@ -98,9 +101,9 @@ def detect(
         height, width = frame.shape[:2]
         low, right, bottom = view.border, width - view.border, height - view.border
         found = found or [Detection(box=(low, low, right, bottom), score=1.0, detector=WHOLE_FRAME)]
-    elif view.enlarges and not hog_only:
-        found = found if any(face.confident for face in found) else _hog(frame) or found
-    elif not hog_only and not any(face.score >= SURE_SCORE for face in found):
+    elif view != AS_IT_IS and not hog_only and not any(face.confident for face in found):
+        found = _confirm(frame, landmarker, found) or _hog(frame)
+    elif view == AS_IT_IS and not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
 
@@ -137,6 +140,13 @@ def _look_closer(
     # What a closer look saw is better than the first one, and what it did not confirm is no face.
     unseen = [face for face in found if not any(_touch(face, other) for other in closer)]
     return closer + [face for face in unseen if max(height, width) < CLOSER * tiles[face][2]]
+
+
+def _confirm(frame: np.ndarray, landmarker: Path, found: Sequence[Detection]) -> list[Detection]:
+    """The best of these weak faces, where MediaPipe's landmarker sees a face in the frame too."""
+    if not found or np.isnan(mediapipe_tasks.expression_scores(landmarker, frame)).any():
+        return []
+    return [replace(max(found, key=lambda face: face.score * face.side), confirmed=True)]
 
 
 def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[Detection]:

@@ -66,9 +66,11 @@ def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> Foun
     view = choose_view(source.facts)
     source = _shown(source, view)
     found = _track_face(source, config, models, view)
-    if _searches_closer(config) and not (found and is_clear(found.detector, found.score)):
+    clear = found and (view != AS_IT_IS or is_clear(found.detector, found.score))
+    if _searches_closer(config) and not clear:
         found = _search_thoroughly(source, config, models, view, found)
-        if found and not is_clear(found.detector, found.score) and not _is_confirmed(found, models):
+        clear = found and (view != AS_IT_IS or is_clear(found.detector, found.score))
+        if found and not clear and not _is_confirmed(found, models):
             found = None
     if found is None:
         return None
