@@ -87,6 +87,11 @@ def choose_view(facts: SourceFacts) -> View:
     return View(scale=scale, border=round(BORDER * scale * side))
 
 
+def shown(source: Source, view: View) -> Source:
+    """Return an open clip as a view shows its frames."""
+    return source if view == AS_IT_IS else ShownSource(source, view)
+
+
 class ShownSource:
     """An open clip whose frames are shown by a view."""
 

@@ -10,8 +10,8 @@ from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
 from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
-from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
-from dfer.pipeline.face.enlarge import AS_IT_IS, ShownSource, View, choose_view
+from dfer.pipeline.face.doubts import CLEAR_SCORE, CLEAR_SMALL_SCORE, best_score, describe_doubts, is_clear
+from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
 from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
@@ -64,18 +64,22 @@ def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> Foun
     Where the first search finds no clear face, some frames are searched for small and for turned faces.
     """
     view = choose_view(source.facts)
-    source = _shown(source, view)
+    source = shown(source, view)
     found = _track_face(source, config, models, view)
-    clear = found and (view != AS_IT_IS or is_clear(found.detector, found.score))
-    if _searches_closer(config) and not clear:
+
+    def is_sure(face: FoundFace) -> bool:
+        return view != AS_IT_IS or is_clear(face.detector, face.score)
+
+    if _searches_closer(config) and not (found and is_sure(found)):
         found = _search_thoroughly(source, config, models, view, found)
-        clear = found and (view != AS_IT_IS or is_clear(found.detector, found.score))
-        if found and not clear and not _is_confirmed(found, models):
+        if found and not is_sure(found) and not _is_confirmed(found, models):
             found = None
     if found is None:
         return None
-    found = _as_in_source(found, view)
-    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks)
+    if view != AS_IT_IS:
+        found = _as_in_source(found, view)
+    clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
+    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, clear_score)
     return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
 
 
@@ -83,7 +87,7 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
     """Take the face that an earlier extraction found, and decode its frames again. Raises DecodeError."""
     view = choose_view(source.facts)
     regions, thumbnails = [], []
-    for box, frame in zip(stored.boxes, _shown(source, view).read(stored.positions), strict=True):
+    for box, frame in zip(stored.boxes, shown(source, view).read(stored.positions), strict=True):
         regions.append(replace(FaceRegion.around(frame, view.boxes_in(box), config), view=view))
         thumbnails.append(thumbnail(frame))
     return FoundFace(
@@ -98,23 +102,13 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
     )
 
 
-def _shown(source: Source, view: View) -> Source:
-    return source if view == AS_IT_IS else ShownSource(source, view)
-
-
 def _as_in_source(found: FoundFace, view: View) -> FoundFace:
-    """Map a face that was found in a view to source pixels."""
-    if view == AS_IT_IS:
-        return found
-
-    def stored(numbers: np.ndarray) -> np.ndarray:
-        """Rounded as the cache stores them, so that crops made from a reused cache are the same."""
-        return numbers.astype(np.float32).astype(float)
-
+    """Map a face that was found in a view to source pixels, rounded as in `_fill_gaps`."""
+    boxes, landmarks = view.boxes_out(found.boxes), view.points_out(found.landmarks)
     return replace(
         found,
-        boxes=stored(view.boxes_out(found.boxes)),
-        landmarks=stored(view.points_out(found.landmarks)),
+        boxes=boxes.astype(np.float32).astype(float),
+        landmarks=landmarks.astype(np.float32).astype(float),
         regions=[replace(region, view=view) for region in found.regions],
     )
 
