@@ -104,7 +104,8 @@ def _distributions(figures: pl.DataFrame) -> Html:
     if not len(figures):
         return tag("p", "No usable clip, so nothing to measure.")
     charts = []
-    for column, title, unit, smallest, caption in CHARTS:
+    shown = CHARTS[1:] if _are_stills(figures) else CHARTS
+    for column, title, unit, smallest, caption in shown:
         found = bins(figures[column].drop_nulls(), smallest)
         charts.append(
             tag(
@@ -126,8 +127,13 @@ def _contact_sheets(sheets: Sequence[Html], figures: pl.DataFrame, keypoints: Ke
         return tag("p", "No usable clip, so no crop to show.")
     if not sheets:
         return tag("p", "Left out (--clips 0).")
-    rank = RANK if (figures["frames"] == 1).all() else RANK + SHOWN
+    rank = RANK if _are_stills(figures) else RANK + SHOWN
     return join(tag("p", rank), legend(keypoints), *sheets, tag("p", FACES))
+
+
+def _are_stills(figures: pl.DataFrame) -> bool:
+    """Whether no clip has several frames, so that their number says nothing."""
+    return bool((figures["frames"] == 1).all())
 
 
 def _provenance(info: CacheInfo) -> Html:
