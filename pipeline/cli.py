@@ -1,5 +1,6 @@
 """`pipeline`: raw clips to a landmark cache. Commands parse, call and print; heavy imports wait until needed."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def extract(
     GIFs or folders of images), or a CSV or Parquet table of clips. After an interruption, run the same command
     again; finished shards are kept.
     """
+    from dfer.pipeline.cache.plan import default_shard_clips
     from dfer.pipeline.run import terminal
     from dfer.pipeline.run.extract import extract as extract_dataset
 
@@ -131,6 +133,8 @@ def extract(
     if options.dask and (options.slice or options.workers or options.retry):
         raise click.UsageError("--dask cannot be combined with --slice, --workers or --retry")
     clips = read_dataset(source, dataset, name, compound)
+    if flags["shard_clips"] is None:
+        config = dataclasses.replace(config, shard_clips=default_shard_clips(clips.clips))
     terminal.print_problems(clips, config)
     with terminal.clip_progress() as (on_start, on_done):
         outcome = extract_dataset(clips, cache, config, options, on_start=on_start, on_done=on_done)

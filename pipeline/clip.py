@@ -39,7 +39,7 @@ def extract_clip(
 ) -> ExtractedClip:
     """Extract one clip. What is wrong with it becomes its status, not an exception.
 
-    path: a video file or a frame folder
+    path: a video file, a frame folder, an image file, or a row of a CSV of pixels (fer2013.csv/000012)
     reuse: faces of earlier caches, taken instead of detected where the clip has the same content
     keypoints: which key-points to compute
 
@@ -50,6 +50,8 @@ def extract_clip(
     except FileNotFoundError as error:
         reason = f"its image {_file_name(error)} is a broken link" if path.is_dir() else "the file is missing"
         return ExtractedClip(status=cache.UNDECODABLE, reason=reason)
+    except DecodeError as error:
+        return ExtractedClip(status=cache.UNDECODABLE, reason=str(error))
     except OSError as error:
         return ExtractedClip(status=cache.UNDECODABLE, reason=f"the file cannot be read: {error.strerror}")
     stored = reuse.find(fingerprint) if reuse else None

@@ -45,7 +45,12 @@ class ExtractConfig(Settings):
     )
     quality: int = setting(95, "JPEG quality of the crops", low=1, high=100)
     blendshapes: bool = setting(False, "add MediaPipe's 52 expression scores for every frame")
-    shard_clips: int = setting(256, "clips per shard, the unit of resuming", low=1, high=100_000)
+    shard_clips: int = setting(
+        256,
+        "clips per shard, the unit of resuming; 4096 by default where all are stills",
+        low=1,
+        high=100_000,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -50,12 +50,12 @@ RESULTS_SCHEMA = pl.Schema(
         "frames": pl.Int32,  # kept in the cache
         "frames_with_face": pl.Int32,
         "source_frames": pl.Int32,
-        "fps": pl.Float64,  # null for frame folders
+        "fps": pl.Float64,  # null for frame folders and stills
         "duration_s": pl.Float64,
         "width": pl.Int32,  # of the picture as players show it: upright, with square pixels
         "height": pl.Int32,
         "source_warning": pl.String,
-        "fingerprint": pl.String,  # sha256 of the file, or of a frame folder's names and bytes
+        "fingerprint": pl.String,  # sha256 of the file, of a frame folder's names and bytes, or of a row's pixels
         "shard": pl.Int32,
         "row": pl.Int32,  # record batch in the face shard; null unless ok
     }

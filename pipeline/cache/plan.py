@@ -9,7 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from dfer.schemas.cache import COMMIT_FILE
-from dfer.schemas.manifest import MISSING
+from dfer.schemas.manifest import IMAGE, MISSING
+
+SHARD_CLIPS = 256
+SHARD_STILLS = 4096  # a minute of one core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,7 @@ class Shard:
     clip_ids, paths: one entry per clip
     sizes: bytes of each clip's file; None for a frame folder
     missing: positions of the clips that were not on disk when the manifest was read
+    stills: positions of the stills
     """
 
     index: int
@@ -26,12 +30,19 @@ class Shard:
     paths: list[str]
     sizes: list[int | None]
     missing: tuple[int, ...] = ()
+    stills: tuple[int, ...] = ()
 
     @property
     def clip_list_hash(self) -> str:
         """sha256 of the clip list. A commit is valid only for the clips it was made from."""
         content = [self.clip_ids, self.paths, self.sizes, self.missing]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def default_shard_clips(clips: pl.DataFrame) -> int:
+    """Choose how many clips of a manifest go into a shard: more if all are stills, which are extracted faster."""
+    on_disk = clips.filter(pl.col("kind") != MISSING)["kind"]
+    return SHARD_STILLS if len(on_disk) and (on_disk == IMAGE).all() else SHARD_CLIPS
 
 
 def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
@@ -43,6 +54,7 @@ def plan_shards(clips: pl.DataFrame, shard_clips: int) -> list[Shard]:
             paths=part["path"].to_list(),
             sizes=part["bytes"].to_list(),
             missing=tuple((part["kind"] == MISSING).arg_true().to_list()),
+            stills=tuple((part["kind"] == IMAGE).arg_true().to_list()),
         )
         for index, part in enumerate(clips.iter_slices(shard_clips))
     ]

@@ -7,7 +7,7 @@ dlib's 68 landmarks start from such a box.
 import functools
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from dfer.pipeline.config import BLAZEFACE, FACE, HOG, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.face.align import count_turns
+from dfer.pipeline.face.enlarge import AS_IT_IS, SMALLEST_FRAME, View
 
 TILE = "blazeface_tile"  # BlazeFace on an enlarged part of the frame
 TRACKER = "tracker"  # not detected, but tracked from a frame in which it was
@@ -33,7 +34,6 @@ TILE_SCORE = 0.7  # lowest score of a face in a tile
 SURE_SCORE = 0.8
 CLOSER = 1.5  # how much larger than in the frame a face must be in its tile for that to be a closer look
 PREVIOUS_FACES = 3  # faces of the previous frame around which tiles are searched first
-SMALLEST_FRAME = 16  # pixels; below it there is no face, and HOG's and BlazeFace's scaling fail
 SMALLEST_TILE = 160  # pixels; faces that need a smaller tile are too small for 68 landmarks
 
 
@@ -45,12 +45,14 @@ class Detection:
     score: on the detector's own scale
     detector: its name
     turns: quarter turns, 0–3, counter-clockwise as np.rot90's, that make the face upright
+    confirmed: whether MediaPipe's landmarker was asked and sees it too
     """
 
     box: tuple[float, float, float, float]
     score: float
     detector: str
     turns: int = 0
+    confirmed: bool = False
 
     @property
     def side(self) -> float:
@@ -67,18 +69,24 @@ class Detection:
         """Whether it alone proves a face. A weak one counts only together with others of the same face."""
         if self.detector == HOG:
             return self.score >= CONFIDENT_HOG_SCORE
-        return self.detector == WHOLE_FRAME or self.score >= CONFIDENT_SCORE
+        return self.confirmed or self.detector == WHOLE_FRAME or self.score >= CONFIDENT_SCORE
 
 
 def detect(
-    frame: np.ndarray, landmarker: Path, config: ExtractConfig, previous: Sequence[Detection] = ()
+    frame: np.ndarray,
+    landmarker: Path,
+    config: ExtractConfig,
+    previous: Sequence[Detection] = (),
+    view: View = AS_IT_IS,
 ) -> list[Detection]:
     """Detect the faces of a frame, the largest first.
 
-    frame: (H, W, 3) uint8
+    frame: (H, W, 3) uint8, as `view` shows it
     landmarker: the model file with BlazeFace
     config: `detector`, `min_score` for BlazeFace, and `input`
     previous: the faces of the previous frame, around which tiles are searched first
+    view: a small frame is not searched on tiles, which would show little more of it; a weak face there needs
+        MediaPipe's landmarker to see it too
 
     Runs BlazeFace on the frame. Where that finds no sure face: BlazeFace on enlarged tiles around what it found and
     around the previous faces. Where there is still no confident face: BlazeFace on a grid of tiles, then dlib's HOG.
@@ -91,8 +99,11 @@ def detect(
     found = _hog(frame) if hog_only else _blazeface(frame, landmarker, config.min_score)
     if config.input == FACE:
         height, width = frame.shape[:2]
-        found = found or [Detection(box=(0, 0, width, height), score=1.0, detector=WHOLE_FRAME)]
-    elif not hog_only and not any(face.score >= SURE_SCORE for face in found):
+        low, right, bottom = view.border, width - view.border, height - view.border
+        found = found or [Detection(box=(low, low, right, bottom), score=1.0, detector=WHOLE_FRAME)]
+    elif view != AS_IT_IS and not hog_only and not any(face.confident for face in found):
+        found = _confirm(frame, landmarker, found) or _hog(frame)
+    elif view == AS_IT_IS and not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
 
@@ -106,15 +117,11 @@ def detect_near(
 
 
 def detect_thoroughly(
-    frame: np.ndarray, landmarker: Path, config: ExtractConfig, small: bool
+    frame: np.ndarray, landmarker: Path, config: ExtractConfig, levels: int
 ) -> list[Detection]:
-    """Detect the confident faces of a frame on tiles.
-
-    frame: (H, W, 3) uint8
-    small: use small tiles as well; some 100 at 1080p
-    """
+    """Detect the confident faces of a frame (H, W, 3) uint8 on tiles of this many sizes; 4 are some 100 at 1080p."""
     height, width = frame.shape[:2]
-    return _on_tiles(frame, landmarker, config.min_score, tile_grid(height, width, levels=4 if small else 2))
+    return _on_tiles(frame, landmarker, config.min_score, tile_grid(height, width, levels))
 
 
 def _look_closer(
@@ -133,6 +140,13 @@ def _look_closer(
     # What a closer look saw is better than the first one, and what it did not confirm is no face.
     unseen = [face for face in found if not any(_touch(face, other) for other in closer)]
     return closer + [face for face in unseen if max(height, width) < CLOSER * tiles[face][2]]
+
+
+def _confirm(frame: np.ndarray, landmarker: Path, found: Sequence[Detection]) -> list[Detection]:
+    """The best of these weak faces, where MediaPipe's landmarker sees a face in the frame too."""
+    if not found or np.isnan(mediapipe_tasks.expression_scores(landmarker, frame)).any():
+        return []
+    return [replace(max(found, key=lambda face: face.score * face.side), confirmed=True)]
 
 
 def _blazeface(frame: np.ndarray, landmarker: Path, min_score: float) -> list[Detection]:

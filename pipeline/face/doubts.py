@@ -6,25 +6,31 @@ import numpy as np
 
 from dfer.pipeline.config import BLAZEFACE, HOG
 from dfer.pipeline.face.align import count_turns, find_down
-from dfer.pipeline.face.detect import TILE, TRACKER, WHOLE_FRAME
+from dfer.pipeline.face.detect import CONFIDENT_SCORE, TILE, TRACKER, WHOLE_FRAME
 
 RARE = 0.5  # share of the frames, below which the face is rare
 SMALL = 40  # pixels, median side of the box, below which 68 landmarks are imprecise
 # BlazeFace's score of a clear face. Measured: 72 of 72 wild clips of people have one, and 1 of 7 of cats, dogs and
 # drawings.
 CLEAR_SCORE = 0.85
+CLEAR_SMALL_SCORE = CONFIDENT_SCORE  # of a picture shown with a border (`enlarge`): 92 % of the faces of FER+
 CLEAR_HOG_SCORE = 0.8  # HOG's, on its own scale; 0.45 and 0.55 for a cat and a drawing
 POSITIONS = ("upright", "on its side", "upside down", "on its side")  # by quarter turns
 
 
 def describe_doubts(
-    detector: Sequence[str | None], score: Sequence[float | None], boxes: np.ndarray, landmarks: np.ndarray
+    detector: Sequence[str | None],
+    score: Sequence[float | None],
+    boxes: np.ndarray,
+    landmarks: np.ndarray,
+    clear_score: float = CLEAR_SCORE,
 ) -> list[str]:
     """List what a user should know about a tracked face, in fixed words.
 
     detector, score: m entries, None where the face was not found
     boxes: (m, 4) pixels
     landmarks: (m, 68, 2)
+    clear_score: BlazeFace's, from which a face is clear
     """
     found = np.array([name is not None for name in detector])
     size = round(float(np.median((boxes[found, 2:] - boxes[found, :2]).max(1))))
@@ -35,17 +41,19 @@ def describe_doubts(
         doubts.append(f"a rare face: it was found in {found.sum()} of {len(found)} frames")
     if size < SMALL:
         doubts.append(f"a small face: {size} pixels")
-    if not is_clear(detector, score):
+    if not is_clear(detector, score, clear_score):
         doubts.append("an uncertain face: no frame shows it clearly")
     if position != POSITIONS[0]:
         doubts.append(f"a face {position}")
     return doubts
 
 
-def is_clear(detector: Sequence[str | None], score: Sequence[float | None]) -> bool:
+def is_clear(
+    detector: Sequence[str | None], score: Sequence[float | None], clear_score: float = CLEAR_SCORE
+) -> bool:
     """Whether some frame shows the face clearly (m entries each, None where it was not found)."""
     least = {HOG: CLEAR_HOG_SCORE, TRACKER: np.inf, WHOLE_FRAME: 0.0}
-    return any(name and s >= least.get(name, CLEAR_SCORE) for name, s in zip(detector, score, strict=True))
+    return any(name and s >= least.get(name, clear_score) for name, s in zip(detector, score, strict=True))
 
 
 def best_score(detector: Sequence[str | None], score: Sequence[float | None]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import align, mediapipe_tasks, track, turned
 from dfer.pipeline.face.detect import Detection
+from dfer.pipeline.face.enlarge import AS_IT_IS, View
 from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.pipeline.face.same_person import embed_face
 from dfer.pipeline.setup.models import ModelPaths
@@ -21,12 +22,13 @@ EXPRESSION_REACH = 0.85  # half side of the square shown to MediaPipe's landmark
 class FaceRegion:
     """Part of a frame. Its methods take and return pixels of the frame.
 
-    pixels: (h, w, 3) uint8
-    corner: (2,) x and y of its upper left pixel in the frame
+    pixels: (h, w, 3) uint8, of the frame as `view` shows it
+    corner: (2,) x and y of its upper left pixel there
     """
 
     pixels: np.ndarray
     corner: np.ndarray
+    view: View = AS_IT_IS
 
     @classmethod
     def around(cls, frame: np.ndarray, box: Sequence[float], config: ExtractConfig) -> Self:
@@ -48,7 +50,8 @@ class FaceRegion:
         """Find the 68 landmarks (68, 2) of the face in a box; `turns` quarter turns make it upright."""
         pixels, inside = self._upright(box, turns)
         found = find_landmarks(pixels, inside, models.predictor)
-        return turned.turn_points_back(found, turns, *self.pixels.shape[1::-1]) + self.corner
+        points = turned.turn_points_back(found, turns, *self.pixels.shape[1::-1]) + self.corner
+        return self.view.points_out(points)
 
     def embed(self, box: Sequence[float], turns: int, models: ModelPaths) -> np.ndarray:
         """Compute the embedding (128,) of the face in a box; `turns` quarter turns make it upright."""
@@ -84,8 +87,8 @@ class FaceRegion:
         """Cut the crop under a transform (2, 3), frame to crop, and encode it as JPEG."""
         import simplejpeg
 
-        moved = transform.copy()
-        moved[:, 2] += transform[:, :2] @ self.corner
+        moved = self.view.transform_in(transform)
+        moved[:, 2] += moved[:, :2] @ self.corner
         pixels = align.warp(self.pixels, moved, config.size)
         return simplejpeg.encode_jpeg(
             pixels, quality=config.quality, colorspace="RGB", colorsubsampling="420"
@@ -98,4 +101,4 @@ class FaceRegion:
 
     def _inside(self, box: Sequence[float]) -> np.ndarray:
         """A box (4,) in pixels of the region."""
-        return np.asarray(box) - np.tile(self.corner, 2)
+        return self.view.boxes_in(np.asarray(box)) - np.tile(self.corner, 2)

@@ -10,7 +10,8 @@ from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
 from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
-from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
+from dfer.pipeline.face.doubts import CLEAR_SCORE, CLEAR_SMALL_SCORE, best_score, describe_doubts, is_clear
+from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
 from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
@@ -62,22 +63,32 @@ def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> Foun
 
     Where the first search finds no clear face, some frames are searched for small and for turned faces.
     """
-    found = _track_face(source, config, models)
-    if _searches_closer(config) and not (found and is_clear(found.detector, found.score)):
-        found = _search_thoroughly(source, config, models, found)
-        if found and not is_clear(found.detector, found.score) and not _is_confirmed(found, models):
+    view = choose_view(source.facts)
+    source = shown(source, view)
+    found = _track_face(source, config, models, view)
+
+    def is_sure(face: FoundFace) -> bool:
+        return view != AS_IT_IS or is_clear(face.detector, face.score)
+
+    if _searches_closer(config) and not (found and is_sure(found)):
+        found = _search_thoroughly(source, config, models, view, found)
+        if found and not is_sure(found) and not _is_confirmed(found, models):
             found = None
     if found is None:
         return None
-    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks)
+    if view != AS_IT_IS:
+        found = _as_in_source(found, view)
+    clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
+    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, clear_score)
     return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
 
 
 def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> FoundFace:
     """Take the face that an earlier extraction found, and decode its frames again. Raises DecodeError."""
+    view = choose_view(source.facts)
     regions, thumbnails = [], []
-    for box, frame in zip(stored.boxes, source.read(stored.positions), strict=True):
-        regions.append(FaceRegion.around(frame, box, config))
+    for box, frame in zip(stored.boxes, shown(source, view).read(stored.positions), strict=True):
+        regions.append(replace(FaceRegion.around(frame, view.boxes_in(box), config), view=view))
         thumbnails.append(thumbnail(frame))
     return FoundFace(
         positions=stored.positions,
@@ -91,14 +102,30 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
     )
 
 
+def _as_in_source(found: FoundFace, view: View) -> FoundFace:
+    """Map a face that was found in a view to source pixels, rounded as in `_fill_gaps`."""
+    boxes, landmarks = view.boxes_out(found.boxes), view.points_out(found.landmarks)
+    return replace(
+        found,
+        boxes=boxes.astype(np.float32).astype(float),
+        landmarks=landmarks.astype(np.float32).astype(float),
+        regions=[replace(region, view=view) for region in found.regions],
+    )
+
+
 def _track_face(
-    source: Source, config: ExtractConfig, models: ModelPaths, seeds: dict[int, list[Detection]] | None = None
+    source: Source,
+    config: ExtractConfig,
+    models: ModelPaths,
+    view: View,
+    seeds: dict[int, list[Detection]] | None = None,
 ) -> FoundFace | None:
     """Detect and track the face of an open clip.
 
+    view: as which `source` shows the frames
     seeds: faces that were found before, by frame number; they guide the search
     """
-    frames = _detect_faces(source, config, models, seeds or {})
+    frames = _detect_faces(source, config, models, view, seeds or {})
     cuts = find_cuts([frame.thumbnail for frame in frames])
     tracked = track_face([list(frame.regions) for frame in frames], cuts, _same_person(frames, models))
     if not any(tracked):
@@ -120,7 +147,7 @@ def _track_face(
 
 
 def _search_thoroughly(
-    source: Source, config: ExtractConfig, models: ModelPaths, found: FoundFace | None
+    source: Source, config: ExtractConfig, models: ModelPaths, view: View, found: FoundFace | None
 ) -> FoundFace | None:
     """Search some frames for small faces and for turned ones, and track the best of them.
 
@@ -132,14 +159,15 @@ def _search_thoroughly(
     for position, pixels in zip(chosen, source.read(chosen), strict=True):
         for turns in range(4):
             frame = np.ascontiguousarray(np.rot90(pixels, turns))
-            if seen := detect_thoroughly(frame, models.landmarker, config, small=not turns):
+            levels = 1 if view.enlarges else 2 if turns else 4
+            if seen := detect_thoroughly(frame, models.landmarker, config, levels):
                 faces[turns][position] = seen
     scores = [max((f.score for seen in by_frame.values() for f in seen), default=0.0) for by_frame in faces]
     # A drawing may look like a face in one of four turns by chance, so a turned face must be a clear one.
     turns = int(np.argmax(scores)) if max(scores) > CLEAR_SCORE else 0
     if scores[turns] <= (best_score(found.detector, found.score) if found else 0.0):
         return found
-    again = _track_face(TurnedSource(source, turns), config, models, faces[turns])
+    again = _track_face(TurnedSource(source, turns), config, models, view, faces[turns])
     if again is None:
         return found
     width, height = source.facts.width, source.facts.height
@@ -174,7 +202,7 @@ def _is_confirmed(found: FoundFace, models: ModelPaths) -> bool:
 
 
 def _detect_faces(
-    source: Source, config: ExtractConfig, models: ModelPaths, seeds: dict[int, list[Detection]]
+    source: Source, config: ExtractConfig, models: ModelPaths, view: View, seeds: dict[int, list[Detection]]
 ) -> list[FrameFaces]:
     """Detect the faces of every sampled frame."""
     positions = sample_positions(source.facts.frames, config.frames)
@@ -182,7 +210,7 @@ def _detect_faces(
     faces: list[Detection] = []
     for position, pixels in zip(positions, source.read(positions), strict=True):
         around = faces or (seeds[_nearest(seeds, position)] if seeds else [])
-        faces = detect(pixels, models.landmarker, config, around)
+        faces = detect(pixels, models.landmarker, config, around, view)
         regions = {face: FaceRegion.around(pixels, face.box, config) for face in faces}
         frames.append(FrameFaces(position=position, regions=regions, thumbnail=thumbnail(pixels)))
     return frames

@@ -72,8 +72,10 @@ def contact_sheet(group: Group, cache: Path, info: CacheInfo) -> Html:
 
 
 def _caption(clip: dict[str, Any]) -> Html:
-    share = 100 * clip["frames_with_face"] / clip["frames"]
-    facts = [f"face in {share:.0f} % of {counted(clip['frames'], 'frame')}"]
+    facts = []
+    if clip["frames"] > 1:
+        share = 100 * clip["frames_with_face"] / clip["frames"]
+        facts.append(f"face in {share:.0f} % of {clip['frames']} frames")
     if clip["score"] is not None:
         facts.append(f"score {clip['score']:.2f}")
     if clip["side"] is not None:

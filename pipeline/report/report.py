@@ -38,9 +38,9 @@ CHARTS = (
 )
 RANK = (
     "Clips are ranked by the share of their frames with a face, then by BlazeFace's median score (0 to 1). Clips "
-    "where only HOG found a face come last among equals. Three frames are shown: from the clip's beginning, middle "
-    "and end. Sizes, scores and angles are medians."
+    "where only HOG found a face come last among equals."
 )
+SHOWN = " Three frames are shown: from the clip's beginning, middle and end. Sizes, scores and angles are medians."
 POSE = (
     "Pose is the median over a clip's frames with a face. It is estimated from five landmarks (outer eye corners, "
     "nose tip, mouth corners), with the proportions of an average head (MediaPipe's canonical face model) seen from "
@@ -62,7 +62,7 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
     sections = {
         "Labels": label_table(clips, info.labels),
         "Distributions": _distributions(figures),
-        "Contact sheets": _contact_sheets(sheets, len(figures), info.keypoints),
+        "Contact sheets": _contact_sheets(sheets, figures, info.keypoints),
         "Unusable clips": unusable_list(clips),
         "Source warnings": warning_list(clips),
         "Settings and versions": _provenance(info),
@@ -104,7 +104,8 @@ def _distributions(figures: pl.DataFrame) -> Html:
     if not len(figures):
         return tag("p", "No usable clip, so nothing to measure.")
     charts = []
-    for column, title, unit, smallest, caption in CHARTS:
+    shown = CHARTS[1:] if _are_stills(figures) else CHARTS
+    for column, title, unit, smallest, caption in shown:
         found = bins(figures[column].drop_nulls(), smallest)
         charts.append(
             tag(
@@ -121,12 +122,18 @@ def _distributions(figures: pl.DataFrame) -> Html:
     )
 
 
-def _contact_sheets(sheets: Sequence[Html], usable: int, keypoints: KeypointSet) -> Html:
-    if not usable:
+def _contact_sheets(sheets: Sequence[Html], figures: pl.DataFrame, keypoints: KeypointSet) -> Html:
+    if not len(figures):
         return tag("p", "No usable clip, so no crop to show.")
     if not sheets:
         return tag("p", "Left out (--clips 0).")
-    return join(tag("p", RANK), legend(keypoints), *sheets, tag("p", FACES))
+    rank = RANK if _are_stills(figures) else RANK + SHOWN
+    return join(tag("p", rank), legend(keypoints), *sheets, tag("p", FACES))
+
+
+def _are_stills(figures: pl.DataFrame) -> bool:
+    """Whether no clip has several frames, so that their number says nothing."""
+    return bool((figures["frames"] == 1).all())
 
 
 def _provenance(info: CacheInfo) -> Html:

@@ -20,6 +20,8 @@ from dfer.schemas.cache import CacheInfo
 from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.processes import available_cores, require_locks
 
+STILLS_TOGETHER = 16
+
 
 def _ignore(_clip: ExtractedClip) -> None:
     pass
@@ -102,8 +104,8 @@ def _results(
     on_disk = sum(len(shard.paths) - len(shard.missing) for shard in to_do)
     if on_disk:
         count = min(options.workers or available_cores(), on_disk)
-        tasks = _tasks(to_do, source)
-        with closing(workers.extract_clips(tasks, extractor, count, options)) as extracted:
+        batches = _batches(to_do, source)
+        with closing(workers.extract_clips(batches, extractor, count, options)) as extracted:
             yield from extracted
 
 
@@ -116,10 +118,12 @@ def _what_it_is(file: Path, path: str) -> str:
         return f"the file cannot be read: {error.strerror}"
 
 
-def _tasks(to_do: Sequence[Shard], source: Path) -> Iterator[workers.Task]:
+def _batches(to_do: Sequence[Shard], source: Path) -> Iterator[workers.Batch]:
+    """The clips on disk of these shards: each alone, but stills, which take milliseconds, several together."""
     source = source.absolute()  # FFmpeg takes the start of a relative path such as 10:30/a.mp4 for a protocol
     for shard in to_do:
-        missing = set(shard.missing)
-        for position, path in enumerate(shard.paths):
-            if position not in missing:
-                yield (shard.index, position), source / path
+        absent, stills = set(shard.missing), set(shard.stills)
+        tasks = [((shard.index, i), source / path) for i, path in enumerate(shard.paths)]
+        yield from ([task] for i, task in enumerate(tasks) if i not in absent | stills)
+        together = [tasks[i] for i in shard.stills]
+        yield from (together[i : i + STILLS_TOGETHER] for i in range(0, len(together), STILLS_TOGETHER))

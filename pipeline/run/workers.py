@@ -2,7 +2,8 @@
 
 Each worker is a joblib (loky) executor with one process, so it is always known which clip a process was on. A process
 that dies, hangs or takes too much memory is replaced. Its clip is tried once more, alone in a new process, and then
-quarantined with a reason. No other clip is lost or extracted twice.
+quarantined with a reason. No other clip is lost or extracted twice. Stills, which take milliseconds each, are given
+to a process several at a time; where such a batch fails, each of them is judged alone.
 
 A slow machine is not a clip's fault. Loading the models has its own limit and is never part of a clip's time, and a
 clip is charged for what its process does (`watch`), not for what other programs take.
@@ -12,7 +13,7 @@ import contextlib
 import os
 import signal
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 
 Key = tuple[int, int]  # (shard, position in the shard)
 Task = tuple[Key, Path]
+Batch = Sequence[Task]  # what a process gets at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +76,11 @@ class Extractor:
 
 
 def extract_clips(
-    tasks: Iterable[Task], extractor: Extractor, count: int, options: RunOptions
+    batches: Iterable[Batch], extractor: Extractor, count: int, options: RunOptions
 ) -> Iterator[tuple[Key, ExtractedClip]]:
     """Extract clips with worker processes; results come as they are finished, each with its key.
 
-    tasks: key and path of each clip; drawn one at a time, so their number costs no memory
+    batches: keys and paths of the clips; drawn one at a time, so their number costs no memory
     count: number of workers
     options: the limits of loading and of a clip
 
@@ -86,7 +88,7 @@ def extract_clips(
     """
     # loky replaces a process that has grown by 300 MB, as a few 1080p clips make it; no clip is lost.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    remaining = iter(tasks)
+    remaining = iter(batches)
     with (
         stop_request() as stop,
         TemporaryDirectory(prefix="dfer-workers-") as notes,
@@ -101,26 +103,28 @@ def extract_clips(
             stop.check()
             for worker in workers:
                 if left and worker.ready:
-                    task = next(remaining, None)
-                    left = task is not None
-                    if task:
-                        worker.give(task)
-            busy = [worker.future for worker in workers if worker.task]
-            if not busy and not left:
+                    batch = next(remaining, None)
+                    left = batch is not None
+                    if batch:
+                        worker.give(batch)
+            if not left and not any(worker.batches for worker in workers):
                 return
             wait([w.future for w in workers if w.future], timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for worker in workers:
-                if worker.future and (result := worker.collect()):
-                    yield result
+                if worker.future:
+                    yield from worker.collect()
 
 
 class _Worker:
-    """One process and the clip that it is on. `future` is None while it is idle."""
+    """One process and the batches that it has yet to finish, the first of which it is on.
+
+    `future` is None while it is idle.
+    """
 
     def __init__(self, note: Path, extractor: Extractor, options: RunOptions) -> None:
         """note: a file in which the process writes its id when it has loaded the models."""
         self._note, self._extractor, self._options = note, extractor, options
-        self.task: Task | None = None
+        self.batches: list[Batch] = []
         self._faults = self._failed_loads = 0
         self._start()
 
@@ -129,32 +133,30 @@ class _Worker:
         """Whether the process has loaded the models and has nothing to do."""
         return self.future is None
 
-    def give(self, task: Task) -> None:
-        """Start a clip."""
-        self.task, self._faults = task, 0
+    def give(self, batch: Batch) -> None:
+        """Start a batch of clips."""
+        self.batches = [batch]
         self._submit()
 
-    def collect(self) -> tuple[Key, ExtractedClip] | None:
-        """Return the clip if it is finished or given up; otherwise check the limits.
+    def collect(self) -> list[tuple[Key, ExtractedClip]]:
+        """Return the clips that are finished or given up; check the limits of a batch that is not finished.
 
         Raises UserError if the process could not even load the models.
         """
         if not self.future.done():
             loading = self._is_loading()
             fault = self._loading_fault() if loading else self._clip_fault()
-            return self._failed(fault, loading) if fault else None
+            return self._failed(fault, loading) if fault else []
         try:
-            result = self.future.result()
+            clips = self.future.result()
         except BrokenProcessPool:
             loading = not (self._on_clip and self._note.exists())
             return self._failed(DIED_LOADING if loading else DIED, loading)
         self.future, self._failed_loads = None, 0
-        if not self._on_clip:
-            if self.task:
-                self._submit()
-            return None
-        (key, _), self.task = self.task, None
-        return key, result
+        done = self._finish(clips) if self._on_clip else []
+        if self.batches:
+            self._submit()
+        return done
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
@@ -173,8 +175,15 @@ class _Worker:
         self._on_clip, self._watched = False, None
 
     def _submit(self) -> None:
-        self.future = self._executor.submit(_extract, self._extractor, self.task[1], self._note)
+        paths = [path for _, path in self.batches[0]]
+        self.future = self._executor.submit(_extract, self._extractor, paths, self._note)
         self._on_clip, self._watched = True, None
+
+    def _finish(self, clips: Iterable[ExtractedClip]) -> list[tuple[Key, ExtractedClip]]:
+        """Pair the clips of the batch that is done with their keys."""
+        self._faults = 0
+        keys = [key for key, _ in self.batches.pop(0)]
+        return list(zip(keys, clips, strict=True))
 
     def _is_loading(self) -> bool:
         """Look at the process; return whether it has yet to load the models.
@@ -205,8 +214,8 @@ class _Worker:
             return f"it needed more than {options.worker_memory:g} GB of memory"
         return None
 
-    def _failed(self, fault: str, loading: bool) -> tuple[Key, ExtractedClip] | None:
-        """Replace the process. Returns the clip if this was its last attempt.
+    def _failed(self, fault: str, loading: bool) -> list[tuple[Key, ExtractedClip]]:
+        """Replace the process, and split the batch. Returns a clip if this was its last attempt.
 
         Raises UserError if processes keep failing while they load the models.
         """
@@ -218,10 +227,14 @@ class _Worker:
             raise UserError(fault)
         self.stop()
         self._start()
-        if loading or self._faults < ATTEMPTS:
-            return None
-        (key, _), self.task = self.task, None
-        return key, ExtractedClip(status=cache.QUARANTINED, reason=fault)
+        if loading:
+            return []
+        if len(self.batches[0]) > 1:
+            self._faults = 0
+            self.batches[:1] = [[task] for task in self.batches[0]]
+        if self._faults < ATTEMPTS:
+            return []
+        return self._finish([ExtractedClip(status=cache.QUARANTINED, reason=fault)])
 
 
 def _prepare_process(parent: int) -> None:
@@ -239,12 +252,12 @@ def _load(extractor: Extractor, note: Path) -> None:
     note.write_text(str(os.getpid()))
 
 
-def _extract(extractor: Extractor, path: Path, note: Path) -> ExtractedClip:
-    """Extract a clip; a process that loky has put in place of a grown one loads the models first."""
+def _extract(extractor: Extractor, paths: Sequence[Path], note: Path) -> list[ExtractedClip]:
+    """Extract clips; a process that loky has put in place of a grown one loads the models first."""
     if _read(note) != str(os.getpid()):
         note.unlink()
         _load(extractor, note)
-    return extractor.extract(path)
+    return [extractor.extract(path) for path in paths]
 
 
 def _read(note: Path) -> str:

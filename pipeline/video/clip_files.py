@@ -1,10 +1,11 @@
-"""A clip on disk, a video file or a frame folder: how to open it, and the fingerprint of its content."""
+"""A clip on disk, a video file, a frame folder or a still: how to open it, and the fingerprint of its content."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dfer.pipeline.video import decode
+from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
+from dfer.pipeline.video import decode, stills
 from dfer.pipeline.video.frame_folder import FrameFolder, list_images
 from dfer.pipeline.video.sources import Source
 
@@ -16,12 +17,22 @@ def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
     """
     if path.is_dir():
         yield lambda: FrameFolder(path)
+    elif stills.is_row(path):
+        yield lambda: stills.Still(stills.read_row(path))
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        yield lambda: stills.Still(stills.read_image(path))
     else:
         yield from decode.ways_to_open(path)
 
 
 def fingerprint(path: Path) -> str:
-    """Compute the sha256 of a file; of a frame folder, of its images' names and bytes in sorted order."""
+    """Compute the sha256 of a file; of a frame folder, of its images' names and bytes in sorted order; of a row of
+    a CSV, of its pixels as they are written there.
+
+    Raises OSError; DecodeError where the CSV has no such row.
+    """
+    if stills.is_row(path):
+        return hashlib.sha256(stills.row_text(path)).hexdigest()
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,8 +8,10 @@ import numpy as np
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.pipeline.records import SourceFacts
-from dfer.pipeline.video.not_videos import describe_pointer
 from dfer.pipeline.video.sources import NO_IMAGES, DecodeError
+from dfer.pipeline.video.stills import read_image
+
+IN_FOLDER = "an image in the folder"
 
 
 class FrameFolder:
@@ -19,7 +21,7 @@ class FrameFolder:
         self._images = list_images(path)
         if not self._images:
             raise DecodeError(NO_IMAGES)
-        self._first = _read_image(self._images[0])  # kept, so that it is decoded only once
+        self._first = read_image(self._images[0], IN_FOLDER)  # kept, so that it is decoded only once
         height, width, _ = self._first.shape
         self.facts = SourceFacts(
             frames=len(self._images), fps=None, duration_s=None, width=width, height=height
@@ -27,7 +29,7 @@ class FrameFolder:
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:
         for position in positions:
-            yield self._first if position == 0 else _read_image(self._images[position])
+            yield self._first if position == 0 else read_image(self._images[position], IN_FOLDER)
 
     def times(self, positions: Sequence[int]) -> None:
         return None
@@ -41,19 +43,3 @@ def list_images(folder: Path) -> list[Path]:
 
 def _split_numbers(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _read_image(path: Path) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 RGB, turned upright as its EXIF data says. Raises DecodeError."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # Pillow would clip it to white
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return np.array(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        pointer = describe_pointer(path)
-        found = f"is {pointer}" if pointer else "cannot be decoded"
-        raise DecodeError(f"an image in the folder {found}") from error

@@ -1,4 +1,4 @@
-"""Recognise files that are neither videos nor images, or one image, by their first bytes, whatever their names."""
+"""Recognise files that are neither videos nor images, or images with a video's name, by their first bytes."""
 
 import re
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ LOOKED_AT = 512  # bytes
 MOVING_JPEGS = (".mjpeg", ".mjpg")  # JPEGs one after another, so they start as one does
 JPEG = rb"\xff\xd8\xff"
 POINTERS = {
-    "a Git LFS pointer, not a {}; run `git lfs pull`": rb"version https://git-lfs",
-    "a git-annex pointer, not a {}; run `git annex get`": rb"(\.\./)*(\.git)?/annex/objects/",
-    "a web page, not a {}; download the file again": rb"\s*<(!doctype html|html)",
+    "a Git LFS pointer, not {}; run `git lfs pull`": rb"version https://git-lfs",
+    "a git-annex pointer, not {}; run `git annex get`": rb"(\.\./)*(\.git)?/annex/objects/",
+    "a web page, not {}; download the file again": rb"\s*<(!doctype html|html)",
 }
 KINDS = {
-    **{text.format("video"): form for text, form in POINTERS.items()},
+    **{text.format("a video"): form for text, form in POINTERS.items()},
     "an archive, not a video; unpack it": rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!",
-    f"{STILL_IMAGE}; give a video or a folder of frames": (
+    f"{STILL_IMAGE}; give it the name of an image: .jpg, .png": (
         JPEG + rb"|\x89PNG|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftyp(heic|heix|mif1|avif)"
     ),
 }
@@ -35,7 +35,7 @@ def describe_other_content(path: Path) -> str:
 
 def describe_pointer(path: Path) -> str:
     """Say what a file is in place of an image, and what to do; empty where it may be one. Raises OSError."""
-    return _first_match(POINTERS, _start_of(path)).format("image")
+    return _first_match(POINTERS, _start_of(path)).format("an image")
 
 
 def _start_of(path: Path) -> bytes:

@@ -27,9 +27,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=16)
     options = parser.parse_args()
     videos = sorted(p for p in options.folder.iterdir() if p.suffix not in (".txt", ".md"))
-    tasks = (((0, i), path) for i, path in zip(range(options.clips), itertools.cycle(videos), strict=False))
+    batches = (
+        [((0, i), path)] for i, path in zip(range(options.clips), itertools.cycle(videos), strict=False)
+    )
     extractor = make_extractor(ExtractConfig(frames=options.frames), DLIB18, RunOptions())
-    results, this = extract_clips(tasks, extractor, options.workers, RunOptions()), psutil.Process()
+    results, this = extract_clips(batches, extractor, options.workers, RunOptions()), psutil.Process()
     started, largest = None, 0
     print("clips  clips/s  largest worker so far, MB  parent, MB")
     for done, _ in enumerate(results, 1):
