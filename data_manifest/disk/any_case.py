@@ -14,6 +14,12 @@ def first_folder(root: Path, names: Iterable[str]) -> str | None:
     return next(filter(None, (_as_on_disk(name, listed) for name in names)), None)
 
 
+def file_below(root: Path, path: str) -> Path:
+    """A file below `root`, spelled as on disk, folders too; unchanged where there is no such folder or file."""
+    folder, _, name = path.rpartition("/")
+    return file_in_any_case(root / (first_folder(root, (folder,)) or folder) / name)
+
+
 def file_in_any_case(file: Path) -> Path:
     """A file's path spelled as on disk; unchanged if there is no such file."""
     try:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import still_trees
 import trees
 
 from dfer.data_manifest.datasets import READERS, read_manifest
@@ -20,6 +21,11 @@ BUILDS = {
     "afew": lambda root, frames: trees.build_afew(root, [], aligned=True),
     "crema-d": lambda root, frames: trees.write_files(root, "VideoFlash/1001_DFA_ANG_XX.flv"),
     "ravdess": lambda root, frames: trees.write_files(root, "Actor_01/01-01-06-01-02-01-12.mp4"),
+    "ferplus": lambda root, frames: still_trees.build_ferplus(root, [], "parts"),
+    "raf-db": lambda root, frames: still_trees.build_raf_db(root, []),
+    "affectnet": lambda root, frames: still_trees.build_affectnet(root, [], train=8, val=0),
+    "fer2013": lambda root, frames: still_trees.build_fer2013(root, []),
+    "stills": lambda root, frames: still_trees.build_stills(root, []),
 }
 LISTS = "EmoLabel_DataSplit"
 SCENES = "4_setups/All_scenes"
@@ -40,7 +46,7 @@ def refusal(root):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["dfew", "ferv39k", "mafw", "afew"])
+@pytest.mark.parametrize("name", ["dfew", "ferv39k", "mafw", "afew", "ferplus", "raf-db", "affectnet"])
 def test_the_folder_above_a_dataset_is_refused(root, frames, name):
     BUILDS[name](root / "inner", frames)
     trees.write_files(root, "other/a.mp4")
@@ -137,6 +143,11 @@ def test_an_incomplete_dataset_is_refused_with_what_is_missing(root, frames, nam
         ),
         ("afew", lambda root: (root / "Val_AFEW/Extra").mkdir()),
         ("afew", lambda root: shutil.rmtree(root / "Val_AFEW/Sad")),
+        ("raf-db", lambda root: rename_children(root, str.upper)),
+        ("raf-db", lambda root: rename_children(root / "EmoLabel", str.upper)),
+        ("affectnet", lambda root: rename_children(root, str.lower)),
+        ("fer2013", lambda root: rename_children(root, str.upper)),
+        ("stills", lambda root: rename_children(root, str.title)),
     ],
 )
 def test_a_dataset_is_recognised_in_any_case_and_with_a_folder_more_or_less(root, frames, name, change):

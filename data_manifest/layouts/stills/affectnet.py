@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
+from dfer.data_manifest.disk.any_case import file_below, first_folder
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.data_manifest.disk.listed_clips import read_listed
 from dfer.data_manifest.labels import SEVEN
@@ -79,7 +79,7 @@ def _without_class(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
 def _tables(root: Path) -> dict[Path, str]:
     """The tables that exist, and the split of each."""
     for folder in TABLE_FOLDERS:
-        files = {file_in_any_case(root / folder / name): part for name, part in TABLES.items()}
+        files = {file_below(root, f"{folder}/{name}".lstrip("/")): part for name, part in TABLES.items()}
         found = {file: part for file, part in files.items() if _columns(file)}
         if found:
             return found

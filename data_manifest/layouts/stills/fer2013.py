@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.any_case import file_in_any_case
+from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
 from dfer.data_manifest.labels import SEVEN, read_labels
 from dfer.data_manifest.official_splits import SPLIT_NAMES, TEST, TRAIN, VAL
 from dfer.data_manifest.problems import report
@@ -47,7 +47,7 @@ def pixel_files(root: Path) -> list[Path]:
     """The CSV files of pixels in a folder: the complete one, else one per split; or the given file."""
     if root.is_file():
         return [root] if "pixels" in _header(root) else []
-    for folder in (root / name for name in FOLDERS):
+    for folder in (root / (first_folder(root, (name,)) or name) for name in FOLDERS):
         complete = [file for name in COMPLETE if "pixels" in _header(file := file_in_any_case(folder / name))]
         if complete:
             return complete[:1]

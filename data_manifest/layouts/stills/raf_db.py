@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
+from dfer.data_manifest.disk.any_case import file_below, first_folder
 from dfer.data_manifest.disk.find_clips import find_images
 from dfer.data_manifest.disk.folder_contents import images_in, subfolders
 from dfer.data_manifest.disk.listed_clips import read_listed
@@ -48,7 +48,7 @@ def read(root: Path, _: Options) -> Rows:
 
 def _list(root: Path) -> Path | None:
     names = (f"{base}{folder}{LIST}" for base in BASES for folder in ("EmoLabel/", ""))
-    return next((file for name in names if (file := file_in_any_case(root / name)).is_file()), None)
+    return next((file for name in names if (file := file_below(root, name)).is_file()), None)
 
 
 def _listed(root: Path, file: Path) -> Rows:
