@@ -87,16 +87,14 @@ def test_landmarks_of_stills_are_reused_from_shared_tables(cache, stills, tmp_pa
     options = RunOptions(workers=1, reuse=(tmp_path / "shared",))
     outcome = extract(stills, tmp_path / "again", CONFIG, options)
     assert outcome.reused == 43  # 42 with a face, and one without
-    before, after = contents(cache), contents(tmp_path / "again")
-    assert {n: b for n, b in before.items() if n.startswith(("faces", "landmarks"))} == {
-        n: b for n, b in after.items() if n.startswith(("faces", "landmarks"))
-    }
+    for part in ("faces", "landmarks"):
+        assert contents(tmp_path / "again" / part) == contents(cache / part)
 
 
 def test_a_finished_cache_of_stills_is_left_alone_and_a_retry_reads_the_broken_ones_again(cache, stills):
     before = contents(cache)
     assert extract(stills, cache, CONFIG, RunOptions()).extracted == 0
-    assert extract(stills, cache, CONFIG, RunOptions(workers=1, retry=True)).extracted == 25
+    assert extract(stills, cache, CONFIG, RunOptions(workers=1, retry=True)).extracted == 5
     assert contents(cache) == before
 
 
@@ -130,15 +128,15 @@ def test_a_killed_extraction_of_stills_goes_on_with_the_same_bytes(cache, stills
 
 
 def test_a_still_that_needs_too_much_memory_harms_no_other_of_its_batch(stills, tmp_path):
-    Image.new("L", (13000, 13000)).save(tmp_path / "huge.png", compress_level=1)
+    Image.new("L", (9000, 9000)).save(tmp_path / "huge.png", compress_level=1)
     for name in ("00.png", "02.png"):
         (tmp_path / name).write_bytes((stills.root / name).read_bytes())
-    options = RunOptions(workers=1, worker_memory=0.6)
+    options = RunOptions(workers=1, worker_memory=0.5)
     outcome = extract(
         manifest_of(tmp_path, ["00.png", "huge.png", "02.png"]), tmp_path / "c", CONFIG, options
     )
     assert outcome.clips["status"].to_list() == ["ok", "quarantined", "ok"]
-    assert "0.6 GB of memory" in outcome.clips["reason"][1]
+    assert "0.5 GB of memory" in outcome.clips["reason"][1]
 
 
 def test_shards_of_stills_are_larger_unless_a_video_is_among_them():
