@@ -25,24 +25,20 @@ class FaceFeatures(nn.Module):
         self.register_buffer("mean", torch.zeros(self.count))
         self.register_buffer("deviation", torch.ones(self.count))
 
-    def forward(
-        self, landmarks: Tensor, expressions: Tensor | None, detected: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, landmarks: Tensor, expressions: Tensor | None, detected: Tensor) -> Tensor:
         """Standardised features of each frame.
 
         landmarks: (B, N, 68, 2) divided by the crop's side
         expressions: (B, N, 52) in 0–1, NaN where there are none; None without `expressions`
-        detected: (B, N) bool, None: in all frames
+        detected: (B, N) bool, whether the frame's face was found
 
-        Returns the features (B, N, F), zero in frames without a face, and which frames have one (B, N) bool.
+        Returns (B, N, F). What is unknown counts as the mean, zero: scores that are NaN, frames without a face.
         """
-        points = landmarks.flatten(2)  # (B, N, 136)
-        seen = torch.ones_like(points[..., 0], dtype=torch.bool) if detected is None else detected
+        parts = [landmarks.flatten(2)]  # (B, N, 136)
         if expressions is not None:
-            seen = seen & ~expressions.isnan().any(2)
-            points = torch.cat([expressions.clamp(SMALLEST_SCORE, 1 - SMALLEST_SCORE).logit(), points], 2)
-        features = (points - self.mean) / self.deviation  # (B, N, F)
-        return torch.where(seen.unsqueeze(2), features, 0), seen
+            parts.insert(0, expressions.clamp(SMALLEST_SCORE, 1 - SMALLEST_SCORE).logit())  # (B, N, 52)
+        features = (torch.cat(parts, 2) - self.mean) / self.deviation  # (B, N, F)
+        return torch.where(detected.unsqueeze(2) & ~features.isnan(), features, 0)
 
 
 class GeometryBranch(nn.Module):

@@ -86,7 +86,7 @@ class DferNetwork(nn.Module):
 
         frames: (B, N, 3, H, W) normalised
         keypoints: (B, N, K, 2) normalised to the window
-        detected: (B, N) bool, whether the frame's face was found; None: in all
+        detected: (B, N) bool, whether the frame's face was found; needed with landmarks and with masks
         landmarks: (B, N, 68, 2) divided by the stored crop's side, where the network takes them
         expressions: (B, N, 52) in 0–1, NaN where no face was found, where the network takes expression scores
         mix: share of each clip's own frame vectors; the rest comes from the previous clip of the batch. Mixup of
@@ -98,10 +98,10 @@ class DferNetwork(nn.Module):
             fused = fused + self.expressions(expressions)  # (B, N, R)
         features = None
         if self.face_features is not None:
-            features, seen = self.face_features(landmarks, expressions, detected)  # (B, N, F), (B, N)
+            features = self.face_features(landmarks, expressions, detected)  # (B, N, F)
             if self.geometry is not None:
                 fused = fused + self.geometry.fc(features)  # (B, N, R)
-            features = _blend(masked_mean(features, seen), mix)  # (B, F)
+            features = _blend(masked_mean(features, detected), mix)  # (B, F)
         fused = _blend(fused, mix)  # (B, N, R)
         attended = detected if self.mask_missing else None
         mean = masked_mean(fused, attended)  # (B, R)

@@ -84,20 +84,18 @@ def test_features_equal_a_plain_loop(batch):
     scores = batch.expressions[:3].clone()
     scores[2, 1] = torch.nan
     scores[0, 0, :2] = torch.tensor([0.0, 1.0])
-    features, seen = module(points, scores, SEEN)
+    features = module(points, scores, SEEN)
     for clip in range(3):
         for frame in range(4):
-            has_face = bool(SEEN[clip, frame]) and not math.isnan(scores[clip, frame, 0])
-            assert bool(seen[clip, frame]) == has_face
-            expected = [0.0] * 188
-            if has_face:
-                clipped = [min(max(float(s), 0.001), 0.999) for s in scores[clip, frame]]
-                raw = [math.log(s / (1 - s)) for s in clipped] + points[clip, frame].flatten().tolist()
-                expected = [
-                    (r - float(m)) / float(d)
-                    for r, m, d in zip(raw, module.mean, module.deviation, strict=True)
-                ]
-            np.testing.assert_allclose(features[clip, frame].numpy(), expected, rtol=2e-4, atol=2e-4)
+            raw = points[clip, frame].flatten().tolist()
+            for score in reversed(scores[clip, frame].tolist()):
+                clipped = min(max(score, 0.001), 0.999)
+                raw.insert(0, math.log(clipped / (1 - clipped)) if score == score else math.nan)
+            moments = zip(raw, module.mean.tolist(), module.deviation.tolist(), strict=True)
+            expected = [(value - mean) / deviation for value, mean, deviation in moments]
+            known = [value if SEEN[clip, frame] and value == value else 0.0 for value in expected]
+            np.testing.assert_allclose(features[clip, frame].numpy(), known, rtol=2e-4, atol=2e-4)
+    assert features[2, 1, :52].abs().sum() == 0 < features[2, 1, 52:].abs().sum()
 
 
 def test_the_branch_changes_nothing_before_training_and_ignores_frames_without_a_face(batch):
