@@ -9,6 +9,7 @@ from pathlib import Path
 
 import made_up
 import pytest
+import still_trees
 import trees
 
 ROOT = Path(__file__).parents[1]
@@ -35,11 +36,13 @@ def commands(readme: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(moving_astronaut, tmp_path_factory) -> Path:
+def home(astronaut, moving_astronaut, tmp_path_factory) -> Path:
     """A home folder with a dataset to extract, and the caches of others."""
     home = tmp_path_factory.mktemp("readme")
     (home / "data/DFEW").mkdir(parents=True)
     trees.build_dfew(home / "data/DFEW", [moving_astronaut(2)])
+    (home / "data/FERplus").mkdir()
+    still_trees.build_ferplus(home / "data/FERplus", [astronaut[20:180, 140:300]])
     for name in ("ferv39k", "afew", "crema-d"):
         clips = [
             made_up.clip(label, seed, size=128, subject=str(seed), split=("train", "test")[seed % 2])
