@@ -31,6 +31,7 @@ set = {depth = 1}
 """
 # What depends on the time or the place, not on what was read.
 TIMED = ("seconds", "clips_per_second", "waiting")
+NOT_REPEATED = ("benchmark", "run", "sweep", "doctor")  # they print it as well
 
 
 def calls(root: Path) -> Iterator[tuple]:
@@ -94,7 +95,7 @@ def walk(here, cli, root: Path) -> list[str]:
         outcome = start(program, command, *arguments)
         assert outcome.returncode == 0, (command, arguments, outcome.stderr)
         text = outcome.stdout.replace(json.dumps(str(root))[1:-1], "ROOT").replace(str(root), "ROOT")
-        printed.append(f"{command}: {text}" if command not in ("benchmark", "run", "doctor") else command)
+        printed.append(f"{command}: {text}" if command not in NOT_REPEATED else command)
     return printed
 
 
@@ -109,7 +110,7 @@ def results(root: Path) -> dict[str, object]:
         elif path.suffix == ".pt":
             model = torch.load(path, weights_only=True)["model"]
             found[name] = {key: hashlib.sha256(value.numpy()).hexdigest() for key, value in model.items()}
-        elif path.name.startswith("predictions"):  # a cross-validation's metadata has the cache's place
+        elif path.name.startswith(("predictions", "baseline")):  # a cross-validation's metadata has the cache's place
             found[name] = pl.read_parquet(path, glob=False).write_csv()
         elif path.suffix in (".parquet", ".arrow", ".png", ".toml"):
             found[name] = path.read_bytes()

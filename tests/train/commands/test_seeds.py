@@ -69,7 +69,7 @@ def tables(out):
 
 
 def test_a_sweeps_figures_are_pooled_over_folds_and_averaged_over_seeds(swept, folder):
-    rows = pl.read_csv(folder / "out" / "sweep.csv").rows(named=True)
+    baseline, *rows = pl.read_csv(folder / "out" / "sweep.csv").rows(named=True)
     first = tables(folder / "out" / "weights")
     for row, name in zip(rows, ("weights", "scratch"), strict=True):
         assert (row["variant"], row["seeds"]) == (name, 2)
@@ -85,6 +85,8 @@ def test_a_sweeps_figures_are_pooled_over_folds_and_averaged_over_seeds(swept, f
         ]
         assert [config.recipe.seed for config in settings] == [0, 3]
     none, found = rows
+    assert baseline["variant"] == "baseline" and baseline["parameters"] is None
+    assert baseline["war_difference"] == pytest.approx(baseline["pooled_war"] - none["pooled_war"])
     assert none["war_difference"] is None and none["uar_difference_excludes_zero"] is None
     expected = paired_difference(of_seeds, first, ("a", "b"))
     assert found["war_difference"] > 0
@@ -97,7 +99,7 @@ def test_a_sweeps_figures_are_pooled_over_folds_and_averaged_over_seeds(swept, f
 
 
 def test_a_sweeps_costs_are_those_of_its_networks_and_epochs(swept, folder):
-    row = pl.read_csv(folder / "out" / "sweep.csv").rows(named=True)[1]
+    row = pl.read_csv(folder / "out" / "sweep.csv").rows(named=True)[2]
     runs = [
         folder / "out" / "scratch" / seed / fold
         for seed in ("seed_0", "seed_3")
@@ -172,7 +174,7 @@ def test_without_weights_a_variant_that_is_only_from_scratch_is_left_out(folder,
     shown = done(*call, "--fold", 1, "--seeds", 2)
     assert "variant scratch is left out: without --init-from all variants start from scratch" in shown.stderr
     assert (tmp_path / "out" / "weights" / "seed_2" / "run.json").exists()
-    assert pl.read_csv(tmp_path / "out" / "sweep.csv")["variant"].to_list() == ["weights"]
+    assert pl.read_csv(tmp_path / "out" / "sweep.csv")["variant"].to_list() == ["baseline", "weights"]
     taken = refused(*call[:4], tmp_path / "out" / "weights" / "seed_2", *SETTINGS, "--fold", 1, "--seeds", 2)
     assert "is a single run; choose another --out" in taken
 
