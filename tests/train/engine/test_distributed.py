@@ -269,7 +269,7 @@ def test_two_processes_sweep_variants_and_the_first_compares_them(ranks, tmp_pat
     )
     outcome = ranks(2, "sweep", sweep, cache, "--out", tmp_path / "out", *made_up.TINY[2:], "--json")
     assert outcome.returncode == 0, outcome.stderr
-    assert [row["variant"] for row in json.loads(outcome.stdout)["rows"]] == ["1", "2"]
+    assert [row["variant"] for row in json.loads(outcome.stdout)["rows"]] == ["baseline", "1", "2"]
 
 
 @pytest.mark.parametrize("parts", [2, 5])
