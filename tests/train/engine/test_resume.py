@@ -97,7 +97,7 @@ def test_a_job_managers_signal_saves_the_step_and_a_second_run_in_the_folder_is_
     os.killpg(process.pid, number)  # as job managers do: its workers get it too
     _, stderr = process.communicate()
     assert process.returncode == 128 + number, stderr
-    assert len(stderr.splitlines()) == 3 and "--resume" in stderr.splitlines()[-1], stderr  # nothing else
+    assert len(stderr.splitlines()) == 4 and "--resume" in stderr.splitlines()[-1], stderr  # nothing else
     assert here("train", "run", sample_cache, *call).returncode == 0  # with another number of workers
     assert_same_run(out, never_stopped)
 
