@@ -48,9 +48,9 @@ def read(root: Path, _: Options) -> Rows:
     folders, pixels = _folders(root), pixel_files(root)
     if any(images_in(root / folder, 1) for folder in folders.values()):
         lists = {usage: _part_list(root, folder) for usage, folder in folders.items()}
-        complete = all(file.is_file() for file in lists.values())
+        in_parts = all(file.is_file() for file in lists.values()) or not _list(root).is_file()
         entries = (
-            pl.concat(map(_part_entries, lists, lists.values())) if complete else _list_entries(_list(root))
+            pl.concat(map(_part_entries, lists, lists.values())) if in_parts else _list_entries(_list(root))
         )
         entries, removed = _without_removed(entries)
         path = pl.format("{}/{}", pl.col("usage").replace_strict({**FOLDERS, **folders}), "name")

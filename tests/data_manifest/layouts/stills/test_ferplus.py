@@ -80,6 +80,12 @@ def test_a_picture_with_two_rows_of_votes_is_refused(root):
     assert "clip fer0000001 has label happiness and label contempt" in refusal(root)
 
 
+def test_a_part_without_its_list_is_refused_by_the_name_of_that_list(root):
+    build_ferplus(root, [], "parts")
+    (root / "FER2013Valid" / "label.csv").unlink()
+    assert refusal(root) == "FER2013Valid/label.csv: no such file; the dataset is incomplete without it"
+
+
 def test_missing_pictures_and_pictures_in_no_list_are_reported(root):
     build_ferplus(root, [], "parts")
     (root / "FER2013Train" / "fer0000005.png").unlink()
