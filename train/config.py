@@ -50,7 +50,7 @@ class NetworkConfig(Settings):
     )
     geometry: str = setting(
         "off",
-        "add the 68 points, and expression scores if there are any, to frame vectors and class scores",
+        "add the 68 points, and the expression scores unless they are `off`, to frame vectors and class scores",
         choices=("off", "on"),
     )
     landmark_weight: float = setting(

@@ -102,8 +102,11 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
     if folds == "official":
         numbers = official_folds(clips)
         if not numbers:
-            others = "`train run`" if clips["subject"].is_null().all() else "--folds subject:5 or `train run`"
-            raise UserError(f"--folds official: the cache has no folds; use {others}")
+            others = "" if clips["subject"].is_null().all() else "use --folds subject:5, or "
+            raise UserError(
+                f"--folds official: the cache has no folds; {others}leave --folds out (instead of `train crossval` "
+                "use `train run`)"
+            )
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
     if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
