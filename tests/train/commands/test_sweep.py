@@ -95,6 +95,10 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
             'base = "quick"\n[[variant]]\nname = "x"\nfrom_scratch = "yes"\nset = {}',
             "variant 1 needs a field `from_scratch`, true or false",
         ),
+        (
+            'base = "quick"\n[[variant]]\nname = "x"\nfrom_scrach = true\nset = {}',
+            "variant 1 has a field `from_scrach`, which is none of name, what, base, from_scratch, set",
+        ),
         ('base = "quick"\n[[variant]]\nname = "x"\nbase = "qiuck"\nset = {}', "variant x: no preset qiuck"),
     ],
 )
