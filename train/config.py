@@ -281,7 +281,7 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
     known = {field.name for kind in SECTIONS.values() for field in dataclasses.fields(kind)}
     for key in overrides:
         if key not in known:
-            raise UserError(f"{origin}: unknown setting {key}")
+            raise UserError(f"unknown setting {key}; `train run --help` lists all")
     sections = {}
     for name, kind in SECTIONS.items():
         values = content.get(name, {})

@@ -85,7 +85,7 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
         ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', 'variant 6: --heads "x"'),
         ('base = "quick"\nvariant = []', "variants need unique names"),
         ('base = "quick"\n[[variant]]\nname = "../x"\nset = {}', "names that can be folder names"),
-        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "unknown setting hedas"),
+        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "variant x: unknown setting hedas; `train run --help`"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { heads = 0 }', "--heads 0"),
         (
             'base = "quick"\n[[variant]]\nname = "x"\nset = { seed = 1 }',
