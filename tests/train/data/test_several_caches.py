@@ -288,4 +288,4 @@ def test_cross_validation_and_sweeps_take_several_caches(folds_cache, plain_cach
     sweep = tmp_path / "one.toml"
     sweep.write_text('base = "quick"\naxis = "heads"\n[[variant]]\nname = "2"\nset = { heads = 2 }\n')
     call = (folds_cache, plain_cache, "--out", tmp_path / "sweep", "--fold", 1, *TINY[2:])
-    assert [row["variant"] for row in printed("sweep", sweep, *call)["rows"]] == ["2"]
+    assert [row["variant"] for row in printed("sweep", sweep, *call)["rows"]] == ["baseline", "2"]
