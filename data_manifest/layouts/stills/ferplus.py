@@ -45,6 +45,10 @@ def fits(root: Path) -> bool:
 
 def read(root: Path, _: Options) -> Rows:
     """Read one row per picture. Raises UserError if a list is malformed, or the pictures are not there."""
+    if not fits(root):
+        raise UserError(
+            f"{root}: no {LIST} and no folder {FOLDERS['Training']} with a label.csv; complete it"
+        )
     folders, pixels = _folders(root), pixel_files(root)
     if any(images_in(root / folder, 1) for folder in folders.values()):
         lists = {usage: _part_list(root, folder) for usage, folder in folders.items()}

@@ -136,6 +136,13 @@ def test_votes_without_pictures_are_refused(root):
     assert "the votes of FER+, but no pictures; put fer2013.csv next to fer2013new.csv, or" in refusal(root)
 
 
+def test_a_folder_without_votes_is_not_ferplus(root):
+    trees.write_files(root, "sad/a.jpg")
+    assert refusal(root).endswith(
+        "no fer2013new.csv and no folder FER2013Train with a label.csv; complete it"
+    )
+
+
 def test_a_folder_of_its_pictures_alone_is_recognised_as_incomplete(root):
     build_ferplus(root, [], "parts")
     for part in ("Train", "Valid", "Test"):
