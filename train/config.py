@@ -50,7 +50,7 @@ class NetworkConfig(Settings):
     )
     geometry: str = setting(
         "off",
-        "add the 68 points, and expression scores if there are any, to frame vectors and class scores",
+        "add the 68 points, and the expression scores unless they are `off`, to frame vectors and class scores",
         choices=("off", "on"),
     )
     landmark_weight: float = setting(
@@ -281,7 +281,7 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
     known = {field.name for kind in SECTIONS.values() for field in dataclasses.fields(kind)}
     for key in overrides:
         if key not in known:
-            raise UserError(f"{origin}: unknown setting {key}")
+            raise UserError(f"unknown setting {key}; `train run --help` lists all")
     sections = {}
     for name, kind in SECTIONS.items():
         values = content.get(name, {})

@@ -72,11 +72,11 @@ def read(file: Path, _: Options) -> Rows:
 
 def _columns(cells: Cells, file: Path) -> pl.DataFrame:
     """The known columns, as text or lists of folds, null if empty or absent; and `line`."""
-    votes = [name.strip() for name in cells.names if name.strip().startswith(VOTES)]
+    names = [_column_name(written) for written in cells.names]
+    votes = [name for name in names if name.startswith(VOTES) and name != VOTES]
     known = (*REQUIRED, *OPTIONAL, *FOLD_LISTS, *votes)
     by_name: dict[str, str] = {}
-    for written, column in zip(cells.names, cells.table.columns, strict=True):
-        name = written.strip() if written.strip() in votes else written.strip().lower()
+    for name, column in zip(names, cells.table.columns, strict=True):
         if name in by_name and name in known:
             raise UserError(f"{file}: two columns named {name}; rename or remove one")
         by_name[name] = column
@@ -93,6 +93,12 @@ def _columns(cells: Cells, file: Path) -> pl.DataFrame:
     if not rows["path"].null_count():
         return rows
     return rows.filter(~pl.all_horizontal(pl.exclude("line").is_null()))  # a line of commas is not a row
+
+
+def _column_name(written: str) -> str:
+    """A column's name in lower case, except the class of its votes."""
+    name = written.strip()
+    return VOTES + name[len(VOTES) :] if name.lower().startswith(VOTES) else name.lower()
 
 
 def _advice(absent: list[str], present: Iterable[str]) -> str:
@@ -128,7 +134,8 @@ def _column(values: pl.Series, name: str, file: Path) -> pl.Series:
 def _without_words_for_empty(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
     """Empty the cells with `nan`, `None` and the like; report those that stood for a label."""
     emptied = rows["label"].filter(rows["label"].str.contains(EMPTY).fill_null(False))
-    named = [pl.when(~pl.col(name).str.contains(EMPTY)).then(name).alias(name) for name in MAY_BE_EMPTY]
+    columns = [name for name in rows.columns if name in MAY_BE_EMPTY or name.startswith(VOTES)]
+    named = [pl.when(~pl.col(name).str.contains(EMPTY)).then(name).alias(name) for name in columns]
     text = f"labels read as empty cells ({', '.join(emptied.unique().sort())})"
     problems = [Problem(kind="labels", text=text, count=len(emptied))] if len(emptied) else []
     return rows.with_columns(named), problems

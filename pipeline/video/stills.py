@@ -76,7 +76,7 @@ def read_row(path: Path) -> np.ndarray:
     """Read a row of a CSV as a grey picture (H, H, 3) uint8. Raises DecodeError, OSError."""
     try:
         numbers = np.array(row_text(path).split(), np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DecodeError("its pixels are not whole numbers") from None
     side = round(len(numbers) ** 0.5)
     if not side or side * side != len(numbers):

@@ -54,6 +54,11 @@ def test_stills_then_clips(stills, clips, tmp_path):
     assert fresh == [0, 1]  # the positions
 
 
+def test_a_rate_for_loaded_weights_without_any_is_reported(clips, tmp_path):
+    outcome = done("run", clips, "--out", tmp_path / "run", *TINY, "--loaded-lr", 0.1)
+    assert "--loaded-lr 0.1 has no effect without --init-from or --backbone" in outcome.stderr
+
+
 def test_stills_and_clips_in_one_run_are_both_trained_on_and_only_clips_are_tested(stills, clips, tmp_path):
     outcome = done("run", stills, clips, "--out", tmp_path / "run", *TINY, "--batch-size", 52)
     assert "104 training clips, 3 classes" in outcome.stderr

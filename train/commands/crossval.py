@@ -18,7 +18,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
 from dfer.train.config import TrainConfig
-from dfer.train.data.caches import open_pool
+from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.splits import SplitChoice, official_folds
 from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
@@ -102,13 +102,22 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
     if folds == "official":
         numbers = official_folds(clips)
         if not numbers:
-            others = "`train run`" if clips["subject"].is_null().all() else "--folds subject:5 or `train run`"
-            raise UserError(f"--folds official: the cache has no folds; use {others}")
+            others = "" if clips["subject"].is_null().all() else "use --folds subject:5, or "
+            raise UserError(
+                f"--folds official: the cache has no folds; {others}leave --folds out (instead of `train crossval` "
+                "use `train run`)"
+            )
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
     if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
         raise UserError(f"--folds {folds}: must be official, or subject:K with K from 2 to {MAX_FOLDS}")
     return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
+
+
+def check_splits(pool: Pool, config: TrainConfig, folds: str | None, split: SplitChoice) -> None:
+    """Raise UserError unless these settings can be trained with on each of the folds, or on the split."""
+    for choice in fold_choices(pool.clips, folds) if folds else [split]:
+        Experiment(config=config, split=choice).choose(pool)
 
 
 def cross_validate(

@@ -166,13 +166,15 @@ def _train(
     """Train to the end and show the progress on stderr."""
     training, world = run.training, run.training.world
     console = Console(stderr=True, quiet=not world.first)
-    for note in filter(notices.first, (*pool.notes, *training.split.notes)):
+    some_have_scores = len(pool.without_expressions) < len(pool.caches)
+    left_out = (pool.scores_left_out,) if pool.scores_left_out and some_have_scores else ()
+    for note in filter(notices.first, (*pool.notes, *left_out, *training.split.notes)):
         print_line(console, note)
     if saved:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        if loaded and notices.first(str(loaded)):
+        if notices.first(str(loaded)):
             progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
             _warn_of_overlap(console, training, loaded, pool, notices)

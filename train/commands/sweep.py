@@ -15,7 +15,7 @@ import polars as pl
 
 from dfer.data_manifest.published_results import Figure, ablation
 from dfer.schemas.support.files import write_atomic
-from dfer.train.commands.crossval import CrossValidation, cross_validate
+from dfer.train.commands.crossval import CrossValidation, check_splits, cross_validate
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
 from dfer.train.commands.seeds import with_seeds
@@ -112,17 +112,18 @@ def run_sweep(
     notify: called in the first process before each variant, seed and fold, with a line to print
 
     Returns None in all but the first of several processes.
-    Raises UserError for settings, a cache or a folder that cannot be used; checks all settings before training.
+    Raises UserError for settings, a cache or a folder that cannot be used; checks them before training.
     """
     with distributed.join(choose_device(plan.run_options.device)) as world:
         with distributed.agreed(world):
             configs = {variant.name: config_of(variant, plan.overrides) for variant in sweep.variants}
             repeated = [] if plan.start != FROM_SCRATCH else _repeated(sweep, configs)
-            sweep = dataclasses.replace(
-                sweep, variants=tuple(v for v in sweep.variants if v.name not in repeated)
-            )
+            kept = tuple(variant for variant in sweep.variants if variant.name not in repeated)
+            sweep = dataclasses.replace(sweep, variants=kept)
             refuse_run_or_cache(out)
             pool = open_pool(*plan.folders)  # fail before anything is written
+            for config in configs.values():
+                check_splits(pool, config, plan.folds, plan.split)
         if world.first:
             for name in repeated:
                 notify(f"variant {name} is left out: without --init-from all variants start from scratch")

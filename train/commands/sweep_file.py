@@ -79,11 +79,16 @@ def load_sweep(name: str) -> Sweep:
 
 
 def _fields(table: Any, kinds: Mapping[str, type], where: str, base: str | None = None) -> dict[str, Any]:
-    """These fields of a TOML table. Raises UserError if one is missing or has another type. base: if it has none."""
+    """These fields of a TOML table. base: if it has none.
+
+    Raises UserError if one is missing or has another type, or if there are others.
+    """
     content = {**OPTIONAL, "base": base, **table} if isinstance(table, dict) else {}
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):
             raise UserError(f"{where} needs a field `{name}`, {TYPE_NAMES[kind]}")
+    if unknown := [name for name in table if name not in kinds]:
+        raise UserError(f"{where} has a field `{unknown[0]}`, which is none of {', '.join(kinds)}")
     return {name: content[name] for name in kinds}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from dfer.data_manifest.labels import meaning
-from dfer.schemas.cache import CLIPS_FILE, OK, CacheInfo
+from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, OK, CacheInfo
 from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.manifest import votes_fit
 from dfer.schemas.read_cache import read_cache_info, read_clips, require_faces
@@ -31,6 +31,11 @@ class Cache:
         self.clips: pl.DataFrame = read_clips(folder)
         if not self.clips.select(votes_fit(len(self.info.labels)).fill_null(False).all()).item():
             raise UserError(f"{folder / CLIPS_FILE}: its votes do not fit its labels; extract again")
+        others = self.clips.filter(~pl.col("label").is_in(self.info.labels))["label"]
+        if len(others):
+            raise UserError(
+                f"{folder / CLIPS_FILE}: the label {others[0]} is not one of {INFO_FILE}'s; extract again"
+            )
 
     @property
     def has_expressions(self) -> bool:
@@ -87,6 +92,18 @@ class Pool:
     def without_expressions(self) -> tuple[Path, ...]:
         """The caches that were extracted without MediaPipe's expression scores."""
         return tuple(cache.folder for cache in self.caches if not cache.has_expressions)
+
+    @property
+    def scores_left_out(self) -> str | None:
+        """Why nothing uses expression scores, for a person to read; None if all caches have them."""
+        lacking = [*map(str, self.without_expressions)]
+        if not lacking:
+            return None
+        has = "has" if len(lacking) == 1 else "have"
+        return (
+            f"expression scores are left out, because {', '.join(lacking)} {has} none "
+            "(`pipeline extract --blendshapes` adds them)"
+        )
 
 
 def open_pool(*folders: Path, faces: bool = True) -> Pool:

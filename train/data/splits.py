@@ -133,6 +133,8 @@ def require_trainable(split: Split, where: str) -> None:
             f"{where}: no usable clip among {counted(len(split.train), 'training clip')}; `pipeline report` shows why"
         )
     labelled = clips.filter(LABELLED)
+    if labelled.is_empty():
+        raise UserError(f"{where}: no usable training clip has a label; at least two classes are needed")
     if labelled["label"].n_unique() < 2:
         raise UserError(
             f"{where}: all {len(labelled)} usable training clips are {labelled['label'][0]!r} (tested on "

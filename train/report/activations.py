@@ -127,9 +127,9 @@ def _has_messages(network: DferNetwork) -> bool:
 
 
 def _to_frames(weights: torch.Tensor) -> torch.Tensor:
-    """The class token's attention (B, heads, N + 1, N + 1) → (B, N), normalised over the frames."""
+    """The class token's attention (B, heads, N + 1, N + 1) → (B, N), normalised over the frames; 0 if all masked."""
     given = weights[:, :, 0, 1:].mean(1)
-    return given / given.sum(1, keepdim=True)
+    return (given / given.sum(1, keepdim=True)).nan_to_num()
 
 
 def _on_input(module: nn.Module, keep: Callable[..., None]) -> RemovableHandle:

@@ -98,7 +98,7 @@ def _small_frames(shown: InputClip, attention: np.ndarray | None) -> Iterator[Ht
 
 def _attention_bar(number: int, attention: np.ndarray) -> Html:
     """A bar for a frame's share of the attention, relative to the frame with the most."""
-    share, top = float(attention[number]), float(attention.max())
+    share, top = float(attention[number]), float(attention.max()) or 1  # 0 if all frames are masked
     words = f"frame {number + 1}: {100 * share:.1f} % of the attention"
     rect = tag("rect", tag("title", words), x="0", y="0", width=f"{100 * share / top:.1f}", height="10")
     return tag("svg", rect, viewBox="0 0 100 10", preserveAspectRatio="none", class_="share")

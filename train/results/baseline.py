@@ -56,12 +56,7 @@ def features_note(pool: Pool) -> str:
     fitted = "logistic regression, no pixels, on each clip's mean"
     if uses_scores(pool):
         return f"{fitted} of 68 points and 52 expression scores"
-    lacking = ", ".join(map(str, pool.without_expressions))
-    has = "has" if len(pool.without_expressions) == 1 else "have"
-    return (
-        f"{fitted} of 68 points; expression scores are left out, because {lacking} {has} none "
-        "(`pipeline extract --blendshapes` adds them)"
-    )
+    return f"{fitted} of 68 points; {pool.scores_left_out}"
 
 
 def describe_features(pool: Pool) -> dict[str, Any]:

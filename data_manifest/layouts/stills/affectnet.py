@@ -181,9 +181,10 @@ def _parsed(content: bytes) -> str | None:
 
     try:
         value = np.load(io.BytesIO(content), allow_pickle=False).item()
-        return str(int(value))
-    except (ValueError, TypeError, EOFError, OSError):
+        number = int(value)
+    except (ValueError, TypeError, OverflowError, EOFError, OSError):
         return None
+    return None if isinstance(value, float) and value != number else str(number)
 
 
 READER = Reader(

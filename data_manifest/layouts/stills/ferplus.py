@@ -45,12 +45,16 @@ def fits(root: Path) -> bool:
 
 def read(root: Path, _: Options) -> Rows:
     """Read one row per picture. Raises UserError if a list is malformed, or the pictures are not there."""
+    if not fits(root):
+        raise UserError(
+            f"{root}: no {LIST} and no folder {FOLDERS['Training']} with a label.csv; complete it"
+        )
     folders, pixels = _folders(root), pixel_files(root)
     if any(images_in(root / folder, 1) for folder in folders.values()):
         lists = {usage: _part_list(root, folder) for usage, folder in folders.items()}
-        complete = all(file.is_file() for file in lists.values())
+        in_parts = all(file.is_file() for file in lists.values()) or not _list(root).is_file()
         entries = (
-            pl.concat(map(_part_entries, lists, lists.values())) if complete else _list_entries(_list(root))
+            pl.concat(map(_part_entries, lists, lists.values())) if in_parts else _list_entries(_list(root))
         )
         entries, removed = _without_removed(entries)
         path = pl.format("{}/{}", pl.col("usage").replace_strict({**FOLDERS, **folders}), "name")

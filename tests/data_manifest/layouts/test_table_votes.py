@@ -48,6 +48,16 @@ def test_a_table_with_votes_needs_no_label_column(table):
     assert manifest.clips["votes"].to_list() == [[4, 1], [0, 3]]
 
 
+def test_votes_are_found_in_any_case_and_words_for_an_empty_cell_are_no_votes(table):
+    manifest = read_manifest(table("a.jpg,NaN,4", "b.jpg,3,None", header="Path,Votes_Sad,VOTES_calm"))
+    assert manifest.labels == ("Sad", "calm") and manifest.clips["votes"].to_list() == [[0, 4], [3, 0]]
+
+
+def test_a_column_of_votes_for_no_class_is_not_read(table):
+    manifest = read_manifest(table("a.jpg,sad,3,1", header="path,label,votes_,votes_sad"))
+    assert manifest.labels == ("sad",) and manifest.clips["votes"].to_list() == [[1]]
+
+
 def test_votes_of_a_parquet_table_are_read(root):
     trees.write_files(root, "a.jpg", "b/1.jpg")
     table = {"path": ["a.jpg", "b"], "votes_x": [1, 2], "votes_y": [0.25, None]}

@@ -101,6 +101,7 @@ def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, ho
         ("0,,Training", "its row has 0 pixels"),
         ("07", "its row has 0 pixels"),
         ("0,1 2 3 x,Training", "its pixels are not whole numbers"),
+        (f"0,1 2 3 {'9' * 20},Training", "its pixels are not whole numbers"),
         ("0,1 2 3 256,Training", "its pixels are not between 0 and 255"),
         ("0,1 2 3 -1,Training", "its pixels are not between 0 and 255"),
     ],

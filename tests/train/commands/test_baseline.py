@@ -136,6 +136,15 @@ def test_several_caches_with_other_names_for_a_class_and_one_without_scores(cach
         "logistic regression, no pixels, on each clip's mean of 68 points; expression scores are left out, "
         f"because {plain} has none (`pipeline extract --blendshapes` adds them)"
     )
+    run = ("run", cache, plain, "--fold", 1, "--out", tmp_path / "run", *made_up.TINY)
+    assert f"\n{fitted.partition('; ')[2]}\n" in made_up.done(*run).stderr
+
+
+def test_without_folds_the_baseline_is_advised_to_leave_them_out(tmp_path):
+    plain = made_up.cache(tmp_path, "plain", [shaped(LABELS[n % 3], n) for n in range(6)])
+    assert made_up.refused("baseline", plain, "--folds", "official").endswith(
+        "the cache has no folds; leave --folds out (instead of `train crossval` use `train run`)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
         ('base = "quick"\nvariant = [{name = "6", set = {heads = "x"}}]', 'variant 6: --heads "x"'),
         ('base = "quick"\nvariant = []', "variants need unique names"),
         ('base = "quick"\n[[variant]]\nname = "../x"\nset = {}', "names that can be folder names"),
-        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "unknown setting hedas"),
+        ('base = "quick"\n[[variant]]\nname = "x"\nset = { hedas = 3 }', "variant x: unknown setting hedas"),
         ('base = "quick"\n[[variant]]\nname = "x"\nset = { heads = 0 }', "--heads 0"),
         (
             'base = "quick"\n[[variant]]\nname = "x"\nset = { seed = 1 }',
@@ -94,6 +94,10 @@ def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep
         (
             'base = "quick"\n[[variant]]\nname = "x"\nfrom_scratch = "yes"\nset = {}',
             "variant 1 needs a field `from_scratch`, true or false",
+        ),
+        (
+            'base = "quick"\n[[variant]]\nname = "x"\nfrom_scrach = true\nset = {}',
+            "variant 1 has a field `from_scrach`, which is none of name, what, base, from_scratch, set",
         ),
         ('base = "quick"\n[[variant]]\nname = "x"\nbase = "qiuck"\nset = {}', "variant x: no preset qiuck"),
     ],
@@ -105,6 +109,19 @@ def test_an_invalid_sweep_is_one_line(here, folds_cache, tmp_path, content, mess
     outcome = here("train", "sweep", path, folds_cache, "--out", tmp_path / "out")
     (line,) = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and message in line
+
+
+@pytest.mark.parametrize("split", [("--fold", 1), ("--folds", "official")])
+def test_a_last_variant_that_cannot_be_trained_is_refused_before_the_first_is(
+    here, folds_cache, tmp_path, split
+):
+    path = tmp_path / "votes.toml"
+    variants = ('[[variant]]\nname = "x"\nset = {}', '[[variant]]\nname = "y"\nset = { soft_labels = true }')
+    path.write_text("\n".join(('base = "quick"', *variants)))
+    outcome = here("train", "sweep", path, folds_cache, "--out", tmp_path / "out", *split)
+    (line,) = outcome.stderr.splitlines()
+    assert outcome.returncode == 1 and "--soft-labels: no training clip of" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_flags_that_contradict_a_sweep_are_wrong_usage(here, folds_cache, sweep_file, tmp_path):

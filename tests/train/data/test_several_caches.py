@@ -88,6 +88,14 @@ def test_votes_that_do_not_fit_the_labels_are_refused(tmp_path, votes):
         open_pool(broken)
 
 
+def test_a_label_that_the_cache_does_not_list_is_refused(tmp_path):
+    made = cache(tmp_path, "made", [clip("a", 0), clip("b", 1)], labels=["b"])
+    with pytest.raises(
+        UserError, match=r"clips.parquet: the label a is not one of cache.json's; extract again"
+    ):
+        open_pool(made)
+
+
 def test_people_and_clips_of_two_caches_are_kept_apart(split_cache, plain_cache):
     pool = open_pool(split_cache, plain_cache)
     assert pool.clips["clip_id"].n_unique() == 12 and pool.clips["stored_id"].n_unique() == 6

@@ -83,6 +83,14 @@ def test_soft_labels_without_votes_are_refused(tmp_path):
     assert f"--soft-labels: no training clip of {plain} has votes; extract" in line
 
 
+def test_votes_without_a_majority_in_any_training_clip_are_refused(tmp_path):
+    tied = [clip(None, n, split="train", votes=(1, 1)) for n in range(4)]
+    made = cache(tmp_path, "tied", [*tied, clip("a", 4, split="test", votes=(2, 1))], labels=["a", "b"])
+    assert "no usable training clip has a label" in refused(
+        "run", made, "--out", tmp_path / "run", *TINY, "--soft-labels"
+    )
+
+
 def test_other_votes_are_another_run(voted, tmp_path):
     changed = shutil.copytree(voted, tmp_path / "voted")
     done("run", changed, "--out", tmp_path / "run", *TINY, "--soft-labels")

@@ -1,10 +1,12 @@
 """`train report`: the page of a run, and what it does with damaged or missing files."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
 
+import made_up
 import numpy as np
 import polars as pl
 import pytest
@@ -148,6 +150,17 @@ def test_parts_that_a_network_lacks_are_named(here, sample_cache, small, tmp_pat
 
 
 @needs_chromium
+def test_clips_without_a_face_in_any_frame_that_the_network_takes_get_no_attention(tmp_path):
+    unseen = [
+        dataclasses.replace(made_up.clip("ab"[n % 2], n, split=split), found=np.zeros(2, bool))
+        for n, split in enumerate(("train", "train", "test", "test"))
+    ]
+    cache, run = made_up.cache(tmp_path, "unseen", unseen), tmp_path / "run"
+    made_up.done("run", cache, "--out", run, *made_up.TINY, "--mask-missing")
+    made_up.done("report", run)
+    assert "frame 1: 0.0 % of the attention" in (run / "report.html").read_text()
+
+
 def test_nothing_is_cut_off_on_a_phone(report, tmp_path):
     assert cut_off_on_a_phone(report, tmp_path) == ""
 

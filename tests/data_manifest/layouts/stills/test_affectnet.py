@@ -105,6 +105,8 @@ def test_annotations_without_a_picture_or_a_number_are_reported(root):
     np.save(folder / "4_exp.npy", np.int32(10))
     np.save(folder / "5_exp.npy", np.float64(5))
     np.save(folder / "6_exp.npy", 42)
+    np.save(folder / "8_exp.npy", np.inf)
+    np.save(folder / "9_exp.npy", 2.7)
     (root / "train_set/images/7.jpg").unlink()
     trees.write_files(root, "train_set/images/99.png", "val_set/images/0.png")
     (root / "val_set/images/0.jpg").unlink()
@@ -113,7 +115,7 @@ def test_annotations_without_a_picture_or_a_number_are_reported(root):
     assert [labels[f"train_set/{k}"] for k in range(1, 6)] == [None] * 4 + ["disgust"]
     assert manifest.clips.filter(clip_id="val_set/0")["path"].item() == "val_set/images/0.png"
     assert lines(root) == [
-        "annotations that cannot be read: 3 (train_set/1, train_set/2, train_set/3)",
+        "annotations that cannot be read: 5 (train_set/1, train_set/2, train_set/3, …)",
         "clips without a label: annotated as no face (10): 1 of 33 (train_set/4)",
         "labels that are not a class of this dataset, ignored: 1 (train_set/6: 42)",
         "listed but not on disk: 1 of 33 (train_set/images/7.jpg)",

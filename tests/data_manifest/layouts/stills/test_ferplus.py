@@ -80,6 +80,12 @@ def test_a_picture_with_two_rows_of_votes_is_refused(root):
     assert "clip fer0000001 has label happiness and label contempt" in refusal(root)
 
 
+def test_a_part_without_its_list_is_refused_by_the_name_of_that_list(root):
+    build_ferplus(root, [], "parts")
+    (root / "FER2013Valid" / "label.csv").unlink()
+    assert refusal(root) == "FER2013Valid/label.csv: no such file; the dataset is incomplete without it"
+
+
 def test_missing_pictures_and_pictures_in_no_list_are_reported(root):
     build_ferplus(root, [], "parts")
     (root / "FER2013Train" / "fer0000005.png").unlink()
@@ -128,6 +134,13 @@ def test_votes_without_pictures_are_refused(root):
     (root / "fer2013.csv").unlink()
     (root / "FER2013Train").mkdir()
     assert "the votes of FER+, but no pictures; put fer2013.csv next to fer2013new.csv, or" in refusal(root)
+
+
+def test_a_folder_without_votes_is_not_ferplus(root):
+    trees.write_files(root, "sad/a.jpg")
+    assert refusal(root).endswith(
+        "no fer2013new.csv and no folder FER2013Train with a label.csv; complete it"
+    )
 
 
 def test_a_folder_of_its_pictures_alone_is_recognised_as_incomplete(root):
