@@ -110,7 +110,9 @@ def results(root: Path) -> dict[str, object]:
         elif path.suffix == ".pt":
             model = torch.load(path, weights_only=True)["model"]
             found[name] = {key: hashlib.sha256(value.numpy()).hexdigest() for key, value in model.items()}
-        elif path.name.startswith(("predictions", "baseline")):  # a cross-validation's metadata has the cache's place
+        elif path.name.startswith(
+            ("predictions", "baseline")
+        ):  # a cross-validation's metadata has the cache's place
             found[name] = pl.read_parquet(path, glob=False).write_csv()
         elif path.suffix in (".parquet", ".arrow", ".png", ".toml"):
             found[name] = path.read_bytes()

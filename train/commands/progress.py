@@ -87,7 +87,8 @@ def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> N
     """
     if not loaded:
         if loaded_lr != 1:
-            print_line(console, f"--loaded-lr {loaded_lr:g} has no effect: no weights are given with --init-from or --backbone")
+            reason = "no weights are given with --init-from or --backbone"
+            print_line(console, f"--loaded-lr {loaded_lr:g} has no effect: {reason}")
         return
     table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
     for column in ("", "tensors", "names"):
