@@ -211,7 +211,9 @@ def share(cache: Path, out: Path, as_json: bool) -> None:
         click.echo(json.dumps({"shared": str(out), "clips": clips}))
     else:
         click.echo(
-            f"landmarks of {counted(clips, 'clip')} in {out}; use: pipeline extract SOURCE --reuse {out}"
+            f"landmarks of {counted(clips, 'clip')} in {out}, without a picture\nnext: whoever has the same files: "
+            f"{command('pipeline', 'extract', 'SOURCE', '--reuse', out, '--out')} CACHE; without them: "
+            f"{command('train', 'baseline', out)}"
         )
 
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from dfer.schemas.cache import STATUSES
+from dfer.schemas.cache import OK, STATUSES
 
 
 def count_clips(clips: pl.DataFrame) -> dict[str, int]:
@@ -14,3 +14,9 @@ def count_clips(clips: pl.DataFrame) -> dict[str, int]:
         "frames": int(clips["frames"].sum()),
         "frames_with_face": int(clips["frames_with_face"].sum()),
     }
+
+
+def are_stills(clips: pl.DataFrame) -> bool:
+    """Whether there are usable clips and each has one frame, so that numbers of frames say nothing."""
+    frames = clips.filter(status=OK)["frames"]
+    return len(frames) > 0 and bool((frames == 1).all())

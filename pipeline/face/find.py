@@ -10,7 +10,7 @@ from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
 from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
-from dfer.pipeline.face.doubts import CLEAR_SCORE, CLEAR_SMALL_SCORE, best_score, describe_doubts, is_clear
+from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
 from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.same_person import is_same_person
@@ -78,8 +78,7 @@ def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> Foun
         return None
     if view != AS_IT_IS:
         found = _as_in_source(found, view)
-    clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
-    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, clear_score)
+    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, view)
     return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
 
 

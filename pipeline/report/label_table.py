@@ -7,12 +7,13 @@ import polars as pl
 from dfer.schemas.cache import NO_FACE, OK, STATUSES
 from dfer.schemas.html.markup import Html, join, tag, text
 
-HEADS = ("clips", "usable", "face found", "frames with a face", "frames")  # then the statuses
+OF_FRAMES = ("frames with a face", "frames")  # columns that stills do not have
 OPEN_UP_TO = 30  # labels; a longer table is collapsed at first
 EXPLANATION = (
     "Face found: share of the decoded clips with a face in at least one sampled frame. Frames with a face: share of "
     "the usable clips' frames; in the other frames the box is carried over."
 )
+EXPLANATION_OF_STILLS = "Face found: share of the decoded stills with a face."
 
 
 def count_labels(clips: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
@@ -32,23 +33,27 @@ def count_labels(clips: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     return rows.sort("label", nulls_last=True).with_columns(pl.exclude("label").fill_null(0))
 
 
-def label_table(clips: pl.DataFrame, labels: Sequence[str]) -> Html:
-    """Show all labels and their total; a long table is collapsed below the total."""
+def label_table(clips: pl.DataFrame, labels: Sequence[str], *, stills: bool) -> Html:
+    """Show all labels and their total; a long table is collapsed below the total.
+
+    clips, labels: as in `count_labels`
+    stills: whether each clip has one frame: then nothing is said of frames
+    """
     counts = count_labels(clips, labels)
-    statuses = [status for status in STATUSES if status == OK or counts[status].sum()]
+    statuses = [status for status in STATUSES if status != OK and counts[status].sum()]
+    heads = ["clips", "usable", "face found", *(() if stills else OF_FRAMES), *statuses]
     total = {"label": "all", **{name: counts[name].sum() for name in counts.columns if name != "label"}}
-    all_row = _row(total, statuses)
-    rows = [_row(row, statuses) for row in counts.iter_rows(named=True)]
+    all_row = _row(total, heads)
+    rows = [_row(row, heads) for row in counts.iter_rows(named=True)]
     if len(rows) <= OPEN_UP_TO:
-        shown = _table(statuses, rows, all_row if len(rows) != 1 else None)
+        shown = _table(heads, rows, all_row if len(rows) != 1 else None)
     else:
-        each = tag("details", tag("summary", f"Each of the {len(rows)} labels"), _table(statuses, rows, None))
-        shown = join(_table(statuses, [all_row], None), each)
-    return join(shown, tag("p", EXPLANATION))
+        each = tag("details", tag("summary", f"Each of the {len(rows)} labels"), _table(heads, rows, None))
+        shown = join(_table(heads, [all_row], None), each)
+    return join(shown, tag("p", EXPLANATION_OF_STILLS if stills else EXPLANATION))
 
 
-def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> Html:
-    heads = [*HEADS, *(status for status in statuses if status != OK)]
+def _table(heads: Sequence[str], rows: Sequence[Html], last: Html | None) -> Html:
     table = tag(
         "table",
         tag("thead", tag("tr", *(tag("th", head, scope="col") for head in ["label", *heads]))),
@@ -59,7 +64,7 @@ def _table(statuses: Sequence[str], rows: Sequence[Html], last: Html | None) -> 
     return tag("div", table, class_="wide", tabindex=0, role="region", aria_label="Clips by label")
 
 
-def _row(counts: dict, statuses: Sequence[str]) -> Html:
+def _row(counts: dict, heads: Sequence[str]) -> Html:
     label = counts["label"]
     cells = {
         "clips": str(counts["clips"]),
@@ -67,12 +72,12 @@ def _row(counts: dict, statuses: Sequence[str]) -> Html:
         "face found": _rate(counts[OK], counts[OK] + counts[NO_FACE]),
         "frames with a face": _rate(counts["frames_with_face"], counts["frames"]),
         "frames": str(counts["frames"]),
-        **{status: str(counts[status]) for status in statuses if status != OK},
+        **{status: str(counts[status]) for status in STATUSES},
     }
     return tag(
         "tr",
         tag("th", label if label is not None else tag("em", "no label"), scope="row"),
-        *(tag("td", cell, data_name=name) for name, cell in cells.items()),
+        *(tag("td", cells[name], data_name=name) for name in heads),
     )
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.pipeline.cache.counts import count_clips
+from dfer.pipeline.cache.counts import are_stills, count_clips
 from dfer.pipeline.report.clip_statistics import bins, clip_figures
 from dfer.pipeline.report.contact_sheet import choose_groups, contact_sheet
 from dfer.pipeline.report.label_table import label_table
 from dfer.pipeline.report.source_warnings import warning_list
 from dfer.pipeline.report.svg import bar_chart, summary_text
 from dfer.pipeline.report.unusable import unusable_list
-from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, OK, STATUSES, CacheInfo
+from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, NO_FACE, OK, STATUSES, CacheInfo
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
@@ -38,14 +38,17 @@ CHARTS = (
 )
 RANK = (
     "Clips are ranked by the share of their frames with a face, then by BlazeFace's median score (0 to 1). Clips "
-    "where only HOG found a face come last among equals."
+    "where only HOG found a face come last among equals. Three frames are shown: from the clip's beginning, middle "
+    "and end. Sizes, scores and angles are medians."
 )
-SHOWN = " Three frames are shown: from the clip's beginning, middle and end. Sizes, scores and angles are medians."
+RANK_OF_STILLS = (
+    "Stills are ranked by BlazeFace's score (0 to 1). Those where only HOG found a face come last."
+)
 POSE = (
-    "Pose is the median over a clip's frames with a face. It is estimated from five landmarks (outer eye corners, "
-    "nose tip, mouth corners), with the proportions of an average head (MediaPipe's canonical face model) seen from "
-    "far away. Roll is accurate to about a degree, yaw and pitch to a few: enough for the distribution of a dataset, "
-    "not for single clips."
+    "Pose is estimated from five landmarks (outer eye corners, nose tip, mouth corners), with the proportions of an "
+    "average head (MediaPipe's canonical face model) seen from far away; a clip's is the median over its frames "
+    "where a face was found. Roll is accurate to about a degree, yaw and pitch to a few: enough for the distribution "
+    "of a dataset, not for single clips."
 )
 FACES = "These are people's faces: share this page only as far as the dataset's licence allows."
 
@@ -59,10 +62,11 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
     require_faces(cache)
     figures = clip_figures(cache, clips, info.keypoints.count)
     sheets = [contact_sheet(group, cache, info) for group in choose_groups(figures, clips_per_group)]
+    stills = are_stills(clips)
     sections = {
-        "Labels": label_table(clips, info.labels),
-        "Distributions": _distributions(figures),
-        "Contact sheets": _contact_sheets(sheets, figures, info.keypoints),
+        "Labels": label_table(clips, info.labels, stills=stills),
+        "Distributions": _distributions(figures, stills),
+        "Contact sheets": _contact_sheets(sheets, figures, info.keypoints, stills),
         "Unusable clips": unusable_list(clips),
         "Source warnings": warning_list(clips),
         "Settings and versions": _provenance(info),
@@ -91,21 +95,24 @@ def _origin(cache: Path) -> Origin:
 
 def _overview(clips: pl.DataFrame) -> Html:
     counts = count_clips(clips)
-    names = ["clips", *(status for status in STATUSES if status == OK or counts[status]), "frames"]
+    stills = are_stills(clips)
+    names = ["clips", *(status for status in STATUSES if status == OK or counts[status])]
     words = {OK: "usable", "frames": "frames kept"}
-    shown = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in names]
-    if counts["frames"]:
+    numbers = [*names, *([] if stills else ["frames"])]
+    shown = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in numbers]
+    if stills:
+        shown.append(("face found", f"{100 * counts[OK] / (counts[OK] + counts[NO_FACE]):.1f} %"))
+    elif counts["frames"]:
         with_face = 100 * counts["frames_with_face"] / counts["frames"]
         shown.append(("frames with a face", f"{with_face:.1f} %"))
     return page.key_figures(shown)
 
 
-def _distributions(figures: pl.DataFrame) -> Html:
+def _distributions(figures: pl.DataFrame, stills: bool) -> Html:
     if not len(figures):
         return tag("p", "No usable clip, so nothing to measure.")
     charts = []
-    shown = CHARTS[1:] if _are_stills(figures) else CHARTS
-    for column, title, unit, smallest, caption in shown:
+    for column, title, unit, smallest, caption in CHARTS[1:] if stills else CHARTS:
         found = bins(figures[column].drop_nulls(), smallest)
         charts.append(
             tag(
@@ -122,18 +129,14 @@ def _distributions(figures: pl.DataFrame) -> Html:
     )
 
 
-def _contact_sheets(sheets: Sequence[Html], figures: pl.DataFrame, keypoints: KeypointSet) -> Html:
+def _contact_sheets(
+    sheets: Sequence[Html], figures: pl.DataFrame, keypoints: KeypointSet, stills: bool
+) -> Html:
     if not len(figures):
         return tag("p", "No usable clip, so no crop to show.")
     if not sheets:
         return tag("p", "Left out (--clips 0).")
-    rank = RANK if _are_stills(figures) else RANK + SHOWN
-    return join(tag("p", rank), legend(keypoints), *sheets, tag("p", FACES))
-
-
-def _are_stills(figures: pl.DataFrame) -> bool:
-    """Whether no clip has several frames, so that their number says nothing."""
-    return bool((figures["frames"] == 1).all())
+    return join(tag("p", RANK_OF_STILLS if stills else RANK), legend(keypoints), *sheets, tag("p", FACES))
 
 
 def _provenance(info: CacheInfo) -> Html:

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dfer.data_manifest.datasets import Manifest
-from dfer.pipeline.cache.counts import count_clips
+from dfer.pipeline.cache.counts import are_stills, count_clips
 from dfer.pipeline.config import SCENE, ExtractConfig
 from dfer.pipeline.run.extract import Outcome
 from dfer.pipeline.video.sources import LASTING, NO_IMAGES
-from dfer.schemas.cache import OK, QUARANTINED, STATUSES, UNDECODABLE
+from dfer.schemas.cache import NO_FACE, OK, QUARANTINED, STATUSES, UNDECODABLE
 from dfer.schemas.read_cache import read_cache_info
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import command, counted
@@ -96,7 +96,10 @@ def _training(clips: pl.DataFrame, cache: Path) -> str:
     """What comes after the look at the cache."""
     if clips["label"].is_null().all():
         return "; to train, give every clip a label: a folder for each class, or a table"
-    return f", then {command('train', 'run', cache, '--out')} RUN"
+    flags = ["--preset", "pretrain"] if are_stills(clips) else []
+    if flags and clips["votes"].count():
+        flags.append("--soft-labels")
+    return f", then {command('train', 'run', cache, *flags, '--out')} RUN"
 
 
 def _retry_advice(clips: pl.DataFrame) -> Iterator[str]:
@@ -119,16 +122,17 @@ def print_clips(clips: pl.DataFrame, console: Console) -> None:
     """Print a table of statuses per label, and the unusable clips with their reasons."""
     table = Table(title="clips by label and status", title_justify="left")
     shown = [status for status in STATUSES if status == OK or (clips["status"] == status).any()]
-    for column in ("label", *shown, "frames", "with a face"):
+    stills = are_stills(clips)
+    for column in ("label", *shown, *(["face found"] if stills else ["frames", "with a face"])):
         table.add_column(column, justify="left" if column == "label" else "right")
     labels = clips["label"].unique().sort(nulls_last=True)
     for label in labels:
         of_label = clips.filter(pl.col("label").eq_missing(pl.lit(label, pl.String)))
         name = escape(printable(label)) if label is not None else "(no label)"
-        table.add_row(name, *_cells(of_label, shown))
+        table.add_row(name, *_cells(of_label, shown, stills))
     if len(labels) > 1:
         table.add_section()
-        table.add_row("all", *_cells(clips, shown))
+        table.add_row("all", *_cells(clips, shown, stills))
     console.print(table)
     unusable = clips.filter(pl.col("status") != OK)
     for path, status, reason in unusable.select("path", "status", "reason").head(LISTED).iter_rows():
@@ -138,7 +142,14 @@ def print_clips(clips: pl.DataFrame, console: Console) -> None:
         console.print(f"… and {len(unusable) - LISTED} more, all in clips.parquet")
 
 
-def _cells(clips: pl.DataFrame, shown: Iterable[str]) -> list[str]:
+def _cells(clips: pl.DataFrame, shown: Iterable[str], stills: bool) -> list[str]:
+    """The row of some clips: their statuses, then the share of stills, or number and share of frames, with a face."""
     counts = count_clips(clips)
-    share = f"{100 * counts['frames_with_face'] / counts['frames']:.1f} %" if counts["frames"] else "–"
-    return [*(f"{counts[status]}" for status in shown), f"{counts['frames']}", share]
+    statuses = [f"{counts[status]}" for status in shown]
+    if stills:
+        return [*statuses, _share(counts[OK], counts[OK] + counts[NO_FACE])]
+    return [*statuses, f"{counts['frames']}", _share(counts["frames_with_face"], counts["frames"])]
+
+
+def _share(part: int, total: int) -> str:
+    return f"{100 * part / total:.1f} %" if total else "–"

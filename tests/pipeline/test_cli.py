@@ -37,7 +37,9 @@ def test_sample_and_share_print_json(here, sample_clips, make_cache, tmp_path):
     (cache / "clips" / "00000.parquet").touch()
     shown = here("pipeline", "share", cache, tmp_path / "other").stdout
     assert shown == (
-        f"landmarks of 1 clip in {tmp_path / 'other'}; use: pipeline extract SOURCE --reuse {tmp_path / 'other'}\n"
+        f"landmarks of 1 clip in {tmp_path / 'other'}, without a picture\nnext: whoever has the same files: "
+        f"pipeline extract SOURCE --reuse {tmp_path / 'other'} --out CACHE; without them: "
+        f"train baseline {tmp_path / 'other'}\n"
     )
     answer = json.loads(here("pipeline", "share", cache, out, "--json").stdout)
     assert answer == {"shared": str(out), "clips": 1}

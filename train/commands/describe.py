@@ -62,7 +62,8 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
         points = torch.empty(1, data.num_frames, keypoints.count, 2)
         detected = torch.ones(1, data.num_frames, dtype=torch.bool)
         landmarks = torch.empty(1, data.num_frames, LANDMARKS, 2)
-        expressions = torch.empty(1, data.num_frames, len(BLENDSHAPES))
+        scores = torch.empty(1, data.num_frames, len(BLENDSHAPES))
+        expressions = scores if config.network.takes_expressions else None
     modules = dict(network.named_modules())
     rows = [*((name, what) for name, what in PARTS if name in modules), ("", "complete network")]
     for name, _ in rows:

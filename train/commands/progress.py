@@ -100,7 +100,7 @@ def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> N
     reasons = [f"{name}: {reason}" for name, reason in loaded.skipped.items()]
     shown = "\n".join([*reasons[:SKIPPED_SHOWN], *(["…"] if len(reasons) > SKIPPED_SHOWN else [])])
     table.add_row("skipped", str(len(reasons)), escape(shown))
-    table.add_row("missing, randomly initialised", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
+    table.add_row("missing, initialised as usual", str(len(loaded.missing)), escape(_by_part(loaded.missing)))
     console.print(table)
     if loaded_lr != 1:
         print_line(console, f"loaded weights learn at {loaded_lr:g} × the learning rate")

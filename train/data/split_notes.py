@@ -27,9 +27,10 @@ def voted(train: pl.DataFrame) -> list[str]:
     """Note how many training clips have votes, and how many no label."""
     clips = usable(train)
     chosen, unlabelled = clips["votes"].count(), clips["label"].null_count()
+    others = f"; {len(clips) - chosen} without votes, which use their label" if chosen < len(clips) else ""
     return [
         f"soft labels: {counted(chosen, 'training clip')} with votes, {unlabelled} of them without a majority, which "
-        f"are trained on but count in no figure; {len(clips) - chosen} without votes, which use their label"
+        f"are trained on but count in no figure{others}"
     ]
 
 

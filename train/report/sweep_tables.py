@@ -11,7 +11,7 @@ from dfer.data_manifest.published_results import PAPER
 from dfer.schemas.support.text import counted
 from dfer.train.report.cells import plain, points, print_estimate, print_line
 from dfer.train.report.terminal import print_published
-from dfer.train.results.baseline import DESCRIPTION
+from dfer.train.results.baseline import DESCRIPTION, line_to_beat
 from dfer.train.results.bootstrap import Difference, Estimate
 from dfer.train.results.comparison import footnotes, split_remark
 
@@ -92,6 +92,9 @@ def print_seeds(found: "SeededCrossValidation", out: Path) -> None:
     print_line("mean: of the folds; best: the epoch of each fold with the highest test WAR")
     result = found.results[0]
     print_estimate(found.estimate, result.pooled_last.clips, len(found.seeds))
+    lines = {line_to_beat(each.pooled_baseline) for each in found.results if each.pooled_baseline}
+    for line in sorted(lines):  # several where the seed draws the folds
+        print_line(f"{line}, pooled")
     print_line(f"in {out}: crossval.csv, a cross-validation for each seed")
     ours = {
         f"ours, {which} epoch": (found.mean(which, "war"), found.mean(which, "uar"))

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from dfer.train.commands.run import RunResult
 
 
-def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
-    """Print the metrics of the last epoch and of the best one. caches: what the run was given."""
+def print_run(result: "RunResult", out: Path, caches: Sequence[Path], *, of_stills: bool) -> None:
+    """Print the metrics of the last epoch and of the best one, and what to do next.
+
+    caches: what the run was given
+    of_stills: whether it took one frame of each clip, as a start for a run on clips
+    """
     from dfer.train.results.logs import best_row
 
     rows = result.rows
@@ -55,6 +59,10 @@ def print_run(result: "RunResult", out: Path, caches: Sequence[Path]) -> None:
         _print(note)
     _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")
     _print(f"next: {command('train', 'evaluate', out, *caches)}")
+    if of_stills:
+        _print(
+            f"on clips: {command('train', 'run', 'CLIPS', '--preset', 'strong', '--init-from', out, '--out')} RUN"
+        )
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
@@ -166,10 +174,8 @@ def _print_confusion(console: Console, matrix: np.ndarray, labels: Sequence[str]
 
 def _evaluation_notes(result: "Evaluation") -> list[str]:
     """How the clips were chosen, which of them the network was trained on, and how labels were matched."""
-    notes, who = (
-        [f"evaluated on: {result.clips_description}"],
-        "baseline" if result.epochs is None else "network",
-    )
+    notes = [f"evaluated on: {result.clips_description}"]
+    who = "baseline" if result.epochs is None else "network"
     if result.views > 1:
         notes.append(f"mean of the probabilities of {result.views} views of each clip")
     if result.trained_on:

@@ -200,7 +200,7 @@ READER = Reader(
     traces="manually_annotated(?:_images|_file_lists|_compressed)?",
     protocol="train and val (the test part is not public)",
     classes=EIGHT,
-    counts="287651 train, 3999 val pictures in 8 classes",
+    counts="287 651 train, 3999 val pictures in 8 classes",
     licence="AffectNet's agreement, for research",
     cite="Mollahosseini, Hasani, Mahoor 2017, AffectNet, IEEE Transactions on Affective Computing",
 )

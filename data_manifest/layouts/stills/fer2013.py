@@ -119,7 +119,7 @@ READER = Reader(
     ),
     protocol="train, val (PublicTest) and test (PrivateTest)",
     classes=SEVEN,
-    counts="28709 train, 3589 val, 3589 test pictures of 48 px",
+    counts="28 709 train, 3589 val, 3589 test pictures of 48 px",
     licence="Database Contents License",
     cite="Goodfellow et al. 2013, Challenges in Representation Learning, ICONIP",
 )

@@ -152,7 +152,7 @@ READER = Reader(
     traces="fer2013(?:train|valid|test)",
     protocol="train, val and test",
     classes=CLASSES,
-    counts="28558 train, 3579 val, 3573 test pictures of 48 px",
+    counts="28 558 train, 3579 val, 3573 test pictures of 48 px",
     licence="MIT License (the votes; the pictures are FER2013's)",
     cite="Barsoum, Zhang, Canton Ferrer, Zhang 2016, Training Deep Networks for Facial Expression Recognition with "
     "Crowd-Sourced Label Distribution, ICMI",

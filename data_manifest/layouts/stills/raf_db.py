@@ -123,7 +123,7 @@ READER = Reader(
     traces="emolabel",
     protocol="train and test",
     classes=SEVEN,
-    counts="12271 train, 3068 test pictures",
+    counts="12 271 train, 3068 test pictures",
     licence="RAF-DB's agreement, for non-commercial research",
     cite="Li, Deng, Du 2017, Reliable Crowdsourcing and Deep Locality-Preserving Learning for Expression Recognition "
     "in the Wild, CVPR",

@@ -6,15 +6,18 @@ from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.detect import detect
 from dfer.pipeline.face.doubts import describe_doubts
+from dfer.pipeline.face.enlarge import AS_IT_IS, View
 
 UPRIGHT = np.array([[0.0, y] for y in range(68)])  # the mouth has the last numbers
 
 
-def doubts(found: int, of: int = 8, score: float = 0.9, side: float = 80, face=UPRIGHT) -> list[str]:
+def doubts(
+    found: int, of: int = 8, score: float = 0.9, side: float = 80, face=UPRIGHT, view: View = AS_IT_IS
+) -> list[str]:
     detector = ["blazeface"] * found + [None] * (of - found)
     scores = [score] * found + [None] * (of - found)
     boxes = np.array([[0.0, 0.0, side, side]] * of)
-    return describe_doubts(detector, scores, boxes, np.stack([face] * of))
+    return describe_doubts(detector, scores, boxes, np.stack([face] * of), view)
 
 
 def test_a_face_in_most_frames_large_and_clear_has_no_doubts():
@@ -28,6 +31,13 @@ def test_each_doubt_has_its_words():
     assert doubts(8, face=-UPRIGHT) == ["a face upside down"]
     assert doubts(8, face=UPRIGHT[:, ::-1]) == doubts(8, face=-UPRIGHT[:, ::-1]) == ["a face on its side"]
     assert len(doubts(2, score=0.76, side=30)) == 3
+
+
+def test_a_face_that_fills_an_enlarged_picture_is_not_small():
+    enlarged, framed = View(scale=4, border=64), View(border=64)
+    assert doubts(1, 1, side=30, view=enlarged) == []
+    assert doubts(1, 1, side=20, view=enlarged) == ["a small face: 20 pixels"]
+    assert doubts(1, 1, side=30, view=framed) == ["a small face: 30 pixels"]
 
 
 def test_one_clear_frame_is_enough():

@@ -19,7 +19,8 @@ from dfer.pipeline.cache.share import share
 from dfer.pipeline.cache.verify import verify
 from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.report.report import report_page
-from dfer.pipeline.run.extract import extract
+from dfer.pipeline.run.extract import Outcome, extract
+from dfer.pipeline.run.terminal import print_outcome
 from dfer.schemas.manifest import IMAGE, MANIFEST_SCHEMA, MISSING, VIDEO
 
 CONFIG = ExtractConfig(size=64, shard_clips=20)
@@ -71,15 +72,34 @@ def test_stills_become_a_valid_cache_with_one_frame_each(cache, stills):
     usable = clips.filter(status="ok")
     assert usable["frames"].to_list() == usable["source_frames"].to_list() == [1] * 42
     assert usable["fps"].is_null().all() and usable["duration_s"].is_null().all()
-    assert set(usable["width"]) == {48, 192} and usable["source_warning"].null_count() == 20
+    assert set(usable["width"]) == {48, 192} and usable["source_warning"].null_count() == 42
     assert list(verify(cache)) == []
 
 
 def test_the_page_of_stills_says_nothing_of_several_frames(cache):
     text = report_page(cache, 4).decode()
-    for wrong in ("1 frames", "% of 1 frame", "beginning, middle", "are medians"):
+    for wrong in (
+        "1 frames",
+        "% of 1 frame",
+        "beginning, middle",
+        "are medians",
+        "rames with a face",
+        "frames kept",
+    ):
         assert wrong not in text
+    assert "97.7 %" in text  # a face was found in 42 of 43 decoded stills
     assert "frame 1 of 1 of " in text
+
+
+def test_the_terminal_shows_in_how_many_stills_a_face_was_found_and_how_to_train_on_them(cache, capsys):
+    clips = pl.read_parquet(cache / "clips.parquet")
+    print_outcome(Outcome(clips=clips, extracted=45, reused=None), cache, as_json=False)
+    shown = capsys.readouterr().out
+    assert "face found" in shown and "97.7 %" in shown and "with a face" not in shown
+    assert f"then train run {cache} --preset pretrain --out RUN" in shown
+    voted = clips.with_columns(votes=pl.lit([3.0, 1.0], pl.List(pl.Float64)))
+    print_outcome(Outcome(clips=voted, extracted=0, reused=None), cache, as_json=False)
+    assert f"then train run {cache} --preset pretrain --soft-labels --out RUN" in capsys.readouterr().out
 
 
 def test_landmarks_of_stills_are_reused_from_shared_tables(cache, stills, tmp_path):

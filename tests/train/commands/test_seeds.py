@@ -147,6 +147,7 @@ def test_a_variants_folder_is_a_cross_validation_with_seeds(swept, folder):
     call = ("crossval", folder / "faces", "--out", out, "--folds", "official", "--seeds", "0,3")
     shown = done(*call, *TINY, "--init-from", folder / "pre")
     assert "epoch 1/1" not in shown.stderr and "2 folds, 2 seeds, %" in shown.stdout
+    assert shown.stdout.count("to beat: landmark baseline") == 1
     result = printed(*call, *TINY, "--init-from", folder / "pre")
     found = estimate(tables(out), ("a", "b"))
     assert result["pooled"]["war"] == pytest.approx(found.war)

@@ -21,6 +21,13 @@ def test_smaller_maps_need_fewer_multiply_adds(strides, giga):
     assert abs(network_parts(config, classes=7)[-1].multiply_adds / (giga * 1e9) - 1) <= 0.01
 
 
+@pytest.mark.parametrize("preset", ["paper", "strong", "pretrain", "quick"])
+@pytest.mark.parametrize("scores", [False, True])
+def test_every_preset_is_described_with_and_without_expression_scores(preset, scores):
+    *parts, total = network_parts(load_config(preset).settled(scores=scores), classes=7)
+    assert sum(part.parameters for part in parts) == total.parameters
+
+
 def test_the_listed_parts_add_up_to_the_network():
     *parts, total = network_parts(load_config("paper"), classes=7)
     assert sum(part.parameters for part in parts) == total.parameters
