@@ -22,6 +22,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions
 from dfer.train.engine.weights import Start
 from dfer.train.results import run_folder
+from dfer.train.results.baseline import baseline_json
 from dfer.train.results.bootstrap import Estimate, as_json, estimate
 from dfer.train.results.comparison import published_json
 from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
@@ -114,11 +115,12 @@ def as_table(found: SeededCrossValidation) -> pl.DataFrame:
 
 
 def as_dict(found: SeededCrossValidation) -> dict[str, Any]:
-    """The table, the pooled figures, and the published results for the dataset, for JSON."""
+    """The table, the pooled figures, the first seed's baseline, and the dataset's published results, for JSON."""
     result = found.results[0]
     return {
         "dataset": result.dataset,
         "rows": as_table(found).fill_nan(None).to_dicts(),
         "pooled": as_json(found.estimate),
+        "baseline": baseline_json(result.pooled_baseline),
         **published_json(result.dataset, result.not_comparable),
     }

@@ -151,6 +151,7 @@ def test_a_variants_folder_is_a_cross_validation_with_seeds(swept, folder):
     result = printed(*call, *TINY, "--init-from", folder / "pre")
     found = estimate(tables(out), ("a", "b"))
     assert result["pooled"]["war"] == pytest.approx(found.war)
+    assert f"WAR {100 * result['baseline']['war']:.2f} %" in shown.stdout
     assert result["pooled"]["intervals"]["uar"] == pytest.approx(found.intervals.uar)
     rows = pl.read_csv(out / "crossval.csv").rows(named=True)
     names = ("1", "2", "mean", "sd", "pooled")
