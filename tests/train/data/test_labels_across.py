@@ -87,7 +87,7 @@ def test_no_class_in_common_is_refused_in_one_line(run, folder):
 def test_training_refuses_labels_that_its_cache_does_not_list(folder):
     clips = [clip(label, seed) for seed, label in enumerate(("Happy", "happiness", "Sad"))]
     line = refused("run", cache(folder, "strict", clips, ["Happy", "Sad"]), "--out", folder / "no", *TINY)
-    assert "unknown labels: happiness; the network has Happy, Sad" in line
+    assert "the label happiness is not one of cache.json's; extract again" in line
 
 
 def test_a_classifier_starts_from_the_rows_of_classes_with_the_same_meaning(run, folder):
