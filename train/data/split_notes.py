@@ -14,7 +14,9 @@ def unused(clips: pl.DataFrame, left_out: pl.DataFrame, train: pl.DataFrame, tes
     idle = clips.filter(~pl.col("clip_id").is_in(used.implode()))
     unlabelled, chosen = len(left_out) + idle["label"].null_count(), left_out["votes"].count()
     advice = (
-        f" ({chosen} of them with votes: --soft-labels trains on those that are not tested)" if chosen else ""
+        f" ({chosen} of them with votes: `train run --soft-labels` trains on those that are not tested)"
+        if chosen
+        else ""
     )
     kinds = [f"{unlabelled} without a label{advice}"] if unlabelled else []
     idle = idle.filter(LABELLED)

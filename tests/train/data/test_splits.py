@@ -168,7 +168,7 @@ def test_clips_with_votes_but_no_label_are_trained_on_if_asked_for_and_never_tes
     if tied is None:  # people who are tested are not trained on
         tied = [n for n in (2, 5, 9, 12) if columns["subject"][n] not in tested]
     assert tied and more == {f"c{number:02}" for number in tied} and {*ids(hard)[0]} < {*ids(soft)[0]}
-    assert "6 without a label (4 of them with votes: --soft-labels trains" in hard.notes[0]
+    assert "6 without a label (4 of them with votes: `train run --soft-labels` trains" in hard.notes[0]
     left = 6 - len(tied)
     assert f"neither trained on nor tested: {left} without a label" in soft.notes[0]
     (note,) = [note for note in soft.notes if note.startswith("soft labels")]

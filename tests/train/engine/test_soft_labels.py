@@ -67,7 +67,7 @@ def test_ties_are_counted_at_the_start_and_only_trained_on_with_soft_labels(vote
         (
             (),
             6,
-            "2 without a label (2 of them with votes: --soft-labels trains on those that are not tested)",
+            "2 without a label (2 of them with votes: `train run --soft-labels` trains on those that are not tested)",
         ),
         (("--soft-labels",), 8, "7 training clips with votes, 2 of them without a majority"),
     ):
