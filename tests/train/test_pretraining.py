@@ -35,7 +35,7 @@ def clips(tmp_path_factory):
 
 def test_the_preset_for_stills_has_the_network_of_strong_without_its_landmarks():
     stills, strong = load_config("pretrain"), load_config("strong")
-    landmarks = {"geometry": "off", "landmark_weight": 0.0, "expression_scores": "off"}
+    landmarks = {"geometry": "off", "expression_scores": "off"}
     assert stills.network == dataclasses.replace(strong.network, **landmarks)
     assert stills.data == dataclasses.replace(strong.data, num_frames=1)
 
