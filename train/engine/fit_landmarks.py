@@ -8,7 +8,7 @@ from dfer.train.data.caches import Pool, usable
 from dfer.train.data.class_matching import label_ids
 from dfer.train.data.landmark_features import clip_features
 from dfer.train.models.keypoint.network import DferNetwork
-from dfer.train.models.landmark_regression import fit
+from dfer.train.models.landmark_regression import fit, moments
 
 
 def fit_landmarks(network: DferNetwork, pool: Pool, clips: pl.DataFrame) -> None:
@@ -21,12 +21,12 @@ def fit_landmarks(network: DferNetwork, pool: Pool, clips: pl.DataFrame) -> None
     if network.face_features is None:
         return
     clips = usable(clips).filter(pl.col("label").is_not_null())
-    features = clip_features(pool, clips)[
-        :, -network.face_features.count :
-    ]  # without the scores if it takes none
-    regression = fit(features, np.array(label_ids(clips, pool.labels)), len(pool.labels))
-    fitted = [(network.face_features, "mean"), (network.face_features, "deviation")]
+    taken = network.face_features.count  # without the scores, which come first, if it takes none
+    features = clip_features(pool, clips)[:, -taken:]
+    mean, deviation = moments(features)
+    network.face_features.mean.copy_(torch.from_numpy(mean))
+    network.face_features.deviation.copy_(torch.from_numpy(deviation))
     if network.regression is not None:
-        fitted += [(network.regression, "weights"), (network.regression, "bias")]
-    for module, name in fitted:
-        getattr(module, name).copy_(torch.from_numpy(getattr(regression, name)))
+        regression = fit(features, np.array(label_ids(clips, pool.labels)), len(pool.labels))
+        network.regression.weights.copy_(torch.from_numpy(regression.weights))
+        network.regression.bias.copy_(torch.from_numpy(regression.bias))
