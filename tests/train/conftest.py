@@ -1,5 +1,9 @@
 """Real network input, small finished runs, a cache with expression scores."""
 
+import os
+import socket
+import subprocess
+
 import pytest
 import torch
 
@@ -49,3 +53,52 @@ def scored_cache(cli, sample_clips, tmp_path_factory):
     outcome = cli("pipeline", "extract", sample_clips, "--out", folder, "--blendshapes", "--frames", 4)
     assert outcome.returncode == 0, outcome.stderr
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """As torchrun gives each process: with another number sums are rounded differently, and training amplifies it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A function that finds a port nobody listens on."""
+
+    def find():
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            return free.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def ranks(program, free_port):
+    """Start `train` a number of times with the variables that torchrun sets, and wait: torchrun itself takes long."""
+
+    def call(count, *arguments):
+        common = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+        common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+        command = [*map(str, (program("train"), *arguments))]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes = [
+            subprocess.Popen(
+                command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **pipes
+            )
+            for rank in range(count)
+        ]
+        try:
+            printed = [process.communicate(timeout=300) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        codes = [process.returncode for process in processes]
+        stdout, stderr = ("".join(texts) for texts in zip(*printed, strict=True))
+        assert all(codes) or not any(codes), (codes, stderr)
+        return subprocess.CompletedProcess(command, codes[0], stdout, stderr)
+
+    return call

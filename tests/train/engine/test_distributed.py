@@ -39,15 +39,6 @@ SETTINGS = (
 TWO_PARTS = ("--accumulate", 2)  # in each of two processes
 
 
-@pytest.fixture
-def one_thread():
-    """As torchrun gives each process: with another number sums are rounded differently, and training amplifies it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def torchrun(program):
     """Start `train` with torchrun, in its own process group."""
@@ -66,40 +57,6 @@ def torchrun(program):
         return subprocess.Popen([*map(str, (*start, *arguments))], **pipes, start_new_session=True)
 
     return start
-
-
-@pytest.fixture(scope="module")
-def ranks(program):
-    """Start `train` a number of times with the variables that torchrun sets, and wait: torchrun itself takes long."""
-
-    def call(count, *arguments):
-        common = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-        common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-        command = [*map(str, (program("train"), *arguments))]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes = [
-            subprocess.Popen(
-                command, env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **pipes
-            )
-            for rank in range(count)
-        ]
-        try:
-            printed = [process.communicate(timeout=300) for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        codes = [process.returncode for process in processes]
-        stdout, stderr = ("".join(texts) for texts in zip(*printed, strict=True))
-        assert all(codes) or not any(codes), (codes, stderr)
-        return subprocess.CompletedProcess(command, codes[0], stdout, stderr)
-
-    return call
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +166,9 @@ def test_more_processes_than_clips_in_a_step_take_equally_many_steps(ranks, samp
     assert all(torch.isfinite(value).all() for value in kept.model.values() if value.is_floating_point())
 
 
-def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(program, sample_cache, tmp_path):
+def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(
+    program, free_port, sample_cache, tmp_path
+):
     port = free_port()
     alone = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"}
     command = [program("train"), "run", sample_cache, "--out", tmp_path / "run", *SETTINGS]

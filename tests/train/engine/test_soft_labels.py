@@ -147,24 +147,16 @@ def test_a_killed_run_with_votes_and_slow_loaded_weights_resumes_without_the_fil
     assert groups[0] == groups[1] and [group["factor"] for group in groups[0]] == [1, 1, 0.1, 0.1]
 
 
-def test_two_processes_train_on_votes_like_one_that_accumulates(voted, pretrained, program, tmp_path):
+def test_two_processes_train_on_votes_like_one_that_accumulates(
+    one_thread, voted, pretrained, ranks, tmp_path
+):
     # SGD, since Adam's first steps have the size of the learning rate whatever the gradient, rounding included.
     call = (*TINY, "--batch-size", 5, "--soft-labels", "--loaded-lr", 0.1, "--optimiser", "sgd")
     call = (*call, "--learning-rate", 0.01, "--init-from", pretrained, "--class-weights", "inverse")
     one, two = tmp_path / "one", tmp_path / "two"
     done("run", voted, "--out", one, *call, "--accumulate", 2)
-    meeting = (
-        "--nproc-per-node",
-        2,
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        "localhost:0",
-        "--no-python",
-    )
-    command = [program("torchrun"), *meeting, program("train"), "run", voted, "--out", two, *call]
-    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    outcome = ranks(2, "run", voted, "--out", two, *call)
+    assert outcome.returncode == 0, outcome.stderr
     rows = [pl.read_csv(out / "metrics.csv").row(0, named=True) for out in (one, two)]
     assert rows[0]["train_loss"] == pytest.approx(rows[1]["train_loss"], rel=1e-5)
     # Batch statistics are those of the first process's parts.
