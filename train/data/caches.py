@@ -105,6 +105,14 @@ class Pool:
             "(`pipeline extract --blendshapes` adds them)"
         )
 
+    def require_expressions(self) -> None:
+        """Raise UserError unless all caches have MediaPipe's expression scores."""
+        if self.without_expressions:
+            raise UserError(
+                f"{self.without_expressions[0]} has no expression scores, which the network needs; "
+                "extract with --blendshapes, or train with --expression-scores off"
+            )
+
 
 def open_pool(*folders: Path, faces: bool = True) -> Pool:
     """Open caches to use together, in this order.

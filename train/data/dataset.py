@@ -237,11 +237,8 @@ def clip_dataset(pool: Pool, clips: pl.DataFrame, labels: Sequence[str], spec: V
 
     Raises UserError for a label that is not among them, or if a cache lacks the expression scores asked for.
     """
-    if spec.expressions and pool.without_expressions:
-        raise UserError(
-            f"{pool.without_expressions[0]} has no expression scores, which the network needs; "
-            "extract with --blendshapes, or train with --expression-scores off"
-        )
+    if spec.expressions:
+        pool.require_expressions()
     targets = target_shares(clips, labels) if spec.votes else None
     return ClipDataset(pool, clips, label_ids(clips, labels), spec, targets)
 

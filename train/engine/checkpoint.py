@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from dfer.schemas.keypoints import KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import atomic_file
 from dfer.train.config import TrainConfig, config_from
+from dfer.train.engine.objective import prediction_shift
 from dfer.train.models.keypoint.network import DferNetwork, build
 from dfer.train.results.logs import EpochRow, row_from
 
@@ -137,8 +139,7 @@ def restore(checkpoint: Checkpoint) -> DferNetwork:
     network = build(
         config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed, keypoints
     )
-    if config.recipe.logit_adjustment > 0 and config.recipe.adjusted == "predictions":
-        network.class_shift = torch.zeros(network.classes)
+    network.class_shift = prediction_shift(config.recipe, np.ones(network.classes))
     try:
         network.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError):

@@ -54,8 +54,10 @@ class Experiment:
         return dataclasses.replace(self, config=self.config.settled(not pool.without_expressions))
 
     def choose(self, pool: Pool) -> Split:
-        """Choose the training and test clips. Raises UserError if they cannot be used."""
+        """Choose the training and test clips. Raises UserError if they, or the caches, cannot be used."""
         recipe = self.config.recipe
+        if self.config.network.takes_expressions:
+            pool.require_expressions()
         split = choose_split(pool.clips, self.split, recipe.seed, votes=recipe.soft_labels)
         require_trainable(split, pool.where)
         if recipe.soft_labels and not usable(split.train)["votes"].count():

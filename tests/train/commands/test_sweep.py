@@ -111,16 +111,23 @@ def test_an_invalid_sweep_is_one_line(here, folds_cache, tmp_path, content, mess
     assert outcome.returncode == 1 and message in line
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("soft_labels = true", "--soft-labels: no training clip of"),
+        ('expression_scores = "on"', "has no expression scores, which the network needs"),
+    ],
+)
 @pytest.mark.parametrize("split", [("--fold", 1), ("--folds", "official")])
 def test_a_last_variant_that_cannot_be_trained_is_refused_before_the_first_is(
-    here, folds_cache, tmp_path, split
+    here, folds_cache, tmp_path, setting, message, split
 ):
-    path = tmp_path / "votes.toml"
-    variants = ('[[variant]]\nname = "x"\nset = {}', '[[variant]]\nname = "y"\nset = { soft_labels = true }')
+    path = tmp_path / "impossible.toml"
+    variants = ('[[variant]]\nname = "x"\nset = {}', f'[[variant]]\nname = "y"\nset = {{ {setting} }}')
     path.write_text("\n".join(('base = "quick"', *variants)))
     outcome = here("train", "sweep", path, folds_cache, "--out", tmp_path / "out", *split)
     (line,) = outcome.stderr.splitlines()
-    assert outcome.returncode == 1 and "--soft-labels: no training clip of" in line
+    assert outcome.returncode == 1 and message in line
     assert not (tmp_path / "out").exists()
 
 
