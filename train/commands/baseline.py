@@ -15,7 +15,7 @@ from dfer.train.commands import evaluate
 from dfer.train.commands.crossval import fold_choices, protocol_of
 from dfer.train.commands.evaluate import Evaluation, groups_of
 from dfer.train.config import load_config
-from dfer.train.data.caches import Pool, fingerprints, open_pool
+from dfer.train.data.caches import Pool, fingerprints, open_pool, with_label
 from dfer.train.data.leaks import overlap
 from dfer.train.data.splits import Split, SplitChoice
 from dfer.train.engine.experiment import Experiment
@@ -76,7 +76,7 @@ def run_baseline(
     choices = fold_choices(pool.clips, folds) if folds else [choice]
     config = load_config("paper", {"seed": seed})  # for its split: it is that of `train run`
     splits = [Experiment(config=config, split=choice).choose(pool) for choice in choices]
-    baseline = LandmarkBaseline(pool, pool.clips.filter(pl.col("label").is_not_null()))
+    baseline = LandmarkBaseline(pool, with_label(pool.clips))
     tables = [baseline.predictions(split) for split in splits]
     if folds:
         numbers = [choice.fold for choice in choices]

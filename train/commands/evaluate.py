@@ -15,12 +15,11 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
 from dfer.train.config import RecipeConfig
-from dfer.train.data.caches import Pool, open_pool, usable
+from dfer.train.data.caches import Pool, open_pool, usable, with_label
 from dfer.train.data.class_matching import match_classes, only_covered
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import Loader, worker_deaths_explained
-from dfer.train.data.split_notes import LABELLED
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
@@ -173,7 +172,7 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
     if pool.clips["label"].is_null().all():
         raise UserError(f"{pool.where}: no clip has a label, so there is nothing to evaluate")
     if clips == "all":
-        labelled = pool.clips.filter(pl.col("label").is_not_null())
+        labelled = with_label(pool.clips)
         return Split(train=labelled.clear(), test=labelled, description="all clips")
     origin = read_origin(run)
     choice = SplitChoice.from_dict(origin["split"])
@@ -193,7 +192,7 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
     if clips == "test":
         return split
     description = "the training clips" if of_run else f"the training clips of {given}"
-    return Split(train=split.test, test=split.train.filter(LABELLED), description=description)
+    return Split(train=split.test, test=with_label(split.train), description=description)
 
 
 @worker_deaths_explained()

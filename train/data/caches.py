@@ -149,6 +149,11 @@ def usable(clips: pl.DataFrame) -> pl.DataFrame:
     return clips.filter(pl.col("status") == OK)
 
 
+def with_label(clips: pl.DataFrame) -> pl.DataFrame:
+    """Keep the rows of a clips table or a prediction table that have a label."""
+    return clips.filter(pl.col("label").is_not_null())
+
+
 def fingerprints(clips: pl.DataFrame) -> pl.DataFrame:
     """List which files each cache has: the distinct `fingerprint` and `cache` of usable clips."""
     known = usable(clips).filter(pl.col("fingerprint").is_not_null())

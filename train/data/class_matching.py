@@ -8,6 +8,7 @@ import polars as pl
 
 from dfer.data_manifest.labels import match_labels
 from dfer.schemas.support.errors import UserError
+from dfer.train.data.caches import with_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ def match_classes(clips: pl.DataFrame, labels: Sequence[str]) -> ClassMatch:
 
     Raises UserError if no clip has one of the network's classes.
     """
-    clips = clips.filter(pl.col("label").is_not_null())
+    clips = with_label(clips)
     counts = dict(clips["label"].value_counts().sort("label").iter_rows())
     matches = match_labels(labels, list(counts))
     if not any(matches.values()):

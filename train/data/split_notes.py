@@ -3,9 +3,7 @@
 import polars as pl
 
 from dfer.schemas.support.text import counted
-from dfer.train.data.caches import usable
-
-LABELLED = pl.col("label").is_not_null()
+from dfer.train.data.caches import usable, with_label
 
 
 def unused(clips: pl.DataFrame, left_out: pl.DataFrame, train: pl.DataFrame, test: pl.DataFrame) -> list[str]:
@@ -19,7 +17,7 @@ def unused(clips: pl.DataFrame, left_out: pl.DataFrame, train: pl.DataFrame, tes
         else ""
     )
     kinds = [f"{unlabelled} without a label{advice}"] if unlabelled else []
-    idle = idle.filter(LABELLED)
+    idle = with_label(idle)
     for part, count in idle["split"].value_counts(sort=True).sort("split").iter_rows():
         kinds.append(f"{count} in no split or fold" if part is None else f"{count} in the split {part}")
     return [f"clips that are neither trained on nor tested: {', '.join(kinds)}"] if kinds else []

@@ -14,9 +14,9 @@ import polars as pl
 from dfer.schemas.manifest import fold_numbers, is_tested, is_trained
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
-from dfer.train.data.caches import usable
+from dfer.train.data.caches import usable, with_label
 from dfer.train.data.leaks import between_parts, shared_subjects
-from dfer.train.data.split_notes import LABELLED, untrained_classes, unused, voted
+from dfer.train.data.split_notes import untrained_classes, unused, voted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     Raises UserError if no cache has the fold, a cache has folds and none is chosen, a part is empty, or a test clip
     is a training clip of another cache.
     """
-    used = LABELLED | pl.col("votes").is_not_null() if votes else LABELLED
+    used = pl.col("label").is_not_null() | (pl.lit(votes) & pl.col("votes").is_not_null())
     left_out, clips = clips.filter(~used), clips.filter(used)
     if clips["label"].is_null().all():
         raise UserError("no clip in the cache has a label; training and testing need labels")
@@ -104,11 +104,11 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     found = [_own_split(part, choice, seed) for part in parts]
     if not any(found):
         description = "the training clips themselves (the cache has no split; --holdout sets some apart)"
-        test = clips.filter(LABELLED)
+        test = with_label(clips)
         notes = (*unused(clips, left_out, clips, test), *(voted(clips) if votes else ()))
         return Split(train=clips, test=test, description=description, seen=True, votes=votes, notes=notes)
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
-    split = replace(split, test=split.test.filter(LABELLED), votes=votes)
+    split = replace(split, test=with_label(split.test), votes=votes)
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
         raise UserError(
@@ -132,7 +132,7 @@ def require_trainable(split: Split, where: str) -> None:
         raise UserError(
             f"{where}: no usable clip among {counted(len(split.train), 'training clip')}; `pipeline report` shows why"
         )
-    labelled = clips.filter(LABELLED)
+    labelled = with_label(clips)
     if labelled.is_empty():
         raise UserError(f"{where}: no usable training clip has a label; at least two classes are needed")
     if labelled["label"].n_unique() < 2:
@@ -207,11 +207,11 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
 
 def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
     """Deal out subjects, most clips first and ties in random order, each to the fold with the fewest clips so far."""
-    if missing := clips.filter(LABELLED)["subject"].null_count():
+    if missing := with_label(clips)["subject"].null_count():
         raise UserError(
             f"{counted(missing, 'clip')} of {_name(clips)} without a subject; folds of subjects need one for each"
         )
-    subjects = clips.filter(LABELLED)["subject"]
+    subjects = with_label(clips)["subject"]
     counts = subjects.value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
     if len(counts) < folds:
         raise UserError(
@@ -240,7 +240,7 @@ def _by_official_split(clips: pl.DataFrame) -> Split:
 
 def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     random = np.random.default_rng(seed)
-    labelled = clips.filter(LABELLED)
+    labelled = with_label(clips)
     subjects = labelled["subject"].unique().sort().to_numpy()
     if len(subjects) > 1 and labelled["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from dfer.train.data.caches import Pool, usable
+from dfer.train.data.caches import Pool, usable, with_label
 from dfer.train.data.class_matching import label_ids
 from dfer.train.data.landmark_features import clip_features
 from dfer.train.models.keypoint.network import DferNetwork
@@ -20,7 +20,7 @@ def fit_landmarks(network: DferNetwork, pool: Pool, clips: pl.DataFrame) -> None
     """
     if network.face_features is None:
         return
-    clips = usable(clips).filter(pl.col("label").is_not_null())
+    clips = with_label(usable(clips))
     taken = network.face_features.count  # without the scores, which come first, if it takes none
     features = clip_features(pool, clips)[:, -taken:]
     mean, deviation = moments(features)

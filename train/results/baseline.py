@@ -12,7 +12,7 @@ import polars as pl
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import remove_durably, write_atomic
-from dfer.train.data.caches import Pool, usable
+from dfer.train.data.caches import Pool, usable, with_label
 from dfer.train.data.class_matching import label_ids, most_frequent
 from dfer.train.data.landmark_features import clip_features, uses_scores
 from dfer.train.data.splits import Split
@@ -38,7 +38,7 @@ class LandmarkBaseline:
 
     def predictions(self, split: Split) -> pl.DataFrame:
         """Fit to a split's training clips, and predict its test clips: their prediction table."""
-        trained = usable(split.train).filter(pl.col("label").is_not_null())
+        trained = with_label(usable(split.train))
         labels = np.array(label_ids(trained, self.labels))
         regression = fit(self._features_of(trained), labels, len(self.labels))
         shares = np.exp(regression.log_probabilities(self._features_of(usable(split.test))))
