@@ -3,8 +3,8 @@
     python tests/benchmarks/levers.py STILLS CLIPS OUT
 
 STILLS and CLIPS are what `pipeline extract` reads: stills with votes (FER+), and clips whose table has folds. The
-table in train/README.md was made with FER+ and 168 short clips of CK+, three frames of 48 px each. Every step resumes,
-so call it again after an interruption. On one core of a small server it takes about five hours.
+table in train/README.md was made with FER+ and 168 clips of CK+, three frames of 48 px each. Every step resumes, so
+call it again after an interruption. On one core of a small server it takes about five hours.
 """
 
 import argparse
