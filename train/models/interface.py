@@ -1,0 +1,118 @@
+"""What a network is to the rest of `train`: a module from a batch of clips to scores, and some facts about itself.
+
+Loop, checkpoints, evaluation, report, sweeps and benchmark know every network by this file alone. Shapes: B clips,
+N frames, K key-points.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from dfer.schemas.keypoints import KeypointSet
+from dfer.schemas.support.settings import Settings
+
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class NetworkInput(NamedTuple):
+    """A batch of clips as a network takes it.
+
+    frames: (B, N, 3, H, W) float, normalised with ImageNet's mean and standard deviation
+    keypoints: (B, N, K, 2) normalised to the window
+    detected: (B, N) bool, whether the frame's face was found; elsewhere the box of a neighbouring frame is used
+    landmarks: (B, N, 68, 2) divided by the stored crop's side; None unless the network takes them
+    expressions: (B, N, 52) in 0–1, NaN where no face was found; None unless the network takes them
+    mix: share of each clip's own hidden vectors, the rest comes from the previous clip of the batch (`mixes_hidden`)
+    """
+
+    frames: Tensor
+    keypoints: Tensor
+    detected: Tensor
+    landmarks: Tensor | None = None
+    expressions: Tensor | None = None
+    mix: float = 1.0
+
+
+class Scores(NamedTuple):
+    """What a network computes for B clips.
+
+    clip: (B, classes) logits, the prediction
+    auxiliary: more logits (B, classes) by name, for the loss only: their cross-entropy is taken as that of `clip`
+    penalties: losses (B,) by name that do not depend on the truth
+    """
+
+    clip: Tensor
+    auxiliary: Mapping[str, Tensor] = NOTHING
+    penalties: Mapping[str, Tensor] = NOTHING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a network is built for.
+
+    classes: number of classes
+    num_frames: N, frames of a clip
+    image_size: H and W of the frames, pixels
+    keypoints: the set that the clips' key-points are of
+    """
+
+    classes: int
+    num_frames: int
+    image_size: int
+    keypoints: KeypointSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a network comes from, for tables and for people who read its code.
+
+    citation: authors, year and place
+    parameters: printed number of parameters, millions; None if none is printed
+    gaps: what the publication leaves open that matters, in a phrase; empty if nothing does
+    """
+
+    citation: str
+    parameters: float | None = None
+    gaps: str = ""
+
+
+class ClipNetwork(nn.Module):
+    """Base of all networks.
+
+    A subclass is built with (settings, task), with weights drawn from torch's random numbers, calls
+    `super().__init__(task)`, and scores a batch in `forward`. The class attributes are:
+
+    Config: its settings, a frozen dataclass of `setting` fields
+    source: where it comes from
+    parts: for `train describe`: name of a module → what it does; empty: its direct children
+    heads: starts of the names of weights with one row per class, which `--init-from` matches by the classes' names
+    mixes_hidden: whether `forward` applies `mix` to its hidden vectors; else mixup blends the frames themselves
+    """
+
+    Config: ClassVar[type[Settings]]
+    source: ClassVar[Source]
+    parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    heads: ClassVar[tuple[str, ...]] = ("head.",)
+    mixes_hidden: ClassVar[bool] = False
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.classes = task.classes
+        # (classes,) added to the scores when predicting, if the recipe adjusts them; saved with the weights
+        self.register_buffer("class_shift", None)
+
+    def forward(self, given: NetworkInput) -> Scores:
+        """Score a batch of clips."""
+        raise NotImplementedError
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """The weight of each part of the loss: `clip`, and each name in `auxiliary`, `penalties` and `judged`."""
+        return {"clip": 1.0}
+
+    def judged(self, scores: Scores, truth: Tensor) -> Mapping[str, Tensor]:
+        """Further losses (B,) by name that depend on the truth (B, classes), the share of each class in 0–1."""
+        return NOTHING

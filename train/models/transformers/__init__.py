@@ -1,0 +1,1 @@
+"""Networks whose frames, places or both attend to each other."""
