@@ -33,9 +33,9 @@ LAYERS = {
         "doctor options cli __main__",
     ],
     "train": [
+        "models",
         "config",
         "data",
-        "models",
         "results",
         "engine",
         "commands",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from dfer.schemas.support.commands import Program, print_result, printable, resumable
-from dfer.schemas.support.options import JSON_OPTION, SettingsCommand
+from dfer.schemas.support.options import JSON_OPTION
 from dfer.schemas.support.settings import flag
 from dfer.schemas.support.text import command
 from dfer.train import options
-from dfer.train.config import TrainConfig, load_config, preset_note
+from dfer.train.config import TrainConfig, default_preset, load_config, preset_note
 from dfer.train.cost_commands import benchmark, describe
 from dfer.train.options import PATH, TrainingFlags
 
@@ -31,7 +31,7 @@ def main() -> None:
     """Train and evaluate networks for dynamic facial expression recognition on landmark caches."""
 
 
-@main.command(cls=SettingsCommand)
+@main.command(cls=options.ModelCommand)
 @options.CACHES
 @options.out("Folder of the run.")
 @options.PRESET
@@ -39,7 +39,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Resume the run in --out; start it if there is none.")
 @options.training_options
 def run(
-    caches: Paths, out: Path, preset: str, split: "SplitChoice", resume: bool, training: TrainingFlags
+    caches: Paths, out: Path, preset: str | None, split: "SplitChoice", resume: bool, training: TrainingFlags
 ) -> None:
     """Train a network on one or more landmark caches.
 
@@ -90,7 +90,7 @@ def baseline(
         click.echo(f"wrote {printable(str(predictions))}", err=as_json)
 
 
-@main.command(cls=SettingsCommand)
+@main.command(cls=options.ModelCommand)
 @options.CACHES
 @options.out("Folder of all folds.")
 @click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
@@ -104,7 +104,7 @@ def crossval(
     out: Path,
     folds: str,
     seeds: tuple[int, ...],
-    preset: str,
+    preset: str | None,
     training: TrainingFlags,
     as_json: bool,
 ) -> None:
@@ -126,7 +126,7 @@ def crossval(
         print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
 
 
-@main.command(cls=SettingsCommand)
+@main.command(cls=options.ModelCommand)
 @click.argument("name")
 @options.CACHES
 @options.out("Folder of all variants.")
@@ -280,7 +280,8 @@ def _cross_validate_seeds(
         print_result(as_json, lambda: as_dict(result), lambda: print_seeds(result, out))
 
 
-def _print_notes(preset: str, config: TrainConfig) -> None:
+def _print_notes(preset: str | None, config: TrainConfig) -> None:
+    preset = preset or default_preset(config.model)
     note = preset_note(preset)
     _print_note(note and f"preset {preset}: {note}")
     _print_note(config.warning)

@@ -6,86 +6,20 @@ are the preset `paper`, which says at each value whether it is the paper's or ou
 
 import dataclasses
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import Settings, setting
+from dfer.train.models.keypoint.settings import KeypointSettings
+from dfer.train.models.registry import PAPER, located, settings_class
+from dfer.train.models.settings import NetworkSettings, Task
 
 PRESETS = Path(__file__).parent / "presets"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig(Settings):
-    """The parts of the network."""
-
-    stage_strides: tuple[int, ...] = setting(
-        (1, 2, 1, 1), "strides of ResNet-18's four stages", low=1, high=2
-    )
-    heatmap_sigma: float = setting(
-        0.1, "sigma of the key-point maps, as a fraction of the crop's side", low=0.001, high=10
-    )
-    heatmap_scale: str = setting(
-        "mean", "scale key-point maps to a mean or a peak of 1", choices=("mean", "peak")
-    )
-    graph: str = setting(
-        "messages", "key-point graph; `layer`: its linear layer only", choices=("messages", "layer", "none")
-    )
-    adjacency: str = setting(
-        "mean", "messages of the key-point graph: mean or sum over the neighbours", choices=("mean", "sum")
-    )
-    fusion: str = setting(
-        "structure",
-        "how a frame's vectors are fused; `global`: the global vector only (needs --graph layer or none)",
-        choices=("structure", "mean", "lstm", "global"),
-    )
-    expression_scores: str = setting(
-        "off",
-        "add MediaPipe's expression scores to the frame vectors; `auto`: if the cache has them",
-        choices=("off", "auto", "on"),
-    )
-    geometry: str = setting(
-        "off",
-        "add the 68 points, and the expression scores unless they are `off`, to frame vectors and class scores",
-        choices=("off", "on"),
-    )
-    landmark_weight: float = setting(
-        0.0,
-        "share of the landmark regression in the predicted log probabilities; 0: off",
-        low=0,
-        high=1,
-    )
-    mask_missing: bool = setting(False, "leave frames without a detected face out of the temporal part")
-    temporal: str = setting(
-        "transformer", "how the frames of a clip are combined", choices=("transformer", "lstm", "mean")
-    )
-    depth: int = setting(3, "transformer blocks", low=1, high=100)
-    heads: int = setting(8, "attention heads", low=1, high=100)
-    head_dim: int = setting(64, "size of an attention head", low=1, high=4096)
-    mlp_width: int = setting(768, "hidden units of the transformer's MLP", low=1, high=65536)
-
-    @property
-    def takes_landmarks(self) -> bool:
-        """Whether the network takes the 68 points."""
-        return self.geometry == "on" or self.landmark_weight > 0
-
-    @property
-    def takes_expressions(self) -> bool:
-        """Whether the network takes MediaPipe's expression scores."""
-        return self.expression_scores == "on"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.stage_strides) != 4:
-            raise UserError(f"--stage-strides {_flag_value(self.stage_strides)}: give four numbers")
-        if self.mask_missing and self.temporal == "lstm":
-            raise UserError("--mask-missing needs --temporal transformer or mean; an LSTM reads every frame")
-        if self.fusion == "global" and self.graph == "messages":
-            raise UserError("--fusion global uses no key-points; add --graph layer or --graph none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +54,6 @@ class RecipeConfig(Settings):
     )
     decay: float = setting(0.1, "factor applied to the learning rate at each milestone", low=0, high=1)
     warmup_epochs: float = setting(0.0, "epochs of linear warm-up", low=0, high=1000)
-    frame_weight: float = setting(
-        0.2, "lambda, the weight of the auxiliary loss on the mean of frames", low=0, high=1
-    )
     loaded_lr: float = setting(
         1.0, "factor on the learning rate of weights loaded by --init-from or --backbone", low=0, high=10
     )
@@ -181,29 +112,24 @@ class ExecutionConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All settings of a run."""
+    """All settings of a run. model: as in `models.registry`; network: settings of its class."""
 
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    model: str = PAPER
+    network: NetworkSettings = dataclasses.field(default_factory=KeypointSettings)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     recipe: RecipeConfig = dataclasses.field(default_factory=RecipeConfig)
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
 
     def to_toml(self) -> str:
         """Write the settings as a preset file; `load_config` reads it back to equal settings."""
-        lines = []
-        for section in dataclasses.fields(self):
-            lines.append(f"[{section.name}]")
-            values = dataclasses.asdict(getattr(self, section.name))
+        lines = [f"model = {json.dumps(self.model)}", ""]
+        for section in SECTIONS:
+            lines.append(f"[{section}]")
+            values = dataclasses.asdict(getattr(self, section))
             # TOML and JSON write numbers, strings, booleans and lists alike.
             lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
             lines.append("")
         return "\n".join(lines)
-
-    @property
-    def points_of_a_clip(self) -> int:
-        """Values per channel that one clip gives batch norm in the network's last map."""
-        side = math.ceil(self.data.image_size / (4 * math.prod(self.network.stage_strides)))  # 4: the stem's
-        return self.data.num_frames * side**2
 
     @property
     def warning(self) -> str | None:
@@ -221,22 +147,25 @@ class TrainConfig:
         return f"warning: {', '.join(given[:-1])} and {given[-1]} {count} favour rare classes; give only one"
 
     def settled(self, scores: bool) -> "TrainConfig":
-        """Replace `expression_scores = "auto"` by "on" or "off". scores: whether the cache has them."""
-        if self.network.expression_scores != "auto":
-            return self
-        network = dataclasses.replace(self.network, expression_scores="on" if scores else "off")
-        return dataclasses.replace(self, network=network)
+        """Decide the settings that depend on the cache. scores: whether it has expression scores."""
+        return dataclasses.replace(self, network=self.network.settled(scores))
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
+    def task(self, classes: int, keypoints: KeypointSet) -> Task:
+        """What the network of these settings is built for."""
+        frames, side = self.data.num_frames, self.data.image_size
+        return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints)
+
+    def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-SECTIONS: dict[str, type[Settings]] = {
-    "network": NetworkConfig,
-    "data": DataConfig,
-    "recipe": RecipeConfig,
-    "execution": ExecutionConfig,
-}
+SECTIONS = ("network", "data", "recipe", "execution")
+
+
+def section_classes(model: str = PAPER) -> dict[str, type[Settings]]:
+    """The settings class of each section, for a model. Raises UserError for an unknown model."""
+    classes = (settings_class(model), DataConfig, RecipeConfig, ExecutionConfig)
+    return dict(zip(SECTIONS, classes, strict=True))
 
 
 def preset_names() -> list[str]:
@@ -244,20 +173,41 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def load_config(preset: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+def default_preset(model: str | None) -> str:
+    """The preset of a model's own name, which has its published recipe, or `paper`."""
+    return model if model in preset_names() else "paper"
+
+
+def model_of(preset: str) -> str:
+    """The model that a preset is for. Raises UserError if it cannot be read."""
+    return _read_preset(preset)[1].get("model", PAPER)
+
+
+def load_config(preset: str | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """Load a preset by name, or from a .toml file, and override single fields.
 
-    Raises UserError for an unknown preset, invalid TOML, and unknown fields or values.
+    preset: None: the one of the model (`default_preset`)
+    overrides: field → value, also `model`: of a preset for another model everything but the network is taken
+
+    Raises UserError for an unknown preset or model, invalid TOML, and unknown fields or values.
     """
+    overrides = dict(overrides or {})
+    model = overrides.pop("model", None)
+    path, content = _read_preset(preset or default_preset(model))
+    if model is not None and model != content.get("model", PAPER):
+        content = {**content, "model": model, "network": {}}
+    return config_from(content, overrides, origin=str(path))
+
+
+def _read_preset(preset: str) -> tuple[Path, dict[str, Any]]:
     path = Path(preset) if preset.endswith(".toml") else PRESETS / f"{preset}.toml"
     try:
-        content = tomllib.loads(path.read_text())
+        return path, tomllib.loads(path.read_text())
     except FileNotFoundError:
         known = ", ".join(preset_names())
         raise UserError(f"no preset {preset}; give one of {known}, or a .toml file") from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise UserError(f"{path}: invalid TOML: {error}") from None
-    return config_from(content, overrides or {}, origin=str(path))
 
 
 def preset_note(preset: str) -> str | None:
@@ -269,21 +219,26 @@ def preset_note(preset: str) -> str | None:
 def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, origin: str) -> TrainConfig:
     """Make settings from nested mappings and override single fields.
 
-    content: section → field → value, and an optional `note`, which is ignored
+    content: section → field → value, the `model`, and an optional `note`, which is ignored
     overrides: field → value
     origin: where the content is from, for error messages
 
-    Raises UserError for unknown sections, fields or values.
+    Raises UserError for an unknown model, unknown sections, fields or values.
     """
-    unknown = [name for name in content if name not in (*SECTIONS, "note")]
+    unknown = [name for name in content if name not in (*SECTIONS, "model", "note")]
     if unknown:
         raise UserError(f"{origin}: unknown section {unknown[0]}; the sections are {', '.join(SECTIONS)}")
-    known = {field.name for kind in SECTIONS.values() for field in dataclasses.fields(kind)}
+    model = content.get("model", PAPER)
+    if not isinstance(model, str):
+        raise UserError(f"{origin}: `model` must be the name of a model")
+    model = located(model)
+    classes = section_classes(model)
+    known = {field.name for kind in classes.values() for field in dataclasses.fields(kind)}
     for key in overrides:
         if key not in known:
             raise UserError(f"unknown setting {key}; `train run --help` lists all")
     sections = {}
-    for name, kind in SECTIONS.items():
+    for name, kind in classes.items():
         values = content.get(name, {})
         if not isinstance(values, Mapping):
             raise UserError(f"{origin}: [{name}] must be a section")
@@ -293,7 +248,7 @@ def config_from(content: Mapping[str, Any], overrides: Mapping[str, Any], *, ori
                 raise UserError(f"{origin}: [{name}] has no field {key}; its fields are {', '.join(fields)}")
         chosen = {key: value for key, value in overrides.items() if key in fields}
         sections[name] = kind(**{**values, **chosen})
-    return TrainConfig(**sections)
+    return TrainConfig(model=model, **sections)
 
 
 def _flag_value(value: tuple) -> str:

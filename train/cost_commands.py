@@ -5,7 +5,7 @@ import dataclasses
 import click
 
 from dfer.schemas.support.commands import print_result
-from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsCommand
+from dfer.schemas.support.options import JSON_OPTION, NumberList
 from dfer.schemas.support.text import counted
 from dfer.train import options
 from dfer.train.config import TrainConfig
@@ -18,7 +18,7 @@ BENCHMARKED = (
 )
 
 
-@click.command(cls=SettingsCommand)
+@click.command(cls=options.ModelCommand)
 @options.config_options("network", "num_frames", "image_size")
 @options.CLASSES
 @JSON_OPTION
@@ -34,7 +34,7 @@ def describe(config: TrainConfig, classes: int, as_json: bool) -> None:
     print_result(as_json, lambda: [dataclasses.asdict(part) for part in parts], lambda: print_parts(parts))
 
 
-@click.command(cls=SettingsCommand)
+@click.command(cls=options.ModelCommand)
 @options.config_options(*BENCHMARKED)
 @options.CLASSES
 @click.option(

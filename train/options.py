@@ -5,14 +5,22 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.schemas.support.options import NumberList, setting_options
-from dfer.train.config import SECTIONS, load_config, preset_names
+from dfer.schemas.support.options import (
+    NumberList,
+    SettingOption,
+    SettingsCommand,
+    make_options,
+    setting_options,
+)
+from dfer.train.config import load_config, model_of, preset_names, section_classes
+from dfer.train.models.registry import PAPER
 
 if TYPE_CHECKING:
     from dfer.train.engine.experiment import RunOptions
@@ -20,14 +28,20 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 MAX_BATCH_SIZE = 65536
+MODEL_KEY = "dfer.model"  # of the context's meta: the model whose flags a command has
+SETTINGS_OF = "Settings:"
+NETWORK = f"{SETTINGS_OF} network"
 
 CACHES = click.argument("caches", metavar="CACHE...", nargs=-1, required=True, type=PATH)
 RUN = click.argument("run", type=PATH)
 PRESET = click.option(
     "--preset",
-    default="paper",
-    show_default=True,
-    help=f"Settings: {', '.join(preset_names())}, or a .toml file. Flags override them.",
+    help=f"Settings: {', '.join(preset_names())}, or a .toml file. Flags override them.  [default: that of --model]",
+)
+MODEL = click.option(
+    "--model",
+    metavar="NAME",
+    help="The network: a name of train/models/README.md, or FILE.py:CLASS.  [default: that of --preset]",
 )
 CHECKPOINT = click.option(
     "--checkpoint",
@@ -126,11 +140,38 @@ _TRAINING = (
 
 
 class TrainingFlags(NamedTuple):
-    """Values of the flags of `training_options`. settings: those that were given."""
+    """Values of the flags of `training_options`. settings: those that were given, with the `model`."""
 
     settings: dict[str, Any]
     start: "Start"
     run_options: "RunOptions"
+
+
+class ModelCommand(SettingsCommand):
+    """A command whose flags of the network are those of the model that --model or --preset names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find the model first, since the other flags depend on it."""
+        given = {name: _value_of(f"--{name}", args) for name in ("model", "preset")}
+        ctx.meta[MODEL_KEY] = given["model"] or (model_of(given["preset"]) if given["preset"] else PAPER)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The parameters, with the chosen model's flags in the place of the paper's network's."""
+        params, model = super().get_params(ctx), ctx.meta.get(MODEL_KEY, PAPER)
+        theirs = [param for param in params if isinstance(param, SettingOption) and param.section == NETWORK]
+        if model == PAPER or not theirs:
+            return params
+        place = params.index(theirs[0])
+        others = [param for param in params if param not in theirs]
+        return [*others[:place], *make_options(section_classes(model)["network"], NETWORK), *others[place:]]
+
+
+def _value_of(name: str, args: Sequence[str]) -> str | None:
+    """The last value that a command line gives to a flag."""
+    spaced = [value for before, value in itertools.pairwise(args) if before == name]
+    joined = [arg.removeprefix(f"{name}=") for arg in args if arg.startswith(f"{name}=")]
+    return next(reversed([*joined, *spaced]), None)
 
 
 def out(help: str) -> Callable:
@@ -155,11 +196,12 @@ def config_options(*only: str) -> Callable:
 
     def decorate(command: Callable) -> Callable:
         @functools.wraps(command)
-        def call(*args: Any, preset: str, **flags: Any) -> None:
-            settings = _take(flags, (field for _, field in _settings(only)))
-            command(*args, config=load_config(preset, _given(settings)).settled(scores=False), **flags)
+        def call(*args: Any, preset: str | None, model: str | None, **flags: Any) -> None:
+            given = {"model": model} if model else {}
+            settings = _given(_take(flags, (field for _, field in _settings(_model(), only))))
+            command(*args, config=load_config(preset, {**settings, **given}).settled(scores=False), **flags)
 
-        return PRESET(_setting_options(call, only))
+        return PRESET(MODEL(_setting_options(call, only)))
 
     return decorate
 
@@ -177,10 +219,10 @@ def device_options(command: Callable) -> Callable:
 
 
 def training_options(command: Callable) -> Callable:
-    """Add the flags for initial weights, RunOptions and all settings; pass `training`, their TrainingFlags."""
+    """Add the flags for initial weights, RunOptions, model and settings; pass `training`, their TrainingFlags."""
 
     @functools.wraps(command)
-    def call(*args: Any, **flags: Any) -> None:
+    def call(*args: Any, model: str | None, **flags: Any) -> None:
         from dfer.train.engine.experiment import RunOptions
         from dfer.train.engine.weights import Start
         from dfer.train.results.logs import require_tensorboard
@@ -188,10 +230,12 @@ def training_options(command: Callable) -> Callable:
         if flags["tensorboard"]:
             require_tensorboard()
         start, run_options = (kind(**_take(flags, dataclasses.fields(kind))) for kind in (Start, RunOptions))
-        settings = _given(_take(flags, (field for _, field in _settings())))
+        settings = _given(_take(flags, (field for _, field in _settings(_model()))))
+        if model:
+            settings["model"] = model
         command(*args, training=TrainingFlags(settings, start, run_options), **flags)
 
-    return _add(_TRAINING, _setting_options(call))
+    return MODEL(_add(_TRAINING, _setting_options(call)))
 
 
 def _add(options: Sequence[Callable], command: Callable) -> Callable:
@@ -210,16 +254,23 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _settings(only: Collection[str] = ()) -> list[tuple[str, dataclasses.Field]]:
-    """The settings, each with its section's name. only: names of sections and settings; all if empty."""
-    every = [(name, field) for name, kind in SECTIONS.items() for field in dataclasses.fields(kind)]
+def _model() -> str:
+    """The model of the command that is running."""
+    return click.get_current_context().meta.get(MODEL_KEY, PAPER)
+
+
+def _settings(model: str, only: Collection[str] = ()) -> list[tuple[str, dataclasses.Field]]:
+    """A model's settings, each with its section's name. only: names of sections and settings; all if empty."""
+    classes = section_classes(model)
+    every = [(name, field) for name, kind in classes.items() for field in dataclasses.fields(kind)]
     return [(name, field) for name, field in every if not only or {name, field.name} & set(only)]
 
 
 def _setting_options(command: Callable, only: Collection[str] = ()) -> Callable:
-    """Add a flag for each of `_settings`; one that is not given leaves the preset's value."""
-    for section, kind in reversed(SECTIONS.items()):
-        names = tuple(field.name for name, field in _settings(only) if name == section)
+    """Add a flag for each of the paper's `_settings`; one that is not given leaves the preset's value."""
+    for section, kind in reversed(section_classes().items()):
+        names = tuple(field.name for name, field in _settings(PAPER, only) if name == section)
         if names:
-            command = setting_options(kind, f"Settings: {section}", default="paper", only=names)(command)
+            title = f"{SETTINGS_OF} {section}"
+            command = setting_options(kind, title, default="paper", only=names)(command)
     return command

@@ -24,13 +24,20 @@ def setting_options(
     """
 
     def add_flags(command: Callable) -> Callable:
-        kinds = get_type_hints(kind)
-        for field in reversed(setting_fields(kind)):
-            if not only or field.name in only:
-                command = _setting_option(field, kinds[field.name], section, default)(command)
+        for option in reversed(make_options(kind, section, default=default, only=only)):
+            command.__dict__.setdefault("__click_params__", []).append(option)
         return command
 
     return add_flags
+
+
+def make_options(
+    kind: type, section: str, *, default: str = "default", only: tuple[str, ...] = ()
+) -> "list[SettingOption]":
+    """Make the flags of `setting_options`."""
+    kinds = get_type_hints(kind)
+    fields = [field for field in setting_fields(kind) if not only or field.name in only]
+    return [_setting_option(field, kinds[field.name], section, default) for field in fields]
 
 
 def from_flags(kind: type[Record], flags: Mapping[str, Any]) -> Record:
@@ -79,7 +86,7 @@ class NumberList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
-def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: str) -> Callable:
+def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: str) -> SettingOption:
     text = field.metadata["help"]
     notes = [f"{default}: {_as_typed(field.default)}", *_limits(field.metadata)]
     text = f"{text[0].upper()}{text[1:]}.  [{'; '.join(notes)}]"
@@ -90,7 +97,7 @@ def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: 
         kind = click.Choice(field.metadata["choices"])
     elif kind in (tuple[int, ...], tuple[float, ...]):
         kind = NumberList(int if kind == tuple[int, ...] else float)
-    return click.option(name, type=kind, default=None, help=text, cls=SettingOption, section=section)
+    return SettingOption([name], type=kind, default=None, help=text, section=section)
 
 
 def _limits(metadata: Mapping[str, Any]) -> list[str]:

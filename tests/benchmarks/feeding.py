@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import simplejpeg
 import torch
+from networks import build
 from rich.console import Console
 from rich.table import Table
 from synthetic_cache import SyntheticClip, write_cache, write_flat_cache
@@ -36,7 +37,6 @@ from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import epoch_order
 from dfer.train.data.splits import SplitChoice, choose_split
 from dfer.train.engine.training import Training
-from dfer.train.models.keypoint.network import build
 
 FRAMES, BATCH, CLIPS = 16, 16, 256
 A_ROUND = 4  # batches: short rounds, since the speed of a shared machine changes within a second

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from click.testing import CliRunner, Result
+from networks import build
 from synthetic_cache import SyntheticClip, write_cache
 
 from dfer.schemas.keypoints import KeypointSet
@@ -14,7 +15,6 @@ from dfer.train.config import load_config
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice, choose_split
 from dfer.train.engine.training import Training
-from dfer.train.models.keypoint.network import build
 
 TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),

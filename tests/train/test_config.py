@@ -12,7 +12,7 @@ def test_the_paper_preset_has_every_value_that_the_paper_prints():
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (80, 64, 1e-3)
     assert (recipe.optimiser, recipe.betas) == ("adam", (0.9, 0.99))
     assert (recipe.schedule, recipe.milestones, recipe.decay) == ("steps", (40, 60), 0.1)
-    assert (network.depth, network.heads, recipe.frame_weight) == (3, 8, 0.2)
+    assert (network.depth, network.heads, network.frame_weight) == (3, 8, 0.2)
     assert config.data.num_frames == 16
 
 

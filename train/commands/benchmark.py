@@ -164,9 +164,10 @@ def _repetition(
 
     from dfer.train.engine.forward import scores_of
     from dfer.train.engine.learner import Learner
-    from dfer.train.models.keypoint.network import build
+    from dfer.train.models.registry import build
 
-    network = build(config.network, classes, config.data.num_frames, config.recipe.seed, DLIB18)
+    task = config.task(classes, DLIB18)
+    network = build(config.model, config.network, task, config.recipe.seed)
     learner = Learner(config, network, batch.labels.cpu().numpy(), device)
 
     @torch.inference_mode()

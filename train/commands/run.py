@@ -36,7 +36,7 @@ from dfer.train.engine.fit_landmarks import fit_landmarks
 from dfer.train.engine.precision import check_precision
 from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.registry import build
 from dfer.train.results import run_folder
 from dfer.train.results.baseline import baseline_figures, keep_baseline
 from dfer.train.results.figures import Figures
@@ -128,12 +128,11 @@ def _prepare(
     config = experiment.config
     if config.execution.compile:
         check_compiler(device)
-    network = build(
-        config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
-    )
+    task = config.task(len(pool.labels), pool.keypoints)
+    network = build(config.model, config.network, task, config.recipe.seed)
     loaded = None if saved else experiment.start.load_into(network, pool.labels)
     if not saved:
-        fit_landmarks(network, pool, split.train)
+        fit_landmarks(network, config, pool, split.train)
     workers = run_options.loader_workers
     training = Training(
         config,

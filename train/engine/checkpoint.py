@@ -18,11 +18,12 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import atomic_file
 from dfer.train.config import TrainConfig, config_from
 from dfer.train.engine.objective import prediction_shift
-from dfer.train.models.keypoint.network import DferNetwork, build
+from dfer.train.models.interface import ClipNetwork
+from dfer.train.models.registry import build, require_same_code
 from dfer.train.results.logs import EpochRow, row_from
 
 FAMILY = "dfer-keypoints checkpoint"
-FORMAT = 3
+FORMAT = 4
 KIND = f"{FAMILY} {FORMAT}"
 TYPES = {
     "keypoint_set": str,
@@ -108,6 +109,7 @@ def load(path: Path) -> Checkpoint:
         )
     try:
         fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
+        require_same_code(content["config"]["model"], content["origin"].get("model_hash"))
         fields["config"] = config_from(content["config"], {}, origin=str(path))
         fields["labels"] = tuple(content["labels"])
         fields["rows"] = tuple(map(row_from, content["rows"]))
@@ -128,17 +130,15 @@ def check_sums(path: Path) -> None:
             raise UserError(f"{path} is damaged: checksums do not match")
 
 
-def restore(checkpoint: Checkpoint) -> DferNetwork:
+def restore(checkpoint: Checkpoint) -> ClipNetwork:
     """Build a checkpoint's network on the CPU, ready to predict. Raises UserError if the weights do not fit."""
     config = checkpoint.config
     if checkpoint.keypoint_set not in KEYPOINT_SETS:
         raise UserError(
             f"the checkpoint has the unknown key-point set {checkpoint.keypoint_set}; update dfer-keypoints"
         )
-    keypoints = KEYPOINT_SETS[checkpoint.keypoint_set]
-    network = build(
-        config.network, len(checkpoint.labels), config.data.num_frames, config.recipe.seed, keypoints
-    )
+    task = config.task(len(checkpoint.labels), KEYPOINT_SETS[checkpoint.keypoint_set])
+    network = build(config.model, config.network, task, config.recipe.seed)
     network.class_shift = prediction_shift(config.recipe, np.ones(network.classes))
     try:
         network.load_state_dict(checkpoint.model)

@@ -2,8 +2,8 @@
 
 A folder contains the run that is asked for if these are equal: all settings; the dataset's name, its classes in order
 and the caches' settings hashes; ids, labels, statuses and fingerprints of the training and test clips, in order; the
-split asked for; the hashes of given weights (--init-from, --backbone). Versions of libraries, the device, the number
-of workers and the place of the caches may differ.
+split asked for; the hashes of given weights (--init-from, --backbone) and of a model's own file. Versions of
+libraries, the device, the number of workers and the place of the caches may differ.
 """
 
 import dataclasses
@@ -17,10 +17,11 @@ from typing import Any
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import flag
-from dfer.train.config import TrainConfig, load_config
+from dfer.train.config import SECTIONS, TrainConfig, load_config
 from dfer.train.data.caches import Pool, usable
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_trainable
 from dfer.train.engine.weights import FROM_SCRATCH, Start
+from dfer.train.models.registry import ModelError, code_hash
 from dfer.train.results.run_folder import RUN, SETTINGS, require_run
 
 # Types of what other commands read from run.json, except the split.
@@ -105,6 +106,7 @@ def origin_of(
         "cache_settings_hash": pool.settings_hash,
         "clips_hash": clips_hash(split),
         "split": experiment.split.as_dict(),
+        "model_hash": code_hash(experiment.config.model),
         **experiment.start.hashes(started or {}),
     }
 
@@ -162,6 +164,8 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
         return f"another split: {there} instead of {asked}"
     if "clips_hash" in others:
         return "other clips"
+    if "model_hash" in others:
+        return "another version of the model's file"
     return "other initial weights" if others else None
 
 
@@ -171,6 +175,8 @@ def _read_settings(run: Path) -> TrainConfig:
         raise UserError(f"{path} is missing: {run} is not a run")
     try:
         return load_config(str(path))
+    except ModelError:
+        raise
     except UserError as error:
         raise UserError(
             f"{path} is damaged or from another version of `train`; use the version that wrote it, or another --out"
@@ -179,12 +185,14 @@ def _read_settings(run: Path) -> TrainConfig:
 
 def _settings_difference(found: TrainConfig, asked: TrainConfig) -> str:
     """List the settings that differ, as "--heads 8 instead of --heads 2"."""
-    sections = zip(found.to_dict().values(), asked.to_dict().values(), strict=True)
+    if found.model != asked.model:
+        return f"--model {found.model} instead of --model {asked.model}"
+    there, wanted = found.to_dict(), asked.to_dict()
     return ", ".join(
-        f"{_as_flag(name, there[name])} instead of {_as_flag(name, value)}"
-        for there, wanted in sections
-        for name, value in wanted.items()
-        if there[name] != value
+        f"{_as_flag(name, there[section][name])} instead of {_as_flag(name, value)}"
+        for section in SECTIONS
+        for name, value in wanted[section].items()
+        if there[section][name] != value
     )
 
 

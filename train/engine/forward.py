@@ -1,35 +1,17 @@
 """The forward pass: a stored batch to network input, to scores, and many batches to class probabilities."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dfer.train.config import DataConfig, TrainConfig
 from dfer.train.data.augment import flip_expressions, flip_landmarks, prepare
 from dfer.train.data.dataset import Batch, Request
 from dfer.train.data.loader import Loader
 from dfer.train.engine.precision import autocast
-from dfer.train.models.keypoint.network import Scores
-
-
-class NetworkInput(NamedTuple):
-    """What the network takes.
-
-    frames: (B, N, 3, H, W) float, normalised
-    keypoints: (B, N, K, 2) normalised to the crop
-    detected: (B, N) bool, whether the frame's face was found
-    landmarks: (B, N, 68, 2) divided by the stored crop's side, or None
-    expressions: (B, N, 52) expression scores, or None
-    """
-
-    frames: Tensor
-    keypoints: Tensor
-    detected: Tensor
-    landmarks: Tensor | None
-    expressions: Tensor | None
+from dfer.train.models.interface import NetworkInput, Scores
 
 
 def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
@@ -58,9 +40,25 @@ def network_input(batch: Batch, config: DataConfig) -> NetworkInput:
 def scores_of(
     network: nn.Module, batch: Batch, config: TrainConfig, device: torch.device, mix: float = 1.0
 ) -> Scores:
-    """Compute the network's scores for a batch on its device. mix: each clip's own share (mixup)."""
+    """Compute the scores for a batch on the network's device, adjusted for the classes' frequency when predicting.
+
+    network: a ClipNetwork, or one in DistributedDataParallel
+    mix: each clip's own share (mixup)
+    """
+    own = getattr(network, "module", network)
+    given = network_input(batch, config.data)
+    if mix < 1:
+        given = given._replace(mix=mix) if own.mixes_hidden else _blended(given, mix)
     with autocast(config.execution.precision, device):
-        return network(**network_input(batch, config.data)._asdict(), mix=mix)
+        scores = network(given)
+    if own.training or own.class_shift is None:
+        return scores
+    return scores._replace(clip=scores.clip + own.class_shift)
+
+
+def _blended(given: NetworkInput, mix: float) -> NetworkInput:
+    """Mixup of the frames (Zhang et al. 2018)."""
+    return given._replace(frames=mix * given.frames + (1 - mix) * given.frames.roll(1, 0))
 
 
 @torch.inference_mode()

@@ -22,7 +22,7 @@ from dfer.train.engine.forward import scores_of
 from dfer.train.engine.objective import class_counts, objective, prediction_shift
 from dfer.train.engine.optim import clip_gradients, make_optimiser
 from dfer.train.engine.precision import gradient_scaler
-from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.interface import ClipNetwork, Scores
 
 
 class Learner:
@@ -31,7 +31,7 @@ class Learner:
     def __init__(
         self,
         config: TrainConfig,
-        network: DferNetwork,
+        network: ClipNetwork,
         truth: np.ndarray,
         device: torch.device,
         world: World | None = None,
@@ -49,7 +49,7 @@ class Learner:
         network = network.to(device)
         self.network = network
         self.averaged = averaged_copy(network, config.recipe.ema_decay) if config.recipe.ema_decay else None
-        self.objective = objective(config.recipe, truth, network.classes)
+        self.objective = objective(config.recipe, truth, network)
         self.optimiser = make_optimiser(network, config.recipe, loaded)
         self.scaler = gradient_scaler(config.execution.precision, device)
 
@@ -82,13 +82,8 @@ class Learner:
         Returns (1 + classes²,) on the device: the part's loss, not divided by the weight, then its confusion matrix.
         Raises UserError if batch norm would see a single value per channel.
         """
-        if len(batch.labels) * self.config.points_of_a_clip == 1:
-            raise UserError(
-                "batch norm needs more than one value per channel, but a part of a step is one clip with one frame "
-                "and a 1×1 feature map; increase --num-frames or --image-size, or change --batch-size"
-            )
         with self._gradient_exchange(last=last):
-            scores = scores_of(self.model, batch, self.config, self.device, mix=mix)
+            scores = self._scores(batch, mix)
             loss = self.objective.total(scores, batch.truth, mix)
             # DistributedDataParallel averages over processes, but a step is the sum of its parts.
             self.scaler.scale(loss * (self.world.size / weight)).backward()
@@ -96,6 +91,17 @@ class Learner:
         cells = batch.labels[counted] * classes + scores.clip.argmax(1)[counted]
         matrix = torch.bincount(cells, minlength=classes**2)
         return torch.cat([loss.detach().view(1), matrix.to(loss.dtype)])
+
+    def _scores(self, batch: Batch, mix: float) -> Scores:
+        try:
+            return scores_of(self.model, batch, self.config, self.device, mix=mix)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):  # torch's message
+                raise
+            raise UserError(
+                "batch norm needs more than one value per channel, but a part of a step is one clip with one frame "
+                "and a 1×1 feature map; increase --num-frames or --image-size, or change --batch-size"
+            ) from None
 
     def _gradient_exchange(self, *, last: bool) -> AbstractContextManager:
         """Exchange gradients between processes once a step, with its last part."""

@@ -1,9 +1,12 @@
-"""The loss of a batch: two cross-entropies (Eqs. 5, 12 and 13). Optional: smoothing, votes, class balance, mixup.
+"""The loss of a batch: the cross-entropies of a network's scores (Eqs. 5, 12 and 13), and what it adds to them.
+
+Optional: smoothing, votes, class balance, mixup.
 
 The truth about B clips is either their labels, (B,) int64 with −1 for a clip that does not count, or the shares of
 their votes, (B, classes) with all 0 for such a clip.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,34 +15,39 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfer.train.config import RecipeConfig
-from dfer.train.models.keypoint.network import Scores
+from dfer.train.models.interface import NOTHING, ClipNetwork, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """λ·CE(frames) + (1 − λ)·CE(clip), summed over clips (Eq. 13); `weight` returns the divisor.
+    """The weighted sum of a network's losses, summed over clips; `weight` returns the divisor.
 
-    frame_weight: λ
+    parts: weight of each loss by name (`ClipNetwork.loss_weights`); for the paper's network Eq. 13
     smoothing: label smoothing, 0–1
     class_weights: (classes,) or None; a clip's own is that of the class with most votes, the mean of several
     shift: (classes,) added to the scores, or None
+    judge: the network's `judged`
     """
 
-    frame_weight: float
+    parts: Mapping[str, float]
     smoothing: float = 0.0
     class_weights: np.ndarray | None = None
     shift: np.ndarray | None = None
+    judge: Callable[[Scores, Tensor], Mapping[str, Tensor]] = lambda scores, truth: NOTHING
 
     def total(self, scores: Scores, truth: Tensor, mix: float = 1.0) -> Tensor:
         """Sum the loss over the clips of a batch.
 
-        scores: (B, classes) each
+        scores: of a network
         truth: (B,) or (B, classes)
-        mix: share of each clip's own truth; the rest is that of the previous clip, as in `DferNetwork.forward`
+        mix: share of each clip's own truth; the rest is that of the previous clip, as in `NetworkInput.mix`
         """
-        loss = self._both(scores, truth)
+        loss = self._judged(scores, truth)
         if mix < 1:
-            loss = mix * loss + (1 - mix) * self._both(scores, truth.roll(1, 0))
+            loss = mix * loss + (1 - mix) * self._judged(scores, truth.roll(1, 0))
+        counted = truth >= 0 if truth.ndim == 1 else truth.sum(1) > 0  # (B,)
+        for name, values in scores.penalties.items():
+            loss = loss + self.parts[name] * (values * counted).sum()
         return loss
 
     def weight(self, truth: np.ndarray) -> float:
@@ -50,11 +58,14 @@ class Objective:
             return float(self.class_weights[truth].sum())
         return float(_of_clips(torch.as_tensor(self.class_weights), torch.as_tensor(truth)).sum())
 
-    def _both(self, scores: Scores, truth: Tensor) -> Tensor:
-        clip = self._cross_entropy(scores.clip, truth)
-        if scores.frames is None:
-            return clip
-        return self.frame_weight * self._cross_entropy(scores.frames, truth) + (1 - self.frame_weight) * clip
+    def _judged(self, scores: Scores, truth: Tensor) -> Tensor:
+        """The losses that depend on the truth."""
+        loss = self.parts["clip"] * self._cross_entropy(scores.clip, truth)
+        for name, logits in scores.auxiliary.items():
+            loss = loss + self.parts[name] * self._cross_entropy(logits, truth)
+        for name, values in self.judge(scores, _shares(truth, scores.clip.shape[1])).items():
+            loss = loss + self.parts[name] * values.sum()
+        return loss
 
     def _cross_entropy(self, scores: Tensor, truth: Tensor) -> Tensor:
         # Half precision would lose small losses, so autocast's scores are widened. Float64 stays.
@@ -85,19 +96,19 @@ class Objective:
         return ((1 - self.smoothing) * own + self.smoothing * even).sum()
 
 
-def objective(recipe: RecipeConfig, truth: np.ndarray, classes: int) -> Objective:
-    """Make a recipe's loss.
+def objective(recipe: RecipeConfig, truth: np.ndarray, network: ClipNetwork) -> Objective:
+    """Make a recipe's loss for a network.
 
     truth: labels or shares of all training clips, for the class weights and the logit adjustment
-    classes: number of classes
     """
-    counts = class_counts(truth, classes)
+    counts = class_counts(truth, network.classes)
     adjusts = recipe.logit_adjustment > 0 and recipe.adjusted == "loss"
     return Objective(
-        frame_weight=recipe.frame_weight,
+        parts=network.loss_weights,
         smoothing=recipe.label_smoothing,
         class_weights=_class_weights(recipe, counts),
         shift=recipe.logit_adjustment * log_prior(counts) if adjusts else None,
+        judge=network.judged,
     )
 
 
@@ -140,3 +151,10 @@ def _of_clips(weights: Tensor, shares: Tensor) -> Tensor:
     """The weight of each clip's most voted class, (B,), the mean if several are tied; 0 for a clip without shares."""
     most = (shares == shares.amax(1, keepdim=True)) & (shares > 0)
     return (most * weights).sum(1) / most.sum(1).clamp(min=1)
+
+
+def _shares(truth: Tensor, classes: int) -> Tensor:
+    """The truth as shares (B, classes); all 0 for a clip that does not count."""
+    if truth.ndim == 2:
+        return truth
+    return F.one_hot(truth.clamp(min=0), classes) * (truth >= 0).unsqueeze(1)

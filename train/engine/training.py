@@ -31,7 +31,7 @@ from dfer.train.engine.distributed import World
 from dfer.train.engine.forward import batch_size, predict
 from dfer.train.engine.learner import Learner
 from dfer.train.engine.optim import learning_rate, set_learning_rate
-from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.interface import ClipNetwork
 from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.predictions import prediction_table
 
@@ -85,7 +85,7 @@ class Training:
         pool: Pool,
         split: Split,
         device: torch.device,
-        network: DferNetwork,
+        network: ClipNetwork,
         *,
         world: World | None = None,
         loader_workers: int = 0,

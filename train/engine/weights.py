@@ -21,14 +21,14 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import flag
 from dfer.schemas.support.text import counted
 from dfer.train.engine import checkpoint
-from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.interface import ClipNetwork
+from dfer.train.models.keypoint.backbone import ResNet18
 from dfer.train.results.run_folder import BEST, require_run
 
-HEADS = ("clip_head.", "frame_head.", "geometry.head.")
-# Set from the training clips of the other run, see `fit_landmarks` and `RecipeConfig.logit_adjustment`.
-FITTED = ("face_features.", "regression.", "class_shift")
+ADJUSTMENT = (
+    "class_shift"  # set from the training clips of the other run, see `RecipeConfig.logit_adjustment`
+)
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts save a state dict
-POSITIONS = "temporal.positions"
 COUNTER = ".num_batches_tracked"  # of batch norm; not needed to predict, and missing from older files
 
 
@@ -58,7 +58,7 @@ class Start:
             for name, path in files.items()
         }
 
-    def load_into(self, network: DferNetwork, labels: Sequence[str]) -> "Loaded | None":
+    def load_into(self, network: ClipNetwork, labels: Sequence[str]) -> "Loaded | None":
         """Load the weights into a network with these classes. Returns what was taken, None if there are none.
 
         Raises UserError if they cannot be used.
@@ -108,7 +108,7 @@ def file_of(path: Path) -> Path:
     return path / BEST
 
 
-def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> Loaded:
+def start_from_run(network: ClipNetwork, labels: Sequence[str], path: Path) -> Loaded:
     """Load what fits from a checkpoint into a network with these classes.
 
     Raises UserError if it is not a checkpoint or nothing fits.
@@ -119,23 +119,23 @@ def start_from_run(network: DferNetwork, labels: Sequence[str], path: Path) -> L
     shared = [label for label in labels if there[label]]
     taken = {}
     for name, value in saved.model.items():
-        if name.startswith(FITTED):
+        if name.startswith((*network.fitted, ADJUSTMENT)):
             continue
-        if not name.startswith(HEADS) or (shared and name not in own):
+        if not name.startswith(network.heads) or (shared and name not in own):
             taken[name] = value
         elif shared and value.shape[1:] == own[name].shape[1:]:
             taken[name] = own[name].clone()
             rows = [saved.labels.index(there[label]) for label in shared]
             taken[name][[labels.index(label) for label in shared]] = value[rows]
-    heads = {name for name in saved.model if name.startswith(HEADS)}
+    heads = {name for name in saved.model if name.startswith(network.heads)}
     reasons = {} if shared else dict.fromkeys(heads - taken.keys(), "no class in common")
     loaded = _load(network, taken, path, classes=tuple(shared), reasons=reasons)
     some = len(shared) < len(labels)
-    partial = tuple(name for name in loaded.loaded if some and name.startswith(HEADS))
+    partial = tuple(name for name in loaded.loaded if some and name.startswith(network.heads))
     return replace(loaded, partial=partial, trained_on=tuple(saved.trained_on))
 
 
-def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
+def start_from_backbone(network: ClipNetwork, path: Path) -> Loaded:
     """Load the backbone from a ResNet-18's state dict with torchvision's or timm's names.
 
     path: .safetensors, or a torch.save file, which is read without running any code in it
@@ -148,7 +148,12 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
     state = _tensors(content, path)
     stems = sorted((name for name in state if name.endswith("conv1.weight")), key=len)
     prefix = stems[0].removesuffix("conv1.weight") if stems else ""
-    own = network.backbone.state_dict()
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, ResNet18):
+        raise UserError(
+            f"--backbone {path}: this model has no ResNet-18 that could start from it; leave it out"
+        )
+    own = backbone.state_dict()
     named = {name.removeprefix(prefix): value for name, value in state.items()}
     reasons = {
         name: _misfit(name, named[name], value) if name in named else "it is missing"
@@ -167,18 +172,18 @@ def start_from_backbone(network: DferNetwork, path: Path) -> Loaded:
 
 
 def _load(
-    network: DferNetwork,
+    network: ClipNetwork,
     found: Mapping[str, Tensor],
     path: Path,
     classes: tuple[str, ...] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Load what fits. reasons: what was skipped already, and why."""
-    own, skipped = network.state_dict(), dict(reasons or {})
+    own, skipped, fitted = network.state_dict(), dict(reasons or {}), (*network.fitted, ADJUSTMENT)
     for name, value in found.items():
         if name not in own:
             skipped[name.removeprefix("backbone.")] = "the network has no such weight"
-        elif reason := _misfit(name, value, own[name]):
+        elif reason := _misfit(name, value, own[name], network.frame_positions):
             skipped[name] = reason
     loaded = {name: value for name, value in found.items() if name in own and name not in skipped}
     if not loaded:
@@ -191,14 +196,17 @@ def _load(
         loaded=tuple(loaded),
         num_params=sum(value.numel() for value in loaded.values()),
         skipped=skipped,
-        missing=tuple(name for name in own if name not in loaded and not name.startswith(FITTED)),
+        missing=tuple(name for name in own if name not in loaded and not name.startswith(fitted)),
         classes=classes,
     )
 
 
-def _misfit(name: str, value: Tensor, own: Tensor) -> str | None:
-    """Say why a tensor cannot replace the network's own of this name; None if it can."""
-    if name == POSITIONS and value.shape[::2] == own.shape[::2] and value.shape != own.shape:
+def _misfit(name: str, value: Tensor, own: Tensor, positions: str = "") -> str | None:
+    """Say why a tensor cannot replace the network's of this name; None if it can.
+
+    positions: the name of weights with a row per frame
+    """
+    if name == positions and value.shape[::2] == own.shape[::2] and value.shape != own.shape:
         there, here = (tensor.shape[1] - 1 for tensor in (value, own))  # one is the class token's
         return f"positions for clips of {counted(there, 'frame')}, the network takes {here}"
     if value.shape != own.shape:

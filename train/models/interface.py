@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
-from dfer.schemas.keypoints import KeypointSet
-from dfer.schemas.support.settings import Settings
+from dfer.train.models.settings import NetworkSettings, Task
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -49,20 +49,17 @@ class Scores(NamedTuple):
     penalties: Mapping[str, Tensor] = NOTHING
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a network is built for.
+class Activations(NamedTuple):
+    """What the report shows of B clips.
 
-    classes: number of classes
-    num_frames: N, frames of a clip
-    image_size: H and W of the frames, pixels
-    keypoints: the set that the clips' key-points are of
+    features: (B, R) input of the classifier
+    attention: (B, blocks, N) attention to the frames, mean over heads, sums to 1 over the frames; None without it
+    keypoint_weights: (B, N, K) weights of the key-points; None without them
     """
 
-    classes: int
-    num_frames: int
-    image_size: int
-    keypoints: KeypointSet
+    features: Tensor
+    attention: Tensor | None = None
+    keypoint_weights: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,21 +85,33 @@ class ClipNetwork(nn.Module):
     Config: its settings, a frozen dataclass of `setting` fields
     source: where it comes from
     parts: for `train describe`: name of a module → what it does; empty: its direct children
-    heads: starts of the names of weights with one row per class, which `--init-from` matches by the classes' names
+    heads: starts of the names of weights with one row per class, which `--init-from` matches by the classes' names;
+        the first is the classifier
+    fitted: starts of the names of what is set from the training clips, which `--init-from` leaves alone
+    frame_positions: name of the weights (1, N + …, R) with a row per frame, if there are any
     mixes_hidden: whether `forward` applies `mix` to its hidden vectors; else mixup blends the frames themselves
     """
 
-    Config: ClassVar[type[Settings]]
+    Config: ClassVar[type[NetworkSettings]]
     source: ClassVar[Source]
     parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
     heads: ClassVar[tuple[str, ...]] = ("head.",)
+    fitted: ClassVar[tuple[str, ...]] = ()
+    frame_positions: ClassVar[str] = ""
     mixes_hidden: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self.classes = task.classes
+        self.task, self.classes = task, task.classes
         # (classes,) added to the scores when predicting, if the recipe adjusts them; saved with the weights
         self.register_buffer("class_shift", None)
+
+    def prepare(self, features: np.ndarray, labels: np.ndarray) -> None:
+        """Learn what is fitted before training, if the settings take landmarks; see `data.landmark_features`.
+
+        features: (clips, F) mean features of the training clips
+        labels: (clips,) their classes
+        """
 
     def forward(self, given: NetworkInput) -> Scores:
         """Score a batch of clips."""
@@ -116,3 +125,15 @@ class ClipNetwork(nn.Module):
     def judged(self, scores: Scores, truth: Tensor) -> Mapping[str, Tensor]:
         """Further losses (B,) by name that depend on the truth (B, classes), the share of each class in 0–1."""
         return NOTHING
+
+    def activations(self, given: NetworkInput) -> Activations:
+        """Score clips and keep what the report shows of them."""
+        features: list[Tensor] = []
+        classifier = self.get_submodule(self.heads[0].removesuffix("."))
+        with classifier.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0])):
+            self(given)
+        return Activations(features[0].flatten(1))
+
+    def keypoint_maps(self, given: NetworkInput) -> Tensor | None:
+        """The maps (B, N, K, h, w), 0–1, by which the network looks at key-points; None if it does not."""
+        return None

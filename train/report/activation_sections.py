@@ -14,7 +14,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.data.class_matching import label_ids
 from dfer.train.data.loader import Loader
 from dfer.train.engine.checkpoint import Checkpoint
-from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.interface import ClipNetwork
 from dfer.train.report.activations import Activations, InputClip, input_clips
 from dfer.train.report.clip_cards import cards, choose_clips, clip_card
 from dfer.train.results import plots
@@ -34,7 +34,7 @@ class SampledClips:
     activations: of the same clips, in the same order
     """
 
-    network: DferNetwork
+    network: ClipNetwork
     checkpoint: Checkpoint
     loader: Loader
     keypoint_set: KeypointSet
@@ -88,7 +88,7 @@ def attention_section(sample: SampledClips) -> Html:
     """Which frames the class token attends to."""
     attention = sample.activations.attention
     if attention is None:
-        return tag("p", "This network has no temporal transformer.")
+        return tag("p", "This network does not say how much it attends to each frame.")
     return join(
         tag(
             "p",
@@ -106,7 +106,7 @@ def weights_section(sample: SampledClips) -> Html:
     """W_a of each key-point, by class."""
     weights = sample.activations.keypoint_weights
     if weights is None:
-        return tag("p", "This network's key-point graph passes no messages.")
+        return tag("p", "This network gives key-points no weights.")
     labels, truth = sample.checkpoint.labels, sample.truth
     per_clip = weights.mean(1)  # (n, K)
     by_class = np.stack(

@@ -74,8 +74,9 @@ def _large_pictures(
 ) -> Iterator[Html]:
     pixels = shown.frames[frame]
     size = len(pixels)
-    tinted = tint_maps(pixels, shown.maps[frame], keypoint_set)
-    yield _captioned(picture(_jpeg(tinted), "key-point maps", "jpeg"), "key-point maps")
+    if shown.maps is not None:
+        tinted = tint_maps(pixels, shown.maps[frame], keypoint_set)
+        yield _captioned(picture(_jpeg(tinted), "key-point maps", "jpeg"), "key-point maps")
     if weights is None:
         radii, caption = None, "key-points"
     else:

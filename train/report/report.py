@@ -14,6 +14,7 @@ from dfer.schemas.html.page import Origin
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.commands.evaluate import choose_clips
+from dfer.train.config import SECTIONS
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.dataset import clip_dataset, view_spec
 from dfer.train.data.loader import Loader, worker_deaths_explained
@@ -146,8 +147,10 @@ def _sample(
 
 
 def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, Any]) -> Html:
-    settings = {f"Settings: {name}": page.spaced(values) for name, values in saved.config.to_dict().items()}
-    plain = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
+    values = saved.config.to_dict()
+    settings = {f"Settings: {name}": page.spaced(values[name]) for name in SECTIONS}
+    shown = {name: value for name, value in origin.items() if name not in ("versions", "caches")}
+    plain = {"model": values["model"], **shown}
     plain["split"] = SplitChoice.from_dict(origin["split"]).words
     initial = {"Initial weights": page.spaced(weights)} if weights else {}
     run = page.spaced(plain)

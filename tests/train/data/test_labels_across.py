@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import torch
 from made_up import TINY, cache, clip, done, printed, refused
+from networks import build
 
 from dfer.data_manifest.published_results import TESTED
 from dfer.schemas.keypoints import DLIB18
@@ -11,7 +12,6 @@ from dfer.schemas.support.errors import UserError
 from dfer.train.data.class_matching import match_classes
 from dfer.train.engine import checkpoint
 from dfer.train.engine.weights import start_from_run
-from dfer.train.models.keypoint.network import build
 from dfer.train.results.comparison import ablation_not_comparable_reason, not_comparable_reason
 
 

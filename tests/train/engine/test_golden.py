@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from networks import build, seen
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import load_config
 from dfer.train.engine.objective import objective
 from dfer.train.engine.optim import make_optimiser
-from dfer.train.models.keypoint.network import build
 
 # Five steps of the paper preset in float64 on the batch below (torch 2.13 on an x86 CPU).
 GOLDEN = [1.9865055043427056, 0.876465833970863, 7.398236368413579, 1.8810573900177403, 0.026304567854027815]
@@ -22,10 +22,10 @@ def test_five_steps_of_the_paper_preset_give_the_stored_losses():
     labels = torch.tensor([1, 4])
     network = build(config.network, classes=7, num_frames=16, seed=0, keypoints=DLIB18).double()
     optimiser = make_optimiser(network, config.recipe)
-    loss_of = objective(config.recipe, labels.numpy(), 7)
+    loss_of = objective(config.recipe, labels.numpy(), network)
     losses = []
     for _ in GOLDEN:
-        loss = loss_of.total(network(frames, keypoints), labels) / len(labels)
+        loss = loss_of.total(network(seen(frames, keypoints)), labels) / len(labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

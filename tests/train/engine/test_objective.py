@@ -1,29 +1,44 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
+from networks import build
 from torch.nn import functional as F
 
 from dfer.train.config import RecipeConfig
 from dfer.train.engine.objective import objective
-from dfer.train.models.keypoint.network import Scores
+from dfer.train.models.interface import Scores
+from dfer.train.models.keypoint.network import KeypointNetwork
+from dfer.train.models.keypoint.settings import KeypointSettings
 
 LABELS = np.array([0, 1, 1, 2, 2, 2])
+
+
+@functools.cache
+def network(classes: int = 4) -> KeypointNetwork:
+    """The paper's, with λ = 0.2."""
+    return build(KeypointSettings(depth=1), classes=classes, num_frames=2, seed=0)
+
+
+def both(clip: torch.Tensor, frames: torch.Tensor) -> Scores:
+    return Scores(clip, {"frames": frames})
 
 
 @pytest.fixture
 def scores():
     torch.manual_seed(0)
-    return Scores(torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64))
+    return both(torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64))
 
 
 def made(**settings):
-    return objective(RecipeConfig(**settings), LABELS, 4)
+    return objective(RecipeConfig(**settings), LABELS, network())
 
 
 def test_the_loss_is_lambda_of_the_frames_cross_entropy_plus_the_rest_of_the_clips(scores):
     labels = torch.from_numpy(LABELS)
     by_hand = sum(
-        0.2 * -scores.frames[i].log_softmax(0)[k] + 0.8 * -scores.clip[i].log_softmax(0)[k]
+        0.2 * -scores.auxiliary["frames"][i].log_softmax(0)[k] + 0.8 * -scores.clip[i].log_softmax(0)[k]
         for i, k in enumerate(LABELS)
     )
     plain = made()
@@ -32,7 +47,9 @@ def test_the_loss_is_lambda_of_the_frames_cross_entropy_plus_the_rest_of_the_cli
 
 
 def test_without_a_temporal_part_there_is_one_cross_entropy(scores):
-    total = made().total(Scores(scores.clip, None), torch.from_numpy(LABELS))
+    without = build(KeypointSettings(temporal="mean"), classes=4, num_frames=2, seed=0)
+    alone = objective(RecipeConfig(), LABELS, without)
+    total = alone.total(Scores(scores.clip), torch.from_numpy(LABELS))
     assert total.item() == pytest.approx(F.cross_entropy(scores.clip, torch.from_numpy(LABELS)).item() * 6)
 
 
@@ -45,7 +62,7 @@ def test_inverse_class_weights_give_every_class_that_occurs_the_same_total():
 def test_clips_with_the_label_minus_one_are_ignored(scores):
     labels = torch.tensor([0, -1, 1, -1, 2, -1])
     kept = labels >= 0
-    part = Scores(scores.clip[kept], scores.frames[kept])
+    part = both(scores.clip[kept], scores.auxiliary["frames"][kept])
     smooth = made(label_smoothing=0.1)
     assert smooth.total(scores, labels).item() == pytest.approx(smooth.total(part, labels[kept]).item())
 
@@ -53,7 +70,9 @@ def test_clips_with_the_label_minus_one_are_ignored(scores):
 def test_label_smoothing_gives_every_class_a_share(scores):
     labels = torch.from_numpy(LABELS)
     soft = 0.9 * F.one_hot(labels, 4) + 0.1 / 4
-    by_hand = -(soft * (0.2 * scores.frames.log_softmax(1) + 0.8 * scores.clip.log_softmax(1))).sum()
+    by_hand = -(
+        soft * (0.2 * scores.auxiliary["frames"].log_softmax(1) + 0.8 * scores.clip.log_softmax(1))
+    ).sum()
     assert made(label_smoothing=0.1).total(scores, labels).item() == pytest.approx(by_hand.item())
 
 
@@ -84,11 +103,11 @@ def slow_loss(logits, shares, smoothing=0.0, weights=(1, 1, 1, 1)):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("class_weights", ["none", "inverse", "effective"])
 def test_the_loss_of_votes_equals_the_plain_sum_over_clips_and_classes(scores, smoothing, class_weights):
-    made_of = RecipeConfig(label_smoothing=smoothing, class_weights=class_weights, frame_weight=0.2)
-    soft = objective(made_of, SHARES, 4)
+    made_of = RecipeConfig(label_smoothing=smoothing, class_weights=class_weights)
+    soft = objective(made_of, SHARES, network())
     weights = (1, 1, 1, 1) if soft.class_weights is None else soft.class_weights
-    part = Scores(scores.clip[:4], scores.frames[:4])
-    clip, frames = part.clip.numpy(), part.frames.numpy()
+    part = both(scores.clip[:4], scores.auxiliary["frames"][:4])
+    clip, frames = part.clip.numpy(), part.auxiliary["frames"].numpy()
 
     def slow(shares):
         return sum(
@@ -110,7 +129,7 @@ def test_votes_that_agree_give_the_loss_of_the_labels(scores, class_weights):
         label_smoothing=0.1, class_weights=class_weights, logit_adjustment=0.5, adjusted="loss"
     )
     shares = np.eye(4, dtype=np.float32)[LABELS]
-    hard, soft = objective(recipe, LABELS, 4), objective(recipe, shares, 4)
+    hard, soft = objective(recipe, LABELS, network()), objective(recipe, shares, network())
     one, other = hard.total(scores, torch.from_numpy(LABELS)), soft.total(scores, torch.from_numpy(shares))
     assert one.item() == pytest.approx(other.item()) and hard.weight(LABELS) == pytest.approx(
         soft.weight(shares)
@@ -131,7 +150,7 @@ def test_logit_adjustment_in_the_loss_adds_tau_log_prior_to_the_scores(scores):
     counts = np.array([1, 2, 3, 1])  # a class without clips counts as one clip
     shift = torch.from_numpy(2 * np.log(counts / 7))
     labels = torch.from_numpy(LABELS)
-    expected = made().total(Scores(scores.clip + shift, scores.frames + shift), labels)
+    expected = made().total(both(scores.clip + shift, scores.auxiliary["frames"] + shift), labels)
     adjusted = made(logit_adjustment=2, adjusted="loss")
     assert adjusted.total(scores, labels).item() == pytest.approx(expected.item())
     elsewhere = made(logit_adjustment=2, adjusted="predictions")
@@ -139,5 +158,5 @@ def test_logit_adjustment_in_the_loss_adds_tau_log_prior_to_the_scores(scores):
 
 
 def test_clips_without_a_label_do_not_change_the_counts_of_the_classes():
-    with_ties = objective(RecipeConfig(class_weights="inverse"), np.array([*LABELS, -1, -1]), 4)
+    with_ties = objective(RecipeConfig(class_weights="inverse"), np.array([*LABELS, -1, -1]), network())
     assert with_ties.class_weights.tolist() == pytest.approx([2, 1, 2 / 3, 0])

@@ -1,11 +1,12 @@
 import pytest
 import torch
+from networks import build
 
 from dfer.schemas.keypoints import DLIB18
-from dfer.train.config import NetworkConfig, RecipeConfig, load_config
+from dfer.train.config import RecipeConfig, load_config
 from dfer.train.engine.averaging import averaged_copy
 from dfer.train.engine.optim import clip_gradients, learning_rate, make_optimiser, set_learning_rate
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.keypoint.settings import KeypointSettings
 
 
 def rates(recipe, steps_an_epoch=10):
@@ -40,7 +41,7 @@ def test_warm_up_grows_to_the_initial_learning_rate():
 
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
 def test_weight_decay_applies_to_matrices_and_convolutions_only(kind):
-    network = build(NetworkConfig(depth=1), 7, 4, 0, DLIB18)
+    network = build(KeypointSettings(depth=1), 7, 4, 0, DLIB18)
     optimiser = make_optimiser(network, RecipeConfig(optimiser=kind, weight_decay=0.05))
     names = {id(weight): name for name, weight in network.named_parameters()}
     decayed, others = ([names[id(w)] for w in group["params"]] for group in optimiser.param_groups)
@@ -52,7 +53,7 @@ def test_weight_decay_applies_to_matrices_and_convolutions_only(kind):
 
 def test_loaded_weights_learn_at_their_share_of_the_learning_rate():
     network, recipe = (
-        build(NetworkConfig(depth=1), 7, 4, 0, DLIB18),
+        build(KeypointSettings(depth=1), 7, 4, 0, DLIB18),
         RecipeConfig(optimiser="sgd", momentum=0, loaded_lr=0.25, weight_decay=0.1),
     )
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}

@@ -42,7 +42,7 @@ def test_the_loss_of_an_epoch_is_the_cross_entropy_with_the_shares_of_votes(vote
         scores = scores_of(network, batch, training.config, torch.device("cpu"))
     targets = 0.9 * np.array(SHARES) + 0.1 / 3
     expected = 0.0
-    for share, logits in ((0.8, scores.clip), (0.2, scores.frames)):
+    for share, logits in ((0.8, scores.clip), (0.2, scores.auxiliary["frames"])):
         expected -= share * (targets * logits.log_softmax(1).numpy()).sum() / 8
     assert totals.mean_loss == pytest.approx(expected, rel=1e-4)
     # The two ties count in the loss only.

@@ -3,16 +3,17 @@ import json
 import polars as pl
 import pytest
 import torch
+from networks import build
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import NetworkConfig, load_config
+from dfer.train.config import load_config
 from dfer.train.engine import checkpoint
 from dfer.train.engine.weights import Start, start_from_backbone, start_from_run
 from dfer.train.models.keypoint.backbone import ResNet18
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.keypoint.settings import KeypointSettings
 
-SMALL = NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1)
+SMALL = KeypointSettings(stage_strides=(1, 2, 2, 2), depth=1)
 OLD = ("Happy", "Sad", "Neutral")
 
 
@@ -89,7 +90,11 @@ def test_without_a_class_in_common_the_classifiers_are_initialised_and_reported(
 
 def test_weights_that_fit_are_taken_for_another_number_of_frames_or_blocks(trained):
     deeper = build(
-        NetworkConfig(stage_strides=(1, 2, 2, 2), depth=2), classes=3, num_frames=5, seed=2, keypoints=DLIB18
+        KeypointSettings(stage_strides=(1, 2, 2, 2), depth=2),
+        classes=3,
+        num_frames=5,
+        seed=2,
+        keypoints=DLIB18,
     )
     loaded = start_from_run(deeper, OLD, trained)
     assert loaded.skipped == {"temporal.positions": "positions for clips of 2 frames, the network takes 5"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import build
 
 from dfer.schemas.keypoints import DLIB18, KeypointSet
 from dfer.train.config import load_config
@@ -10,7 +11,6 @@ from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.loader import Loader
 from dfer.train.engine.forward import network_input, predict
-from dfer.train.models.keypoint.network import build
 from dfer.train.report.activations import input_clips, record_activations
 from dfer.train.report.clip_cards import clip_card, tint_maps
 

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from networks import build, seen
 
 from dfer.data_manifest.published_results import ablation
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.commands.sweep_file import load_sweep
 from dfer.train.config import load_config
-from dfer.train.models.keypoint.network import DferNetwork
+from dfer.train.models.keypoint.network import KeypointNetwork
 
 SPATIAL = {"backbone", "attention"}
 
@@ -17,7 +18,7 @@ def parameters(**overrides):
     """Name → shape of all parameters of the paper preset with these overrides."""
     config = load_config("paper", overrides)
     with torch.device("meta"):
-        network = DferNetwork(config.network, 7, config.data.num_frames, DLIB18)
+        network = KeypointNetwork(config.network, config.task(7, DLIB18))
     return {name: tuple(weight.shape) for name, weight in network.named_parameters()}
 
 
@@ -90,15 +91,15 @@ def test_a_is_the_second_reading_of_b_without_the_graph(models):
 
 def test_a_is_the_mean_over_all_vectors_of_all_frames():
     config = load_config("paper", {"graph": "none", "fusion": "mean", "temporal": "mean"})
-    network = DferNetwork(config.network, 7, 2, DLIB18).eval()
+    network = build(config.network, 7, 2, 0).eval()
     frames, keypoints = torch.randn(1, 2, 3, 32, 32), torch.rand(1, 2, 18, 2)
     with torch.no_grad():
-        scores = network(frames, keypoints)
+        scores = network(seen(frames, keypoints))
         features = network.attention(network.backbone(frames[0]))
         local_features, global_features = network.keypoint_features(features, keypoints[0])
         mean = (local_features.sum((0, 1)) + global_features.sum(0)) / (2 * 19)
         torch.testing.assert_close(scores.clip[0], network.clip_head(mean))
-    assert scores.frames is None
+    assert not scores.auxiliary
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,6 @@ def test_global_fusion_ignores_the_keypoints_and_refuses_messages():
     with pytest.raises(UserError, match="--graph layer"):
         load_config("paper", {"fusion": "global"})
     config = load_config("paper", {"fusion": "global", "graph": "layer", "temporal": "mean"})
-    network = DferNetwork(config.network, 7, 1, DLIB18).eval()
+    network = build(config.network, 7, 1, 0).eval()
     frames, keypoints = torch.randn(2, 1, 3, 32, 32), torch.rand(2, 1, 18, 2)
-    assert torch.equal(network(frames, keypoints).clip, network(frames, keypoints.flip(2)).clip)
+    assert torch.equal(network(seen(frames, keypoints)).clip, network(seen(frames, keypoints.flip(2))).clip)

@@ -1,15 +1,16 @@
 import polars as pl
 import pytest
 import torch
+from networks import build, seen
 
 from dfer.schemas.blendshapes import BLENDSHAPES, FLIP
 from dfer.schemas.keypoints import DLIB18
-from dfer.train.config import NetworkConfig, load_config
+from dfer.train.config import load_config
 from dfer.train.data.augment import flip_expressions
 from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.loader import Loader
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.keypoint.settings import KeypointSettings
 
 SMILE = BLENDSHAPES.index("mouthSmileLeft")
 
@@ -41,26 +42,26 @@ def test_mirroring_swaps_the_scores_of_both_sides(scores):
 
 
 def test_scores_change_nothing_before_training_and_nothing_where_no_face_was_found(scores):
-    config = NetworkConfig(expression_scores="on", stage_strides=(1, 2, 2, 2))
+    config = KeypointSettings(expression_scores="on", stage_strides=(1, 2, 2, 2))
     network = build(config, classes=6, num_frames=4, seed=0, keypoints=DLIB18).eval()
     plain = build(
-        NetworkConfig(stage_strides=(1, 2, 2, 2)), classes=6, num_frames=4, seed=0, keypoints=DLIB18
+        KeypointSettings(stage_strides=(1, 2, 2, 2)), classes=6, num_frames=4, seed=0, keypoints=DLIB18
     ).eval()
     plain.load_state_dict(network.state_dict(), strict=False)
     frames, keypoints = torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2)
     unseen = torch.full_like(scores, torch.nan)
     with torch.no_grad():
-        expected = plain(frames, keypoints).clip
-        assert torch.equal(network(frames, keypoints, expressions=scores).clip, expected)
+        expected = plain(seen(frames, keypoints)).clip
+        assert torch.equal(network(seen(frames, keypoints, expressions=scores)).clip, expected)
         torch.nn.init.normal_(network.expressions.fc.weight)
         torch.nn.init.normal_(network.expressions.fc.bias)
-        assert torch.equal(network(frames, keypoints, expressions=unseen).clip, expected)
-        assert not torch.allclose(network(frames, keypoints, expressions=scores).clip, expected)
+        assert torch.equal(network(seen(frames, keypoints, expressions=unseen)).clip, expected)
+        assert not torch.allclose(network(seen(frames, keypoints, expressions=scores)).clip, expected)
 
 
 def test_gradients_are_finite_where_no_face_was_found(scores):
     network = build(
-        NetworkConfig(expression_scores="on", stage_strides=(1, 2, 2, 2)),
+        KeypointSettings(expression_scores="on", stage_strides=(1, 2, 2, 2)),
         classes=6,
         num_frames=4,
         seed=0,
@@ -69,7 +70,7 @@ def test_gradients_are_finite_where_no_face_was_found(scores):
     scores = scores.clone()
     scores[0] = torch.nan
     network(
-        torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2), expressions=scores
+        seen(torch.randn(6, 4, 3, 32, 32), torch.rand(6, 4, 18, 2), expressions=scores)
     ).clip.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.expressions.parameters())
     assert network.expressions.fc.weight.grad.abs().sum() > 0

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from networks import build
 
 from dfer.schemas.keypoints import DLIB18, LANDMARK_FLIP
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import NetworkConfig, load_config
+from dfer.train.config import load_config
 from dfer.train.data.augment import flip_expressions, flip_landmarks
 from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import Batch, clip_dataset, in_batches, view_spec
@@ -17,15 +18,17 @@ from dfer.train.data.landmark_features import clip_features
 from dfer.train.data.loader import Loader
 from dfer.train.engine.fit_landmarks import fit_landmarks
 from dfer.train.engine.forward import network_input
+from dfer.train.models.interface import NetworkInput
 from dfer.train.models.keypoint.geometry import FaceFeatures
-from dfer.train.models.keypoint.network import DferNetwork, build
+from dfer.train.models.keypoint.network import KeypointNetwork
+from dfer.train.models.keypoint.settings import KeypointSettings
 from dfer.train.models.keypoint.temporal import TemporalTransformer, masked_mean
 
 TINY = {"num_frames": 4, "image_size": 32, "stage_strides": (1, 2, 2, 2), "expression_scores": "on"}
 SEEN = torch.tensor([[True, False, True, True], [False, False, False, True], [True] * 4])
 
 
-def tiny(**settings) -> DferNetwork:
+def tiny(**settings) -> KeypointNetwork:
     config = load_config("quick", {**TINY, **settings})
     return build(config.network, classes=6, num_frames=4, seed=0, keypoints=DLIB18).eval()
 
@@ -104,19 +107,20 @@ def test_the_branch_changes_nothing_before_training_and_ignores_frames_without_a
     plain.load_state_dict(network.state_dict(), strict=False)
     with torch.no_grad():
         expected = plain(taken["frames"], taken["keypoints"]).clip
-        assert torch.equal(network(**taken).clip, expected)
+        assert torch.equal(network(NetworkInput(**taken)).clip, expected)
         torch.nn.init.normal_(network.geometry.fc.weight)
         torch.nn.init.normal_(network.geometry.head.weight)
-        assert not torch.allclose(network(**taken).clip, expected)
+        assert not torch.allclose(network(NetworkInput(**taken)).clip, expected)
         nowhere = {**taken, "detected": torch.zeros(6, 4, dtype=torch.bool)}
-        assert torch.equal(network(**nowhere).clip, expected)
+        assert torch.equal(network(NetworkInput(**nowhere)).clip, expected)
         # What is in a frame without a face does not matter, whatever it is.
         seen = taken["detected"].clone()
         seen[:, 2] = False
         noise = {name: taken[name].clone() for name in ("landmarks", "expressions")}
         noise["landmarks"][:, 2], noise["expressions"][:, 2] = 1e6, torch.nan
         torch.testing.assert_close(
-            network(**{**taken, "detected": seen, **noise}).clip, network(**{**taken, "detected": seen}).clip
+            network(NetworkInput(**{**taken, "detected": seen, **noise})).clip,
+            network(NetworkInput(**{**taken, "detected": seen})).clip,
         )
 
 
@@ -125,7 +129,7 @@ def test_gradients_are_finite_where_no_face_was_found(batch):
     taken["expressions"] = taken["expressions"].clone()
     taken["expressions"][0] = torch.nan
     network = tiny(geometry="on").train()
-    network(**taken, mix=0.7).clip.square().sum().backward()
+    network(NetworkInput(**{**taken, "mix": 0.7})).clip.square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in network.geometry.parameters())
     assert network.geometry.fc.weight.grad.abs().sum() > 0
 
@@ -135,9 +139,12 @@ def test_mixup_mixes_the_class_scores_of_the_branch(batch):
     network = tiny(geometry="on", temporal="mean", landmark_weight=0.0)
     torch.nn.init.normal_(network.geometry.head.weight, std=0.1)
     with torch.no_grad():
-        apart = network(**taken).clip
+        apart = network(NetworkInput(**taken)).clip
         torch.testing.assert_close(
-            network(**taken, mix=0.7).clip, 0.7 * apart + 0.3 * apart.roll(1, 0), rtol=1e-3, atol=1e-3
+            network(NetworkInput(**{**taken, "mix": 0.7})).clip,
+            0.7 * apart + 0.3 * apart.roll(1, 0),
+            rtol=1e-3,
+            atol=1e-3,
         )
 
 
@@ -152,15 +159,15 @@ def test_the_regressions_share_of_the_log_probabilities(scored_cache, batch):
     theirs = LogisticRegression(C=0.1, max_iter=1000).fit(standard, numbers).predict_log_proba(standard)
     taken, alone = given(batch), tiny()
     with torch.no_grad():
-        own = alone(**taken).clip.log_softmax(1)
+        own = alone(NetworkInput(**taken)).clip.log_softmax(1)
         for share in (0.25, 1.0):
             network = tiny(landmark_weight=share)
             network.load_state_dict(alone.state_dict(), strict=False)
-            fit_landmarks(network, pool, pool.clips)
+            fit_landmarks(network, load_config("quick", {**TINY, "landmark_weight": share}), pool, pool.clips)
             expected = (1 - share) * own + share * torch.tensor(theirs, dtype=torch.float32)
-            torch.testing.assert_close(network(**taken).clip, expected, rtol=1e-3, atol=2e-3)
+            torch.testing.assert_close(network(NetworkInput(**taken)).clip, expected, rtol=1e-3, atol=2e-3)
             network.train()  # the loss is the network's own: the regression knows the training clips by heart
-            assert network(**taken).clip.exp().sum(1).sub(1).abs().max() > 1e-3
+            assert network(NetworkInput(**taken)).clip.exp().sum(1).sub(1).abs().max() > 1e-3
 
 
 def test_with_a_share_of_one_a_run_predicts_what_the_baseline_does(here, scored_cache, tmp_path):
@@ -220,11 +227,15 @@ def test_a_masked_network_does_not_see_frames_without_a_face(batch):
     with torch.no_grad():
         for settings in ({}, {"temporal": "mean"}):
             masked = tiny(mask_missing=True, expression_scores="off", **settings)
-            torch.testing.assert_close(masked(**other).clip, masked(**{**taken, "detected": seen}).clip)
+            torch.testing.assert_close(
+                masked(NetworkInput(**other)).clip, masked(NetworkInput(**{**taken, "detected": seen})).clip
+            )
             unmasked = tiny(expression_scores="off", **settings)
-            assert not torch.allclose(unmasked(**other).clip, unmasked(**taken).clip)
+            assert not torch.allclose(
+                unmasked(NetworkInput(**other)).clip, unmasked(NetworkInput(**taken)).clip
+            )
 
 
 def test_an_lstm_cannot_be_masked():
     with pytest.raises(UserError, match="--mask-missing needs --temporal transformer or mean"):
-        NetworkConfig(temporal="lstm", mask_missing=True)
+        KeypointSettings(temporal="lstm", mask_missing=True)

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from networks import build
 
 from dfer.schemas.keypoints import DLIB18
-from dfer.train.config import NetworkConfig, RecipeConfig
+from dfer.train.config import RecipeConfig
 from dfer.train.engine.objective import objective
 from dfer.train.engine.optim import make_optimiser
 from dfer.train.models.keypoint.keypoint_graph import INIT_SCALE, KeypointGraph
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.keypoint.settings import KeypointSettings
 
 
 @pytest.mark.parametrize("adjacency", ["mean", "sum"])
@@ -53,7 +54,7 @@ def test_the_edge_gate_starts_near_one_for_every_keypoint_of_real_faces(real_inp
     """With noise alone, the ReLU is closed for all key-points with most seeds: no message and no gradient."""
     frames, keypoints = (part[:, ::4].flatten(0, 1) for part in real_input)
     for seed in range(4):
-        network = build(NetworkConfig(), classes=6, num_frames=2, seed=seed, keypoints=DLIB18)
+        network = build(KeypointSettings(), classes=6, num_frames=2, seed=seed, keypoints=DLIB18)
         with torch.no_grad():
             features = network.attention(network.backbone(frames))
             gate = network.graph.edge_gate(*network.keypoint_features(features, keypoints))
@@ -69,14 +70,14 @@ def test_the_edge_gate_stays_finite_in_training(real_input, optimiser, learning_
     frames = torch.nn.functional.avg_pool3d(frames, (1, 4, 4))  # (6, 2, 3, 28, 28)
     labels = torch.arange(6)
     recipe = RecipeConfig(optimiser=optimiser, learning_rate=learning_rate)
-    config = NetworkConfig(depth=1, stage_strides=(1, 2, 2, 1))
+    config = KeypointSettings(depth=1, stage_strides=(1, 2, 2, 1))
     network = build(config, classes=6, num_frames=2, seed=0, keypoints=DLIB18)
-    trained, loss = make_optimiser(network, recipe), objective(recipe, labels.numpy(), 6)
+    trained, loss = make_optimiser(network, recipe), objective(recipe, labels.numpy(), network)
     seen = []
     network.graph.fc.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     for _ in range(20):
         trained.zero_grad()
-        value = loss.total(network(frames, keypoints), labels) / 6
+        value = loss.total(network(seen(frames, keypoints)), labels) / 6
         value.backward()
         trained.step()
         assert torch.isfinite(value)

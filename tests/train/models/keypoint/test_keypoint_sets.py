@@ -6,17 +6,18 @@ import made_up
 import pytest
 import torch
 from made_up import TEN
+from networks import build, seen
 from synthetic_cache import write_cache
 
 from dfer.schemas.keypoints import DLIB18, KEYPOINT_SETS
 from dfer.train.commands.describe import network_parts
-from dfer.train.config import NetworkConfig, RecipeConfig, load_config
+from dfer.train.config import RecipeConfig, load_config
 from dfer.train.engine import checkpoint
 from dfer.train.engine.objective import objective
 from dfer.train.engine.optim import make_optimiser
-from dfer.train.models.keypoint.network import build
+from dfer.train.models.keypoint.settings import KeypointSettings
 
-SMALL = NetworkConfig(stage_strides=(1, 2, 1, 1), depth=1)  # 4×4 maps from 32 px
+SMALL = KeypointSettings(stage_strides=(1, 2, 1, 1), depth=1)  # 4×4 maps from 32 px
 RECIPE = RecipeConfig(learning_rate=1e-4)
 
 
@@ -29,11 +30,11 @@ def clips(keypoint_set):
 def test_a_network_of_ten_keypoints_in_three_regions_trains():
     frames, keypoints, labels = clips(TEN)
     network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=TEN).train()
-    optimiser, loss = make_optimiser(network, RECIPE), objective(RECIPE, labels.numpy(), 2)
+    optimiser, loss = make_optimiser(network, RECIPE), objective(RECIPE, labels.numpy(), network)
     losses = []
     for _ in range(2):
         optimiser.zero_grad()
-        value = loss.total(network(frames, keypoints), labels)
+        value = loss.total(network(seen(frames, keypoints)), labels)
         value.backward()
         optimiser.step()
         losses.append(value.item())
@@ -54,7 +55,7 @@ def test_a_training_on_a_cache_of_ten_keypoints_lowers_the_loss_and_is_restored(
         training.next_epoch()
     assert losses[1] < losses[0]
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
-    assert checkpoint.restore(training.checkpoint()).keypoints is TEN
+    assert checkpoint.restore(training.checkpoint()).task.keypoints is TEN
 
 
 def test_other_regions_and_edges_give_other_scores():
@@ -64,7 +65,7 @@ def test_other_regions_and_edges_give_other_scores():
         keypoint_set = dataclasses.replace(TEN, **changes)
         network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set).eval()
         with torch.no_grad():
-            return network(frames, keypoints).clip
+            return network(seen(frames, keypoints)).clip
 
     same = scores(name="renamed")
     assert not torch.equal(scores(edges=TEN.edges[1:]), same)
@@ -78,14 +79,14 @@ def test_another_number_of_regions_changes_the_width_of_the_fused_vector(regions
     frames, keypoints, _ = clips(keypoint_set)
     network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set)
     assert network.fusion.outputs == network.clip_head.in_features == (regions + 1) * 128
-    assert network(frames, keypoints).clip.shape == (4, 2)
+    assert network(seen(frames, keypoints)).clip.shape == (4, 2)
 
 
 def test_a_keypoint_without_edges_gets_no_message():
     keypoint_set = dataclasses.replace(TEN, edges=TEN.edges[:5])
     frames, keypoints, _ = clips(keypoint_set)
     network = build(SMALL, classes=2, num_frames=2, seed=0, keypoints=keypoint_set)
-    assert torch.isfinite(network(frames, keypoints).clip).all()
+    assert torch.isfinite(network(seen(frames, keypoints)).clip).all()
 
 
 def test_the_listed_parts_follow_the_set():

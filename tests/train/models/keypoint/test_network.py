@@ -2,11 +2,12 @@ import dataclasses
 
 import pytest
 import torch
+from networks import build, seen
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.commands.describe import network_parts
-from dfer.train.config import NetworkConfig, load_config
-from dfer.train.models.keypoint.network import build
+from dfer.train.config import load_config
+from dfer.train.models.keypoint.settings import KeypointSettings
 
 
 def test_the_paper_preset_has_17_0_million_parameters_and_37_0_giga_multiply_adds():
@@ -48,17 +49,17 @@ def test_the_listed_parts_add_up_for_ablations_too(overrides):
 @pytest.mark.parametrize("temporal", ["transformer", "lstm", "mean"])
 @pytest.mark.parametrize("fusion", ["structure", "mean", "lstm"])
 def test_every_combination_of_parts_trains_all_its_parameters(temporal, fusion):
-    config = NetworkConfig(temporal=temporal, fusion=fusion, stage_strides=(1, 2, 2, 2), heads=6, depth=2)
+    config = KeypointSettings(temporal=temporal, fusion=fusion, stage_strides=(1, 2, 2, 2), heads=6, depth=2)
     network = build(config, classes=7, num_frames=3, seed=1, keypoints=DLIB18)
-    scores = network(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2))
-    assert scores.clip.shape == (2, 7) and (scores.frames is None) == (temporal == "mean")
-    sum(part.logsumexp(1).sum() for part in scores if part is not None).backward()
+    scores = network(seen(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2)))
+    assert scores.clip.shape == (2, 7) and (not scores.auxiliary) == (temporal == "mean")
+    sum(part.logsumexp(1).sum() for part in (scores.clip, *scores.auxiliary.values())).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
 
 def test_initial_weights_depend_on_the_seed_only():
-    small = NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1)
+    small = KeypointSettings(stage_strides=(1, 2, 2, 2), depth=1)
     states = []
     for seed, noise in ((3, 0), (3, 99), (4, 0)):
         torch.manual_seed(noise)
@@ -68,7 +69,7 @@ def test_initial_weights_depend_on_the_seed_only():
 
 
 def test_frames_do_not_mix_before_the_temporal_part():
-    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2)), 7, 4, 0, DLIB18).eval()
+    network = build(KeypointSettings(stage_strides=(1, 2, 2, 2)), 7, 4, 0, DLIB18).eval()
     images, keypoints = torch.randn(4, 3, 48, 48), torch.rand(4, 18, 2)
     alone = torch.cat([network.fuse(images[i : i + 1], keypoints[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(network.fuse(images, keypoints), alone, rtol=1e-4, atol=1e-5)
@@ -82,10 +83,10 @@ def test_settings_survive_a_round_trip_through_toml(tmp_path):
 
 
 def test_mixup_blends_the_frame_vectors_of_a_clip_and_the_previous_one():
-    network = build(NetworkConfig(stage_strides=(1, 2, 2, 2), depth=1), 7, 2, 0, DLIB18).eval()
+    network = build(KeypointSettings(stage_strides=(1, 2, 2, 2), depth=1), 7, 2, 0, DLIB18).eval()
     frames, keypoints = torch.randn(3, 2, 3, 48, 48), torch.rand(3, 2, 18, 2)
     fused = network.fuse(frames.flatten(0, 1), keypoints.flatten(0, 1)).unflatten(0, (3, 2))
     mixed = 0.7 * fused + 0.3 * fused[[2, 0, 1]]
     torch.testing.assert_close(
-        network(frames, keypoints, mix=0.7).clip, network.clip_head(network.temporal(mixed))
+        network(seen(frames, keypoints, mix=0.7)).clip, network.clip_head(network.temporal(mixed))
     )

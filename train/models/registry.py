@@ -1,0 +1,122 @@
+"""The networks by name, and networks of a user's own.
+
+A model is named by a name of `MODELS`, by the name of an entry point of an installed package (group `dfer.models`),
+or as FILE.py:CLASS.
+"""
+
+import hashlib
+import importlib
+import sys
+from importlib import metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from dfer.schemas.support.errors import UserError
+from dfer.train.models.keypoint.settings import KeypointSettings
+from dfer.train.models.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from dfer.train.models.interface import ClipNetwork, Task
+
+HERE = "dfer.train.models"
+PAPER = "keypoint"
+# name -> module and class below this folder
+MODELS = {PAPER: "keypoint.network:KeypointNetwork"}
+GROUP = "dfer.models"
+
+
+class ModelError(UserError):
+    """A model that cannot be found or loaded."""
+
+
+def settings_class(model: str) -> type[NetworkSettings]:
+    """The settings of a model. Raises ModelError as `network_class`."""
+    return KeypointSettings if model == PAPER else network_class(model).Config
+
+
+def network_class(model: str) -> "type[ClipNetwork]":
+    """The class of a model. Raises ModelError if there is none of this name, or its file cannot be used."""
+    if model in MODELS:
+        module, name = MODELS[model].split(":")
+        return getattr(importlib.import_module(f"{HERE}.{module}"), name)
+    if ".py:" in model:
+        path, name = model.rsplit(":", 1)
+        return _checked(getattr(_module_of(Path(path)), name, None), model)
+    return _checked(_installed(model), model)
+
+
+def located(model: str) -> str:
+    """A model's name with the absolute path of its file, if it is in one: so that it is found from anywhere."""
+    if ".py:" not in model:
+        return model
+    path, name = model.rsplit(":", 1)
+    return f"{Path(path).absolute()}:{name}"
+
+
+def code_hash(model: str) -> str | None:
+    """The hash of a model's file; None for a model that is installed. Raises ModelError if the file is gone."""
+    if ".py:" not in model:
+        return None
+    return hashlib.sha256(_source(Path(model.rsplit(":", 1)[0]))).hexdigest()
+
+
+def require_same_code(model: str, expected: str | None) -> None:
+    """Raise ModelError unless a model's file still has the hash that it had, or the model is in none."""
+    if code_hash(model) != expected:
+        path, _ = model.rsplit(":", 1)
+        raise ModelError(f"{path} has changed since the network was trained with it; put that version back")
+
+
+def build(model: str, settings: NetworkSettings, task: "Task", seed: int) -> "ClipNetwork":
+    """Make a network whose initial weights depend on the seed alone. Raises ModelError as `network_class`."""
+    import torch
+
+    kind = network_class(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(settings, task)
+
+
+def _checked(found: object, model: str) -> "type[ClipNetwork]":
+    from dfer.train.models.interface import ClipNetwork
+
+    if not (isinstance(found, type) and issubclass(found, ClipNetwork)):
+        raise ModelError(f"--model {model}: not a class derived from dfer.train.models.interface.ClipNetwork")
+    return found
+
+
+def _installed(model: str) -> object:
+    """What an entry point of this name loads."""
+    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    if model not in points:
+        known = ", ".join(sorted({*MODELS, *points}))
+        raise ModelError(
+            f"--model {model}: there is none of this name; give one of {known}, or FILE.py:CLASS"
+        )
+    try:
+        return points[model].load()
+    except Exception as error:  # other people's code
+        raise ModelError(f"--model {model}: {points[model].value} cannot be loaded: {error!r}") from error
+
+
+def _module_of(path: Path) -> ModuleType:
+    """Run a file as a module, once."""
+    name = f"dfer_model_{hashlib.sha256(_source(path) + str(path.absolute()).encode()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, path)
+        module = sys.modules[name] = module_from_spec(spec)  # before it runs: dataclasses look it up
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # other people's code
+            del sys.modules[name]
+            raise ModelError(f"--model: {path} cannot be run: {error!r}") from error
+    return sys.modules[name]
+
+
+def _source(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"--model: the file {path} cannot be read: {error.strerror}; put it back") from None
