@@ -1,0 +1,111 @@
+"""Networks of a user's own: from a file as in the README, and from an installed package."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import made_up
+import pytest
+from made_up import done, refused
+from same_run import assert_same_run
+
+README = Path(__file__).parents[3] / "train" / "models" / "README.md"
+SMALL = (
+    *("--preset", "quick", "--image-size", 32, "--num-frames", 2),
+    *("--epochs", 2, "--batch-size", 2, "--ema-decay", 0.9),
+)
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The README's network in mine.py, in the current folder."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mine.py"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    clips = [made_up.clip("ab"[n % 2], n) for n in range(4)]
+    return made_up.cache(tmp_path_factory.mktemp("cache"), "cache", clips)
+
+
+def train_mine(cache, out, *more):
+    done("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", out, *more)
+
+
+def test_the_readmes_network_is_described_trained_resumed_evaluated_and_reported(
+    mine, cache, tmp_path, monkeypatch
+):
+    described = done("describe", "--model", "mine.py:MyNetwork", "--width", 8, *SMALL[:6]).stdout
+    assert "8×3×7×7" not in described and f"{3 * 49 * 8 + 8 + 8 * 7 + 7:,}" in described
+    train_mine(cache, "never")
+    train_mine(cache, "first", "--epochs", 1)
+    assert f'model = "{mine}:MyNetwork"' in (tmp_path / "never" / "settings.toml").read_text()
+    monkeypatch.chdir("/")  # the file is found from everywhere
+    for command in (("evaluate", tmp_path / "never", cache), ("report", tmp_path / "never")):
+        done(*command)
+    assert "attend" in (tmp_path / "never" / "report.html").read_text()
+
+
+def test_a_run_of_a_users_network_goes_on_after_a_kill_as_if_nothing_had_happened(
+    mine, cache, tmp_path, program
+):
+    train_mine(cache, "never")
+    call = ("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", "killed")
+    process = subprocess.Popen([*map(str, (program("train"), *call, "--save-minutes", 0))])
+    while not Path("killed/last.pt").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    train_mine(cache, "killed", "--resume")
+    assert_same_run(tmp_path / "killed", tmp_path / "never")
+
+
+def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
+    train_mine(cache, "run")
+    code = mine.read_text()
+    mine.write_text(code.replace("nn.ReLU()", "nn.GELU()"))
+    line = refused("evaluate", "run", cache)
+    assert f"{mine} has changed since the network was trained with it" in line
+    call = ("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", "run", "--resume")
+    assert "another version of the model's file" in refused(*call)
+    mine.unlink()
+    assert f"the file {mine} cannot be read: No such file or directory; put it back" in refused(
+        "evaluate", "run", cache
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("nosuch", "there is none of this name; give one of keypoint"),
+        ("nosuch.py:MyNetwork", "cannot be read: No such file or directory"),
+        ("mine.py:Other", "not a class derived from dfer.train.models.interface.ClipNetwork"),
+        ("mine.py:MySettings", "not a class derived from"),
+        ("broken.py:MyNetwork", "cannot be run: ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_one_line(mine, cache, model, message):
+    Path("broken.py").write_text("1 / 0\n")
+    assert message in refused("run", cache, "--model", model, "--out", "run")
+    assert not Path("run").exists()
+
+
+def test_a_flag_of_another_network_is_wrong_usage(mine, cache):
+    outcome = made_up.train("run", cache, "--model", "mine.py:MyNetwork", "--heads", 4, "--out", "run")
+    assert outcome.exit_code == 2 and "--heads" in outcome.stderr
+
+
+def test_a_network_of_an_installed_package_has_a_name(mine, cache, tmp_path, monkeypatch):
+    shutil.move(mine, tmp_path / "their_networks.py")
+    about = tmp_path / "theirs-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[dfer.models]\ntheirs = their_networks:MyNetwork\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done("run", cache, "--model", "theirs", "--width", 8, *SMALL, "--out", "run")
+    done("evaluate", "run", cache)
+    assert "keypoint, theirs, or FILE.py:CLASS" in refused("run", cache, "--model", "x", "--out", "other")
