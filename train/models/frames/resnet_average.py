@@ -19,20 +19,26 @@ from types import MappingProxyType
 
 from torch import nn
 
+from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import Settings, setting
 from dfer.train.models.frames.frame_vectors import average_setting, averaged, frame_vectors
 from dfer.train.models.frames.resnet import ResNet50, plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 
-DEPTHS = {"18": (plain_resnet18, 512), "50": (ResNet50, 2048)}
+DEPTHS = {18: (plain_resnet18, 512), 50: (ResNet50, 2048)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetAverageConfig(Settings):
     """Which ResNet, and what is averaged."""
 
-    depth: str = setting("18", "layers of the ResNet", choices=tuple(DEPTHS))
+    depth: int = setting(18, "layers of the ResNet, 18 or 50", low=18, high=50)
     average: str = average_setting()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth not in DEPTHS:
+            raise UserError(f"--depth {self.depth}: must be 18 or 50")
 
 
 class ResNetAverage(ClipNetwork):

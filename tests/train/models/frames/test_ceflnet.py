@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.models.frames.ceflnet import Ceflnet, CeflnetConfig, snippet_windows
+from dfer.train.models.frames.ceflnet import (
+    Ceflnet,
+    CeflnetConfig,
+    IntensityActivation,
+    SnippetEncoder,
+    snippet_windows,
+)
 
 
 def test_thirteen_million_parameters_as_printed(bench):
@@ -57,3 +63,27 @@ def test_frames_may_change_places_within_a_snippet_but_not_across(bench):
 def test_heads_that_do_not_divide_the_features_are_refused():
     with pytest.raises(UserError, match="--heads 5: must divide 512"):
         CeflnetConfig(heads=5)
+
+
+def test_a_snippet_is_the_weighted_mean_of_its_frames_next_to_the_global_vector():
+    torch.manual_seed(0)
+    encoder, x = (
+        SnippetEncoder(8, heads=2).eval(),
+        torch.randn(2, 3, 5, 8),
+    )  # 2 clips of 3 snippets of 5 frames
+    with torch.no_grad():
+        got = encoder(x)
+        for clip, snippet in ((0, 0), (1, 2)):
+            frames = x[clip, snippet]
+            related = encoder.norm(frames + encoder.attention(frames[None])[0])
+            pairs = torch.cat([frames, related.max(0).values.expand(5, 8)], dim=1)
+            weights = torch.sigmoid(encoder.weight[1](pairs))
+            expected = encoder.out((pairs * weights).sum(0) / weights.sum())
+            torch.testing.assert_close(got[clip, snippet], expected)
+
+
+def test_snippets_are_weighed_before_their_maximum():
+    activation, x = IntensityActivation(2), torch.tensor([[[4.0, 2.0], [1.0, 6.0]]])
+    with torch.no_grad():
+        activation.intensity.weight.copy_(torch.tensor([[0.0, torch.log(torch.tensor(3.0)) / 4]]))
+        torch.testing.assert_close(activation(x), torch.tensor([[1.0, 4.5]]))  # shares of 1/4 and 3/4

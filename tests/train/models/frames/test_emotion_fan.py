@@ -5,7 +5,7 @@ from dfer.train.models.frames.frame_vectors import frame_vectors
 
 
 def test_parameters_are_resnet18s_two_weights_and_the_classifier(bench):
-    """The paper prints none; its public code has 11 185 225 as well, without the unused classifier."""
+    """The paper prints none; its public code has as many, and a second classifier that it does not use."""
     network = bench.build(EmotionFan, size=224, device="meta")
     assert bench.parameters(network) == 11_176_512 + 513 + 1025 + 7 * 1025
 

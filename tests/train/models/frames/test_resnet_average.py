@@ -1,9 +1,10 @@
 import pytest
 
-from dfer.train.models.frames.resnet_average import ResNetAverage
+from dfer.schemas.support.errors import UserError
+from dfer.train.models.frames.resnet_average import ResNetAverage, ResNetAverageConfig
 
 
-@pytest.mark.parametrize(("depth", "expected"), [("18", 11_180_103), ("50", 23_522_375)])
+@pytest.mark.parametrize(("depth", "expected"), [(18, 11_180_103), (50, 23_522_375)])
 def test_parameters_are_those_of_the_resnet_with_seven_classes(bench, depth, expected):
     """torchvision's resnet18 and resnet50 with 7 classes; Sun et al. 2024 print 11 M for the first."""
     network = bench.build(ResNetAverage, depth=depth, size=224, device="meta")
@@ -15,7 +16,7 @@ def test_eleven_million_parameters_as_printed_for_mafw(bench):
     assert bench.parameters(network) == pytest.approx(11e6, rel=0.03)
 
 
-@pytest.mark.parametrize("depth", ["18", "50"])
+@pytest.mark.parametrize("depth", [18, 50])
 def test_every_parameter_learns_and_scores_have_a_row_per_clip(bench, depth):
     network = bench.build(ResNetAverage, classes=5, depth=depth)
     assert bench.untrained(network, bench.clips(frames=2)) == []
@@ -34,3 +35,8 @@ def test_any_image_size_fits(bench):
     for size in (16, 50, 112):
         network = bench.build(ResNetAverage, size=size, device="meta")
         assert network(bench.clips(size=size, device="meta")).clip.shape == (2, 7)
+
+
+def test_other_depths_are_refused():
+    with pytest.raises(UserError, match="--depth 34: must be 18 or 50"):
+        ResNetAverageConfig(depth=34)
