@@ -5,14 +5,15 @@ q⁰), which gives the clip's vector f'_v = Σ α_i f_i / Σ α_i. Relation-atte
 next to the clip's, β_i = σ([f_i : f'_v] · q¹), and the result is Σ α_i β_i [f_i : f'_v] / Σ α_i β_i. The
 first step alone is `attention = "self"`.
 
-Input there: 224 px; three frames in training, one from each third of the clip, and all frames in evaluation.
-Here both have the task's number of frames.
+The paper could not be read again here, so this was checked against its public code (Open-Debin/Emotion-FAN),
+whose scores in training it reproduces from the same weights. From that code: dropout of 0.5 before each
+attention weight and before the classifier of `self`, 0.6 before that of `relation`; biases. In evaluation
+that code leaves β out of the numerator; here it is the same as in training.
 
-Taken from its public code (Open-Debin/Emotion-FAN): dropout of 0.5 before each attention weight and before
-the classifier of `self`, 0.6 before that of `relation`; biases. In evaluation that code leaves β out of the
-numerator; here it is the same as in training. No parameters are printed; with 7 classes there are 11.2 M.
+Input there: 224 px; three frames in training, all frames in evaluation. Here both have the task's number of
+frames. With 7 classes there are 11.2 M parameters; we know of no printed number.
 
-Weights start at random; the paper's start from ResNet-18 trained on MS-Celeb-1M and FER+.
+Weights start at random; the public code starts from a ResNet-18 trained on FER+.
 """
 
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class EmotionFan(ClipNetwork):
     Config = EmotionFanConfig
     source = Source(
         citation="Meng et al. 2019, ICIP",
-        gaps="dropout, from its public code; pre-training is left out",
+        gaps="dropout and biases, from its public code; pre-training is left out",
     )
     parts = MappingProxyType(
         {
