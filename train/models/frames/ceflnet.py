@@ -7,10 +7,11 @@ one. The emotional intensity activation network weighs the snippets, and the max
 snippets is classified.
 
 The paper could not be read here. The structure is in its abstract; all sizes are facts from its public code
-(CVLab-Liuyuanyuan/CEFLNet), whose scores this network reproduces from the same weights and windows: seven snippets of five frames of 224 px; 4 heads; dropout of 0.1 in and after
-attention, 0.5 before the frames' weights and 0.4 before the last linear layer; a classifier
-512–256–128–classes. That code drops the frames that attention changed once their maximum is known, and weighs
-ResNet's own vectors; so do we.
+(CVLab-Liuyuanyuan/CEFLNet), whose scores this network reproduces from the same weights and windows: seven
+snippets of five frames of 224 px; 4 heads; dropout of 0.1 in and after attention, 0.5 before the frames'
+weights and 0.4 before the last linear layer; a classifier of 512, 256, 128 and as many features as classes.
+That code drops the frames that attention changed once their maximum is known, and weighs ResNet's own
+vectors; so do we.
 
 There, 75 frames in a row make seven windows of 15 with ten frames from one to the next, and each window draws
 its own five frames. Here windows of five lie at even distances over the task's frames, so neighbours share
