@@ -1,0 +1,146 @@
+"""ViT-B/16 (Dosovitskiy et al. 2021, ICLR) on each frame, averaged over the frames or read by an LSTM.
+
+Baselines of MAFW (Liu Y. et al. 2022, ACM MM). Its "VIT" takes five frames of 224 px and fuses their
+predicted probabilities; "VIT_LSTM" reads all frames of a clip, 224 px.
+
+Left open by MAFW: which ViT, the LSTM's size, optimiser, epochs and initial weights. ViT-B/16 has 85.8 M
+parameters with 7 classes; Sun et al. 2024 (SVFAP) print 86 M for MAFW's ViT, as Dosovitskiy et al. do for
+ViT-B. The LSTM here is one layer of 512 units whose last output is classified.
+
+Dosovitskiy et al. print the pre-norm blocks (Eqs. 1–4, Table 1); the norms' epsilon of 1e-6 is their public
+code's. There is a linear classifier on the class token and no dropout, as in their fine-tuning.
+
+Weights start at random, from a truncated normal of 0.02. Dosovitskiy et al. find that a ViT trained from
+scratch on little data is behind a ResNet, so expect little of it without pre-training.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.settings import Settings, setting
+from dfer.train.models.frames.attention import SelfAttention
+from dfer.train.models.frames.frame_vectors import average_setting, averaged
+from dfer.train.models.frames.recurrent import FrameRecurrence
+from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+
+EPSILON = 1e-6  # of the layer norms
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitConfig(Settings):
+    """The size of the ViT, and how frames are combined. The defaults are ViT-B/16."""
+
+    patch: int = setting(16, "side of a patch, pixels", low=1, high=1024)
+    width: int = setting(768, "features of a patch", low=1, high=65536)
+    depth: int = setting(12, "transformer blocks", low=1, high=100)
+    heads: int = setting(12, "attention heads", low=1, high=100)
+    mlp_width: int = setting(3072, "hidden units of the transformer's MLP", low=1, high=65536)
+    temporal: str = setting("mean", "how the frames of a clip are combined", choices=("mean", "lstm"))
+    average: str = average_setting()
+    units: int = setting(512, "units of the LSTM", low=1, high=65536)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads:
+            raise UserError(f"--heads {self.heads}: must divide --width {self.width}")
+        if self.temporal == "lstm" and self.average != "scores":
+            raise UserError(f"--average {self.average} needs --temporal mean")
+
+
+class VitBlock(nn.Module):
+    """A pre-norm transformer block: attention, then an MLP, each added to its input (Eqs. 2 and 3)."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=EPSILON)
+        self.attention = SelfAttention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width, eps=EPSILON)
+        self.mlp = nn.Sequential(nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) → (B, T, C)."""
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Vit(nn.Module):
+    """Turn images (B, 3, H, W) into vectors (B, C), the class tokens after the last block.
+
+    image_size: H and W, a multiple of the patch; the learned positions are made for it
+    """
+
+    def __init__(self, config: VitConfig, image_size: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
+        self.token = nn.Parameter(torch.empty(1, 1, config.width))
+        self.positions = nn.Parameter(torch.empty(1, (image_size // config.patch) ** 2 + 1, config.width))
+        self.blocks = nn.Sequential(
+            *(VitBlock(config.width, config.heads, config.mlp_width) for _ in range(config.depth))
+        )
+        self.norm = nn.LayerNorm(config.width, eps=EPSILON)
+        for weight in (self.token, self.positions):
+            nn.init.trunc_normal_(weight, std=0.02)
+        start_linear(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, C)."""
+        x = self.patches(x).flatten(2).transpose(1, 2)  # (B, places, C)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # Eq. 1
+        return self.norm(self.blocks(x)[:, 0])  # Eq. 4
+
+
+class VitFrames(ClipNetwork):
+    """Turn each frame into a vector with a ViT; average the frames' scores, or read the vectors with an LSTM.
+
+    Raises UserError if patches do not fill the image.
+    """
+
+    Config = VitConfig
+    source = Source(
+        citation="Dosovitskiy et al. 2021, ICLR; on frames as in Liu Y. et al. 2022, ACM MM (MAFW)",
+        parameters=86,
+        gaps="which ViT; the LSTM's size; optimiser and epochs; initial weights",
+    )
+    parts = MappingProxyType(
+        {
+            "backbone": "ViT, frame by frame",
+            "recurrence": "LSTM over the frames; nothing if they are averaged",
+            "head": "linear classifier",
+        }
+    )
+
+    def __init__(self, config: VitConfig, task: Task) -> None:
+        super().__init__(task)
+        if task.image_size % config.patch:
+            raise UserError(
+                f"--image-size {task.image_size}: ViT needs a multiple of its patch, --patch {config.patch}"
+            )
+        self.backbone = Vit(config, task.image_size)
+        self.recurrence = nn.Identity()
+        width = config.width
+        if config.temporal == "lstm":
+            self.recurrence = FrameRecurrence(
+                width, task.num_frames, cell="lstm", units=config.units, layers=1, readout="last"
+            )
+            width = self.recurrence.width
+        self.head = nn.Linear(width, task.classes)
+        start_linear(self.head)
+        self.average = config.average
+
+    def forward(self, given: NetworkInput) -> Scores:
+        vectors = self.backbone(given.frames.flatten(0, 1))  # (B·N, C)
+        vectors = vectors.unflatten(0, given.frames.shape[:2])  # (B, N, C)
+        scores = self.head(self.recurrence(vectors))  # (B, classes) after an LSTM, else (B, N, classes)
+        return Scores(averaged(scores, self.average) if scores.ndim == 3 else scores)
+
+
+def start_linear(network: nn.Module) -> None:
+    """Draw the weights of linear layers and patches from a truncated normal of 0.02; biases are 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
