@@ -22,6 +22,14 @@ def seeded(network: type[ClipNetwork], task: Task, **settings) -> ClipNetwork:
     return network(network.Config(**settings), task)
 
 
+def lively(network: ClipNetwork) -> ClipNetwork:
+    """Make the first weights of a small transformer large enough that what it mixes shows in the scores."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+    return network
+
+
 def random_input(task: Task, clips: int = 2, device: str = "cpu", seed: int = 1) -> NetworkInput:
     random = None if device == "meta" else torch.Generator().manual_seed(seed)
     size = (clips, task.num_frames, 3, task.image_size, task.image_size)
