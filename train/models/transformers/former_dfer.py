@@ -6,9 +6,8 @@ Zhao and Liu 2021, "Former-DFER: Dynamic Facial Expression Recognition Transform
 Checked against the authors' public code (zengqunzhao/Former-DFER, commit 1b5ad6f): the same parameters, shape by
 shape, 18 031 943 for 7 classes, and the same scores from the same weights. These facts come from the code: the map
 is 7×7×256 where the spatial transformer stands, after stage 3 (14×14 is stage 2's, with 128 channels); the MLPs
-have 512 and 1024 hidden units; attention has a bias in its output only; GELU is tanh's approximation; there is no
-dropout and no norm after the last block; linear layers start as PyTorch's, tokens and positions as a standard
-normal.
+have 512 and 1024 hidden units; attention has a bias in its output only; GELU is tanh's approximation; dropout is
+off and no norm follows the last block; linear layers start as PyTorch's, tokens and positions as a standard normal.
 
 Ours: frames are normalised with ImageNet's mean and deviation; positions are made for the task's image size.
 """

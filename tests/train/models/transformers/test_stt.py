@@ -68,9 +68,9 @@ def test_space_mixes_a_frame_and_time_mixes_a_place(small):
     x = torch.randn(1, 4, 9, 16, requires_grad=True)
     block(torch.zeros(1, 1, 16), x)[1][0, 0, 0].sum().backward()
     reached = x.grad[0].abs().amax(2) > 0
-    assert reached[0].all()  # every place of its own frame
-    assert reached[:, 0].all()  # its own place in every frame
-    assert reached.all()  # places of other frames by way of its own place there
+    assert reached[0].all()  # every place of the same frame
+    assert reached[:, 0].all()  # the same place in every frame
+    assert reached.all()  # places of other frames by way of the same place there
 
 
 def test_the_class_token_sees_every_place_in_every_frame(small):
