@@ -9,8 +9,8 @@ against it: the same parameters, shape by shape (18 719 687 for 7 classes; it ma
 and the same scores from the same weights, of clips and of snippets.
 
 The snippet-based filter works on predictions alone and needs to know which class is neutral, which a task does not
-tell: set `neutral` to its number, else nothing is filtered. In the code a filtered score is −1000; here it is 20 below
-the largest, which excludes the class as surely and keeps losses finite.
+tell: set `neutral` to its number, else nothing is filtered. In the code a filtered score is −1000; here it is 20
+below the largest, which excludes the class as surely and keeps losses finite.
 
 Ours: frames are normalised with ImageNet's mean and deviation; features of pictures above 128 px are averaged to
 4×4, so that the temporal transformer keeps its width.
