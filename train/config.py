@@ -178,25 +178,36 @@ def default_preset(model: str | None) -> str:
     return model if model in preset_names() else "paper"
 
 
-def model_of(preset: str) -> str:
-    """The model that a preset is for. Raises UserError if it cannot be read."""
-    return _read_preset(preset)[1].get("model", PAPER)
+def chosen_model(model: str | None, preset: str | None) -> str:
+    """The model of `load_config(preset, {"model": model})`. Raises UserError if the preset cannot be read."""
+    if model:
+        return _named_network(model)["model"]
+    return _read_preset(preset or default_preset(None))[1].get("model", PAPER)
 
 
 def load_config(preset: str | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """Load a preset by name, or from a .toml file, and override single fields.
 
     preset: None: the one of the model (`default_preset`)
-    overrides: field → value, also `model`: of a preset for another model everything but the network is taken
+    overrides: field → value, also `model`: the name of a model, or of a preset, whose network is taken. Of a preset
+        for another model everything but the network is taken
 
     Raises UserError for an unknown preset or model, invalid TOML, and unknown fields or values.
     """
     overrides = dict(overrides or {})
     model = overrides.pop("model", None)
     path, content = _read_preset(preset or default_preset(model))
-    if model is not None and model != content.get("model", PAPER):
-        content = {**content, "model": model, "network": {}}
+    if model is not None:
+        named = _named_network(model)
+        if named["model"] != content.get("model", PAPER) or named["network"]:
+            content = {**content, **named}
     return config_from(content, overrides, origin=str(path))
+
+
+def _named_network(name: str) -> dict[str, Any]:
+    """Model and settings of the network that a name stands for: a preset's, or a model with its defaults."""
+    content = _read_preset(name)[1] if name in preset_names() else {}
+    return {"model": content.get("model", PAPER if content else name), "network": content.get("network", {})}
 
 
 def _read_preset(preset: str) -> tuple[Path, dict[str, Any]]:

@@ -19,7 +19,7 @@ from dfer.schemas.support.options import (
     make_options,
     setting_options,
 )
-from dfer.train.config import load_config, model_of, preset_names, section_classes
+from dfer.train.config import chosen_model, load_config, preset_names, section_classes
 from dfer.train.models.registry import PAPER
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class ModelCommand(SettingsCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find the model first, since the other flags depend on it."""
         given = {name: _value_of(f"--{name}", args) for name in ("model", "preset")}
-        ctx.meta[MODEL_KEY] = given["model"] or (model_of(given["preset"]) if given["preset"] else PAPER)
+        ctx.meta[MODEL_KEY] = chosen_model(**given)
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

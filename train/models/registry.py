@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 HERE = "dfer.train.models"
 PAPER = "keypoint"
 # name -> module and class below this folder
-MODELS = {PAPER: "keypoint.network:KeypointNetwork"}
+MODELS = {
+    PAPER: "keypoint.network:KeypointNetwork",
+    "resnet-average": "frames.resnet_average:ResNetAverage",
+    "resnet-recurrent": "frames.resnet_recurrent:ResNetRecurrent",
+    "densenet": "frames.densenet:DenseNetAverage",
+    "vit": "frames.vit:VitFrames",
+    "emotion-fan": "frames.emotion_fan:EmotionFan",
+    "ceflnet": "frames.ceflnet:Ceflnet",
+    "former-dfer": "transformers.former_dfer:FormerDfer",
+    "nr-dfernet": "transformers.nr_dfernet:NrDferNet",
+    "logo-former": "transformers.logo_former:LogoFormer",
+    "stt": "transformers.stt:Stt",
+}
 GROUP = "dfer.models"
 
 

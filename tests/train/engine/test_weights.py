@@ -3,7 +3,7 @@ import json
 import polars as pl
 import pytest
 import torch
-from networks import build
+from networks import build, seen
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
@@ -55,7 +55,7 @@ def scores(net):
         torch.full((4, 2, 18, 2), 0.4),
     )
     with torch.no_grad():
-        return net.eval()(frames, keypoints).clip
+        return net.eval()(seen(frames, keypoints)).clip
 
 
 def test_classes_in_another_order_get_the_same_scores(trained):

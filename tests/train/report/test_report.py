@@ -144,8 +144,8 @@ def test_parts_that_a_network_lacks_are_named(here, sample_cache, small, tmp_pat
     assert here("train", "run", sample_cache, "--out", run, *small, *plain).returncode == 0
     assert here("train", "report", run).returncode == 0
     page = Page((run / "report.html").read_bytes())
-    assert "This network has no temporal transformer." in page.text
-    assert "This network's key-point graph passes no messages." in page.text
+    assert "This network does not say how much it attends to each frame." in page.text
+    assert "This network gives key-points no weights." in page.text
     assert not page.all("rect")  # no bars of attention
 
 

@@ -31,12 +31,13 @@ import torch
 from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.attention import SelfAttention
 from dfer.train.models.frames.frame_vectors import frame_vectors
 from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.settings import NetworkSettings
 
 ATTENTION_DROPOUT = 0.1
 WEIGHT_DROPOUT = 0.5
@@ -44,7 +45,7 @@ CLASSIFIER_DROPOUT = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
-class CeflnetConfig(Settings):
+class CeflnetConfig(NetworkSettings):
     """How a clip is cut into snippets, and the attention between a snippet's frames."""
 
     snippets: int = setting(7, "windows of frames that a clip is cut into, at most", low=1, high=1000)

@@ -19,17 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import average_setting, averaged, frame_vectors
 from dfer.train.models.frames.resnet import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 
 STEM = 2  # growth rates of channels after the stem
 BOTTLENECK = 4  # growth rates of channels between the two convolutions of a layer
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseNetConfig(Settings):
+class DenseNetConfig(NetworkSettings):
     """The size of the DenseNet, and what is averaged. The defaults are DenseNet-161."""
 
     growth_rate: int = setting(48, "channels that each layer adds", low=1, high=1024)

@@ -22,18 +22,19 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import frame_vectors
 from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.settings import NetworkSettings
 
 DROPOUT = 0.5
 RELATION_DROPOUT = 0.6  # before the classifier of both attentions
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmotionFanConfig(Settings):
+class EmotionFanConfig(NetworkSettings):
     """How frames are weighed."""
 
     attention: str = setting(

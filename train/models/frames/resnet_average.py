@@ -20,16 +20,17 @@ from types import MappingProxyType
 from torch import nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import average_setting, averaged, frame_vectors
 from dfer.train.models.frames.resnet import ResNet50, plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 
 DEPTHS = {18: (plain_resnet18, 512), 50: (ResNet50, 2048)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetAverageConfig(Settings):
+class ResNetAverageConfig(NetworkSettings):
     """Which ResNet, and what is averaged."""
 
     depth: int = setting(18, "layers of the ResNet, 18 or 50", low=18, high=50)

@@ -19,16 +19,17 @@ from types import MappingProxyType
 
 from torch import nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import frame_vectors
 from dfer.train.models.frames.recurrent import CELLS, READOUTS, FrameRecurrence
 from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.settings import NetworkSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNetRecurrentConfig(Settings):
+class ResNetRecurrentConfig(NetworkSettings):
     """The recurrent part."""
 
     cell: str = setting("lstm", "recurrent cell", choices=tuple(CELLS))

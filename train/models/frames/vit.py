@@ -21,17 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.attention import SelfAttention
 from dfer.train.models.frames.frame_vectors import average_setting, averaged
 from dfer.train.models.frames.recurrent import FrameRecurrence
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 
 EPSILON = 1e-6  # of the layer norms
 
 
 @dataclass(frozen=True, kw_only=True)
-class VitConfig(Settings):
+class VitConfig(NetworkSettings):
     """The size of the ViT, and how frames are combined. The defaults are ViT-B/16."""
 
     patch: int = setting(16, "side of a patch, pixels", low=1, high=1024)

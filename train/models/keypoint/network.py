@@ -162,7 +162,7 @@ class KeypointNetwork(ClipNetwork):
                 hooks.enter_context(_on_input(self.graph, partial(_keep, gates, self.graph.edge_gate)))
             features = super().activations(given).features
         attention = torch.stack([_to_frames(block) for block in blocks], 1) if blocks else None
-        weights = gates[0].unflatten(0, given.frames.shape[:2]) if gates else None  # (B, N, K)
+        weights = gates[0].squeeze(2).unflatten(0, given.frames.shape[:2]) if gates else None  # (B, N, K)
         return Activations(features, attention, weights)
 
     def keypoint_maps(self, given: NetworkInput) -> Tensor:

@@ -18,15 +18,16 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.transformers.attention import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, ResNetStages, map_side
 
 
 @dataclass(frozen=True, kw_only=True)
-class FormerDferConfig(Settings):
+class FormerDferConfig(NetworkSettings):
     """The sizes of Former-DFER's two transformers."""
 
     spatial_depth: int = setting(1, "blocks of the spatial transformer", low=1, high=100)

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.transformers.attention import Attention, mlp, truncated_normal_
 from dfer.train.models.transformers.compact_loss import WEIGHT, CompactNetwork
 from dfer.train.models.transformers.resnet_stages import map_side
@@ -31,7 +32,7 @@ from dfer.train.models.transformers.video_tokens import Positions, VideoTokens, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogoFormerConfig(Settings):
+class LogoFormerConfig(NetworkSettings):
     """The sizes of LOGO-Former and the weight of its loss."""
 
     width: int = setting(256, "features of a token", low=1, high=4096)

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import BasicBlock
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.transformers.attention import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, map_side
 
@@ -35,7 +36,7 @@ EXCLUDED = 20.0  # how far the filter puts the neutral class below the best
 
 
 @dataclass(frozen=True, kw_only=True)
-class NrDferNetConfig(Settings):
+class NrDferNetConfig(NetworkSettings):
     """The sizes of NR-DFERNet, and its snippet-based filter."""
 
     static_depth: int = setting(2, "blocks of the static branch's transformer", low=1, high=100)

@@ -19,8 +19,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.transformers.attention import Attention, mlp, parameter, truncated_normal_
 from dfer.train.models.transformers.compact_loss import WEIGHT, CompactNetwork
 from dfer.train.models.transformers.resnet_stages import map_side
@@ -28,7 +29,7 @@ from dfer.train.models.transformers.video_tokens import Positions, VideoTokens, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class SttConfig(Settings):
+class SttConfig(NetworkSettings):
     """The sizes of STT and the weight of its loss."""
 
     width: int = setting(512, "features of a token", low=1, high=4096)

@@ -16,14 +16,14 @@ from dfer.train.models.frames.vit import VitFrames
 @pytest.mark.parametrize(
     ("preset", "name", "network", "millions"),
     [
-        ("resnet18", "resnet_average", ResNetAverage, 11),
-        ("resnet50", "resnet_average", ResNetAverage, 23.5),
-        ("resnet18_lstm", "resnet_recurrent", ResNetRecurrent, 27 / 2),
-        ("resnet18_gru", "resnet_recurrent", ResNetRecurrent, 12.8),
+        ("resnet18", "resnet-average", ResNetAverage, 11),
+        ("resnet50", "resnet-average", ResNetAverage, 23.5),
+        ("resnet18-lstm", "resnet-recurrent", ResNetRecurrent, 27 / 2),
+        ("resnet18-gru", "resnet-recurrent", ResNetRecurrent, 12.8),
         ("densenet", "densenet", DenseNetAverage, 27),
         ("vit", "vit", VitFrames, 86),
-        ("vit_lstm", "vit", VitFrames, 88.4),
-        ("emotion_fan", "emotion_fan", EmotionFan, 11.2),
+        ("vit-lstm", "vit", VitFrames, 88.4),
+        ("emotion-fan", "emotion-fan", EmotionFan, 11.2),
         ("ceflnet", "ceflnet", Ceflnet, 13),
     ],
 )

@@ -106,7 +106,7 @@ def test_the_branch_changes_nothing_before_training_and_ignores_frames_without_a
     network, plain = tiny(geometry="on"), tiny(expression_scores="off")
     plain.load_state_dict(network.state_dict(), strict=False)
     with torch.no_grad():
-        expected = plain(taken["frames"], taken["keypoints"]).clip
+        expected = plain(NetworkInput(**taken)).clip
         assert torch.equal(network(NetworkInput(**taken)).clip, expected)
         torch.nn.init.normal_(network.geometry.fc.weight)
         torch.nn.init.normal_(network.geometry.head.weight)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import build
+from networks import build, seen
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.config import RecipeConfig
@@ -73,13 +73,13 @@ def test_the_edge_gate_stays_finite_in_training(real_input, optimiser, learning_
     config = KeypointSettings(depth=1, stage_strides=(1, 2, 2, 1))
     network = build(config, classes=6, num_frames=2, seed=0, keypoints=DLIB18)
     trained, loss = make_optimiser(network, recipe), objective(recipe, labels.numpy(), network)
-    seen = []
-    network.graph.fc.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    inputs_of_fc = []
+    network.graph.fc.register_forward_pre_hook(lambda module, inputs: inputs_of_fc.append(inputs[0].detach()))
     for _ in range(20):
         trained.zero_grad()
         value = loss.total(network(seen(frames, keypoints)), labels) / 6
         value.backward()
         trained.step()
         assert torch.isfinite(value)
-    assert all(torch.isfinite(vectors).all() for vectors in seen)
+    assert all(torch.isfinite(vectors).all() for vectors in inputs_of_fc)
     assert value < 1.5  # of ln 6 = 1.8: it learns
