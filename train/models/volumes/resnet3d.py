@@ -4,8 +4,7 @@ Input in the paper: 16 frames of 112 px. Tables print 33 M parameters, and it ha
 Shortcuts are type A as in the paper: where the shape changes, every second value with zeros for the new channels, no
 weights. A clip of any length and size works, since the last map is averaged.
 
-Nothing that matters is open. The weights start from He's normal distribution (fan-out); the paper trains from scratch
-as well, besides fine-tuning.
+Nothing that matters is open. The weights start from He's normal distribution (fan-out).
 """
 
 from dataclasses import dataclass
