@@ -1,6 +1,9 @@
 """Networks by their class alone: built, counted without memory, given random clips."""
 
+from typing import NamedTuple
+
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Task
@@ -48,3 +51,27 @@ def without_gradient(network: ClipNetwork, given: NetworkInput) -> list[str]:
 
 def reversed_in_time(given: NetworkInput) -> NetworkInput:
     return given._replace(frames=given.frames.flip(1))
+
+
+class Described(NamedTuple):
+    """What `train describe` counts of one clip; the shapes of the parts' outputs without the batch."""
+
+    shapes: dict[str, tuple[int, ...]]
+    giga_multiply_adds: float
+
+
+def described(kind: type[ClipNetwork], task: Task, **settings) -> Described:
+    """Follow one clip through a network. Fails if the listed parts do not add up to the network."""
+    network = on_meta(kind, task, **settings)
+    with torch.device("meta"):
+        given = clips(task, 1)
+    modules, shapes = dict(network.named_modules()), {}
+    for name in kind.parts:
+        modules[name].register_forward_hook(
+            lambda _m, _i, out, name=name: shapes.update({name: out.shape[1:]})
+        )
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(given)
+    assert list(shapes) == list(kind.parts)
+    assert abs(sum(parameters(modules[name]) for name in kind.parts) - parameters(network)) < 1e-9
+    return Described({name: tuple(shape) for name, shape in shapes.items()}, counter.get_total_flops() / 2e9)

@@ -51,9 +51,9 @@ class EST(SnippetNetwork):
             "backbone": "ResNet-18, of each frame",
             "snippet": "attention among a snippet's frames, weighted mean",
             "transformer": "encoder and decoder over the snippets",
-            "order": "classifier of the snippets' order, for its loss",
             "hidden": "two layers before the classifier",
             "head": "classifier",
+            "order": "classifier of the snippets' order, for its loss",
         }
     )
 

@@ -107,7 +107,8 @@ class SnippetTransformer(nn.Module):
         for block in self.encoder:
             memory = block(memory)
         memory = self.encoder_norm(memory)
-        x = self.token.expand(len(snippets), -1, -1)  # (B, 1, R)
+        # A copy: torch's counter of multiply-adds refuses a view of a weight as a module's input.
+        x = self.token.repeat(len(snippets), 1, 1)  # (B, 1, R)
         for block in self.decoder:
             x = block(x, memory)
         return self.decoder_norm(x)[:, 0]

@@ -47,8 +47,8 @@ class TESFL(SnippetNetwork):
             "backbone": "ResNet-18, of each frame",
             "snippet": "weighed mean of a snippet's frames",
             "transformer": "encoder and decoder over the snippets",
-            "order": "classifier of the snippets' order, for its loss",
             "head": "classifier",
+            "order": "classifier of the snippets' order, for its loss",
         }
     )
 

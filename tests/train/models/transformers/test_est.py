@@ -30,3 +30,7 @@ def test_a_snippet_is_the_mean_of_its_frames_weighted_by_likeness_to_their_maxim
     top = x.max(0).values
     weights = torch.stack([torch.dot(row, top) / row.norm() / top.norm() for row in x]).clamp(min=1e-8)
     torch.testing.assert_close(part(frames)[0], weights @ x / weights.sum())
+
+
+def test_the_listed_parts_add_up():
+    assert build.described(EST, build.task(35, 224)).shapes["transformer"] == (512,)

@@ -18,3 +18,7 @@ def test_a_snippet_is_the_mean_of_its_frames_weighed_by_a_sigmoid():
     frames = torch.randn(1, 3, 4)
     weights = 1 / (1 + torch.exp(-(frames[0] @ part.weight.weight[0] + part.weight.bias)))
     torch.testing.assert_close(part(frames)[0], (weights[:, None] * frames[0]).sum(0) / weights.sum())
+
+
+def test_the_listed_parts_add_up():
+    assert build.described(TESFL, build.task(35, 224)).shapes["transformer"] == (512,)

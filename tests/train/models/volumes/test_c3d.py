@@ -66,3 +66,14 @@ def test_the_lstm_reads_the_segments_in_order():
 def test_c3d_with_an_lstm_has_70_7_million_parameters_with_segments_of_16_frames():
     """27.7 M in the convolutions, 33.6 M in fc6, 9.4 M in the LSTM; the paper prints no number."""
     assert build.parameters(build.on_meta(C3DLSTM, build.task(64, 112))) == pytest.approx(70.7, abs=0.1)
+
+
+def test_c3d_needs_the_38_5_giga_multiply_adds_that_its_authors_print_later():
+    """Tran et al. 2017, "ConvNet Architecture Search"."""
+    found = build.described(C3D, build.task(16, 112))
+    assert found.giga_multiply_adds == pytest.approx(38.5, rel=0.01)
+    assert found.shapes["convolutions"] == (512, 1, 4, 4)
+
+
+def test_the_parts_of_c3d_with_an_lstm_add_up():
+    assert build.described(C3DLSTM, build.task(64, 112)).shapes["lstm"] == (512,)

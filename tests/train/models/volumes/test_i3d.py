@@ -65,3 +65,7 @@ def test_the_order_of_frames_matters():
     network, given = build.seeded(I3D, build.task(16, 32), **TINY)
     scores, backwards = network.eval()(given).clip, network(build.reversed_in_time(given)).clip
     assert not torch.allclose(scores, backwards, rtol=1e-2)
+
+
+def test_the_listed_parts_add_up():
+    assert build.described(I3D, build.task(64, 224)).shapes["stages.2"] == (1024, 8, 7, 7)

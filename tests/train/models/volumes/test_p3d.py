@@ -67,3 +67,7 @@ def test_the_order_of_frames_matters():
     network, given = build.seeded(P3D, build.task(8, 32), **TINY)
     scores, backwards = network.eval()(given).clip, network(build.reversed_in_time(given)).clip
     assert not torch.allclose(scores, backwards, rtol=1e-2)
+
+
+def test_the_listed_parts_add_up():
+    assert build.described(P3D, build.task(16, 160)).shapes["stages.3"] == (2048, 1, 5, 5)
