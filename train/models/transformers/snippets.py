@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import Settings, setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Task
 from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
@@ -27,6 +28,11 @@ class SnippetConfig(Settings):
     mlp_width: int = setting(2048, "hidden units of the MLP in a block", low=1, high=65536)
     dropout: float = setting(0.1, "dropout in the blocks", low=0, high=0.99)
     orders: int = setting(10, "orders of snippets that the network learns to tell apart", low=1, high=1000)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if CHANNELS % self.heads:
+            raise UserError(f"--heads {self.heads}: must divide {CHANNELS}, the features of a frame")
 
 
 class Attention(nn.Module):

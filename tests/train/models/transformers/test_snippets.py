@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from dfer.schemas.support.errors import UserError
 from dfer.train.models.transformers.est import EST
 from dfer.train.models.transformers.snippets import (
     Block,
@@ -131,3 +132,8 @@ def test_a_clip_of_any_length_and_size_is_scored(kind, frames, size):
     task = build.task(frames, size)
     with torch.device("meta"):
         assert build.on_meta(kind, task)(build.clips(task)).clip.shape == (2, 7)
+
+
+def test_heads_that_do_not_divide_the_features_are_refused():
+    with pytest.raises(UserError, match="--heads 3: must divide 512"):
+        SnippetConfig(heads=3)
