@@ -6,7 +6,7 @@ fc6 and fc7. The paper gives the file's size, 321 MB, which is that of 487 class
 Open in the paper: dropout, the padding of the last pooling, the first weights. Chosen: dropout of 0.5 after fc6 and
 fc7, and pooling that rounds sizes up, so that 7×7 becomes 4×4 and fc6 has 8192 inputs, both as in the public code. Of
 other sizes of clip, fc6 takes what the last pooling gives. Weights are He normal by fan-in: C3D has no norms, and by
-fan-out its features would start 13 times smaller.
+fan-out its features would start 13 times smaller. The public code starts with a normal of 0.01 and biases of 1.
 
 The LSTM variant is a baseline of the MAFW database, whose paper names C3D, LSTM, "all frames" and 112 px, nothing
 else. Chosen: consecutive segments, of 16 frames if the clip has 64, each to its fc6 features, which are what C3D's
