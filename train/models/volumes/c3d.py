@@ -1,7 +1,7 @@
 """C3D, a VGG of 3×3×3 convolutions (Tran et al. 2015, ICCV), and C3D with an LSTM (Liu Y. et al. 2022, ACM MM).
 
 C3D takes 16 frames of 112 px and has the 78 M parameters that tables print: 27.7 M in eight convolutions, 50.3 M in
-fc6 and fc7. The paper gives the file's size, 321 MB, which is that of 487 classes.
+fc6 and fc7. With 487 classes it fills the 321 MB that Qiu et al. 2017 print.
 
 Open in the paper: dropout, the padding of the last pooling, the first weights. Chosen: dropout of 0.5 after fc6 and
 fc7, and pooling that rounds sizes up, so that 7×7 becomes 4×4 and fc6 has 8192 inputs, both as in the public code. Of

@@ -13,7 +13,7 @@ def test_c3d_has_the_78_million_parameters_of_the_tables():
     assert C3D.source.parameters == 78.0
 
 
-def test_c3d_with_the_classes_of_sports_1m_is_the_321_megabytes_of_the_paper():
+def test_c3d_with_the_classes_of_sports_1m_fills_the_321_megabytes_that_p3ds_paper_prints():
     assert 4 * build.parameters(build.on_meta(C3D, build.task(16, 112, classes=487))) == pytest.approx(
         321, rel=0.01
     )
