@@ -31,10 +31,17 @@ MODELS = {
     "vit": "frames.vit:VitFrames",
     "emotion-fan": "frames.emotion_fan:EmotionFan",
     "ceflnet": "frames.ceflnet:Ceflnet",
+    "c3d": "volumes.c3d:C3D",
+    "c3d-lstm": "volumes.c3d:C3DLSTM",
+    "p3d": "volumes.p3d:P3D",
+    "resnet3d-18": "volumes.resnet3d:ResNet3D18",
+    "i3d": "volumes.i3d:I3D",
     "former-dfer": "transformers.former_dfer:FormerDfer",
     "nr-dfernet": "transformers.nr_dfernet:NrDferNet",
     "logo-former": "transformers.logo_former:LogoFormer",
     "stt": "transformers.stt:Stt",
+    "est": "transformers.est:EST",
+    "t-esfl": "transformers.t_esfl:TESFL",
 }
 GROUP = "dfer.models"
 

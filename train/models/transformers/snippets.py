@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Task
 from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
 from dfer.train.models.segments import segment_frames
+from dfer.train.models.settings import NetworkSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class SnippetConfig(Settings):
+class SnippetConfig(NetworkSettings):
     """Settings of EST and T-ESFL."""
 
     snippets: int = setting(7, "snippets of a clip", low=1, high=1000)

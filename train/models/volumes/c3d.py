@@ -21,9 +21,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.segments import segment_frames
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.volumes.blocks import as_volume, start_convolutions
 
 # Table of Section 3.3: widths of the convolutions before each pooling, as multiples of the first, and the pooling.
@@ -37,7 +38,7 @@ STAGES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class C3DConfig(Settings):
+class C3DConfig(NetworkSettings):
     """Settings of C3D."""
 
     width: int = setting(64, "channels of the first convolution", low=1, high=4096)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.volumes.blocks import SameMaxPool3d, as_volume, same_padding, start_convolutions
 
 # Widths of Inception-v1's modules (Szegedy et al. 2015, Table 1), by the number of the map's size: 1×1×1; 1×1×1 and
@@ -42,7 +43,7 @@ WIDTH = 64  # channels of the first convolution, to which the setting scales all
 
 
 @dataclass(frozen=True, kw_only=True)
-class I3DConfig(Settings):
+class I3DConfig(NetworkSettings):
     """Settings of I3D."""
 
     width: int = setting(64, "channels of the first convolution; all others scale with it", low=4, high=4096)

@@ -21,8 +21,9 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.volumes.blocks import NormedConv3d, as_volume, start_convolutions
 
 EXPANSION = 4
@@ -34,7 +35,7 @@ TIME = (3, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class P3DConfig(Settings):
+class P3DConfig(NetworkSettings):
     """Settings of P3D."""
 
     layers: str = setting("63", "layers, made from ResNet-50, 101 or 152", choices=tuple(BLOCKS))

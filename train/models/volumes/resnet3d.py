@@ -13,15 +13,16 @@ from types import MappingProxyType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.volumes.blocks import NormedConv3d, as_volume, start_convolutions
 
 KERNEL = (3, 3, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResNet3DConfig(Settings):
+class ResNet3DConfig(NetworkSettings):
     """Settings of the 3D ResNet-18."""
 
     width: int = setting(64, "channels of the first convolution", low=1, high=4096)
