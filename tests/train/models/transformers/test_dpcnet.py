@@ -4,7 +4,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfer.schemas.keypoints import DLIB18
 from dfer.train.models.interface import NetworkInput, Task
-from dfer.train.models.transformers.dpcnet import Dpcnet, DpcnetConfig, frames_apart, paths_apart, views
+from dfer.train.models.transformers.dpcnet import (
+    Dpcnet,
+    DpcnetConfig,
+    SpatialFrameExcitation,
+    frames_apart,
+    paths_apart,
+    views,
+)
 
 SMALL = DpcnetConfig(width=8, embedding=16)
 
@@ -53,6 +60,14 @@ def test_a_path_has_a_vector_for_each_frame_and_an_embedding_for_its_view():
     with torch.device("meta"):
         vectors, embedding = Dpcnet(DpcnetConfig(), task()).first(torch.empty(2, 4, 3, 112, 112))
     assert vectors.shape == (2, 4, 2048) and embedding.shape == (2, 512)
+
+
+def test_the_spatial_frame_gate_is_a_3d_convolution_of_the_channels_mean():
+    torch.manual_seed(0)
+    excitation, maps = SpatialFrameExcitation(), torch.randn(2, 4, 6, 3, 5)
+    weight, mean = excitation.conv.weight.view(1, 1, 3, 3, 3), maps.mean(2)[:, None]
+    gate = torch.nn.functional.conv3d(mean, weight, excitation.conv.bias, padding=1).sigmoid()[:, 0, :, None]
+    torch.testing.assert_close(excitation(maps), maps * (1 + gate))
 
 
 @pytest.mark.parametrize("frames", [1, 5, 8])
