@@ -20,7 +20,7 @@ What this leaves open, and what was chosen:
 - Embedding: 512 features a path, a linear classifier a path, and the mean of both paths' scores as the prediction.
 - Losses: cross-entropy of each path; 1 − cosine of each frame to the mean of the other view; the mean of both
   Kullback-Leibler divergences between the paths. Both penalties count 1.
-- Initial weights: random (He normal, fan-out).
+- Initial weights: random (He normal, fan-out); the last norm of each residual block starts at zero.
 """
 
 from collections.abc import Mapping
@@ -52,8 +52,8 @@ class DpcnetConfig(Settings):
 class SpatialFrameExcitation(nn.Module):
     """Raise the places and frames that matter: a gate from a 3×3×3 convolution over the mean of the channels.
 
-    The convolution is written as a linear map of windows: in bfloat16 on a CPU, torch 2.13 gets the weight gradients of
-    3D convolutions over two frames wrong.
+    The convolution is written as a linear map of windows: in bfloat16 on a CPU, torch 2.13 gets the weight gradients
+    of 3D convolutions over two frames wrong.
     """
 
     def __init__(self) -> None:

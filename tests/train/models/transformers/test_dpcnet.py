@@ -33,6 +33,20 @@ def small(frames=8):
     return Dpcnet(SMALL, task(frames, 32))
 
 
+def opened(network):
+    """The last norm of each residual block starts at zero and lets no gradient into the block."""
+    for name, weight in network.named_parameters():
+        if name.endswith("bn3.weight"):
+            torch.nn.init.ones_(weight)
+    return network
+
+
+def test_residual_blocks_start_as_shortcuts():
+    trunk, x = small().eval().first.trunk, torch.randn(2, 32, 4, 4)
+    torch.testing.assert_close(trunk.layer1[1](x.relu()), x.relu())
+    assert not torch.allclose(opened(trunk).layer1[1](x.relu()), x.relu())
+
+
 def test_it_has_the_printed_51_million_parameters_within_3_percent():
     with torch.device("meta"):
         network = Dpcnet(DpcnetConfig(), task())
@@ -85,7 +99,7 @@ def test_any_number_of_frames_is_scored(frames):
 
 
 def test_every_part_of_the_loss_has_a_weight_and_together_they_train_every_parameter():
-    network, given = small(), clips(2, 8, 32)
+    network, given = opened(small()), clips(2, 8, 32)
     scores = network(given)
     parts = {"clip": scores.clip, **scores.auxiliary, **scores.penalties}
     assert network.loss_weights.keys() == parts.keys()
