@@ -132,6 +132,24 @@ def test_the_largest_batch_is_found_to_within_a_sixteenth_in_few_tries(gpu, limi
     assert len(tries) <= 18 and max(tries) <= 2048
 
 
+def test_the_largest_batch_has_its_memory_and_the_reason_that_ended_it(gpu, monkeypatch):
+    used = []
+
+    def take_a_step(case, *_):
+        if case.batch_size > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory.\nMore")
+        used.append(case.batch_size)
+        return lambda: None
+
+    monkeypatch.setattr(gpu, "Repetition", take_a_step)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: used[-1] * 1000)
+    case = gpu.Case(network="paper", precision="bfloat16", batch_size=0)
+    found = gpu.largest_batch(case, {}, torch.device("cpu"), 2048)
+    assert (found["batch_size"], found["memory"]) == (20, 20_000)
+    assert found["why_not_more"] == "OutOfMemoryError: CUDA out of memory."
+    assert gpu.largest_batch(case, {}, torch.device("cpu"), 16)["why_not_more"] == "not tried above 16"
+
+
 def test_an_unknown_network_is_refused(gpu, capsys):
     with pytest.raises(SystemExit):
         gpu.main(["--networks", "papr"])

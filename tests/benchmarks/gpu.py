@@ -1,6 +1,6 @@
 """Speed, memory, largest batch and losses of networks on a CUDA card, with torch and numpy alone.
 
-    python tests/benchmarks/gpu.py [--networks paper,strong] [--batches 8,64] [--minutes 9] [--out gpu.json]
+    python tests/benchmarks/gpu.py [--networks paper,strong] [--batches 8,64] [--minutes 8] [--out gpu.json]
 
 Needs neither pyarrow, polars, click nor rich, nor an installed `dfer`: machines with a card can be bare. Clips are
 random numbers on the device. Each network trains and predicts with every combination of number format, memory format
@@ -351,7 +351,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--num-frames", type=int, help="of every network; else its preset's")
     parser.add_argument("--image-size", type=int, help="likewise")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, without its start")
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing more is begun")
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which nothing more is begun")
     parser.add_argument("--most", type=int, default=2048, help="largest batch to try; 0: none")
     parser.add_argument("--out", type=Path)
     return parser.parse_args(arguments)
