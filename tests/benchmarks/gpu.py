@@ -166,7 +166,8 @@ def synchronise(device: torch.device) -> None:
 
 def fresh(device: torch.device) -> None:
     """Forget compiled code and give back memory."""
-    torch.compiler.reset()
+    if "torch._dynamo" in sys.modules:  # to import it only to reset it takes seconds
+        torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
