@@ -4,7 +4,7 @@
 
 Needs neither pyarrow, polars, click nor rich, nor an installed `dfer`: machines with a card can be bare. Clips are
 random numbers on the device. Each network trains and predicts with every combination of number format, memory format
-and torch.compile. Compiling takes up to a minute each time and comes last; what there is no time for is listed.
+and torch.compile. Compiling takes long and comes last; what there is no time for is listed.
 `float32` is exact float32, `tf32` allows TF32 in matrix products and convolutions. torch's default, which `train run`
 keeps, lies between them: TF32 in convolutions only.
 

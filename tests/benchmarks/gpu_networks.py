@@ -20,7 +20,8 @@ from torch.nn import functional as F
 ROOT = Path(__file__).parents[2]
 CLASSES = 7
 
-if importlib.util.find_spec("dfer") is None:  # not installed: the folders of this checkout are its packages
+# Where it is not installed, the folders of this checkout are its packages.
+if "dfer" not in sys.modules and importlib.util.find_spec("dfer") is None:
     package = types.ModuleType("dfer")
     package.__path__ = [str(ROOT)]
     sys.modules["dfer"] = package
