@@ -197,12 +197,21 @@ def test_seeds_that_make_no_sense_are_wrong_usage(folder, tmp_path, flags, messa
     assert outcome.exit_code == 2 and message in outcome.stderr and not (tmp_path / "out").exists()
 
 
-def test_every_lever_differs_from_strong_in_what_it_says():
+def settings(config):
+    return {
+        (section, name): value for section, part in config.to_dict().items() for name, value in part.items()
+    }
+
+
+def test_every_lever_is_one_change_of_strongs_network():
     sweep = load_sweep("levers")
-    (strong, _), *others = [(config_of(variant, {}), variant) for variant in sweep.variants]
-    assert strong == load_config("strong")
-    (scratch,) = [v for config, v in others if config == strong]
+    (network, _), *others = [(config_of(variant, {}), variant) for variant in sweep.variants]
+    assert network == load_config("strong", {"landmark_weight": 0.0})
+    (scratch,) = [v for config, v in others if config == network]
     assert scratch.from_scratch
-    assert config_of(sweep.variants[-1], {}) == load_config("paper")
-    changed = [config for config, variant in others if variant != scratch]
-    assert len(set(map(str, changed))) == len(changed)
+    changed = {variant.name: config for config, variant in others if variant != scratch}
+    assert changed.pop("strong") == load_config("strong")
+    assert changed.pop("paper") == load_config("paper")
+    for name, config in changed.items():
+        differ = settings(config).items() - settings(network).items()
+        assert len(differ) == (2 if name == "pixels" else 1), (name, differ)
