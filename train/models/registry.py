@@ -41,6 +41,8 @@ MODELS = {
     "logo-former": "transformers.logo_former:LogoFormer",
     "stt": "transformers.stt:Stt",
     "est": "transformers.est:EST",
+    "dpcnet": "transformers.dpcnet:Dpcnet",
+    "estlnet": "transformers.estlnet:Estlnet",
     "t-esfl": "transformers.t_esfl:TESFL",
 }
 GROUP = "dfer.models"

@@ -31,13 +31,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.settings import NetworkSettings
 from dfer.train.models.transformers.bottleneck_resnet import ResNet50
 
 
 @dataclass(frozen=True, kw_only=True)
-class DpcnetConfig(Settings):
+class DpcnetConfig(NetworkSettings):
     """The sizes of DPCNet and the weights of its penalties."""
 
     width: int = setting(64, "channels of each ResNet-50's first stage", low=4, high=1024)

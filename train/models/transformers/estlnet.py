@@ -33,14 +33,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfer.schemas.support.settings import Settings, setting
+from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.keypoint.backbone import STAGE_WIDTHS, ResNet18
 from dfer.train.models.keypoint.temporal import Attention
+from dfer.train.models.settings import NetworkSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstlnetConfig(Settings):
+class EstlnetConfig(NetworkSettings):
     """The sizes of ESTLNet."""
 
     channels: int = setting(256, "features of each of the two spatial channels", low=1, high=4096)
