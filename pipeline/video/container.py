@@ -43,7 +43,7 @@ class Packets:
 class VideoTrack:
     """The track of a file that players show.
 
-    display: how its frames are shown, None where no frame that says so can be decoded
+    display: how its frames are shown, None where no frame that states it can be decoded
     oddities: what a user should know about it, in fixed words
     usual: whether FFmpeg chooses this track where nobody asks for one
     """

@@ -207,11 +207,11 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
 
 def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
     """Deal out subjects, most clips first and ties in random order, each to the fold with the fewest clips so far."""
-    if missing := with_label(clips)["subject"].null_count():
+    subjects = with_label(clips)["subject"]
+    if missing := subjects.null_count():
         raise UserError(
             f"{counted(missing, 'clip')} of {_name(clips)} without a subject; folds of subjects need one for each"
         )
-    subjects = with_label(clips)["subject"]
     counts = subjects.value_counts().sort("subject").sample(fraction=1, shuffle=True, seed=seed)
     if len(counts) < folds:
         raise UserError(

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
+from dfer.train.data.caches import with_label
 
 RESAMPLES = 2000
 
@@ -152,7 +153,7 @@ def _with_hits(networks: Sequence[Sequence[pl.DataFrame]]) -> pl.DataFrame:
 
 def _labelled(predictions: pl.DataFrame) -> pl.DataFrame:
     hit = pl.col("label") == pl.col("predicted")
-    return predictions.filter(pl.col("label").is_not_null()).with_columns(hit=hit).sort("clip_id")
+    return with_label(predictions).with_columns(hit=hit).sort("clip_id")
 
 
 def _war_and_uar(hits: np.ndarray, counts: np.ndarray) -> np.ndarray:
