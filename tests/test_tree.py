@@ -39,6 +39,7 @@ LAYERS = {
         "results",
         "engine",
         "commands",
+        "several",
         "report",
         "options",
         "cost_commands cli __main__",

@@ -3,20 +3,19 @@
 torch is imported by those modules, not here, so that --help is fast.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dfer.schemas.support.commands import Program, print_result, printable, resumable
+from dfer.schemas.support.commands import Program, print_result, printable
 from dfer.schemas.support.options import JSON_OPTION
-from dfer.schemas.support.settings import flag
 from dfer.schemas.support.text import command
 from dfer.train import options
-from dfer.train.config import TrainConfig, default_preset, load_config, preset_note
+from dfer.train.config import load_config
 from dfer.train.cost_commands import benchmark, describe
 from dfer.train.options import PATH, TrainingFlags
+from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
@@ -53,7 +52,7 @@ def run(
 
     click.get_current_context().meta["interrupted"] = "; run the same command with --resume to continue"
     config = load_config(preset, training.settings)
-    _print_notes(preset, config)
+    print_notes(preset, config)
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes
@@ -83,107 +82,31 @@ def baseline(
     from dfer.train.commands.baseline import as_dict, run_baseline
     from dfer.train.report.terminal import print_baseline
 
-    _refuse_both(folds, split)
+    refuse_both(folds, split)
     result = run_baseline(caches, split, folds, seed, predictions=predictions)
     print_result(as_json, lambda: as_dict(result), lambda: print_baseline(result))
     if predictions:
         click.echo(f"wrote {printable(str(predictions))}", err=as_json)
 
 
-@main.command(cls=options.ModelCommand)
-@options.CACHES
-@options.out("Folder of all folds.")
-@click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
-@options.SEEDS
-@options.PRESET
-@options.training_options
-@JSON_OPTION
-@resumable
-def crossval(
-    caches: Paths,
-    out: Path,
-    folds: str,
-    seeds: tuple[int, ...],
-    preset: str | None,
-    training: TrainingFlags,
-    as_json: bool,
-) -> None:
-    """Cross-validate: train and test once per fold (with --seeds: once per seed and fold).
-
-    CACHE is a folder made by `pipeline extract`. Several are used as one dataset. Run the command again to resume.
-    """
-    from dfer.train.commands.crossval import as_dict, cross_validate
-    from dfer.train.report.terminal import print_crossval
-
-    _check_seeds(seeds, training)
-    config = load_config(preset, training.settings)
-    _print_notes(preset, config)
-    if seeds:
-        _cross_validate_seeds(caches, out, config, folds, seeds, training, as_json)
-        return
-    result = cross_validate(caches, out, config, folds, training.run_options, training.start, _print_note)
-    if result:
-        print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
-
-
-@main.command(cls=options.ModelCommand)
-@click.argument("name")
-@options.CACHES
-@options.out("Folder of all variants.")
-@click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
-@options.SEEDS
-@options.split_options
-@options.training_options
-@JSON_OPTION
-@resumable
-def sweep(
-    name: str,
-    caches: Paths,
-    out: Path,
-    folds: str | None,
-    seeds: tuple[int, ...],
-    split: "SplitChoice",
-    training: TrainingFlags,
-    as_json: bool,
-) -> None:
-    """Train all variants of a sweep and compare them.
-
-    NAME is parts, fusion, heads, depth, lambda, levers, or a .toml file. Settings given as flags apply to all
-    variants. Run the command again to resume.
-    """
-    from dfer.train.commands.sweep import SweepPlan, as_dict, run_sweep
-    from dfer.train.commands.sweep_file import load_sweep
-    from dfer.train.report.sweep_tables import print_sweep
-
-    _refuse_both(folds, split)
-    if seeds and split.holdout:
-        raise click.UsageError("--seeds cannot be combined with --holdout: each seed would test other clips")
-    _check_seeds(seeds, training)
-    chosen = load_sweep(name)
-    for key in training.settings:
-        if any(key in variant.settings for variant in chosen.variants):
-            raise click.UsageError(f"{flag(key)}: set by the variants of the sweep {name}; leave it out")
-
-    plan = SweepPlan(
-        folders=caches,
-        overrides=training.settings,
-        run_options=training.run_options,
-        split=split,
-        folds=folds,
-        seeds=seeds,
-        start=training.start,
-    )
-    result = run_sweep(chosen, plan, out, _print_note)
-    if result:
-        print_result(as_json, lambda: as_dict(result), lambda: print_sweep(chosen, result, out))
-
-
 @main.command()
 @options.RUN
 @options.CACHES
 @options.CHECKPOINT
-@options.EVALUATED_CLIPS
-@options.VIEWS
+@click.option(
+    "--clips",
+    type=click.Choice(["test", "train", "all"]),
+    default="test",
+    show_default=True,
+    help="The run's test clips, its training clips, or all labelled clips.",
+)
+@click.option(
+    "--views",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Views of each clip to average: 2 adds its mirror image, more add samples shifted in time.",
+)
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")
 @click.option("--confusion", type=PATH, help="Write the confusion matrix as a picture (.png).")
 @options.device_options
@@ -220,9 +143,22 @@ def evaluate(
 @main.command("report")
 @options.RUN
 @click.option("--out", type=PATH, help="File of the report.  [default: RUN/report.html]")
-@options.MOVED_CACHES
+@click.option(
+    "--cache",
+    "caches",
+    multiple=True,
+    type=PATH,
+    help="The run's cache, if it was moved; for several, repeat it in the run's order.",
+)
 @options.CHECKPOINT
-@options.SHOWN_CLIPS
+@click.option(
+    "--clips",
+    "clips_per_kind",
+    type=click.IntRange(0, 500),
+    default=6,
+    show_default=True,
+    help="Correctly and incorrectly classified clips to show, each; 0 shows no faces.",
+)
 @options.device_options
 @JSON_OPTION
 def report_command(
@@ -246,47 +182,5 @@ def report_command(
     write_page(target, page, as_json)
 
 
-for each in (describe, benchmark):
+for each in (crossval, sweep, compare, job, describe, benchmark):
     main.add_command(each)
-
-
-def _refuse_both(folds: str | None, split: "SplitChoice") -> None:
-    if folds and (split.fold is not None or split.holdout):
-        raise click.UsageError("--folds cannot be combined with --fold or --holdout")
-
-
-def _check_seeds(seeds: tuple[int, ...], training: TrainingFlags) -> None:
-    if seeds and "seed" in training.settings:
-        raise click.UsageError("--seed cannot be combined with --seeds")
-    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
-        raise click.UsageError("--seeds: give different numbers from 0 to 2147483647")
-
-
-def _cross_validate_seeds(
-    caches: Paths,
-    out: Path,
-    config: TrainConfig,
-    folds: str,
-    seeds: tuple[int, ...],
-    training: TrainingFlags,
-    as_json: bool,
-) -> None:
-    from dfer.train.commands.seeds import as_dict, cross_validate_seeds
-    from dfer.train.report.sweep_tables import print_seeds
-
-    run_options, start = training.run_options, training.start
-    result = cross_validate_seeds(caches, out, config, folds, seeds, run_options, start, _print_note)
-    if result:
-        print_result(as_json, lambda: as_dict(result), lambda: print_seeds(result, out))
-
-
-def _print_notes(preset: str | None, config: TrainConfig) -> None:
-    preset = preset or default_preset(config.model)
-    note = preset_note(preset)
-    _print_note(note and f"preset {preset}: {note}")
-    _print_note(config.warning)
-
-
-def _print_note(note: str | None) -> None:
-    if note and os.environ.get("RANK", "0") == "0":  # once, not in each of torchrun's processes
-        click.echo(note, err=True)

@@ -31,6 +31,7 @@ MAX_BATCH_SIZE = 65536
 MODEL_KEY = "dfer.model"  # of the context's meta: the model whose flags a command has
 SETTINGS_OF = "Settings:"
 NETWORK = f"{SETTINGS_OF} network"
+SHARED = ("data", "recipe", "execution")  # sections of the settings that networks can share
 
 CACHES = click.argument("caches", metavar="CACHE...", nargs=-1, required=True, type=PATH)
 RUN = click.argument("run", type=PATH)
@@ -51,35 +52,6 @@ CHECKPOINT = click.option(
     show_default=True,
     help="Use the network after the last or the best epoch.",
 )
-EVALUATED_CLIPS = click.option(
-    "--clips",
-    type=click.Choice(["test", "train", "all"]),
-    default="test",
-    show_default=True,
-    help="The run's test clips, its training clips, or all labelled clips.",
-)
-VIEWS = click.option(
-    "--views",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="Views of each clip to average: 2 adds its mirror image, more add samples shifted in time.",
-)
-MOVED_CACHES = click.option(
-    "--cache",
-    "caches",
-    multiple=True,
-    type=PATH,
-    help="The run's cache, if it was moved; for several, repeat it in the run's order.",
-)
-SHOWN_CLIPS = click.option(
-    "--clips",
-    "clips_per_kind",
-    type=click.IntRange(0, 500),
-    default=6,
-    show_default=True,
-    help="Correctly and incorrectly classified clips to show, each; 0 shows no faces.",
-)
 CLASSES = click.option(
     "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
 )
@@ -97,6 +69,11 @@ SEEDS = click.option(
     default=(),
     help="Train with each of these seeds and average, such as 0,1.  [default: the one of --seed]",
 )
+DASK = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Train each run on a worker of the Dask cluster with this scheduler.",
+)
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 _WORKERS = click.option(
     "--loader-workers",
@@ -113,7 +90,7 @@ _SPLIT = (
         help="Share of subjects (or clips) to test on, if the dataset has no split.",
     ),
 )
-_TRAINING = (
+_STARTING = (
     click.option(
         "--init-from",
         metavar="RUN|FILE",
@@ -126,6 +103,8 @@ _TRAINING = (
         type=PATH,
         help="Start from ResNet-18 weights with torchvision's or timm's names (.safetensors, .pth).",
     ),
+)
+_RUNNING = (
     click.option(
         "--save-minutes",
         type=click.FloatRange(0),
@@ -144,6 +123,13 @@ class TrainingFlags(NamedTuple):
 
     settings: dict[str, Any]
     start: "Start"
+    run_options: "RunOptions"
+
+
+class BudgetFlags(NamedTuple):
+    """Values of the flags of `budget_options`. settings: those that were given."""
+
+    settings: dict[str, Any]
     run_options: "RunOptions"
 
 
@@ -223,19 +209,37 @@ def training_options(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def call(*args: Any, model: str | None, **flags: Any) -> None:
-        from dfer.train.engine.experiment import RunOptions
         from dfer.train.engine.weights import Start
-        from dfer.train.results.logs import require_tensorboard
 
-        if flags["tensorboard"]:
-            require_tensorboard()
-        start, run_options = (kind(**_take(flags, dataclasses.fields(kind))) for kind in (Start, RunOptions))
+        start, run_options = Start(**_take(flags, dataclasses.fields(Start))), _run_options(flags)
         settings = _given(_take(flags, (field for _, field in _settings(_model()))))
         if model:
             settings["model"] = model
         command(*args, training=TrainingFlags(settings, start, run_options), **flags)
 
-    return MODEL(_add(_TRAINING, _setting_options(call)))
+    return MODEL(_add((*_STARTING, *_RUNNING), _setting_options(call)))
+
+
+def budget_options(command: Callable) -> Callable:
+    """Add the flags for RunOptions and the settings that several networks share; pass `budget`, their BudgetFlags."""
+
+    @functools.wraps(command)
+    def call(*args: Any, **flags: Any) -> None:
+        run_options = _run_options(flags)
+        settings = _given(_take(flags, (field for _, field in _settings(PAPER, SHARED))))
+        command(*args, budget=BudgetFlags(settings, run_options), **flags)
+
+    return _add(_RUNNING, _setting_options(call, SHARED))
+
+
+def _run_options(flags: dict[str, Any]) -> "RunOptions":
+    """Take the values of the flags for RunOptions."""
+    from dfer.train.engine.experiment import RunOptions
+    from dfer.train.results.logs import require_tensorboard
+
+    if flags["tensorboard"]:
+        require_tensorboard()
+    return RunOptions(**_take(flags, dataclasses.fields(RunOptions)))
 
 
 def _add(options: Sequence[Callable], command: Callable) -> Callable:
@@ -245,8 +249,8 @@ def _add(options: Sequence[Callable], command: Callable) -> Callable:
 
 
 def _take(flags: dict[str, Any], fields: Iterable[dataclasses.Field]) -> dict[str, Any]:
-    """Remove the values of these fields from `flags` and return them."""
-    return {field.name: flags.pop(field.name) for field in fields}
+    """Remove the values of these fields from `flags`, as far as the command has them, and return them."""
+    return {field.name: flags.pop(field.name) for field in fields if field.name in flags}
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:

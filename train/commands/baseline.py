@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from dfer.train.commands import evaluate
-from dfer.train.commands.crossval import fold_choices, protocol_of
 from dfer.train.commands.evaluate import Evaluation, groups_of
 from dfer.train.config import load_config
 from dfer.train.data.caches import Pool, fingerprints, open_pool, with_label
@@ -25,6 +24,7 @@ from dfer.train.results.comparison import not_comparable_reason
 from dfer.train.results.figures import Figures, by_group, compute_figures, known
 from dfer.train.results.predictions import write_predictions
 from dfer.train.results.run_folder import output_file
+from dfer.train.several.crossval import fold_choices, protocol_of
 
 
 @dataclass(frozen=True, kw_only=True)

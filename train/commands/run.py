@@ -79,7 +79,6 @@ def train_run(
     Raises UserError for a cache, a split, a device, weights or a folder that cannot be used.
     """
     device = choose_device(run_options.device)
-    check_precision(experiment.config.execution.precision, device)
     with distributed.join(device) as world, ExitStack() as stack:
         with distributed.agreed(world):
             pool = open_pool(*folders)
@@ -126,6 +125,7 @@ def _prepare(
 ) -> tuple[Training, Loaded | None]:
     """A training at its start, and what was loaded of the weights it starts from. Raises UserError."""
     config = experiment.config
+    check_precision(config.execution.precision, device)
     if config.execution.compile:
         check_compiler(device)
     task = config.task(len(pool.labels), pool.keypoints)

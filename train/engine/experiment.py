@@ -82,12 +82,14 @@ class RunOptions:
     loader_workers: processes that decode JPEGs; None: chosen by the device
     save_minutes: how often to save within an epoch; 0: after every step
     tensorboard: whether to write event files too
+    dask: address of a Dask scheduler; commands that train several runs train each on one of its workers
     """
 
     device: str = "auto"
     loader_workers: int | None = None
     save_minutes: float = 5.0
     tensorboard: bool = False
+    dask: str | None = None
 
 
 def origin_of(

@@ -134,18 +134,26 @@ def _recall_table(computed: Mapping[str, Figures], labels: Sequence[str]) -> Htm
             ("UAR, usable clips", last.usable, "uar_usable"),
         )
     ]
-    return _table(["class", "clips", *(f"recall, {name}" for name in computed)], body, foot)
+    return wide_table(["class", "clips", *(f"recall, {name}" for name in computed)], body, foot)
 
 
 def _published(origin: Mapping[str, Any], computed: dict[str, Figures]) -> Html | None:
     dataset = str(origin["dataset"])
     ours = {f"this run, {name} epoch": (found.war, found.uar) for name, found in computed.items()}
+    clips, protocol = computed["last"].clips, origin["protocol"]
+    reason = not_comparable_reason(dataset, trained_on=dataset, protocol=protocol, clips=clips)
+    return published(dataset, ours, reason)
+
+
+def published(dataset: str, ours: Mapping[str, tuple[float, float]], reason: str | None) -> Html | None:
+    """Our results above the published ones; None if none are published for the dataset.
+
+    ours: WAR and UAR, 0–1, by name
+    reason: why they cannot be compared, shown instead of the table; None if they can
+    """
     comparison = compare_with_published(dataset, ours)
     if comparison is None:
         return None
-    reason = not_comparable_reason(
-        dataset, trained_on=dataset, protocol=origin["protocol"], clips=computed["last"].clips
-    )
     if reason:
         return tag("p", f"Not comparable with the published results on {dataset}: {reason}.")
     rows = [*comparison.ours, *comparison.published]
@@ -155,12 +163,14 @@ def _published(origin: Mapping[str, Any], computed: dict[str, Figures]) -> Html 
     ]
     return join(
         tag("h3", f"Published results on {comparison.title}"),
-        _table(["method", "WAR", "UAR", "notes"], body, []),
+        wide_table(["method", "WAR", "UAR", "notes"], body, []),
         tag("p", tag("small", *(join(note, tag("br")) for note in notes))) if notes else None,
     )
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Sequence[str]]) -> Html:
+def wide_table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequence[Sequence[str]]) -> Html:
+    """A table whose first column names the rows; on a narrow screen each cell has its column's name."""
+
     def row(cells: Sequence[str]) -> Html:
         named = zip(head[1:], cells[1:], strict=True)
         return tag(

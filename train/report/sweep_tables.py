@@ -1,4 +1,4 @@
-"""Results of `train sweep` and of `train crossval --seeds` on the terminal."""
+"""Results of `train sweep`, `train compare` and `train crossval --seeds` on the terminal."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,23 +9,25 @@ from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER
 from dfer.schemas.support.text import counted
+from dfer.train.commands.benchmark import INFERENCE, TRAINING
 from dfer.train.report.cells import plain, points, print_estimate, print_line
 from dfer.train.report.terminal import print_published
-from dfer.train.results.baseline import DESCRIPTION, line_to_beat
+from dfer.train.results.baseline import DESCRIPTION, ROW, line_to_beat
 from dfer.train.results.bootstrap import Difference, Estimate
 from dfer.train.results.comparison import footnotes, split_remark
 
 if TYPE_CHECKING:
-    from dfer.train.commands.seeds import SeededCrossValidation
-    from dfer.train.commands.sweep import SweepResult
-    from dfer.train.commands.sweep_file import Sweep
+    from dfer.train.several.candidates import Comparison
+    from dfer.train.several.compare import CompareResult
+    from dfer.train.several.seeds import SeededCrossValidation
+    from dfer.train.several.sweep import SweepResult
 
 
-def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
+def print_sweep(result: "SweepResult", out: Path) -> None:
     """Print our results and the published WAR of each variant, and whether they can be compared."""
-    datasets = result.datasets
+    sweep, found, datasets = result.sweep, result.comparison, result.datasets
     marks, notes = footnotes(_sweep_remarks(result))
-    first = [plain(sweep.axis), *([""] if any(row.variant.what for row in result.rows) else [])]
+    first = [plain(sweep.axis), *([""] if any(each.what for each in sweep.variants) else [])]
     ours = ["last\nWAR", "last\nUAR", "best\nWAR", "best\nUAR"]
     table = Table(title=f"{plain(sweep.title)}, %", title_justify="left")
     for column in first:
@@ -34,19 +36,19 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
         table.add_column(column, justify="right")
     if notes:
         table.add_column("notes")
-    if result.baseline:
-        named = ("baseline", DESCRIPTION)[: len(first)]
-        table.add_row(*named, points(result.baseline.war), points(result.baseline.uar))
-    for row, mark in zip(result.rows, marks, strict=True):
-        named = (row.variant.name, row.variant.what)[: len(first)]
-        published = [row.published[name].war if name in row.published else float("nan") for name in datasets]
+    if found.baseline:
+        named = (ROW, DESCRIPTION)[: len(first)]
+        table.add_row(*named, points(found.baseline.war), points(found.baseline.uar))
+    for variant, row, known, mark in zip(sweep.variants, found.rows, result.published, marks, strict=True):
+        named = (variant.name, variant.what)[: len(first)]
+        published = [known[name].war if name in known else float("nan") for name in datasets]
         figures = (row.war, row.uar, row.best_war, row.best_uar, *published)
         table.add_row(*map(plain, named), *map(points, figures), *([mark] if notes else []))
     Console().print(table)
     print_line("best: the epoch with the highest test WAR")
-    if result.baseline:
+    if found.baseline:
         print_line(f"baseline: {DESCRIPTION}")
-    _print_figures_and_costs(result)
+    _print_figures_and_costs(found)
     if datasets:
         where = f"Table {sweep.published}" if sweep.published.isdecimal() else sweep.published
         reason = f"; not comparable with ours: {result.not_comparable}" if result.not_comparable else ""
@@ -59,17 +61,17 @@ def print_sweep(sweep: "Sweep", result: "SweepResult", out: Path) -> None:
 def _sweep_remarks(result: "SweepResult") -> list[list[str]]:
     """Remarks on the published results of each variant, with the dataset unless they apply to all of them."""
     datasets_of: dict[str, set[str]] = {}
-    for row in result.rows:
-        for dataset, figure in row.published.items():
+    for published in result.published:
+        for dataset, figure in published.items():
             for remark in split_remark(figure.remark):
                 datasets_of.setdefault(remark, set()).add(dataset)
     remarks = []
-    for row in result.rows:
+    for published in result.published:
         of_row = [
             remark if len(datasets_of[remark]) == len(result.datasets) else f"{dataset}: {remark}"
             for dataset in result.datasets
-            if dataset in row.published
-            for remark in split_remark(row.published[dataset].remark)
+            if dataset in published
+            for remark in split_remark(published[dataset].remark)
         ]
         remarks.append([*dict.fromkeys(of_row)])
     return remarks
@@ -103,18 +105,42 @@ def print_seeds(found: "SeededCrossValidation", out: Path) -> None:
     print_published(result.dataset, ours, result.not_comparable)
 
 
-def _print_figures_and_costs(result: "SweepResult") -> None:
-    """Print each variant's figures with intervals and its cost, then the differences from the first variant."""
+def print_compare(result: "CompareResult", out: Path) -> None:
+    """Print accuracy and cost of each network, the differences from the first, and the published results."""
+    found = result.comparison
+    _print_figures_and_costs(found)
+    batch = counted(result.networks[0].speeds[TRAINING].batch_size, "clip")
+    table = _table(
+        f"on this machine, batches of {batch}", "", "training,\nclips/s", "inference,\nclips/s", "memory"
+    )
+    for network in result.networks:
+        training, inference = (network.speeds[task] for task in (TRAINING, INFERENCE))
+        if training.failure or inference.failure:
+            table.add_row(plain(network.name), training.failure or "", inference.failure or "")
+            continue
+        speeds = (f"{each.clips_per_second:.3g}" for each in (training, inference))
+        table.add_row(plain(network.name), *speeds, f"{training.memory / 2**30:.2f} GiB")
+    Console().print(table)
+    for network in result.networks:
+        if network.remark:
+            print_line(f"{network.name}: {network.remark}")
+    ours = {row.name: (row.war, row.uar) for row in found.rows}
+    print_published(found.dataset, ours, result.not_comparable)
+    print_line(f"in {out}: compare.html, compare.csv, compare.png, a folder for each network")
+
+
+def _print_figures_and_costs(result: "Comparison") -> None:
+    """Print each candidate's figures with intervals and its cost, then the differences from the first."""
     over = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
     title = f"test clips pooled, last epoch{over}, % (95 % interval)"
     table = _table(title, "", "WAR", "UAR", "para-\nmeters", "multiply-\nadds", "clips/s")
     if result.baseline:
-        table.add_row("baseline", *_with_intervals(result.baseline.estimate))
+        table.add_row(ROW, *with_intervals(result.baseline.estimate))
     for row in result.rows:
         cost = row.cost
         table.add_row(
-            plain(row.variant.name),
-            *_with_intervals(row.estimate),
+            plain(row.name),
+            *with_intervals(row.estimate),
             f"{cost.parameters / 1e6:.2f} M",
             f"{cost.multiply_adds / 1e9:.3f} G",
             f"{cost.clips_per_second:.3g}",
@@ -127,22 +153,22 @@ def _print_figures_and_costs(result: "SweepResult") -> None:
     )
 
 
-def _print_differences(result: "SweepResult") -> None:
+def _print_differences(result: "Comparison") -> None:
     first, *others = result.rows
-    differences = {row.variant.name: row.difference for row in others if row.difference}
+    differences = {row.name: row.difference for row in others if row.difference}
     if result.baseline:
-        differences = {"baseline": result.baseline.difference, **differences}
+        differences = {ROW: result.baseline.difference, **differences}
     if not differences:
         return
-    title = f"minus {plain(first.variant.name)}, on the same clips, points (95 % interval)"
+    title = f"minus {plain(first.name)}, on the same clips, points (95 % interval)"
     table = _table(title, "", "WAR", "UAR")
     for name, found in differences.items():
-        table.add_row(plain(name), *(_marked(found, figure) for figure in ("war", "uar")))
+        table.add_row(plain(name), *(marked(found, figure) for figure in ("war", "uar")))
     Console().print(table)
     print_line("*: the interval of the difference excludes zero (paired bootstrap)")
 
 
-def _marked(found: Difference, figure: str) -> str:
+def marked(found: Difference, figure: str) -> str:
     """A difference with its interval in points, and an asterisk if that excludes zero: "-2.4 (-4.1 to -0.6) *"."""
     share, low, high = (
         f"{100 * each:+.1f}" for each in (getattr(found, figure), *getattr(found.intervals, figure))
@@ -150,11 +176,11 @@ def _marked(found: Difference, figure: str) -> str:
     return f"{share} ({low} to {high}) {'*' if found.excludes_zero(figure) else ' '}"
 
 
-def _with_intervals(found: Estimate) -> list[str]:
-    return [_with_interval(getattr(found, name), getattr(found.intervals, name)) for name in ("war", "uar")]
+def with_intervals(found: Estimate) -> list[str]:
+    return [with_interval(getattr(found, name), getattr(found.intervals, name)) for name in ("war", "uar")]
 
 
-def _with_interval(value: float, bounds: tuple[float, float]) -> str:
+def with_interval(value: float, bounds: tuple[float, float]) -> str:
     """A share with its interval in percent: "94.1 (90.2–97.0)"."""
     share, low, high = (f"{100 * each:.1f}" for each in (value, *bounds))
     return f"{share} ({low}–{high})"

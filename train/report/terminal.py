@@ -27,9 +27,9 @@ FIGURE_NAMES = {"war": "WAR", "uar": "UAR", "war_usable": "usable WAR", "uar_usa
 
 if TYPE_CHECKING:
     from dfer.train.commands.baseline import BaselineResult
-    from dfer.train.commands.crossval import CrossValidation
     from dfer.train.commands.evaluate import Evaluation
     from dfer.train.commands.run import RunResult
+    from dfer.train.several.crossval import CrossValidation
 
 
 def print_run(result: "RunResult", out: Path, caches: Sequence[Path], *, of_stills: bool) -> None:

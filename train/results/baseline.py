@@ -23,6 +23,7 @@ from dfer.train.results.predictions import as_parquet, prediction_table, read_pr
 from dfer.train.results.run_folder import BASELINE, writing
 
 NAME = "landmark baseline"
+ROW = "baseline"  # name of its row in a table
 DESCRIPTION = f"{NAME} (logistic regression, no pixels)"
 
 

@@ -115,6 +115,43 @@ def sweep_png(
     return _png(figure)
 
 
+def cost_png(
+    names: Sequence[str],
+    costs: Sequence[float],
+    shares: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    baseline: float | None,
+) -> bytes:
+    """Plot accuracy against cost, a point for each network.
+
+    names: of the networks
+    costs: multiply-adds per clip
+    shares, intervals: their WAR and its 95 % intervals, 0–1
+    baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    axes, colours = figure.subplots(), matplotlib.colormaps["tab20" if len(names) > 10 else "tab10"]
+    for number, (name, cost, share, bounds) in enumerate(zip(names, costs, shares, intervals, strict=True)):
+        style = {"color": colours(number % colours.N), "lw": 1}
+        axes.vlines(cost / 1e9, *_percents(bounds), **style)
+        label = f"{number + 1} {_plain(name)}"
+        axes.plot(cost / 1e9, 100 * share, "os^Dv"[number % 5], label=label, **style)
+        beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 8}
+        axes.annotate(str(number + 1), (cost / 1e9, 100 * share), **beside)
+    if baseline is not None:
+        axes.axhline(100 * baseline, **BASELINE_LINE)
+    axes.set_xscale("log")
+    axes.set_xlabel("multiply-adds per clip, billions")
+    axes.set_ylabel("WAR, % (95 % interval)")
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.1, y=0.1)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return _png(figure)
+
+
 def learning_curves_pngs(
     rows: Sequence["EpochRow"], baseline_war: float | None = None
 ) -> tuple[bytes, bytes]:

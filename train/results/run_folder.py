@@ -16,13 +16,14 @@ PREDICTIONS, BEST_PREDICTIONS, CONFUSION = "predictions.parquet", "predictions_b
 BASELINE = "baseline.parquet"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"
+COMPARISON, COMPARISON_PLOT, COMPARISON_PAGE = "compare.csv", "compare.png", "compare.html"
 
-# A folder with one of these is a run, a cross-validation, a sweep or a cache. Commands that write other files must
+# A folder with one of these is a run, several runs or a cache. Commands that write other files must
 # not overwrite OWN_FILES there.
-MARKER_FILES = (RUN, CROSSVAL, SWEEP, INFO_FILE)
+MARKER_FILES = (RUN, CROSSVAL, SWEEP, COMPARISON, INFO_FILE)
 OWN_FILES = {
     *(RUN, SETTINGS, WEIGHTS, *CHECKPOINTS, METRICS, METRIC_LINES),
-    *(*RESULTS, BASELINE, CROSSVAL, SWEEP, SWEEP_PLOT),
+    *(*RESULTS, BASELINE, CROSSVAL, SWEEP, SWEEP_PLOT, COMPARISON, COMPARISON_PLOT),
     *(*SINGLE_FILES, SEAL_FILE),
 }
 SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.values())}

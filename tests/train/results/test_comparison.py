@@ -7,10 +7,10 @@ import pytest
 from made_up import TINY, cache, clip, done, printed
 
 from dfer.data_manifest.published_results import PAPER, TESTED, Figure
-from dfer.train.commands.crossval import as_dict, summarise
 from dfer.train.data.splits import SplitChoice
 from dfer.train.report import terminal
 from dfer.train.results.comparison import footnotes, not_comparable_reason
+from dfer.train.several.crossval import as_dict, summarise
 
 HEADS = """
 title = "Heads"

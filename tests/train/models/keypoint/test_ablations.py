@@ -7,9 +7,9 @@ from networks import build, seen
 from dfer.data_manifest.published_results import ablation
 from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
-from dfer.train.commands.sweep_file import load_sweep
 from dfer.train.config import load_config
 from dfer.train.models.keypoint.network import KeypointNetwork
+from dfer.train.several.sweep_file import load_sweep
 
 SPATIAL = {"backbone", "attention"}
 

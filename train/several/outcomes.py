@@ -1,4 +1,4 @@
-"""What a sweep's variant gave: figures, predictions and costs, from its runs or cross-validations with each seed."""
+"""What a candidate gave: figures, predictions and costs, from its runs or cross-validations with each seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from statistics import median
 import numpy as np
 import polars as pl
 
-from dfer.train.commands.crossval import CrossValidation, fold_folder
 from dfer.train.commands.describe import network_parts
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
@@ -19,8 +18,9 @@ from dfer.train.results.baseline import read_baseline
 from dfer.train.results.figures import compute_figures
 from dfer.train.results.logs import read_rows
 from dfer.train.results.predictions import read_predictions
+from dfer.train.several.crossval import CrossValidation, fold_folder
 
-# Name in a VariantResult, epoch, and figure.
+# Name in a `candidates.Row`, epoch, and figure.
 FIGURES = (
     ("war", "last", "war"),
     ("uar", "last", "uar"),
@@ -31,7 +31,7 @@ FIGURES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Of a variant: numbers of parameters, of multiply-adds for a clip, and clips trained on in a second.
+    """Of a candidate: numbers of parameters, of multiply-adds for a clip, and clips trained on in a second.
 
     clips_per_second: median over the epochs of all its runs; it depends on what else the machine did
     """
@@ -43,7 +43,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The landmark baseline on the test clips of a variant.
+    """The landmark baseline on the test clips of a candidate.
 
     war, uar: 0–1, means over folds and seeds
     predictions: a table for each seed
@@ -56,9 +56,9 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a variant was tested on, and its results.
+    """What a candidate was tested on, and its results.
 
-    figures: by their names in VariantResult, means over folds and seeds
+    figures: by their names in `candidates.Row`, means over folds and seeds
     predictions: of all its test clips after the last epoch, a table for each seed
     baseline: None unless all its runs have one
     """
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def outcome(done: Sequence[tuple[Path, CrossValidation | None]], config: TrainConfig, pool: Pool) -> Outcome:
-    """The outcome of a variant.
+    """The outcome of a candidate.
 
     done: the folder of each seed's run, or of its cross-validation and its results
     config: its settings

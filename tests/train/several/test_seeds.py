@@ -10,10 +10,10 @@ import pytest
 from made_up import TINY, cache, clip, done, printed, refused, train
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from dfer.train.commands.sweep_file import config_of, load_sweep
 from dfer.train.config import load_config
 from dfer.train.engine import checkpoint
 from dfer.train.results.bootstrap import estimate, paired_difference
+from dfer.train.several.sweep_file import config_of, load_sweep
 
 SETTINGS = TINY[2:]
 SWEEP = """

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from dfer.data_manifest.published_results import PAPER, published
-from dfer.train.commands.sweep_file import load_sweep
 from dfer.train.config import load_config
+from dfer.train.several.sweep_file import load_sweep
 
 
 @pytest.fixture(scope="module")

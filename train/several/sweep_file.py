@@ -8,13 +8,14 @@ from typing import Any
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig, load_config
+from dfer.train.results.baseline import ROW as BASELINE_ROW
 from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT
 
 SWEEPS = Path(__file__).parents[1] / "presets" / "sweeps"
 # Fields of a sweep's file, and their types.
 SWEEP_FIELDS = {"title": str, "base": str, "axis": str, "published": str, "variant": list}
 VARIANT_FIELDS = {"name": str, "what": str, "base": str, "from_scratch": bool, "set": dict}
-BASELINE_ROW = "baseline"  # name of the landmark baseline's row
+
 OPTIONAL = dict.fromkeys(("title", "axis", "published", "what"), "") | {"from_scratch": False}
 TYPE_NAMES = {
     str: "a string",

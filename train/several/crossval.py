@@ -32,6 +32,7 @@ from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
 from dfer.train.results.predictions import as_parquet, read_predictions
 from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
+from dfer.train.several.cluster import Job, train_on_cluster
 
 MAX_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
@@ -114,10 +115,32 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
     return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
 
 
-def check_splits(pool: Pool, config: TrainConfig, folds: str | None, split: SplitChoice) -> None:
-    """Raise UserError unless these settings can be trained with on each of the folds, or on the split."""
-    for choice in fold_choices(pool.clips, folds) if folds else [split]:
-        Experiment(config=config, split=choice).choose(pool)
+def jobs_of(
+    folders: Sequence[Path],
+    out: Path,
+    config: TrainConfig,
+    pool: Pool,
+    folds: str | None,
+    split: SplitChoice,
+    start: Start,
+) -> list[Job]:
+    """The runs of a cross-validation, or the single one if `folds` is None.
+
+    split: of the single run
+    start: weights that every run starts from
+
+    Raises UserError unless each of them can be trained: find a bad last fold now, not after days of training.
+    """
+    if folds:
+        places = [(fold_folder(out, choice.fold), choice) for choice in fold_choices(pool.clips, folds)]
+    else:
+        places = [(out, split)]
+    jobs = []
+    for folder, choice in places:
+        experiment = Experiment(config=config, split=choice, start=start)
+        experiment.choose(pool)
+        jobs.append(Job(folders=tuple(folders), out=folder, experiment=experiment))
+    return jobs
 
 
 def cross_validate(
@@ -145,17 +168,14 @@ def cross_validate(
         with distributed.agreed(world):
             refuse_run_or_cache(out)
             pool = open_pool(*folders)
-            choices = fold_choices(pool.clips, folds)
-            experiments = [Experiment(config=config, split=choice, start=start) for choice in choices]
-            for experiment in experiments:  # find a bad last fold now, not after days of training
-                experiment.choose(pool)
+            jobs = jobs_of(folders, out, config, pool, folds, SplitChoice(), start)
+        run_options = train_on_cluster(jobs, run_options, world, notify)
         notices = notices or Notices(of_folds=True)
-        for number, experiment in enumerate(experiments, 1):
+        for number, job in enumerate(jobs, 1):
             if world.first:
-                notify(f"fold {number} of {len(choices)}")
-            folder = fold_folder(out, experiment.split.fold)
-            train_run(folders, folder, experiment, run_options, resume=True, notices=notices)
-        return summarise(out, choices) if world.first else None
+                notify(f"fold {number} of {len(jobs)}")
+            train_run(folders, job.out, job.experiment, run_options, resume=True, notices=notices)
+        return summarise(out, [job.experiment.split for job in jobs]) if world.first else None
 
 
 def summarise(out: Path, choices: Sequence[SplitChoice]) -> CrossValidation:

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.support.files import write_atomic
-from dfer.train.commands import crossval
-from dfer.train.commands.crossval import CrossValidation, cross_validate
 from dfer.train.commands.progress import Notices
 from dfer.train.config import TrainConfig
+from dfer.train.data.caches import open_pool
+from dfer.train.data.splits import SplitChoice
 from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions
@@ -26,6 +26,9 @@ from dfer.train.results.baseline import baseline_json
 from dfer.train.results.bootstrap import Estimate, as_json, estimate
 from dfer.train.results.comparison import published_json
 from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
+from dfer.train.several import crossval
+from dfer.train.several.cluster import train_on_cluster
+from dfer.train.several.crossval import CrossValidation, cross_validate, jobs_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,13 @@ def cross_validate_seeds(
     with distributed.join(choose_device(run_options.device)) as world:
         with distributed.agreed(world):
             refuse_run_or_cache(out)
+            pool = open_pool(*folders)
+            jobs = [
+                job
+                for _, folder, settings in with_seeds(out, config, seeds)
+                for job in jobs_of(folders, folder, settings, pool, folds, SplitChoice(), start)
+            ]
+        run_options = train_on_cluster(jobs, run_options, world, notify)
         notices, results = Notices(of_folds=True), []
         for seed, folder, settings in with_seeds(out, config, seeds):
             if world.first:

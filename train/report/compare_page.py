@@ -1,0 +1,135 @@
+"""The HTML page of `train compare`."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.page import Origin
+from dfer.schemas.support.text import counted
+from dfer.train.commands.benchmark import INFERENCE, TRAINING
+from dfer.train.report.figure_sections import published, wide_table
+from dfer.train.report.sweep_tables import marked, with_intervals
+from dfer.train.results.baseline import NAME
+from dfer.train.results.metrics import percent
+from dfer.train.results.run_folder import COMPARISON_PAGE
+from dfer.train.several.compare import CompareResult, as_dict, plot
+from dfer.train.several.compared_networks import OWN
+
+COMMAND = "train compare"
+
+
+def comparison_target(out: Path) -> Path:
+    """Where the page of a comparison's folder goes. Raises UserError if that is another file."""
+    return page.page_target(out / COMPARISON_PAGE, Origin(command=COMMAND, content=""), own=True)
+
+
+def comparison_page(result: CompareResult, out: Path) -> bytes:
+    """Build the page. out: the comparison's folder, for its title."""
+    found = result.comparison
+    ours = {row.name: (row.war, row.uar) for row in found.rows}
+    sections = {
+        "Accuracy": _accuracy(result),
+        "Accuracy against cost": _chart(result),
+        "Cost": _costs(result),
+        "Published results": published(found.dataset, ours, result.not_comparable),
+        "Networks": _networks(result),
+        "Training": page.fact_tables(_facts(result)),
+    }
+    content = sha256(json.dumps(as_dict(result)).encode()).hexdigest()
+    origin = Origin(command=COMMAND, content=content)
+    kept = {title: section for title, section in sections.items() if section is not None}
+    return page.document("Comparison", str(out), _overview(result), kept, origin=origin)
+
+
+def _overview(result: CompareResult) -> Html:
+    found = result.comparison
+    best = max(found.rows, key=lambda row: row.estimate.war)
+    shown = [
+        ("dataset", found.dataset),
+        ("test clips", f"{found.clips:,}"),
+        ("networks", str(len(found.rows))),
+        ("seeds", str(found.seeds)),
+        (f"WAR, {best.name} (highest)", percent(best.estimate.war)),
+    ]
+    if found.baseline:
+        shown.append((f"WAR, {NAME}", percent(found.baseline.estimate.war)))
+    return join(page.key_figures(shown), tag("p", f"Tested on: {found.protocol}."))
+
+
+def _accuracy(result: CompareResult) -> Html:
+    found, first = result.comparison, result.comparison.rows[0].name
+    head = ["network", "WAR, %", "UAR, %", f"WAR minus {first}, points", f"UAR minus {first}, points"]
+    body = []
+    if found.baseline:
+        differences = [marked(found.baseline.difference, figure) for figure in ("war", "uar")]
+        body.append([NAME, *with_intervals(found.baseline.estimate), *differences])
+    for row in found.rows:
+        differences = [marked(row.difference, name) if row.difference else "–" for name in ("war", "uar")]
+        body.append([row.name, *with_intervals(row.estimate), *differences])
+    over = f", mean of {counted(found.seeds, 'seed')}" if found.seeds > 1 else ""
+    drawn = found.rows[0].estimate.intervals.drawn
+    note = (
+        f"All test clips pooled, last epoch{over}. In brackets: 95 % intervals, bootstrap over {drawn}; of the "
+        "differences a paired one. *: it excludes zero."
+    )
+    return join(wide_table(head, body, []), tag("p", tag("small", note)))
+
+
+def _chart(result: CompareResult) -> Html:
+    alt = "WAR of each network against its multiply-adds per clip; the tables have the figures"
+    return tag("figure", page.picture(plot(result), alt))
+
+
+def _costs(result: CompareResult) -> Html:
+    head = ["network", "parameters", "multiply-adds", "training, clips/s", "inference, clips/s", "memory"]
+    body = []
+    for network, row in zip(result.networks, result.comparison.rows, strict=True):
+        training, inference = (network.speeds[task] for task in (TRAINING, INFERENCE))
+        speeds = [each.failure or f"{each.clips_per_second:.3g}" for each in (training, inference)]
+        memory = "–" if training.failure else f"{training.memory / 2**30:.2f} GiB"
+        size = [f"{row.cost.parameters / 1e6:.2f} M", f"{row.cost.multiply_adds / 1e9:.3f} G"]
+        body.append([network.name, *size, *speeds, memory])
+    measured = result.networks[0].speeds[TRAINING]
+    note = (
+        f"Speeds were measured on random clips, in batches of {measured.batch_size}, on the machine that wrote this "
+        f"page ({measured.device}, {counted(measured.threads, 'thread')}); memory is that of a training step."
+    )
+    return join(wide_table(head, body, []), tag("p", tag("small", note)))
+
+
+def _networks(result: CompareResult) -> Html:
+    facts = {
+        network.name: {
+            "source": network.source.citation,
+            "published parameters": network.source.parameters and f"{network.source.parameters:g} M",
+            "left open by its publication": network.source.gaps,
+        }
+        for network in result.networks
+    }
+    return page.fact_tables(facts)
+
+
+def _facts(result: CompareResult) -> Mapping[str, Mapping[str, object]]:
+    asked, first = result.asked, result.networks[0].config
+    alike = {
+        "recipe": "each network's own" if asked.recipe == OWN else asked.recipe,
+        "epochs": first.recipe.epochs,
+        "frames": first.data.num_frames,
+        "image size": f"{first.data.image_size} px",
+        "pre-trained on": asked.stills and str(asked.stills),
+        "number format": first.execution.precision,
+    }
+    recipes = {
+        network.name: {
+            "optimiser": network.config.recipe.optimiser,
+            "learning rate": network.config.recipe.learning_rate,
+            "batch size": network.config.recipe.batch_size,
+            "schedule": network.config.recipe.schedule,
+            "label smoothing": network.config.recipe.label_smoothing,
+        }
+        for network in result.networks
+    }
+    return {"alike": alike, **recipes}

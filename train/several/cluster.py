@@ -1,0 +1,140 @@
+"""Runs as tasks on a Dask cluster. Each task trains one run by `train job` in a process of its own.
+
+Dask's workers are daemonic and busy with the scheduler, and a training wants the main thread for signals. If a worker
+is lost, its run ends with it, and Dask gives it to another worker, which continues from the last checkpoint. All
+machines must see the same files.
+"""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
+from dfer.train.config import config_from
+from dfer.train.data.splits import SplitChoice
+from dfer.train.engine.distributed import World
+from dfer.train.engine.experiment import Experiment, RunOptions
+from dfer.train.engine.weights import Start
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 20
+RETRIES = 2  # of a run whose process was killed; Dask itself retries the runs of lost workers
+GPU = "GPU"  # a resource that workers name with `dask worker --resources GPU=1`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run to train. folders: of the caches; out: the run's folder."""
+
+    folders: tuple[Path, ...]
+    out: Path
+    experiment: Experiment
+
+    def as_json(self, options: RunOptions) -> str:
+        """Describe the job for `job_from`, with absolute paths."""
+        start = {name: path and str(path.resolve()) for name, path in asdict(self.experiment.start).items()}
+        return json.dumps(
+            {
+                "folders": [str(folder.resolve()) for folder in self.folders],
+                "out": str(self.out.resolve()),
+                "settings": self.experiment.config.to_toml(),
+                "split": self.experiment.split.as_dict(),
+                "start": start,
+                "options": asdict(replace(options, dask=None)),
+            }
+        )
+
+
+def job_from(text: str) -> tuple[Job, RunOptions]:
+    """Read what `Job.as_json` wrote."""
+    content = json.loads(text)
+    start = Start(**{name: path and Path(path) for name, path in content["start"].items()})
+    experiment = Experiment(
+        config=config_from(tomllib.loads(content["settings"]), {}, origin="the job"),
+        split=SplitChoice.from_dict(content["split"]),
+        start=start,
+    )
+    folders = tuple(map(Path, content["folders"]))
+    return Job(folders=folders, out=Path(content["out"]), experiment=experiment), RunOptions(
+        **content["options"]
+    )
+
+
+def train_on_cluster(
+    jobs: Sequence[Job], options: RunOptions, world: World, notify: Callable[[str], None]
+) -> RunOptions:
+    """Train runs on the cluster of `options.dask`, as many at a time as it has workers (or GPUs, if they name any).
+
+    notify: called with a line for each finished run
+
+    Returns the options with which this machine combines the runs; those given if there is no cluster.
+    Raises UserError if there is no scheduler or a run fails.
+    """
+    if not options.dask:
+        return options
+    if world.size > 1:
+        raise UserError("--dask: start it without torchrun; the cluster's workers train the runs")
+    with _client(options.dask) as client:
+        _train_all(client, jobs, options, notify)
+    return replace(options, dask=None, device="cpu")
+
+
+def _client(address: str) -> "Client":
+    try:
+        import distributed
+    except ImportError:
+        raise UserError("--dask needs the extra: pip install 'dfer-keypoints[dask]'") from None
+    if not address.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise UserError(f"--dask {address}: an address looks like tcp://10.0.0.1:8786")
+    try:
+        return distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        reason = type(error).__name__
+        raise UserError(f"--dask {address}: no scheduler answers ({reason})") from None
+
+
+def _train_all(
+    client: "Client", jobs: Sequence[Job], options: RunOptions, notify: Callable[[str], None]
+) -> None:
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    needs = {GPU: 1} if client.run_on_scheduler(_has_gpus) else None
+    futures = {}
+    for job in jobs:
+        task = {"retries": RETRIES, "resources": needs, "pure": False}
+        futures[client.submit(run_job, job.as_json(options), **task)] = job
+    for done, future in enumerate(as_completed(futures), 1):
+        job = futures[future]
+        try:
+            problem = future.result()
+        except KilledWorker:
+            problem = "every Dask worker that took it was lost"
+        if problem:
+            raise UserError(f"{job.out} failed on the cluster: {problem}")
+        notify(f"{job.out}: trained on the cluster ({done} of {counted(len(jobs), 'run')})")
+
+
+def run_job(content: str) -> str:
+    """Train a run in a subprocess of the Dask worker. Returns the error in one line, empty if there is none.
+
+    Raises RuntimeError if the subprocess was killed, so that Dask tries it again.
+    """
+    command = [sys.executable, "-P", "-m", "dfer.train", "job"]
+    outcome = subprocess.run(command, input=content, capture_output=True, text=True)
+    if outcome.returncode < 0:
+        raise RuntimeError("the process of the run was killed")
+    return (outcome.stderr.strip().splitlines() or ["no reason given"])[-1] if outcome.returncode else ""
+
+
+def _has_gpus(dask_scheduler: object) -> bool:
+    """Whether a worker names GPUs as a resource; runs on the scheduler."""
+    return bool(dask_scheduler.resources.get(GPU))
