@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dfer.schemas.support.commands import print_result, resumable
-from dfer.schemas.support.files import write_atomic, writing
+from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsCommand
 from dfer.schemas.support.settings import flag
 from dfer.train import options
@@ -156,23 +156,23 @@ def compare(
     published results; writes a page with them. CACHE is a folder made by `pipeline extract`. Settings given as flags
     apply to all networks. Run the command again to resume.
     """
-    from dfer.train.report.compare_page import comparison_page, comparison_target
+    from dfer.train.report.compare_page import comparison_page
     from dfer.train.report.sweep_tables import print_compare
+    from dfer.train.results import run_folder
     from dfer.train.several.candidates import Plan
     from dfer.train.several.compare import as_dict, run_compare
     from dfer.train.several.compared_networks import Networks
 
     refuse_both(folds, split)
     _check_seeds(seeds, budget.settings, split)
-    target = comparison_target(out)
     asked = Networks(
         models=models, recipe=recipe, settings=budget.settings, stills=stills, pretrain_epochs=pretrain_epochs
     )
     plan = Plan(folders=caches, run_options=budget.run_options, split=split, folds=folds, seeds=seeds)
     result = run_compare(asked, plan, out, print_note)
     if result:
-        with writing(f"the page {target}", "run the same command again"):
-            write_atomic(target, comparison_page(result, out))
+        with run_folder.writing(out):
+            write_atomic(out / run_folder.COMPARISON_PAGE, comparison_page(result, out))
         print_result(as_json, lambda: as_dict(result), lambda: print_compare(result, out))
 
 

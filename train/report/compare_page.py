@@ -1,7 +1,6 @@
 """The HTML page of `train compare`."""
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,16 +13,10 @@ from dfer.train.report.figure_sections import published, wide_table
 from dfer.train.report.sweep_tables import marked, with_intervals
 from dfer.train.results.baseline import NAME
 from dfer.train.results.metrics import percent
-from dfer.train.results.run_folder import COMPARISON_PAGE
 from dfer.train.several.compare import CompareResult, as_dict, plot
 from dfer.train.several.compared_networks import OWN
 
 COMMAND = "train compare"
-
-
-def comparison_target(out: Path) -> Path:
-    """Where the page of a comparison's folder goes. Raises UserError if that is another file."""
-    return page.page_target(out / COMPARISON_PAGE, Origin(command=COMMAND, content=""), own=True)
 
 
 def comparison_page(result: CompareResult, out: Path) -> bytes:
@@ -36,7 +29,7 @@ def comparison_page(result: CompareResult, out: Path) -> bytes:
         "Cost": _costs(result),
         "Published results": published(found.dataset, ours, result.not_comparable),
         "Networks": _networks(result),
-        "Training": page.fact_tables(_facts(result)),
+        "Training": _training(result),
     }
     content = sha256(json.dumps(as_dict(result)).encode()).hexdigest()
     origin = Origin(command=COMMAND, content=content)
@@ -66,9 +59,10 @@ def _accuracy(result: CompareResult) -> Html:
     if found.baseline:
         differences = [marked(found.baseline.difference, figure) for figure in ("war", "uar")]
         body.append([NAME, *with_intervals(found.baseline.estimate), *differences])
-    for row in found.rows:
+    for network, row in zip(result.networks, found.rows, strict=True):
         differences = [marked(row.difference, name) if row.difference else "–" for name in ("war", "uar")]
-        body.append([row.name, *with_intervals(row.estimate), *differences])
+        name = f"{row.name} (as far as published)" if network.remark else row.name
+        body.append([name, *with_intervals(row.estimate), *differences])
     over = f", mean of {counted(found.seeds, 'seed')}" if found.seeds > 1 else ""
     drawn = found.rows[0].estimate.intervals.drawn
     note = (
@@ -112,9 +106,9 @@ def _networks(result: CompareResult) -> Html:
     return page.fact_tables(facts)
 
 
-def _facts(result: CompareResult) -> Mapping[str, Mapping[str, object]]:
+def _training(result: CompareResult) -> Html:
     asked, first = result.asked, result.networks[0].config
-    alike = {
+    shared = {
         "recipe": "each network's own" if asked.recipe == OWN else asked.recipe,
         "epochs": first.recipe.epochs,
         "frames": first.data.num_frames,
@@ -122,14 +116,10 @@ def _facts(result: CompareResult) -> Mapping[str, Mapping[str, object]]:
         "pre-trained on": asked.stills and str(asked.stills),
         "number format": first.execution.precision,
     }
-    recipes = {
-        network.name: {
-            "optimiser": network.config.recipe.optimiser,
-            "learning rate": network.config.recipe.learning_rate,
-            "batch size": network.config.recipe.batch_size,
-            "schedule": network.config.recipe.schedule,
-            "label smoothing": network.config.recipe.label_smoothing,
-        }
-        for network in result.networks
-    }
-    return {"alike": alike, **recipes}
+    head = ["network", "optimiser", "learning rate", "batch size", "schedule", "label smoothing"]
+    body = []
+    for network in result.networks:
+        recipe = network.config.recipe
+        numbers = (recipe.learning_rate, recipe.batch_size, recipe.schedule, recipe.label_smoothing)
+        body.append([network.name, recipe.optimiser, *map(str, numbers)])
+    return join(page.fact_tables({"shared": shared}), wide_table(head, body, []))

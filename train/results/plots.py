@@ -131,6 +131,7 @@ def cost_png(
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes, colours = figure.subplots(), matplotlib.colormaps["tab20" if len(names) > 10 else "tab10"]
@@ -144,6 +145,9 @@ def cost_png(
     if baseline is not None:
         axes.axhline(100 * baseline, **BASELINE_LINE)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("multiply-adds per clip, billions")
     axes.set_ylabel("WAR, % (95 % interval)")
     axes.grid(alpha=0.3)
