@@ -15,9 +15,8 @@ import trees
 ROOT = Path(__file__).parents[1]
 # Those of data_manifest and train have their own tests.
 READMES = [ROOT / name for name in ("README.md", "pipeline/README.md", "train/models/README.md")]
-SMALL = shlex.split(
-    "--image-size 32 --num-frames 2 --stage-strides 1,2,2,2 --epochs 1 --batch-size 8 --device cpu"
-)
+SHORT = shlex.split("--image-size 32 --num-frames 2 --epochs 1 --batch-size 8 --device cpu")
+SMALL = [*SHORT, "--stage-strides", "1,2,2,2"]
 TRAINING = {"run", "crossval", "sweep"}
 PLACEHOLDER = re.compile(r"…|\b(CACHE|RUN|SOURCE|OUT|FILE|FOLDER|NAME|I/N)\b")
 # What a README leaves to the reader's machine.
@@ -71,6 +70,8 @@ def run(command: str, here) -> subprocess.CompletedProcess:
     if program == "train" and arguments[0] in TRAINING:
         preset = [] if "--preset" in arguments or arguments[0] == "sweep" else ["--preset", "quick"]
         arguments += [*preset, *SMALL]
+    if program == "train" and arguments[0] == "compare":
+        arguments += SHORT
     if program == "train" and arguments[0] == "benchmark":
         arguments += shlex.split("--image-size 32 --num-frames 2 --seconds 0")
     return here(program, *arguments)

@@ -24,6 +24,10 @@ class NetworkSettings(Settings):
         """Decide what depends on the cache. scores: whether it has expression scores."""
         return self
 
+    def without_landmarks(self) -> "NetworkSettings":
+        """The settings without what landmarks and expression scores add: what stills are trained on first."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

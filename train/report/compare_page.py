@@ -9,7 +9,7 @@ from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.page import Origin
 from dfer.schemas.support.text import counted
 from dfer.train.commands.benchmark import INFERENCE, TRAINING
-from dfer.train.report.figure_sections import published, wide_table
+from dfer.train.report.figure_sections import published, source_facts, wide_table
 from dfer.train.report.sweep_tables import marked, with_intervals
 from dfer.train.results.baseline import NAME
 from dfer.train.results.metrics import percent
@@ -34,7 +34,7 @@ def comparison_page(result: CompareResult, out: Path) -> bytes:
     content = sha256(json.dumps(as_dict(result)).encode()).hexdigest()
     origin = Origin(command=COMMAND, content=content)
     kept = {title: section for title, section in sections.items() if section is not None}
-    return page.document("Comparison", str(out), _overview(result), kept, origin=origin)
+    return page.document("Comparison", out.resolve().name, _overview(result), kept, origin=origin)
 
 
 def _overview(result: CompareResult) -> Html:
@@ -95,15 +95,7 @@ def _costs(result: CompareResult) -> Html:
 
 
 def _networks(result: CompareResult) -> Html:
-    facts = {
-        network.name: {
-            "source": network.source.citation,
-            "published parameters": network.source.parameters and f"{network.source.parameters:g} M",
-            "left open by its publication": network.source.gaps,
-        }
-        for network in result.networks
-    }
-    return page.fact_tables(facts)
+    return page.fact_tables({network.name: source_facts(network.source) for network in result.networks})
 
 
 def _training(result: CompareResult) -> Html:

@@ -9,6 +9,7 @@ from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.support.text import counted
 from dfer.train.engine.checkpoint import Checkpoint
+from dfer.train.models.interface import Source
 from dfer.train.results import metrics, plots
 from dfer.train.results.baseline import DESCRIPTION, NAME
 from dfer.train.results.comparison import (
@@ -187,3 +188,12 @@ def wide_table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequenc
         ),
         class_="wide",
     )
+
+
+def source_facts(source: Source) -> dict[str, object]:
+    """Where a network comes from, for `page.fact_tables`."""
+    return {
+        "source": source.citation,
+        "published parameters": source.parameters and f"{source.parameters:g} M",
+        "as far as published; left open there": source.gaps,
+    }

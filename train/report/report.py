@@ -23,6 +23,7 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, read_origin
+from dfer.train.models.registry import network_class
 from dfer.train.report.activation_sections import (
     SampledClips,
     attention_section,
@@ -31,7 +32,7 @@ from dfer.train.report.activation_sections import (
     weights_section,
 )
 from dfer.train.report.activations import record_activations
-from dfer.train.report.figure_sections import curves, figures, overview
+from dfer.train.report.figure_sections import curves, figures, overview, source_facts
 from dfer.train.results import run_folder
 from dfer.train.results.baseline import baseline_figures
 from dfer.train.results.predictions import read_predictions
@@ -154,7 +155,9 @@ def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, An
     plain["split"] = SplitChoice.from_dict(origin["split"]).words
     initial = {"Initial weights": page.spaced(weights)} if weights else {}
     run = page.spaced(plain)
-    return page.fact_tables({"Run": run, "Versions": origin["versions"], **settings, **initial})
+    network = source_facts(network_class(saved.config.model).source)
+    facts = {"Run": run, "Network": network, "Versions": origin["versions"], **settings, **initial}
+    return page.fact_tables(facts)
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def stills_config(given: TrainConfig, asked: Networks, stills: Pool) -> TrainCon
     if stills.clips["votes"].count():
         settings |= {"soft_labels": True, "label_smoothing": 0.0}
     config = load_config("pretrain", {**settings, "model": given.model})
-    config = dataclasses.replace(config, network=given.network)
+    config = dataclasses.replace(config, network=given.network.without_landmarks())
     try:
         require_buildable(config, stills)
     except UserError:

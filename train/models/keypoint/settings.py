@@ -85,3 +85,6 @@ class KeypointSettings(NetworkSettings):
             raise UserError("--mask-missing needs --temporal transformer or mean; an LSTM reads every frame")
         if self.fusion == "global" and self.graph == "messages":
             raise UserError("--fusion global uses no key-points; add --graph layer or --graph none")
+
+    def without_landmarks(self) -> "KeypointSettings":
+        return dataclasses.replace(self, expression_scores="off", geometry="off", landmark_weight=0.0)
