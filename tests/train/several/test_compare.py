@@ -11,6 +11,7 @@ from html_page import Page, check_harmless, cut_off_on_a_phone, needs_chromium
 from made_up import cache, clip
 from synthetic_cache import SyntheticClip
 
+from dfer.schemas.support.files import file_sha256
 from dfer.train.config import load_config
 from dfer.train.several.compared_networks import Networks, configs_of
 
@@ -123,7 +124,8 @@ def test_every_network_starts_from_its_own_training_on_the_same_stills(here, tmp
         config = load_config(str(run / "settings.toml"))
         assert (config.data.num_frames, config.recipe.epochs, config.recipe.soft_labels) == (frames, 2, True)
         weights = json.loads((out / name / "weights.json").read_text())
-        assert weights["classes"] == ["a", "b"] and weights["source"] == str(run / "best.pt")
+        started_from = json.loads((out / name / "run.json").read_text())["init_from"]
+        assert weights["classes"] == ["a", "b"] and started_from == file_sha256(run / "best.pt")
     again = here(*call, "--pretrain", stills, "--pretrain-epochs", 2)
     assert again.returncode == 0 and "epoch 1/" not in again.stderr
     other = here(*call)
@@ -146,7 +148,7 @@ def test_a_network_of_a_users_own_is_compared_under_its_class_name(here, folds_c
         (("--models", "quick,quick"), "--models quick,quick: give networks with different names"),
         (("--models", "quick,nosuch"), "--model nosuch: there is none of this name"),
         (("--models", "quick", "--recipe", "nosuch"), "no preset nosuch; give one of "),
-        (("--models", "quick", "--folds", "subject:9"), "of subjects"),
+        (("--models", "quick", "--folds", "subject:9"), "the cache has 3 subjects"),
         (("--models", "quick,nr-dfernet", "--num-frames", 1), "--num-frames 1: NR-DFERNet needs at least 2"),
         (("--models", "quick", "--pretrain", "missing"), "missing"),
         (("--models", "quick", "--fold", 1, "--dask", "nonsense"), "an address looks like tcp://"),
