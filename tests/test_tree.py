@@ -42,7 +42,7 @@ LAYERS = {
         "several",
         "report",
         "options",
-        "cost_commands cli __main__",
+        "cost_commands several_commands cli __main__",
     ],
 }
 MAY_IMPORT = {

@@ -114,7 +114,7 @@ def _installed(model: str) -> object:
     if model not in points:
         known = ", ".join(sorted({*MODELS, *points}))
         raise ModelError(
-            f"--model {model}: there is none of this name; give one of {known}, or FILE.py:CLASS"
+            f"--model {model}: there is none of this name; give one of {known}, a preset, or FILE.py:CLASS"
         )
     try:
         return points[model].load()

@@ -81,7 +81,7 @@ def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("nosuch", "there is none of this name; give one of keypoint"),
+        ("nosuch", "there is none of this name; give one of c3d, c3d-lstm, ceflnet"),
         ("nosuch.py:MyNetwork", "cannot be read: No such file or directory"),
         ("mine.py:Other", "not a class derived from dfer.train.models.interface.ClipNetwork"),
         ("mine.py:MySettings", "not a class derived from"),
@@ -108,4 +108,6 @@ def test_a_network_of_an_installed_package_has_a_name(mine, cache, tmp_path, mon
     monkeypatch.syspath_prepend(tmp_path)
     done("run", cache, "--model", "theirs", "--width", 8, *SMALL, "--out", "run")
     done("evaluate", "run", cache)
-    assert "keypoint, theirs, or FILE.py:CLASS" in refused("run", cache, "--model", "x", "--out", "other")
+    assert "t-esfl, theirs, vit, a preset, or FILE.py:CLASS" in refused(
+        "run", cache, "--model", "x", "--out", "other"
+    )
