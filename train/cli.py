@@ -130,6 +130,9 @@ def crossval(
 @click.argument("name")
 @options.CACHES
 @options.out("Folder of all variants.")
+@click.option(
+    "--preset", help="Base of the variants that name none, or a .toml file.  [default: the sweep's]"
+)
 @click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
 @options.SEEDS
 @options.split_options
@@ -140,6 +143,7 @@ def sweep(
     name: str,
     caches: Paths,
     out: Path,
+    preset: str | None,
     folds: str | None,
     seeds: tuple[int, ...],
     split: "SplitChoice",
@@ -159,7 +163,7 @@ def sweep(
     if seeds and split.holdout:
         raise click.UsageError("--seeds cannot be combined with --holdout: each seed would test other clips")
     _check_seeds(seeds, training)
-    chosen = load_sweep(name)
+    chosen = load_sweep(name, preset)
     for key in training.settings:
         if any(key in variant.settings for variant in chosen.variants):
             raise click.UsageError(f"{flag(key)}: set by the variants of the sweep {name}; leave it out")

@@ -34,6 +34,7 @@ from dfer.train.results.predictions import as_parquet, read_predictions
 from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
 
 MAX_FOLDS = 1000
+DRAWN = {"subject": "subject_folds", "clips": "clip_folds"}  # of --folds: field of the SplitChoice
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
 
@@ -95,23 +96,27 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
     """The split of each fold.
 
     clips: of a pool
-    folds: `official`, the dataset's own folds, or `subject:K`, K folds of subjects
+    folds: `official`, the dataset's own folds; `subject:K`, K folds of subjects; `clips:K`, K folds of clips
 
     Raises UserError for another value, or if the caches have no folds or different ones.
     """
     if folds == "official":
         numbers = official_folds(clips)
         if not numbers:
-            others = "" if clips["subject"].is_null().all() else "use --folds subject:5, or "
+            subjects = clips["subject"].drop_nulls().n_unique()
+            drawn = f"subject:{min(subjects, 5)}" if subjects > 1 else "clips:5"
             raise UserError(
-                f"--folds official: the cache has no folds; {others}leave --folds out (instead of `train crossval` "
-                "use `train run`)"
+                f"--folds official: the cache has no folds; use --folds {drawn}, or leave --folds out (instead of "
+                "`train crossval` use `train run`)"
             )
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
-    if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
-        raise UserError(f"--folds {folds}: must be official, or subject:K with K from 2 to {MAX_FOLDS}")
-    return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
+    if word not in DRAWN or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
+        raise UserError(
+            f"--folds {folds}: must be official, subject:K or clips:K, with K from 2 to {MAX_FOLDS}"
+        )
+    drawn = {DRAWN[word]: int(count)}
+    return [SplitChoice(fold=number, **drawn) for number in range(1, int(count) + 1)]
 
 
 def check_splits(pool: Pool, config: TrainConfig, folds: str | None, split: SplitChoice) -> None:
@@ -236,8 +241,7 @@ def _fold_result(
 
 def protocol_of(choices: Sequence[SplitChoice]) -> str:
     """How these folds are tested, in the words of published results where they have any."""
-    of_subjects = " of subjects" if choices[0].subject_folds else ""
-    return f"mean of {len(choices)} folds{of_subjects}"
+    return f"mean of {choices[0].drawn_folds or f'{len(choices)} folds'}"
 
 
 def fold_folder(out: Path, fold: int | None) -> Path:
