@@ -183,7 +183,7 @@ def _train(
     with (
         closing(training),
         stop_request(STOPPING) as stop,
-        progress.training_progress(console, training) as watch,
+        progress.training_progress(console, training, notices) as watch,
     ):
         return run.finish(watch, stop)
 
