@@ -104,7 +104,8 @@ def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> N
             reason = "no weights are given with --init-from or --backbone"
             print_line(console, f"--loaded-lr {loaded_lr:g} has no effect: {reason}")
         return
-    table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
+    print_line(console, f"weights from {loaded.source}")
+    table = Table()
     for column in ("", "tensors", "names"):
         table.add_column(column, justify="right" if column == "tensors" else "left")
     names = f"{_by_part(loaded.loaded)}: {loaded.num_params:,} parameters"
