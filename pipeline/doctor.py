@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -14,8 +15,10 @@ import click
 
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.setup import download, models
+from dfer.schemas.support.cores import load_advice
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import available_cores, require_locks
+from dfer.schemas.support.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ def run_checks(models_folder: Path | None = None) -> Iterator[Check]:
     """Check everything that an extraction needs. Nothing is downloaded or changed."""
     yield Check(name="Python", ok=True, found=f"{platform.python_version()} on {platform.machine()}")
     yield Check(name="cores", ok=True, found=f"{available_cores()} usable")
+    yield _check_load()
     yield from _memory_and_disk()
     if sys.platform == "linux":
         yield _check_shared_memory()
@@ -106,6 +110,16 @@ def _memory_and_disk() -> Iterator[Check]:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
     yield Check(name="memory", ok=True, found=_free(memory.available, memory.total))
     yield Check(name="disk", ok=True, found=f"{_free(disk.free, disk.total)}, at {Path.cwd()}")
+
+
+def _check_load() -> Check:
+    """How busy the cores are: with other programs on them, training on the CPU needs a setting."""
+    load, machine = os.getloadavg()[0], os.cpu_count() or 1
+    advice = load_advice(load, machine, available_cores(), os.environ)
+    found = f"{load:.1f} on {counted(machine, 'core')}, mean of the last minute"
+    if advice:
+        found += f"; before training on the CPU, {advice}"
+    return Check(name="load", ok=True, found=found, note=bool(advice))
 
 
 def _check_shared_memory() -> Check:

@@ -55,7 +55,7 @@ CHECKPOINT = click.option(
 CLASSES = click.option(
     "--classes", type=click.IntRange(min=2), default=7, show_default=True, help="Number of classes."
 )
-FOLDS_HELP = "official (the dataset's folds) or subject:K (K folds of subjects)"
+FOLDS_HELP = "official (the dataset's folds), subject:K (K folds of subjects) or clips:K (K folds of clips)"
 SEED = click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),

@@ -63,6 +63,9 @@ def crossval(
 @click.argument("name")
 @options.CACHES
 @options.out("Folder of all variants.")
+@click.option(
+    "--preset", help="Base of the variants that name none, or a .toml file.  [default: the sweep's]"
+)
 @click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
 @options.SEEDS
 @options.split_options
@@ -74,6 +77,7 @@ def sweep(
     name: str,
     caches: Paths,
     out: Path,
+    preset: str | None,
     folds: str | None,
     seeds: tuple[int, ...],
     split: "SplitChoice",
@@ -92,7 +96,7 @@ def sweep(
 
     refuse_both(folds, split)
     _check_seeds(seeds, training.settings, split)
-    chosen = load_sweep(name)
+    chosen = load_sweep(name, preset)
     for key in training.settings:
         if any(key in variant.settings for variant in chosen.variants):
             raise click.UsageError(f"{flag(key)}: set by the variants of the sweep {name}; leave it out")

@@ -39,6 +39,19 @@ def test_memory_disk_and_gpu_are_printed_as_json(here, tmp_path, monkeypatch, dr
         assert re.match(r"\d+\.\d GB free of \d+\.\d GB", findings[name]["found"])
 
 
+def test_a_busy_machine_is_a_note_with_advice_unless_it_is_followed(here, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    followed = here("pipeline", "doctor").stdout
+    assert re.search(r"ok       load: \d+\.\d on \d+ cores?, mean of the last minute\n", followed)
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    found = here("pipeline", "doctor").stdout
+    if load > cores:
+        assert (
+            "note     load: " in found and "before training on the CPU, set OMP_WAIT_POLICY=PASSIVE" in found
+        )
+
+
 def test_without_a_driver_there_is_no_gpu(here, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "note     GPU: none" in here("pipeline", "doctor").stdout

@@ -15,16 +15,17 @@ from dfer.train.commands import evaluate
 from dfer.train.commands.evaluate import Evaluation, groups_of
 from dfer.train.config import load_config
 from dfer.train.data.caches import Pool, fingerprints, open_pool, with_label
+from dfer.train.data.folds import fold_choices, protocol_of
+from dfer.train.data.landmark_features import LandmarkFeatures
 from dfer.train.data.leaks import overlap
 from dfer.train.data.splits import Split, SplitChoice
 from dfer.train.engine.experiment import Experiment
-from dfer.train.results.baseline import DESCRIPTION, LandmarkBaseline, describe_features, features_note
+from dfer.train.results.baseline import DESCRIPTION, baseline_predictions, describe_features, features_note
 from dfer.train.results.bootstrap import bootstrap_intervals
 from dfer.train.results.comparison import not_comparable_reason
 from dfer.train.results.figures import Figures, by_group, compute_figures, known
 from dfer.train.results.predictions import write_predictions
 from dfer.train.results.run_folder import output_file
-from dfer.train.several.crossval import fold_choices, protocol_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,8 @@ def run_baseline(
     choices = fold_choices(pool.clips, folds) if folds else [choice]
     config = load_config("paper", {"seed": seed})  # for its split: it is that of `train run`
     splits = [Experiment(config=config, split=choice).choose(pool) for choice in choices]
-    baseline = LandmarkBaseline(pool, with_label(pool.clips))
-    tables = [baseline.predictions(split) for split in splits]
+    features = LandmarkFeatures(pool, with_label(pool.clips))
+    tables = [baseline_predictions(features, split) for split in splits]
     if folds:
         numbers = [choice.fold for choice in choices]
         tables = [own.with_columns(fold=pl.lit(n)) for own, n in zip(tables, numbers, strict=True)]

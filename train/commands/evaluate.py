@@ -176,7 +176,8 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
         return Split(train=labelled.clear(), test=labelled, description="all clips")
     origin = read_origin(run)
     choice = SplitChoice.from_dict(origin["split"])
-    if choice.fold is not None and not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any():
+    has_split = not fold_numbers(pool.clips) and pool.clips["split"].is_not_null().any()
+    if choice.fold is not None and has_split and pool.dataset != origin["dataset"]:
         choice = SplitChoice()  # another dataset, with a split instead of folds
     try:
         split = choose_split(pool.clips, choice, recipe.seed, votes=recipe.soft_labels)

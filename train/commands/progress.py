@@ -1,16 +1,19 @@
 """Console output while a run trains: notes, loaded weights, a live line, and a line per epoch."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dfer.schemas.support.commands import printable
+from dfer.schemas.support.cores import CoreWatch, waiting_advice
 from dfer.train.engine.loop import Callbacks
 from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
@@ -39,8 +42,8 @@ class Notices:
 
 
 @contextmanager
-def training_progress(console: Console, training: Training) -> Iterator[Callbacks]:
-    """Show a live line (on a terminal) and print a line after each epoch."""
+def training_progress(console: Console, training: Training, notices: Notices) -> Iterator[Callbacks]:
+    """Show a live line (on a terminal), print a line after each epoch, and once if other programs slow it down."""
     epochs, clips = training.config.recipe.epochs, len(training.clips)
     columns = (
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -53,13 +56,16 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         start = {"epoch": training.epoch + 1, "epochs": epochs, "figures": "first step"}
         task = progress.add_task("", total=clips, **start)
+        watch = CoreWatch()
 
         def on_step(totals: Totals) -> None:
+            if training.device.type == "cpu":
+                _print_if_slowed(console, watch.waiting(), notices)
             progress.update(
                 task,
                 completed=totals.clips,
                 epoch=training.epoch + 1,
-                figures=f"loss {totals.mean_loss:.3f}, WAR {metrics.war(totals.matrix):.1%}, "
+                figures=f"loss {totals.mean_loss:.3f}, WAR {percent(metrics.war(totals.matrix))}, "
                 f"{totals.clips_per_second:.1f} clips/s",
             )
 
@@ -73,6 +79,14 @@ def training_progress(console: Console, training: Training) -> Iterator[Callback
             )
 
         yield Callbacks(on_step=on_step, on_epoch=on_epoch)
+
+
+def _print_if_slowed(console: Console, waiting: float | None, notices: Notices) -> None:
+    """Print once what to do, if the training waits for cores. waiting: share of the time, None if not measured."""
+    advice = waiting and waiting_advice(waiting, torch.get_num_threads(), os.environ)
+    if advice and notices.first(advice):
+        line = f"other programs use the cores, this run waits for one {waiting:.0%} of the time: {advice}"
+        print_line(console, line)
 
 
 def print_line(console: Console, text: str) -> None:
@@ -90,7 +104,8 @@ def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> N
             reason = "no weights are given with --init-from or --backbone"
             print_line(console, f"--loaded-lr {loaded_lr:g} has no effect: {reason}")
         return
-    table = Table(title=f"weights from {escape(loaded.source)}", title_justify="left")
+    print_line(console, f"weights from {loaded.source}")
+    table = Table()
     for column in ("", "tensors", "names"):
         table.add_column(column, justify="right" if column == "tensors" else "left")
     names = f"{_by_part(loaded.loaded)}: {loaded.num_params:,} parameters"

@@ -17,6 +17,7 @@ from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.commands.progress import Notices, print_line
 from dfer.train.data.caches import Pool, open_pool
+from dfer.train.data.landmark_features import LandmarkFeatures
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.data.splits import Split
@@ -92,7 +93,8 @@ def train_run(
             return RunResult(rows=[*saved.rows], split=split, already_finished=True) if world.first else None
         origin["versions"] = library_versions()
         with distributed.agreed(world):
-            training, loaded = _prepare(experiment, pool, split, device, world, run_options, saved)
+            features = LandmarkFeatures.of_split(pool, split)
+            training, loaded = _prepare(experiment, features, split, device, world, run_options, saved)
             run = loop.Run(
                 training,
                 out,
@@ -103,7 +105,7 @@ def train_run(
             if saved:
                 run.restore(saved)
             stack.enter_context(_locked(out, world))
-        rows = _train(run, saved, loaded, pool, notices or Notices())
+        rows = _train(run, saved, loaded, features, notices or Notices())
         if not world.first:
             return None
         return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
@@ -116,7 +118,7 @@ def _is_finished(out: Path, saved: Checkpoint) -> bool:
 
 def _prepare(
     experiment: Experiment,
-    pool: Pool,
+    features: LandmarkFeatures,
     split: Split,
     device: torch.device,
     world: World,
@@ -124,7 +126,7 @@ def _prepare(
     saved: Checkpoint | None,
 ) -> tuple[Training, Loaded | None]:
     """A training at its start, and what was loaded of the weights it starts from. Raises UserError."""
-    config = experiment.config
+    config, pool = experiment.config, features.pool
     check_precision(config.execution.precision, device)
     if config.execution.compile:
         check_compiler(device)
@@ -132,7 +134,7 @@ def _prepare(
     network = build(config.model, config.network, task, config.recipe.seed)
     loaded = None if saved else experiment.start.load_into(network, pool.labels)
     if not saved:
-        fit_landmarks(network, config, pool, split.train)
+        fit_landmarks(network, config, features, split.train)
     workers = run_options.loader_workers
     training = Training(
         config,
@@ -160,10 +162,14 @@ def _loaded_names(saved: Checkpoint | None, loaded: Loaded | None) -> Sequence[s
 
 @worker_deaths_explained()
 def _train(
-    run: loop.Run, saved: Checkpoint | None, loaded: Loaded | None, pool: Pool, notices: Notices
+    run: loop.Run,
+    saved: Checkpoint | None,
+    loaded: Loaded | None,
+    features: LandmarkFeatures,
+    notices: Notices,
 ) -> list[EpochRow]:
     """Train to the end and show the progress on stderr."""
-    training, world = run.training, run.training.world
+    training, world, pool = run.training, run.training.world, features.pool
     console = Console(stderr=True, quiet=not world.first)
     some_have_scores = len(pool.without_expressions) < len(pool.caches)
     left_out = (pool.scores_left_out,) if pool.scores_left_out and some_have_scores else ()
@@ -179,11 +185,11 @@ def _train(
             _warn_of_overlap(console, training, loaded, pool, notices)
     _print_start(console, training)
     if world.first and not (saved and (run.out / run_folder.BASELINE).exists()):
-        print_line(console, keep_baseline(run.out, pool, training.split, run.origin))
+        print_line(console, keep_baseline(run.out, features, training.split, run.origin))
     with (
         closing(training),
         stop_request(STOPPING) as stop,
-        progress.training_progress(console, training) as watch,
+        progress.training_progress(console, training, notices) as watch,
     ):
         return run.finish(watch, stop)
 

@@ -5,6 +5,7 @@ in the crop; a clip's are their mean over the frames in which a face was found.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from dfer.schemas.blendshapes import BLENDSHAPES, SMALLEST_SCORE
 from dfer.schemas.cache import SHARD_FILES, landmarks_schema
 from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
-from dfer.train.data.caches import Cache, Pool
+from dfer.train.data.caches import Cache, Pool, usable
+from dfer.train.data.splits import Split
 
 COLUMNS = ("clip_id", "detector", "landmarks", "transform", "blendshapes")
 
@@ -61,6 +63,35 @@ def clip_features(pool: Pool, clips: pl.DataFrame) -> np.ndarray:
         frames = _read(path, cache, wanted, scores)
         features[frames.clips] = frames.means()
     return features
+
+
+class LandmarkFeatures:
+    """The features of some clips of a pool, read once: when they are first asked for."""
+
+    def __init__(self, pool: Pool, clips: pl.DataFrame) -> None:
+        """clips: rows of the pool's table, usable or not."""
+        self.pool = pool
+        self._clips = usable(clips)
+
+    @classmethod
+    def of_split(cls, pool: Pool, split: Split) -> "LandmarkFeatures":
+        """Of the clips in either part of a split."""
+        return cls(pool, pl.concat([split.train, split.test]).unique("clip_id", maintain_order=True))
+
+    def of(self, clips: pl.DataFrame) -> np.ndarray:
+        """The features (clips, F) of some of the clips, all usable, in their order. Raises as `clip_features`."""
+        found = clips.select("clip_id").join(
+            self._places, on="clip_id", how="left", maintain_order="left", validate="m:1"
+        )
+        return self._all[found["place"].to_numpy()]
+
+    @cached_property
+    def _all(self) -> np.ndarray:
+        return clip_features(self.pool, self._clips)
+
+    @cached_property
+    def _places(self) -> pl.DataFrame:
+        return self._clips.select("clip_id").with_row_index("place")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,12 +51,13 @@ class SplitChoice:
     """The split that is asked for.
 
     fold: which fold to test on
-    subject_folds: number of folds to divide the subjects into; 0: the dataset's own folds
+    subject_folds, clip_folds: how many folds to divide subjects or clips into; both 0: the dataset's own folds
     holdout: share of subjects (or clips) to test on where there is no split
     """
 
     fold: int | None = None
     subject_folds: int = 0
+    clip_folds: int = 0
     holdout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -64,9 +65,16 @@ class SplitChoice:
             raise UserError(f"--holdout {self.holdout}: must be between 0 and 0.9")
 
     @property
-    def words(self) -> str:
+    def drawn_folds(self) -> str | None:
+        """Folds that are drawn, in words; None if they are the dataset's own."""
         if self.subject_folds:
-            return f"fold {self.fold} of {self.subject_folds} folds of subjects"
+            return f"{self.subject_folds} folds of subjects"
+        return f"{self.clip_folds} folds of clips" if self.clip_folds else None
+
+    @property
+    def words(self) -> str:
+        if self.drawn_folds:
+            return f"fold {self.fold} of {self.drawn_folds}"
         parts = [f"fold {self.fold}"] if self.fold is not None else []
         parts += [f"a holdout of {self.holdout:g}"] if self.holdout else []
         return " and ".join(parts) or "no fold and no holdout"
@@ -78,7 +86,8 @@ class SplitChoice:
     def from_dict(cls, content: Mapping[str, Any]) -> "SplitChoice":
         """Restore from `as_dict`. Raises ValueError or TypeError for anything else."""
         choice = cls(**content)
-        if not isinstance(choice.fold, int | None) or not isinstance(choice.subject_folds, int):
+        counts = (choice.subject_folds, choice.clip_folds)
+        if not isinstance(choice.fold, int | None) or not all(isinstance(count, int) for count in counts):
             raise ValueError("folds are numbers")
         return choice
 
@@ -89,7 +98,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     A holdout sets subjects apart if a cache names at least two, else the same share of every label's clips.
 
     clips: a pool's table
-    seed: decides the holdout and the folds of subjects
+    seed: decides the holdout and the folds of subjects or clips
     votes: whether clips with votes but no label are trained on too; the test clips are the same in both cases
 
     Raises UserError if no cache has the fold, a cache has folds and none is chosen, a part is empty, or a test clip
@@ -156,15 +165,20 @@ def official_folds(clips: pl.DataFrame) -> list[int]:
 def _require_folds(clips: pl.DataFrame, choice: SplitChoice) -> None:
     if choice.subject_folds:
         if clips["subject"].null_count() == len(clips):
-            raise UserError("the cache names no subjects; folds of subjects need them")
-    elif choice.fold is not None and not fold_numbers(clips):
+            raise UserError(
+                "the cache names no subjects; folds of subjects need them, "
+                f"--folds clips:{choice.subject_folds} does not"
+            )
+    elif choice.fold is not None and not choice.clip_folds and not fold_numbers(clips):
         raise UserError(f"--fold {choice.fold}: the cache has no folds")
 
 
 def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | None:
     """Split one cache; None if it offers nothing to split it by."""
     if choice.subject_folds and clips["subject"].is_not_null().any():
-        return _by_subject_fold(clips, choice.subject_folds, choice.fold, seed)
+        return _by_subject_fold(clips, choice, seed)
+    if choice.clip_folds:
+        return _by_clip_fold(clips, choice, seed)
     numbers = fold_numbers(clips)
     if choice.fold is not None and numbers and not choice.subject_folds:
         return _by_fold(clips, choice.fold)
@@ -205,8 +219,9 @@ def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
     return Split(train=train, test=test, description=f"fold {fold}")
 
 
-def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: int) -> Split:
+def _by_subject_fold(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
     """Deal out subjects, most clips first and ties in random order, each to the fold with the fewest clips so far."""
+    folds = choice.subject_folds
     subjects = with_label(clips)["subject"]
     if missing := subjects.null_count():
         raise UserError(
@@ -223,9 +238,25 @@ def _by_subject_fold(clips: pl.DataFrame, folds: int, fold: int | None, seed: in
         place = sizes.index(min(sizes))
         sizes[place] += count
         dealt[subject] = place + 1
-    test = pl.col("subject").is_in([subject for subject, place in dealt.items() if place == fold])
-    description = f"fold {fold} of {folds} folds of subjects"
-    return Split(train=clips.filter(~test), test=clips.filter(test), description=description)
+    test = pl.col("subject").is_in([subject for subject, place in dealt.items() if place == choice.fold])
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=choice.words)
+
+
+def _by_clip_fold(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
+    """Deal out clips in random order, label by label, to one fold after the other.
+
+    So the folds differ by at most one clip, and by at most one of each label.
+    """
+    folds, labelled = choice.clip_folds, with_label(clips)
+    if len(labelled) < folds:
+        raise UserError(
+            f"--folds clips:{folds}: {_name(clips)} has {counted(len(labelled), 'clip')} with a label; "
+            "every fold needs at least one"
+        )
+    shuffled = labelled.sort("clip_id").sample(fraction=1, shuffle=True, seed=seed)
+    dealt = shuffled.sort("label", maintain_order=True)["clip_id"].gather_every(folds, (choice.fold or 1) - 1)
+    test = pl.col("clip_id").is_in(dealt.implode())
+    return Split(train=clips.filter(~test), test=clips.filter(test), description=choice.words)
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:

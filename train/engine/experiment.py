@@ -137,7 +137,7 @@ def read_origin(run: Path) -> dict[str, Any]:
         require_run(run)
     try:
         content = json.loads(path.read_bytes())
-        SplitChoice.from_dict(content["split"])
+        content["split"] = SplitChoice.from_dict(content["split"]).as_dict()  # older runs lack newer fields
         if not all(isinstance(content[name], kind) for name, kind in TYPES.items()):
             raise TypeError
         if not all(isinstance(text, str) for name in TEXT_LISTS for text in content[name]):

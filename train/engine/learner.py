@@ -4,6 +4,7 @@ A step is `zero_grad`, `accumulate` once for each of its parts, then `step`.
 """
 
 import functools
+import warnings
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -64,6 +65,9 @@ class Learner:
         if self.world.size == 1:
             return self.network
         devices = [self.device] if self.device.type == "cuda" else None
+        # With one clip in a process the gradient of a class token, (1, 1, R), is a view of a larger tensor: other
+        # strides where the size is 1, the same numbers in the same order. Torch warns, there is nothing to do.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         return DistributedDataParallel(self.network, device_ids=devices)
 
     def zero_grad(self) -> None:

@@ -75,7 +75,7 @@ FROM_SCRATCH = Start()
 class Loaded:
     """What was taken from a file of weights.
 
-    source: name of the file
+    source: the file, as given; of a run's folder, its checkpoint
     loaded: names of the tensors taken
     partial: those of them of which only the rows of some classes were taken
     num_params: how many numbers they have
@@ -192,7 +192,7 @@ def _load(
         raise UserError(f"{path}: contains NaN or Inf")
     network.load_state_dict(loaded, strict=False)
     return Loaded(
-        source=path.name,
+        source=str(path),
         loaded=tuple(loaded),
         num_params=sum(value.numel() for value in loaded.values()),
         skipped=skipped,

@@ -14,7 +14,7 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import remove_durably, write_atomic
 from dfer.train.data.caches import Pool, usable, with_label
 from dfer.train.data.class_matching import label_ids, most_frequent
-from dfer.train.data.landmark_features import clip_features, uses_scores
+from dfer.train.data.landmark_features import LandmarkFeatures, uses_scores
 from dfer.train.data.splits import Split
 from dfer.train.models.landmark_regression import STRENGTH, fit
 from dfer.train.results.figures import Figures, compute_figures, figures_json
@@ -27,29 +27,18 @@ ROW = "baseline"  # name of its row in a table
 DESCRIPTION = f"{NAME} (logistic regression, no pixels)"
 
 
-class LandmarkBaseline:
-    """The features of a pool's clips, to fit to any split of them."""
+def baseline_predictions(features: LandmarkFeatures, split: Split) -> pl.DataFrame:
+    """Fit to a split's training clips, and predict its test clips: their prediction table.
 
-    def __init__(self, pool: Pool, clips: pl.DataFrame) -> None:
-        """Read the features. clips: rows of the pool's table, usable or not. Raises UserError as `clip_features`."""
-        clips = usable(clips)
-        self.labels = pool.labels
-        self._features = clip_features(pool, clips)
-        self._numbers = clips.select("clip_id").with_row_index("number")
+    features: of the clips of the split
 
-    def predictions(self, split: Split) -> pl.DataFrame:
-        """Fit to a split's training clips, and predict its test clips: their prediction table."""
-        trained = with_label(usable(split.train))
-        labels = np.array(label_ids(trained, self.labels))
-        regression = fit(self._features_of(trained), labels, len(self.labels))
-        shares = np.exp(regression.log_probabilities(self._features_of(usable(split.test))))
-        return prediction_table(split.test, shares, self.labels, most_frequent(trained))
-
-    def _features_of(self, clips: pl.DataFrame) -> np.ndarray:
-        found = clips.select("clip_id").join(
-            self._numbers, on="clip_id", how="left", maintain_order="left", validate="m:1"
-        )
-        return self._features[found["number"].to_numpy()]
+    Raises UserError as `clip_features`.
+    """
+    labels, trained = features.pool.labels, with_label(usable(split.train))
+    numbers = np.array(label_ids(trained, labels))
+    regression = fit(features.of(trained), numbers, len(labels))
+    shares = np.exp(regression.log_probabilities(features.of(usable(split.test))))
+    return prediction_table(split.test, shares, labels, most_frequent(trained))
 
 
 def features_note(pool: Pool) -> str:
@@ -65,24 +54,21 @@ def describe_features(pool: Pool) -> dict[str, Any]:
     return {"regression": DESCRIPTION, "expression_scores": uses_scores(pool), "C": STRENGTH}
 
 
-def keep_baseline(out: Path, pool: Pool, split: Split, origin: Mapping[str, Any]) -> str:
+def keep_baseline(out: Path, features: LandmarkFeatures, split: Split, origin: Mapping[str, Any]) -> str:
     """Compute the baseline of a run's split and write it to the run's folder.
 
+    features: of the clips of the split
     origin: what made the run (`origin_of`)
 
     Returns a line for a person: its figures, or why it cannot be computed. Then an older one is removed.
     """
     try:
-        clips = (
-            split.test
-            if split.seen
-            else pl.concat([split.train, split.test]).unique("clip_id", maintain_order=True)
-        )
-        table = LandmarkBaseline(pool, clips).predictions(split)
+        table = baseline_predictions(features, split)
     except UserError as error:
         with writing(out):
             remove_durably(out / BASELINE)
         return f"no {NAME}: {error}"
+    pool = features.pool
     with writing(out):
         write_atomic(out / BASELINE, as_parquet(table, {**origin, "baseline": describe_features(pool)}))
     return line_to_beat(compute_figures(table, pool.labels))

@@ -42,7 +42,7 @@ class Plan:
 
     folders: of the caches
     split: of each candidate, if `folds` is None
-    folds: as in `crossval.fold_choices`; None trains a single run per candidate and seed
+    folds: as in `folds.fold_choices`; None trains a single run per candidate and seed
     seeds: a run or cross-validation for each; if empty, one with the settings' own seed
     """
 

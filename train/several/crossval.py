@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, open_pool
-from dfer.train.data.splits import SplitChoice, official_folds
+from dfer.train.data.folds import fold_choices, protocol_of
+from dfer.train.data.splits import SplitChoice
 from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import Experiment, RunOptions, read_origin
@@ -34,7 +34,6 @@ from dfer.train.results.predictions import as_parquet, read_predictions
 from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
 from dfer.train.several.cluster import Job, train_on_cluster
 
-MAX_FOLDS = 1000
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
 
 
@@ -92,29 +91,6 @@ class CrossValidation:
         return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
-    """The split of each fold.
-
-    clips: of a pool
-    folds: `official`, the dataset's own folds, or `subject:K`, K folds of subjects
-
-    Raises UserError for another value, or if the caches have no folds or different ones.
-    """
-    if folds == "official":
-        numbers = official_folds(clips)
-        if not numbers:
-            others = "" if clips["subject"].is_null().all() else "use --folds subject:5, or "
-            raise UserError(
-                f"--folds official: the cache has no folds; {others}leave --folds out (instead of `train crossval` "
-                "use `train run`)"
-            )
-        return [SplitChoice(fold=number) for number in numbers]
-    word, _, count = folds.partition(":")
-    if word != "subject" or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
-        raise UserError(f"--folds {folds}: must be official, or subject:K with K from 2 to {MAX_FOLDS}")
-    return [SplitChoice(fold=number, subject_folds=int(count)) for number in range(1, int(count) + 1)]
-
-
 def jobs_of(
     folders: Sequence[Path],
     out: Path,
@@ -156,7 +132,7 @@ def cross_validate(
     """Train every unfinished fold, each in a folder below `out`, and combine the results.
 
     folders: of the caches
-    folds: as in `fold_choices`
+    folds: as in `folds.fold_choices`
     start: weights that every fold starts from
     notify: called in the first process before each fold, with a line to print
     notices: shared by the runs of a command; None: it has only these
@@ -252,12 +228,6 @@ def _fold_result(
         best_epoch=best_row(read_rows(run)).epoch,
         baseline=baseline_figures(run, labels),
     )
-
-
-def protocol_of(choices: Sequence[SplitChoice]) -> str:
-    """How these folds are tested, in the words of published results where they have any."""
-    of_subjects = " of subjects" if choices[0].subject_folds else ""
-    return f"mean of {len(choices)} folds{of_subjects}"
 
 
 def fold_folder(out: Path, fold: int | None) -> Path:

@@ -53,8 +53,13 @@ class Sweep:
     variants: tuple[Variant, ...]
 
 
-def load_sweep(name: str) -> Sweep:
-    """Read a sweep by its name or its TOML file. Raises UserError if it is missing or invalid."""
+def load_sweep(name: str, preset: str | None = None) -> Sweep:
+    """Read a sweep by its name or its TOML file.
+
+    preset: the base of every variant that names none, instead of the file's
+
+    Raises UserError if it is missing or invalid.
+    """
     path = Path(name) if name.endswith(".toml") else SWEEPS / f"{name}.toml"
     try:
         content = tomllib.loads(path.read_text())
@@ -66,7 +71,7 @@ def load_sweep(name: str) -> Sweep:
     fields = _fields(content, SWEEP_FIELDS, f"{path} is not a valid sweep:")
     base = fields.pop("base")
     tables = [
-        _fields(table, VARIANT_FIELDS, f"{path} is not a valid sweep: variant {number}", base)
+        _fields(table, VARIANT_FIELDS, f"{path} is not a valid sweep: variant {number}", preset or base)
         for number, table in enumerate(fields.pop("variant"), 1)
     ]
     variants = tuple(Variant(settings=table.pop("set"), **table) for table in tables)

@@ -140,10 +140,25 @@ def test_several_caches_with_other_names_for_a_class_and_one_without_scores(cach
     assert f"\n{fitted.partition('; ')[2]}\n" in made_up.done(*run).stderr
 
 
-def test_without_folds_the_baseline_is_advised_to_leave_them_out(tmp_path):
+def test_folds_of_clips_have_the_same_share_of_every_class_and_name_the_people_they_share(cache, tmp_path):
+    table, clips = tmp_path / "p.parquet", pl.read_parquet(cache / "clips.parquet")
+    shown = made_up.printed("baseline", cache, "--folds", "clips:4", "--predictions", table)
+    written = pl.read_parquet(table)
+    assert sorted(written["clip_id"]) == sorted(clips["clip_id"])
+    for (label,), own in clips.group_by("label"):
+        of_folds = written.filter(label=label).group_by("fold").len()["len"]
+        assert len(of_folds) == 4 and of_folds.max() - of_folds.min() <= 1 and of_folds.sum() == len(own)
+    assert any("subjects in both training and test clips" in note for note in shown["notes"])
+    again = made_up.printed("baseline", cache, "--folds", "clips:4")
+    other = made_up.printed("baseline", cache, "--folds", "clips:4", "--seed", 1)
+    assert again["predictions"] == shown["predictions"] and [*other["predictions"]] != [*shown["predictions"]]
+
+
+def test_without_folds_the_baseline_is_advised_to_draw_some_or_leave_them_out(tmp_path):
     plain = made_up.cache(tmp_path, "plain", [shaped(LABELS[n % 3], n) for n in range(6)])
     assert made_up.refused("baseline", plain, "--folds", "official").endswith(
-        "the cache has no folds; leave --folds out (instead of `train crossval` use `train run`)"
+        "the cache has no folds; use --folds clips:5, or leave --folds out (instead of `train crossval` use "
+        "`train run`)"
     )
 
 
@@ -153,7 +168,10 @@ def test_without_folds_the_baseline_is_advised_to_leave_them_out(tmp_path):
         (("--fold", 9), "train: --fold 9: the cache has 1, 2, 3"),
         ((), "train: the cache has folds 1, 2, 3; choose one with --fold"),
         (("--fold", 1, "--holdout", 0.5), "--holdout 0.5 has no effect"),
-        (("--folds", "nine"), "train: --folds nine: must be official, or subject:K with K from 2 to 1000"),
+        (
+            ("--folds", "nine"),
+            "train: --folds nine: must be official, subject:K or clips:K, with K from 2 to 1000",
+        ),
         (("--fold", 1, "--predictions", "p.txt"), "the name must end in .parquet or .csv"),
     ],
 )

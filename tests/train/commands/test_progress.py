@@ -1,17 +1,65 @@
 """What a terminal shows while a run trains."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
 
-from made_up import cache, clip, training
+import made_up
+import pytest
 from rich.console import Console
 
-from dfer.train.commands.progress import training_progress
+from dfer.schemas.support.cores import ADVICE, SCHEDULER
+from dfer.schemas.support.processes import available_cores
+from dfer.train.commands.progress import Notices, training_progress
 
 
-def test_the_live_line_shows_no_figures_before_the_first_step(tmp_path):
-    source = cache(tmp_path, "made", [clip("happy", 0), clip("sad", 1)])
-    prepared = training(source, "quick", {"image_size": 32, "num_frames": 2, "depth": 1})
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    clips = [made_up.clip("happy", 0), made_up.clip("sad", 1)]
+    return made_up.cache(tmp_path_factory.mktemp("progress"), "made", clips)
+
+
+def test_the_live_line_shows_no_figures_before_the_first_step(source):
+    prepared = made_up.training(source, "quick", {"image_size": 32, "num_frames": 2, "depth": 1})
     terminal = io.StringIO()
-    with training_progress(Console(file=terminal, force_terminal=True, width=80), prepared):
+    with training_progress(Console(file=terminal, force_terminal=True, width=80), prepared, Notices()):
         shown = terminal.getvalue()
     assert "epoch 1/20" in shown and "first step" in shown and "nan" not in shown
+
+
+@pytest.fixture(scope="module")
+def shown(program, source, tmp_path_factory):
+    """What a real terminal shows of a run in two threads while other programs use all cores, until it says so."""
+    if not SCHEDULER.exists():
+        pytest.skip("only Linux counts the time without a core")
+    out = tmp_path_factory.mktemp("slowed") / "run"
+    call = ("run", source, "--out", out, *made_up.TINY, "--epochs", 999)  # more than it needs
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_NUM_THREADS": "2", "TERM": "xterm", "COLUMNS": "200"}
+    busy = [sys.executable, "-c", "while True: pass"]
+    others: list[subprocess.Popen] = []
+    run = subprocess.Popen([*map(str, (program("train"), *call))], stderr=theirs, env=environment)
+    os.close(theirs)
+    text = b""
+    try:
+        while ADVICE.encode() not in text:
+            text += os.read(ours, 4096)
+            if b"first step" in text and not others:
+                others += [subprocess.Popen(busy) for _ in range(2 * available_cores())]
+    finally:
+        for process in (run, *others):
+            process.kill()
+            process.wait()
+        os.close(ours)
+    return text.decode()
+
+
+def test_a_terminal_never_shows_nan(shown):
+    assert "first step" in shown and "loss" in shown and "nan" not in shown.lower()
+
+
+def test_a_run_that_other_programs_slow_down_says_what_to_do(shown):
+    assert "other programs use the cores, this run waits for one" in shown

@@ -1,5 +1,7 @@
 """Features of clips from landmark tables: against a plain loop, shard by shard, and with damaged tables."""
 
+import shutil
+
 import made_up
 import numpy as np
 import polars as pl
@@ -10,7 +12,7 @@ from synthetic_cache import SyntheticClip, write_cache
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool, usable
-from dfer.train.data.landmark_features import clip_features, feature_count, frame_features
+from dfer.train.data.landmark_features import LandmarkFeatures, clip_features, feature_count, frame_features
 
 
 def in_a_loop(clip: SyntheticClip, size: int, scores: bool) -> list[float]:
@@ -63,6 +65,16 @@ def cache(clips, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic_cache, "CLIPS_IN_A_SHARD", 4)
         return write_cache(tmp_path_factory.mktemp("features") / "cache", clips)
+
+
+def test_features_of_parts_of_the_clips_are_read_once_for_all_of_them(cache, tmp_path):
+    copy = linked_copy(cache, tmp_path / "cache")
+    pool = open_pool(copy)
+    clips, features = usable(pool.clips), LandmarkFeatures(pool, pool.clips)
+    every = clip_features(pool, clips)
+    np.testing.assert_array_equal(features.of(clips[3:5]), every[3:5])
+    shutil.rmtree(copy / "landmarks")
+    np.testing.assert_array_equal(features.of(clips[::-2]), every[::-2])
 
 
 def test_features_are_those_of_a_plain_loop_over_frames(cache, clips):

@@ -128,6 +128,43 @@ def test_folds_of_subjects_need_subjects_and_at_most_as_many_folds():
         choose_split(clips, SplitChoice(fold=1, subject_folds=3), 0)
 
 
+def plain_clip_folds(clips, folds, seed):
+    """The ids of each fold: every label's clips, in the drawn order, dealt like cards; the next label goes on."""
+    drawn = clips.drop_nulls("label").sort("clip_id").sample(fraction=1, shuffle=True, seed=seed)
+    dealt, turn = [set() for _ in range(folds)], 0
+    for label in sorted(set(drawn["label"])):
+        for clip_id, own in zip(drawn["clip_id"], drawn["label"], strict=True):
+            if own == label:
+                dealt[turn % folds].add(clip_id)
+                turn += 1
+    return dealt
+
+
+def test_folds_of_clips_have_equal_shares_of_every_label_and_depend_only_on_the_seed():
+    labels = ["a"] * 23 + ["b"] * 11 + ["c"] * 3 + [None] * 2
+    clips = table(label=labels, status=["ok", "no_face", "ok"] * 13)
+    for folds, seed in ((2, 0), (5, 0), (5, 1), (12, 3)):
+        choices = [SplitChoice(fold=fold, clip_folds=folds) for fold in range(1, folds + 1)]
+        parts = [choose_split(clips, choice, seed) for choice in choices]
+        assert [set(part.test["clip_id"]) for part in parts] == plain_clip_folds(clips, folds, seed)
+        for part in parts:
+            assert sorted([*part.train["clip_id"], *part.test["clip_id"]]) == clips["clip_id"].to_list()[:37]
+        for kept in ("a", "b", "c", "abc"):
+            counts = [part.test["label"].is_in([*kept]).sum() for part in parts]
+            assert max(counts) - min(counts) <= 1
+        mixed = choose_split(clips[::-1], choices[0], seed)
+        assert sorted(mixed.test["clip_id"]) == sorted(parts[0].test["clip_id"])
+    assert plain_clip_folds(clips, 5, 0) != plain_clip_folds(clips, 5, 1)
+
+
+def test_folds_of_clips_need_as_many_labelled_clips_and_warn_of_people_in_both_parts():
+    clips = table(label=["a", "b", "a", "b", None], subject=["x", "y", "y", "x", "x"])
+    with pytest.raises(UserError, match="clips:5: the cache has 4 clips with a label; every fold needs"):
+        choose_split(clips, SplitChoice(fold=1, clip_folds=5), 0)
+    split = choose_split(clips, SplitChoice(fold=1, clip_folds=4), 0)
+    assert any(note.startswith("warning: 1 subject in both training and test") for note in split.notes)
+
+
 def test_people_in_both_parts_and_classes_without_training_clips_are_noted():
     clips = table(
         label=["a", "b", "b", "c", "a"],
@@ -156,6 +193,7 @@ VOTED = {
         # x has more labelled clips, y more clips: folds are dealt out by the labelled ones.
         ({"subject": [*"xxyxxyyxyyyyyy"]}, SplitChoice(fold=1, subject_folds=2), None),
         ({}, SplitChoice(holdout=0.5), [2, 5, 9, 12]),
+        ({}, SplitChoice(fold=2, clip_folds=3), [2, 5, 9, 12]),
         ({}, SplitChoice(), [2, 5, 9, 12]),
     ],
 )

@@ -211,12 +211,14 @@ def test_a_loss_that_is_nan_names_the_clips_of_all_processes(ranks, sample_cache
 def test_two_processes_cross_validate_folds_and_the_first_sums_them_up(ranks, here, tmp_path):
     clips = [made_up.clip("ab"[n % 2], n, subject=f"s{n // 2}") for n in range(8)]
     cache = made_up.cache(tmp_path, "made-up", clips)
-    call = ("crossval", cache, "--out", tmp_path / "cv", "--folds", "subject:2", *made_up.TINY, "--json")
+    one_clip_each = (*made_up.TINY, "--batch-size", 2)
+    call = ("crossval", cache, "--out", tmp_path / "cv", "--folds", "subject:2", *one_clip_each, "--json")
     for outcome in (ranks(2, *call), here("train", *call)):  # the second time it is finished
         assert outcome.returncode == 0, outcome.stderr
         rows = {row["fold"]: row for row in json.loads(outcome.stdout)["rows"]}
         assert list(rows) == ["1", "2", "mean", "sd", "pooled"] and rows["pooled"]["clips"] == 8
         assert outcome.stderr.splitlines().count("fold 2 of 2") == 1
+        assert "UserWarning" not in outcome.stderr
 
 
 def test_two_processes_sweep_variants_and_the_first_compares_them(ranks, tmp_path):

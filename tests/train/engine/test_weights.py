@@ -172,7 +172,7 @@ def test_a_run_starts_from_the_weights_of_another_run_with_other_classes(
     arguments = ("--out", out, *small, "--epochs", 1, "--learning-rate", 0, "--init-from", small_run)
     outcome = here("train", "run", cache, *arguments)
     assert outcome.returncode == 0, outcome.stderr
-    assert "weights from best.pt" in outcome.stderr and "missing" in outcome.stderr
+    assert f"weights from {small_run}/best.pt\n" in outcome.stderr and "missing" in outcome.stderr
     record = json.loads((out / "weights.json").read_text())
     assert record["classes"] == list(open_pool(cache).labels) and record["missing"] == []
     before, after = (

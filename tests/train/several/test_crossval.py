@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import made_up
 import polars as pl
 import pytest
 from linked_copy import linked_copy
@@ -71,15 +72,29 @@ def test_a_killed_cross_validation_keeps_finished_folds_and_resumes_within_one(
 
 def test_folds_that_do_not_exist_are_one_line(here, folds_cache, sample_cache, tmp_path):
     for folds, source, message in (
-        ("official", sample_cache, "the cache has no folds"),
         ("subject:9", folds_cache, "the cache has 3 subjects; every fold needs at least one"),
-        ("subjects", folds_cache, "--folds subjects: must be official, or subject:K"),
+        ("official", sample_cache, "the cache has no folds; use --folds clips:5, or leave --folds out"),
+        ("clips:7", folds_cache, "the cache has 6 clips with a label; every fold needs at least one"),
+        ("subjects", folds_cache, "--folds subjects: must be official, subject:K or clips:K"),
         ("subject:1", folds_cache, "with K from 2 to 1000"),
         ("subject:99999999999999999999", folds_cache, "with K from 2 to 1000"),
     ):
         outcome = here("train", "crossval", source, "--out", tmp_path / "out", "--folds", folds)
         (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("train:")]
         assert outcome.returncode == 1 and message in line, line
+
+
+def test_a_fold_of_clips_is_evaluated_on_its_own_clips_whatever_split_the_cache_has(tmp_path):
+    clips = [made_up.clip("ab"[n % 2], n, split=("train", "test")[n // 4]) for n in range(8)]
+    cache, out = made_up.cache(tmp_path, "split", clips), tmp_path / "out"
+    rows = made_up.printed("crossval", cache, "--out", out, "--folds", "clips:2", *made_up.TINY)["rows"]
+    assert [row["clips"] for row in rows[:2]] == [4, 4]
+    for fold in (1, 2):
+        run = out / f"fold_{fold}"
+        kept = pl.read_parquet(run / "predictions.parquet")
+        assert sorted(kept["label"]) == ["a", "a", "b", "b"]
+        shown = made_up.printed("evaluate", run, cache)
+        assert shown["predictions"] == dict(kept.select("clip_id", "predicted").iter_rows())
 
 
 def test_slurms_signal_stops_a_cross_validation_and_the_same_command_continues_it(

@@ -118,10 +118,10 @@ def test_only_variants_that_are_not_from_scratch_start_from_the_weights(swept, f
     assert started == {"weights"}
 
 
-def test_what_applies_to_all_runs_is_said_once(swept):
+def test_what_applies_to_all_runs_is_said_once(swept, folder):
     lines = swept.stderr.splitlines()
     assert sum("was trained on" in line for line in lines) == 1
-    assert "warning: best.pt was trained on 7 of 14 clips, such as" in swept.stderr
+    assert f"warning: {folder}/pre/best.pt was trained on 7 of 14 clips, such as" in swept.stderr
     assert sum(line.startswith("weights from") for line in lines) == 1
     assert sum(line.startswith("epoch 1/1") for line in lines) == 8
     assert [line for line in lines if line.startswith("seed")] == ["seed 0", "seed 3"] * 2

@@ -48,6 +48,23 @@ def test_a_sweep_is_compared_with_the_published_ablation_and_resumes(
     assert resumed.drop("clips_per_second").equals(every.drop("clips_per_second"))
 
 
+def test_preset_is_the_base_of_every_variant_that_names_none(here, folds_cache, tiny, tmp_path):
+    path, mine, out = tmp_path / "bases.toml", tmp_path / "mine.toml", tmp_path / "out"
+    path.write_text(
+        'base = "paper"\n[[variant]]\nname = "x"\nset = { heads = 1 }\n'
+        '[[variant]]\nname = "y"\nbase = "quick"\nset = { heads = 2 }\n'
+    )
+    mine.write_text(load_config("quick", {"mlp_width": 64}).to_toml())
+    call = ("train", "sweep", path, folds_cache, "--out", out, "--fold", 1, *tiny)
+    outcome = here(*call, "--preset", mine)
+    assert outcome.returncode == 0, outcome.stderr
+    x, y = (load_config(str(out / name / "settings.toml")) for name in ("x", "y"))
+    assert (x.network.heads, y.network.heads) == (1, 2)
+    assert (x.network.mlp_width, y.network.mlp_width) == (64, load_config("quick").network.mlp_width)
+    other = here(*call, "--preset", "qiuck")
+    assert other.returncode == 1 and "no preset qiuck" in other.stderr
+
+
 def test_a_sweep_over_the_datasets_folds_has_their_mean(here, folds_cache, sweep_file, tiny, tmp_path):
     out = tmp_path / "out"
     outcome = here("train", "sweep", sweep_file, folds_cache, "--out", out, "--folds", "official", *tiny)

@@ -14,7 +14,7 @@ from dfer.train.config import load_config
 from dfer.train.data.augment import flip_expressions, flip_landmarks
 from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import Batch, clip_dataset, in_batches, view_spec
-from dfer.train.data.landmark_features import clip_features
+from dfer.train.data.landmark_features import LandmarkFeatures, clip_features
 from dfer.train.data.loader import Loader
 from dfer.train.engine.fit_landmarks import fit_landmarks
 from dfer.train.engine.forward import network_input
@@ -163,7 +163,8 @@ def test_the_regressions_share_of_the_log_probabilities(scored_cache, batch):
         for share in (0.25, 1.0):
             network = tiny(landmark_weight=share)
             network.load_state_dict(alone.state_dict(), strict=False)
-            fit_landmarks(network, load_config("quick", {**TINY, "landmark_weight": share}), pool, pool.clips)
+            config = load_config("quick", {**TINY, "landmark_weight": share})
+            fit_landmarks(network, config, LandmarkFeatures(pool, pool.clips), pool.clips)
             expected = (1 - share) * own + share * torch.tensor(theirs, dtype=torch.float32)
             torch.testing.assert_close(network(NetworkInput(**taken)).clip, expected, rtol=1e-3, atol=2e-3)
             network.train()  # the loss is the network's own: the regression knows the training clips by heart
