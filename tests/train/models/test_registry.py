@@ -7,8 +7,13 @@ from pathlib import Path
 
 import made_up
 import pytest
+import torch
 from made_up import done, refused
 from same_run import assert_same_run
+
+from dfer.schemas.keypoints import DLIB18
+from dfer.train.config import load_config, preset_names
+from dfer.train.models.registry import build
 
 README = Path(__file__).parents[3] / "train" / "models" / "README.md"
 SMALL = (
@@ -62,6 +67,20 @@ def test_a_run_of_a_users_network_goes_on_after_a_kill_as_if_nothing_had_happene
     process.wait()
     train_mine(cache, "killed", "--resume")
     assert_same_run(tmp_path / "killed", tmp_path / "never")
+
+
+def test_the_readme_lists_every_rival_with_its_size():
+    rows = re.findall(r"^\| `(.*?)` \|.*? \| (\d+) × (\d+) \| ([\d.]+) M \|", README.read_text(), re.M)
+    others = {"paper", "pretrain", "quick", "strong", "lean"}  # the paper's network
+    assert [name for name, *_ in rows] == [name for name in preset_names() if name not in others]
+    for name, frames, side, millions in rows:
+        config = load_config(name)
+        assert (config.data.num_frames, config.data.image_size) == (int(frames), int(side))
+        with torch.device("meta"):
+            network = build(config.model, config.network, config.task(7, DLIB18), seed=0)
+        assert sum(each.numel() for each in network.parameters()) == pytest.approx(
+            1e6 * float(millions), abs=6e4
+        )
 
 
 def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
