@@ -7,7 +7,7 @@ import made_up
 import numpy as np
 import polars as pl
 import pytest
-import torch
+from one_clue import follow_quickly
 from same_run import assert_same_run
 from small_networks import NETWORKS, flags, small, without_dropout
 
@@ -25,10 +25,8 @@ def test_every_network_has_small_settings():
 @pytest.mark.parametrize("model", MODELS)
 def test_it_overfits_six_real_clips(sample_cache, model):
     training = made_up.training(sample_cache, "quick", {**without_dropout(model), "batch_size": CLIPS})
-    for module in training.learner.network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.momentum = 0.5  # else the means that predictions use come tens of steps behind the weights
-    for _ in range(40):
+    follow_quickly(training)
+    for _ in range(60):
         [*_] = training.steps()
         table, figures = training.test()
         if figures.war == 1:
