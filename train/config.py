@@ -47,6 +47,7 @@ class RecipeConfig(Settings):
     learning_rate: float = setting(1e-3, "initial learning rate", low=0, high=10)
     betas: tuple[float, ...] = setting((0.9, 0.99), "beta 1 and beta 2 of Adam", low=0, high=0.999999)
     momentum: float = setting(0.9, "momentum of SGD", low=0, high=0.999999)
+    nesterov: bool = setting(True, "use Nesterov's form of SGD's momentum")
     weight_decay: float = setting(0.0, "weight decay of matrices and convolutions", low=0, high=10)
     schedule: str = setting("steps", "learning rate schedule", choices=("steps", "cosine"))
     milestones: tuple[int, ...] = setting(
