@@ -151,10 +151,10 @@ class TrainConfig:
         """Decide the settings that depend on the cache. scores: whether it has expression scores."""
         return dataclasses.replace(self, network=self.network.settled(scores))
 
-    def task(self, classes: int, keypoints: KeypointSet) -> Task:
-        """What the network of these settings is built for."""
+    def task(self, classes: int, keypoints: KeypointSet, labels: tuple[str, ...] = ()) -> Task:
+        """What the network of these settings is built for. labels: names of the classes, if there are any"""
         frames, side = self.data.num_frames, self.data.image_size
-        return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints)
+        return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints, labels=labels)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -82,7 +82,7 @@ def refused(*arguments: object) -> str:
 def training(cache: Path, preset: str, overrides: dict) -> Training:
     """Prepare a training on a cache's own split, on the CPU."""
     pool, config = open_pool(cache), load_config(preset, overrides)
-    task = config.task(len(pool.labels), pool.keypoints)
+    task = config.task(len(pool.labels), pool.keypoints, pool.labels)
     network = registry.build(config.model, config.network, task, config.recipe.seed)
     split = choose_split(pool.clips, SplitChoice(), 0, votes=config.recipe.soft_labels)
     return Training(config, pool, split, torch.device("cpu"), network)

@@ -14,9 +14,15 @@ from dfer.train.models.keypoint.settings import KeypointSettings
 
 
 def task(
-    num_frames: int = 16, image_size: int = 112, classes: int = 7, keypoints: KeypointSet = DLIB18
+    num_frames: int = 16,
+    image_size: int = 112,
+    classes: int = 7,
+    keypoints: KeypointSet = DLIB18,
+    labels: tuple[str, ...] = (),
 ) -> Task:
-    return Task(classes=classes, num_frames=num_frames, image_size=image_size, keypoints=keypoints)
+    return Task(
+        classes=classes, num_frames=num_frames, image_size=image_size, keypoints=keypoints, labels=labels
+    )
 
 
 def build(

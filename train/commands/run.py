@@ -128,7 +128,7 @@ def _prepare(
     config = experiment.config
     if config.execution.compile:
         check_compiler(device)
-    task = config.task(len(pool.labels), pool.keypoints)
+    task = config.task(len(pool.labels), pool.keypoints, pool.labels)
     network = build(config.model, config.network, task, config.recipe.seed)
     check_gradients(network, config.execution.precision, device)
     loaded = None if saved else experiment.start.load_into(network, pool.labels)
