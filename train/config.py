@@ -47,6 +47,7 @@ class RecipeConfig(Settings):
     learning_rate: float = setting(1e-3, "initial learning rate", low=0, high=10)
     betas: tuple[float, ...] = setting((0.9, 0.99), "beta 1 and beta 2 of Adam", low=0, high=0.999999)
     momentum: float = setting(0.9, "momentum of SGD", low=0, high=0.999999)
+    nesterov: bool = setting(True, "use Nesterov's form of SGD's momentum")
     weight_decay: float = setting(0.0, "weight decay of matrices and convolutions", low=0, high=10)
     schedule: str = setting("steps", "learning rate schedule", choices=("steps", "cosine"))
     milestones: tuple[int, ...] = setting(
@@ -150,10 +151,10 @@ class TrainConfig:
         """Decide the settings that depend on the cache. scores: whether it has expression scores."""
         return dataclasses.replace(self, network=self.network.settled(scores))
 
-    def task(self, classes: int, keypoints: KeypointSet) -> Task:
-        """What the network of these settings is built for."""
+    def task(self, classes: int, keypoints: KeypointSet, labels: tuple[str, ...] = ()) -> Task:
+        """What the network of these settings is built for. labels: names of the classes, if there are any"""
         frames, side = self.data.num_frames, self.data.image_size
-        return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints)
+        return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints, labels=labels)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from click.testing import CliRunner, Result
-from networks import build
 from synthetic_cache import SyntheticClip, write_cache
 
 from dfer.schemas.keypoints import KeypointSet
@@ -15,6 +14,7 @@ from dfer.train.config import load_config
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice, choose_split
 from dfer.train.engine.training import Training
+from dfer.train.models import registry
 
 TINY = (
     *("--preset", "quick", "--image-size", 32, "--num-frames", 2, "--stage-strides", "1,2,2,2", "--depth", 1),
@@ -82,8 +82,7 @@ def refused(*arguments: object) -> str:
 def training(cache: Path, preset: str, overrides: dict) -> Training:
     """Prepare a training on a cache's own split, on the CPU."""
     pool, config = open_pool(cache), load_config(preset, overrides)
-    network = build(
-        config.network, len(pool.labels), config.data.num_frames, config.recipe.seed, pool.keypoints
-    )
+    task = config.task(len(pool.labels), pool.keypoints, pool.labels)
+    network = registry.build(config.model, config.network, task, config.recipe.seed)
     split = choose_split(pool.clips, SplitChoice(), 0, votes=config.recipe.soft_labels)
     return Training(config, pool, split, torch.device("cpu"), network)

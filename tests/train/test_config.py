@@ -68,8 +68,10 @@ def test_an_invalid_preset_is_a_one_line_error_that_names_the_place(tmp_path, co
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"no preset papr; give one of c3d, .* vit-lstm, or a \.toml file"):
+    with pytest.raises(UserError) as caught:
         load_config("papr")
+    known = ", ".join(sorted(path.stem for path in PRESETS.glob("*.toml")))
+    assert str(caught.value) == f"no preset papr; give one of {known}, or a .toml file"
 
 
 def test_integers_are_accepted_for_floats():

@@ -34,7 +34,7 @@ from dfer.train.engine.experiment import (
     started_from,
 )
 from dfer.train.engine.fit_landmarks import fit_landmarks
-from dfer.train.engine.precision import check_precision
+from dfer.train.engine.precision import check_gradients, check_precision
 from dfer.train.engine.training import Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.models.registry import build
@@ -130,8 +130,9 @@ def _prepare(
     check_precision(config.execution.precision, device)
     if config.execution.compile:
         check_compiler(device)
-    task = config.task(len(pool.labels), pool.keypoints)
+    task = config.task(len(pool.labels), pool.keypoints, pool.labels)
     network = build(config.model, config.network, task, config.recipe.seed)
+    check_gradients(network, config.execution.precision, device)
     loaded = None if saved else experiment.start.load_into(network, pool.labels)
     if not saved:
         fit_landmarks(network, config, features, split.train)

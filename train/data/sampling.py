@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ORDER, SAMPLE, STEP = 0, 1, 2  # keep the random numbers of orders, samples and steps of an epoch apart
+# Keep the random numbers of an epoch's orders, samples and steps, and of the network in a step, apart.
+ORDER, SAMPLE, STEP, NETWORK = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,14 @@ def mixing_weight(alpha: float, seed: int, epoch: int, first_sample: int) -> flo
     """
     share = float(np.random.default_rng((seed, STEP, epoch, first_sample)).beta(alpha, alpha))
     return max(share, 1 - share)
+
+
+def step_seed(seed: int, epoch: int, first_sample: int, rank: int) -> int:
+    """The seed of what the network draws itself in a step, such as dropout; rank: of the process.
+
+    A step then draws the same whatever was drawn before, on a GPU too, so a checkpoint needs no random state.
+    """
+    return int(np.random.default_rng((seed, NETWORK, epoch, first_sample, rank)).integers(2**63))
 
 
 def steps(samples: int, batch_size: int, start: int = 0) -> Iterator[range]:

@@ -137,7 +137,8 @@ def restore(checkpoint: Checkpoint) -> ClipNetwork:
         raise UserError(
             f"the checkpoint has the unknown key-point set {checkpoint.keypoint_set}; update dfer-keypoints"
         )
-    task = config.task(len(checkpoint.labels), KEYPOINT_SETS[checkpoint.keypoint_set])
+    labels, keypoints = checkpoint.labels, KEYPOINT_SETS[checkpoint.keypoint_set]
+    task = config.task(len(labels), keypoints, labels)
     network = build(config.model, config.network, task, config.recipe.seed)
     network.class_shift = prediction_shift(config.recipe, np.ones(network.classes))
     try:

@@ -45,7 +45,7 @@ class Learner:
         """
         self.config, self.device, self.world = config, device, world or World()
         if config.execution.channels_last:
-            network = network.to(memory_format=torch.channels_last)
+            use_channels_last(network)
         network.class_shift = prediction_shift(config.recipe, class_counts(truth, network.classes))
         network = network.to(device)
         self.network = network
@@ -144,3 +144,10 @@ class Learner:
             self.averaged.n_averaged.fill_(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def use_channels_last(network: nn.Module) -> None:
+    """Store 2D convolutions' weights channels last; the maps follow. `Module.to` fails if there are 3D ones too."""
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ from dfer.train.config import RecipeConfig
 def make_optimiser(
     network: nn.Module, recipe: RecipeConfig, loaded: Collection[str] = ()
 ) -> torch.optim.Optimizer:
-    """Make Adam, AdamW, or SGD with Nesterov momentum.
+    """Make Adam, AdamW, or SGD with momentum.
 
     loaded: names of the weights that learn `recipe.loaded_lr` times as fast as the others
 
@@ -26,9 +26,8 @@ def make_optimiser(
     if slow:
         groups += _groups([(name, w) for name, w in named if name in slow], recipe, recipe.loaded_lr)
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
-        )
+        nesterov = recipe.nesterov and recipe.momentum > 0  # torch refuses it without momentum
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
     return kind(groups, lr=recipe.learning_rate, betas=recipe.betas)
 

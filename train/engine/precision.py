@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from dfer.schemas.support.errors import UserError
 
@@ -29,3 +30,17 @@ def check_precision(precision: str, device: torch.device) -> None:
     except (RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"--precision {precision} on {device}: {reason}; use float32") from None
+
+
+def check_gradients(network: nn.Module, precision: str, device: torch.device) -> None:
+    """Raises UserError if the network's gradients would be wrong in this format.
+
+    torch 2.13 gets weight gradients of 3D convolutions over one or two frames wrong in bfloat16 on a CPU, by all of
+    their size or up to infinity (tests/benchmarks/conv3d_gradients.py). Predictions are right.
+    """
+    volumes = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    if precision == "bfloat16" and device.type == "cpu" and volumes:
+        raise UserError(
+            f"--precision bfloat16 on {device}: torch gets gradients of this network's 3D convolutions wrong; "
+            "use float32"
+        )

@@ -23,7 +23,15 @@ from dfer.train.data.caches import Pool, fingerprints, usable
 from dfer.train.data.class_matching import most_frequent
 from dfer.train.data.dataset import Batch, Request, clip_dataset, in_batches, view_spec
 from dfer.train.data.loader import Loader
-from dfer.train.data.sampling import Augmentation, balanced_order, epoch_order, mixing_weight, parts_of, steps
+from dfer.train.data.sampling import (
+    Augmentation,
+    balanced_order,
+    epoch_order,
+    mixing_weight,
+    parts_of,
+    step_seed,
+    steps,
+)
 from dfer.train.data.splits import Split
 from dfer.train.engine import distributed
 from dfer.train.engine.checkpoint import Checkpoint
@@ -106,7 +114,6 @@ class Training:
         self.majority = most_frequent(self.clips)
         self.trained_on = {*pretrained_on, *fingerprints(self.clips)["fingerprint"]}
         recipe, data = config.recipe, config.data
-        torch.manual_seed(recipe.seed)
         augmentation = Augmentation(
             seed=recipe.seed, frames=data.num_frames, flip=data.flip, color_jitter=data.color_jitter
         )
@@ -177,6 +184,7 @@ class Training:
         mix = mixing_weight(recipe.mixup, recipe.seed, self.epoch, step.start) if recipe.mixup else 1.0
         sums = torch.zeros(1 + len(self.labels) ** 2, device=self.device)  # loss, then the confusion matrix
         clips: list[int] = []
+        torch.manual_seed(step_seed(recipe.seed, self.epoch, step.start, self.world.rank))  # on every device
         self.learner.zero_grad()
         for part in range(parts):
             before = time.perf_counter()
@@ -232,7 +240,6 @@ class Training:
         state = {
             **self.learner.state(),
             "totals": {**dataclasses.asdict(self.totals), "matrix": self.totals.matrix.tolist()},
-            "random": torch.get_rng_state(),
             "threads": torch.get_num_threads(),
             "processes": self.world.size,
             "loaded": [*self.loaded],
@@ -256,7 +263,6 @@ class Training:
             self.learner.restore(saved.model, state)
             totals = {**state["totals"], "matrix": np.array(state["totals"]["matrix"], np.int64)}
             self.totals = Totals(**totals)
-            torch.set_rng_state(state["random"])
             int(state["threads"]), int(state["processes"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
             raise UserError("the checkpoint is damaged: its state does not fit its settings") from None

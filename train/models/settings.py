@@ -37,9 +37,11 @@ class Task:
     num_frames: N, frames of a clip
     image_size: H and W of the frames, pixels
     keypoints: the set that the clips' key-points are of
+    labels: names of the classes in order; empty where only sizes count, as in `train describe`
     """
 
     classes: int
     num_frames: int
     image_size: int
     keypoints: KeypointSet
+    labels: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ import shutil
 import made_up
 import pytest
 import torch
+from small_networks import flags, small
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.engine.device import check_compiler
@@ -19,7 +20,11 @@ needs_compiler = pytest.mark.skipif(
 
 def losses(folder, **execution):
     """The losses of the two steps of an epoch on the six clips."""
-    training = made_up.training(folder, "paper", {**SMALL, **execution})
+    return losses_of(folder, {**SMALL, **execution})
+
+
+def losses_of(folder, settings):
+    training = made_up.training(folder, "paper", settings)
     return [totals.mean_loss for totals in training.steps()]
 
 
@@ -43,6 +48,20 @@ def test_losses_stay_the_same(sample_cache, plain, execution, tolerance):
     assert found == pytest.approx(plain, rel=tolerance)
     # The option has an effect: sums are in another order.
     assert found != plain
+
+
+def test_a_network_of_3d_convolutions_takes_channels_last(sample_cache):
+    settings = {**small("resnet3d-18"), "batch_size": 3}
+    found = losses_of(sample_cache, {**settings, "channels_last": True})
+    assert found == pytest.approx(losses_of(sample_cache, settings), rel=1e-4)
+
+
+def test_gradients_that_torch_gets_wrong_are_refused_before_the_folder_is_claimed(sample_cache, tmp_path):
+    """tests/benchmarks/conv3d_gradients.py shows how wrong they are."""
+    settings = ("--preset", "quick", *flags(small("c3d")), "--device", "cpu", "--precision", "bfloat16")
+    line = made_up.refused("run", sample_cache, "--out", tmp_path / "out", *settings)
+    assert "--precision bfloat16 on cpu" in line and "3D convolutions" in line and "use float32" in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["run", "crossval"])

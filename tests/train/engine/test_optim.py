@@ -51,6 +51,22 @@ def test_weight_decay_applies_to_matrices_and_convolutions_only(kind):
     assert kept <= set(others) and len(decayed) + len(others) == len(names)
 
 
+@pytest.mark.parametrize(("settings", "moves"), [({}, (1.9, 2.71)), ({"nesterov": False}, (1, 1.9))])
+def test_momentum_is_nesterovs_unless_a_recipe_says_otherwise(settings, moves):
+    """The gradient is always 1, so the velocity is 1, then 1.9; Nesterov's step is the gradient + 0.9 × velocity."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    optimiser = make_optimiser(network, RecipeConfig(optimiser="sgd", learning_rate=1, **settings))
+    for expected in moves:
+        before = network.weight.item()
+        network.weight.grad = torch.ones(1, 1)
+        optimiser.step()
+        assert before - network.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_plain_momentum_where_the_source_of_a_preset_has_it():
+    assert not load_config("former-dfer").recipe.nesterov and load_config("paper").recipe.nesterov
+
+
 def test_loaded_weights_learn_at_their_share_of_the_learning_rate():
     network, recipe = (
         build(KeypointSettings(depth=1), 7, 4, 0, DLIB18),

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 (He et al. 2016, CVPR), as backbones of the networks in this folder.
+"""ResNet-18 and ResNet-50 (He et al. 2016, CVPR), as backbones of other networks.
 
 The stride of a bottleneck block is in its 3×3 convolution, as in torchvision; the paper has it in the first
 1×1. The number of parameters is the same, and weights trained with torchvision fit.
@@ -6,7 +6,7 @@ The stride of a bottleneck block is in its 3×3 convolution, as in torchvision; 
 
 from torch import Tensor, nn
 
-from dfer.train.models.keypoint.backbone import STAGE_WIDTHS, ResNet18
+from dfer.train.models.keypoint.backbone import ResNet18
 
 EXPANSION = 4  # a bottleneck block has four times as many channels outside as inside
 RESNET50_BLOCKS = (3, 4, 6, 3)
@@ -42,27 +42,36 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """Turn images (B, 3, H, W) into a map (B, 2048, H/32, W/32), with torchvision's parameter names.
+    """Turn images (B, 3, H, W) into a map (B, outputs, H/32, W/32), with torchvision's parameter names.
+
+    width: channels of the stem, 64 in ResNet-50; outputs = 32 · width
+    start_as_shortcuts: whether the last norm of each block starts at zero (Goyal et al. 2017, Section 5.1)
 
     Convolutions start as torchvision's do (He normal, fan-out).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 64, *, start_as_shortcuts: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs = 64
-        for number, (width, blocks) in enumerate(zip(STAGE_WIDTHS, RESNET50_BLOCKS, strict=True), 1):
-            first = Bottleneck(inputs, width, stride=1 if number == 1 else 2)
-            inputs = EXPANSION * width
-            others = [Bottleneck(inputs, width, stride=1) for _ in range(blocks - 1)]
+        inputs = width
+        for number, blocks in enumerate(RESNET50_BLOCKS, 1):
+            inner = width * 2 ** (number - 1)
+            first = Bottleneck(inputs, inner, stride=1 if number == 1 else 2)
+            inputs = EXPANSION * inner
+            others = [Bottleneck(inputs, inner, stride=1) for _ in range(blocks - 1)]
             self.add_module(f"layer{number}", nn.Sequential(first, *others))
+        self.outputs = inputs
         start_convolutions(self)
+        if start_as_shortcuts:
+            for module in self.modules():
+                if isinstance(module, Bottleneck):
+                    nn.init.zeros_(module.bn3.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, 2048, H/32, W/32)."""
+        """(B, 3, H, W) → (B, 2048, H/32, W/32), rounded up."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4)
         x = self.layer1(x)  # (B, 256, H/4, W/4)
         x = self.layer2(x)  # (B, 512, H/8, W/8)

@@ -20,7 +20,8 @@ What this leaves open, and what was chosen:
 - Embedding: 512 features a path, a linear classifier a path, and the mean of both paths' scores as the prediction.
 - Losses: cross-entropy of each path; 1 − cosine of each frame to the mean of the other view; the mean of both
   Kullback-Leibler divergences between the paths. Both penalties count 1.
-- Initial weights: random (He normal, fan-out); the last norm of each residual block starts at zero.
+- Initial weights: random (He normal, fan-out); the last norm of each residual block starts at zero: from ones, the
+  gradient of a new network was 60 times as long, and its loss rose in the first steps.
 """
 
 from collections.abc import Mapping
@@ -32,9 +33,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.frames.resnet import ResNet50
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.bottleneck_resnet import ResNet50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Path(nn.Module):
 
     def __init__(self, config: DpcnetConfig) -> None:
         super().__init__()
-        self.trunk = ResNet50(config.width)
+        self.trunk = ResNet50(config.width, start_as_shortcuts=True)
         self.excitation = SpatialFrameExcitation()
         self.aggregation = ChannelTemporalAggregation(self.trunk.outputs, config.reduction)
         self.embedding = nn.Sequential(nn.Linear(self.trunk.outputs, config.embedding), nn.ReLU())

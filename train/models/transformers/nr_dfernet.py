@@ -8,9 +8,9 @@ have the paper's names: two 3×3 convolutions as the stem, stages of one block, 
 against it: the same parameters, shape by shape (18 719 687 for 7 classes; it makes 4 120 more and never uses them),
 and the same scores from the same weights, of clips and of snippets.
 
-The snippet-based filter works on predictions alone and needs to know which class is neutral, which a task does not
-tell: set `neutral` to its number, else nothing is filtered. In the code a filtered score is −1000; here it is 20
-below the largest, which excludes the class as surely and keeps losses finite.
+The snippet-based filter works on predictions alone. It needs a class that means neutral, in any spelling, else it does
+nothing. In the code a filtered score is −1000; here it is 20 below the largest, which excludes the class as surely
+and keeps losses finite.
 
 Ours: frames are normalised with ImageNet's mean and deviation; features of pictures above 128 px are averaged to
 4×4, so that the temporal transformer keeps its width.
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfer.data_manifest.labels import meaning
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
@@ -32,6 +33,7 @@ from dfer.train.models.transformers.attention import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, map_side
 
 LARGEST_SIDE = 4  # of a frame's features, at 112 px in the paper
+NEUTRAL = meaning("neutral")
 EXCLUDED = 20.0  # how far the filter puts the neutral class below the best
 
 
@@ -47,12 +49,7 @@ class NrDferNetConfig(NetworkSettings):
     heads: int = setting(4, "attention heads of the temporal transformer", low=1, high=100)
     head_dim: int = setting(32, "size of a head of the temporal transformer", low=1, high=4096)
     mlp_width: int = setting(512, "hidden units of the temporal transformer's MLP", low=1, high=65536)
-    neutral: int = setting(
-        -1,
-        "number of the neutral class, from 0, for the snippet-based filter; -1: no filter",
-        low=-1,
-        high=1000,
-    )
+    snippet_filter: bool = setting(True, "exclude neutral where a snippet is sure of another class")
     snippet_frames: int = setting(3, "differences in a snippet", low=1, high=1000)
     snippet_step: int = setting(2, "differences from one snippet to the next", low=1, high=1000)
     snippet_neutral: float = setting(
@@ -129,13 +126,13 @@ class TemporalTransformer(nn.Module):
 
 
 class NrDferNet(ClipNetwork):
-    """NR-DFERNet (Li et al. 2022). Raises UserError if clips have one frame, or `neutral` is not a class."""
+    """NR-DFERNet (Li et al. 2022). Raises UserError if clips have one frame."""
 
     Config = NrDferNetConfig
     source = Source(
         citation="Li et al. 2022, arXiv 2206.04975",
         parameters=19,
-        gaps="sizes from the public code; without the number of the neutral class no snippet-based filter",
+        gaps="sizes from the public code",
     )
     parts = MappingProxyType(
         {
@@ -150,9 +147,9 @@ class NrDferNet(ClipNetwork):
         super().__init__(task)
         if task.num_frames < 2:
             raise UserError(f"--num-frames {task.num_frames}: NR-DFERNet needs at least 2")
-        if config.neutral >= task.classes:
-            raise UserError(f"--neutral {config.neutral}: there are {task.classes} classes, numbered from 0")
         self.config = config
+        found = (number for number, label in enumerate(task.labels) if meaning(label) == NEUTRAL)
+        self.neutral = next(found, None) if config.snippet_filter else None  # number of the class
         side = map_side(task.image_size, 32)
         self.side = min(side, LARGEST_SIDE)
         width = MAP_CHANNELS * self.side**2
@@ -171,7 +168,7 @@ class NrDferNet(ClipNetwork):
             fused = F.adaptive_avg_pool3d(fused.transpose(1, 2), (None, self.side, self.side)).transpose(1, 2)
         x = fused.flatten(2)  # (B, N − 1, R)
         scores = self.head(self.temporal(x))  # (B, classes)
-        if self.config.neutral < 0 or self.training:
+        if self.neutral is None or self.training:
             return Scores(clip=scores)
         return Scores(clip=self.filtered(scores, self.head(self.temporal(self.snippets(x)))))
 
@@ -189,8 +186,8 @@ class NrDferNet(ClipNetwork):
         Returns (B, classes).
         """
         shares = of_snippets.softmax(1).unflatten(0, (len(scores), -1))  # (B, snippets, classes)
-        neutral = shares[:, :, self.config.neutral]  # (B, snippets)
+        neutral = shares[:, :, self.neutral]  # (B, snippets)
         sure = (neutral <= self.config.snippet_neutral) & (shares.amax(2) > self.config.snippet_certain)
         excluded = torch.zeros_like(scores, dtype=torch.bool)
-        excluded[:, self.config.neutral] = sure.any(1)
+        excluded[:, self.neutral] = sure.any(1)
         return torch.where(excluded, scores.amax(1, keepdim=True) - EXCLUDED, scores)

@@ -1,3 +1,4 @@
+import networks
 import pytest
 import torch
 
@@ -11,15 +12,15 @@ from dfer.train.models.frames.ceflnet import (
 )
 
 
-def test_thirteen_million_parameters_as_printed(bench):
-    network = bench.build(Ceflnet, frames=25, size=224, device="meta")
-    assert bench.parameters(network) == pytest.approx(13e6, rel=0.03)
+def test_thirteen_million_parameters_as_printed():
+    network = networks.on_meta(Ceflnet, networks.task(25, 224))
+    assert networks.count(network) == pytest.approx(13e6, rel=0.03)
     # The public code's 13 968 712, without its unused layer from 2048 to 512 features.
-    assert bench.parameters(network) == 13_968_712 - (2048 * 512 + 512)
+    assert networks.count(network) == 13_968_712 - (2048 * 512 + 512)
 
 
-def test_parts_have_the_shapes_of_seven_snippets_of_five_frames(bench):
-    network = bench.build(Ceflnet, frames=25, size=224, device="meta").eval()
+def test_parts_have_the_shapes_of_seven_snippets_of_five_frames():
+    network = networks.on_meta(Ceflnet, networks.task(25, 224)).eval()
     vectors = torch.empty(2, 25, 512, device="meta")
     snippets = network.encoder(vectors[:, network.windows])
     assert snippets.shape == (2, 7, 512)
@@ -46,16 +47,17 @@ def test_windows_cover_clips_of_any_length(frames, windows):
     assert snippet_windows(frames, 7, 5) == windows
 
 
-def test_every_parameter_learns(bench):
-    assert bench.untrained(bench.build(Ceflnet, frames=6), bench.clips(clips=4, frames=6)) == []
+def test_every_parameter_learns():
+    task = networks.task(6, 32)
+    assert networks.without_gradient(networks.seeded(Ceflnet, task), networks.clips(task, 4)) == []
 
 
-def test_frames_may_change_places_within_a_snippet_but_not_across(bench):
-    network = bench.build(Ceflnet, frames=4, snippets=2, snippet_frames=2)
-    given = bench.clips(frames=4)
-    plain = bench.scores(network, given)
-    within = bench.scores(network, given._replace(frames=given.frames[:, [1, 0, 2, 3]]))
-    across = bench.scores(network, given._replace(frames=given.frames[:, [0, 2, 1, 3]]))
+def test_frames_may_change_places_within_a_snippet_but_not_across():
+    network = networks.seeded(Ceflnet, networks.task(4, 32), snippets=2, snippet_frames=2)
+    given = networks.clips(networks.task(4, 32))
+    plain = networks.scores(network, given)
+    within = networks.scores(network, given._replace(frames=given.frames[:, [1, 0, 2, 3]]))
+    across = networks.scores(network, given._replace(frames=given.frames[:, [0, 2, 1, 3]]))
     torch.testing.assert_close(within, plain)
     assert not torch.allclose(across, plain, atol=1e-4)
 

@@ -2,6 +2,7 @@
 
 import tomllib
 
+import networks
 import pytest
 
 from dfer.train.config import PRESETS, DataConfig, RecipeConfig
@@ -27,11 +28,10 @@ from dfer.train.models.frames.vit import VitFrames
         ("ceflnet", "ceflnet", Ceflnet, 13),
     ],
 )
-def test_a_preset_fits_its_network(bench, preset, name, network, millions):
+def test_a_preset_fits_its_network(preset, name, network, millions):
     content = tomllib.loads((PRESETS / f"{preset}.toml").read_text())
     data, recipe = DataConfig(**content["data"]), RecipeConfig(**content["recipe"])
     assert content["model"] == name
     assert recipe.epochs > max(recipe.milestones)
-    sizes = {"frames": data.num_frames, "size": data.image_size}
-    built = bench.build(network, **sizes, device="meta", **content["network"])
-    assert bench.parameters(built) == pytest.approx(millions * 1e6, rel=0.03)
+    built = networks.on_meta(network, networks.task(data.num_frames, data.image_size), **content["network"])
+    assert networks.count(built) == pytest.approx(millions * 1e6, rel=0.03)

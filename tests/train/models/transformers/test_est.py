@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 
@@ -7,15 +7,15 @@ from dfer.train.models.transformers.snippets import SnippetConfig
 
 
 def test_est_has_the_43_million_parameters_of_the_tables():
-    network = build.on_meta(EST, build.task(35, 224))
-    assert build.parameters(network) == pytest.approx(EST.source.parameters, rel=0.03)
+    network = networks.on_meta(EST, networks.task(35, 224))
+    assert networks.millions(network) == pytest.approx(EST.source.parameters, rel=0.03)
     assert EST.source.parameters == 43.0
 
 
 def test_a_clip_is_seven_snippets_of_five_frames():
-    task = build.task(35, 224)
+    task = networks.task(35, 224)
     with torch.device("meta"):
-        network, given = build.on_meta(EST, task), build.clips(task)
+        network, given = networks.on_meta(EST, task), networks.clips(task)
         snippets, clip = network.encoded(given)
     assert network.segments.shape == (7, 5)
     assert snippets.shape == (2, 7, 512)
@@ -33,4 +33,4 @@ def test_a_snippet_is_the_mean_of_its_frames_weighted_by_likeness_to_their_maxim
 
 
 def test_the_listed_parts_add_up():
-    assert build.described(EST, build.task(35, 224)).shapes["transformer"] == (512,)
+    assert networks.described(EST, networks.task(35, 224)).shapes["transformer"] == (512,)

@@ -1,7 +1,7 @@
 """Shapes and count are those of the authors' public code, commit 1b5ad6f, compared parameter by parameter."""
 
+import networks
 import pytest
-import random_clips
 import torch
 
 from dfer.train.models.transformers.former_dfer import FormerDfer
@@ -11,14 +11,14 @@ TRANSFORMER_BLOCK = ("attention_norm", "attention.qkv", "attention.out", "mlp_no
 
 @pytest.fixture(scope="module")
 def published():
-    return random_clips.on_meta(FormerDfer, random_clips.task())
+    return networks.on_meta(FormerDfer, networks.task())
 
 
 @pytest.fixture
 def small():
-    return random_clips.seeded(
+    return networks.seeded(
         FormerDfer,
-        random_clips.task(4, 32, 3),
+        networks.task(4, 32, 3),
         spatial_mlp_width=8,
         depth=1,
         heads=2,
@@ -28,7 +28,7 @@ def small():
 
 
 def test_the_published_size_has_the_public_codes_parameters(published):
-    assert random_clips.count(published) == 18_031_943  # printed: 18 M
+    assert networks.count(published) == 18_031_943  # printed: 18 M
     by_part = {
         "backbone.conv1": 9_408,
         "backbone.layer1": 147_968,
@@ -39,7 +39,7 @@ def test_the_published_size_has_the_public_codes_parameters(published):
         "temporal": 6_303_744 + 512 + 8_704,
         "head": 3_591,
     }
-    assert {name: random_clips.count(published.get_submodule(name)) for name in by_part} == by_part
+    assert {name: networks.count(published.get_submodule(name)) for name in by_part} == by_part
 
 
 def test_the_transformers_have_the_public_codes_shapes(published):
@@ -59,9 +59,9 @@ def test_the_transformers_have_the_public_codes_shapes(published):
 
 
 def test_stages_have_the_published_shapes(published):
-    assert random_clips.shapes(
+    assert networks.shapes(
         published,
-        random_clips.task(),
+        networks.task(),
         "backbone.layer1",
         "backbone.layer2",
         "backbone.layer3",
@@ -80,12 +80,12 @@ def test_stages_have_the_published_shapes(published):
 
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (5, 100), (16, 224)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
-    task = random_clips.task(num_frames, image_size)
-    random_clips.shapes(random_clips.on_meta(FormerDfer, task), task)
+    task = networks.task(num_frames, image_size)
+    networks.shapes(networks.on_meta(FormerDfer, task), task)
 
 
 def test_the_order_of_the_frames_matters(small):
-    given = random_clips.random_input(random_clips.task(4, 32, 3))
+    given = networks.clips(networks.task(4, 32, 3))
     with torch.no_grad():
         forward, backward = (
             small.eval()(given._replace(frames=frames)).clip
@@ -101,5 +101,4 @@ def test_a_place_sees_the_others_through_the_spatial_transformer(small):
 
 
 def test_gradients_reach_every_parameter(small):
-    random_clips.backward(small, random_clips.random_input(random_clips.task(4, 32, 3)))
-    assert random_clips.without_gradient(small) == []
+    assert networks.without_gradient(small, networks.clips(networks.task(4, 32, 3))) == []

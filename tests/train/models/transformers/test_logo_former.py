@@ -1,5 +1,5 @@
+import networks
 import pytest
-import random_clips
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -10,16 +10,16 @@ SMALL = {"width": 16, "depth": 1, "heads": 2, "mlp_width": 32, "dropout": 0.0}
 
 @pytest.fixture(scope="module")
 def published():
-    return random_clips.on_meta(LogoFormer, random_clips.task())
+    return networks.on_meta(LogoFormer, networks.task())
 
 
 @pytest.fixture(scope="module")
 def small_task():
-    return random_clips.task(4, 48, 3)
+    return networks.task(4, 48, 3)
 
 
 def small(task, **settings):
-    return random_clips.seeded(LogoFormer, task, **SMALL, **settings).eval()
+    return networks.seeded(LogoFormer, task, **SMALL, **settings).eval()
 
 
 def reached(module, grid=(4, 3, 3)):
@@ -31,7 +31,7 @@ def reached(module, grid=(4, 3, 3)):
 
 def test_the_cost_is_near_the_published_one(published):
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        published.eval()(random_clips.random_input(random_clips.task(), clips=1, device="meta"))
+        published.eval()(networks.clips(networks.task(), 1))
     assert counter.get_total_flops() / 2 == pytest.approx(10.27e9, rel=0.03)
 
 
@@ -41,13 +41,11 @@ def test_the_count_is_that_of_the_described_parts(published):
     summary = (2 + 1 + 2) * 256
     block = 3 * 2 * 256 + 2 * attention + summary + hidden
     around = 2_782_784 + (256 + 1) * 256 + (49 + 16) * 256 + 2 * 256 + 7 * 257
-    assert random_clips.count(published) == around + 4 * block == 7_080_263
+    assert networks.count(published) == around + 4 * block == 7_080_263
 
 
 def test_stages_have_the_described_shapes(published):
-    assert random_clips.shapes(
-        published, random_clips.task(), "tokens.backbone.layer3", "tokens", "blocks"
-    ) == {
+    assert networks.shapes(published, networks.task(), "tokens.backbone.layer3", "tokens", "blocks") == {
         "tokens.backbone.layer3": (32, 256, 7, 7),
         "tokens": (2, 16, 49, 256),
         "blocks": (2, 16, 7, 7, 256),
@@ -56,8 +54,8 @@ def test_stages_have_the_described_shapes(published):
 
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (11, 100), (16, 160)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
-    task = random_clips.task(num_frames, image_size)
-    random_clips.shapes(random_clips.on_meta(LogoFormer, task), task)
+    task = networks.task(num_frames, image_size)
+    networks.shapes(networks.on_meta(LogoFormer, task), task)
 
 
 @pytest.mark.parametrize("grid", [(4, 6, 6), (5, 7, 4), (1, 2, 3)])
@@ -103,8 +101,8 @@ def test_a_summary_starts_as_the_mean_of_its_frames(small_task):
 
 
 def test_the_order_of_the_frames_matters(small_task):
-    network = random_clips.lively(small(small_task))
-    given = random_clips.random_input(small_task)
+    network = networks.lively(small(small_task))
+    given = networks.clips(small_task)
     with torch.no_grad():
         network.frames.positions.normal_()
         forward, backward = (
@@ -114,8 +112,8 @@ def test_the_order_of_the_frames_matters(small_task):
 
 
 def test_dropout_changes_training_alone(small_task):
-    network = random_clips.seeded(LogoFormer, small_task, **{**SMALL, "dropout": 0.5})
-    given = random_clips.random_input(small_task)
+    network = networks.seeded(LogoFormer, small_task, **{**SMALL, "dropout": 0.5})
+    given = networks.clips(small_task)
     with torch.no_grad():
         assert torch.equal(network.eval()(given).clip, network(given).clip)
         network.tokens.eval(), network.blocks.train()
@@ -128,5 +126,4 @@ def test_the_compact_loss_is_part_of_the_loss(small_task):
 
 def test_gradients_reach_every_parameter(small_task):
     network = small(small_task, window_frames=2).train()
-    random_clips.backward(network, random_clips.random_input(small_task))
-    assert random_clips.without_gradient(network) == []
+    assert networks.without_gradient(network, networks.clips(small_task)) == []

@@ -1,41 +1,42 @@
 """Shapes and count are those of the authors' public code, commit 1e0c8bb, compared parameter by parameter."""
 
+import networks
 import pytest
-import random_clips
 import torch
 from torch import nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.models.transformers.nr_dfernet import EXCLUDED, NrDferNet
 
+LABELS = ("Neutral", "happy", "sad")
 SMALL = {"static_mlp_width": 8, "mlp_width": 8, "depth": 1, "static_depth": 1}
 
 
 @pytest.fixture(scope="module")
 def published():
-    return random_clips.on_meta(NrDferNet, random_clips.task())
+    return networks.on_meta(NrDferNet, networks.task())
 
 
 @pytest.fixture(scope="module")
 def small_task():
-    return random_clips.task(6, 32, 3)
+    return networks.task(6, 32, 3, labels=LABELS)
 
 
 def small(task, **settings):
-    return random_clips.seeded(NrDferNet, task, **SMALL, **settings)
+    return networks.seeded(NrDferNet, task, **SMALL, **settings)
 
 
 def test_the_published_size_has_the_public_codes_parameters(published):
-    total = random_clips.count(published)
+    total = networks.count(published)
     assert total == 18_719_687
     assert total == pytest.approx(19e6, rel=0.03)  # printed
     by_part = {"stages": 1_262_016, "fusion": 4_730_368, "temporal": 12_698_624, "head": 28_679}
-    assert {name: random_clips.count(published.get_submodule(name)) for name in by_part} == by_part
+    assert {name: networks.count(published.get_submodule(name)) for name in by_part} == by_part
 
 
 def test_stages_have_the_public_codes_shapes(published):
-    assert random_clips.shapes(
-        published, random_clips.task(), "stages.layer1", "stages", "fusion.dynamic", "fusion", "temporal"
+    assert networks.shapes(
+        published, networks.task(), "stages.layer1", "stages", "fusion.dynamic", "fusion", "temporal"
     ) == {
         "stages.layer1": (32, 64, 28, 28),
         "stages": (32, 256, 7, 7),
@@ -49,21 +50,29 @@ def test_stages_have_the_public_codes_shapes(published):
 
 @pytest.mark.parametrize(("num_frames", "image_size"), [(2, 16), (5, 100), (16, 224)])
 def test_it_takes_any_size_and_two_frames_or_more(num_frames, image_size):
-    task = random_clips.task(num_frames, image_size)
-    random_clips.shapes(random_clips.on_meta(NrDferNet, task, neutral=2), task)
+    task = networks.task(num_frames, image_size, 3, labels=LABELS)
+    networks.shapes(networks.on_meta(NrDferNet, task), task)
+
+
+def test_a_single_frame_is_refused():
+    with pytest.raises(UserError) as error:
+        networks.on_meta(NrDferNet, networks.task(num_frames=1))
+    assert str(error.value) == "--num-frames 1: NR-DFERNet needs at least 2"
 
 
 @pytest.mark.parametrize(
-    ("task", "settings", "message"),
+    ("labels", "settings", "neutral"),
     [
-        (random_clips.task(num_frames=1), {}, "--num-frames 1: NR-DFERNet needs at least 2"),
-        (random_clips.task(), {"neutral": 7}, "--neutral 7: there are 7 classes, numbered from 0"),
+        (LABELS, {}, 0),
+        (("happy", "sad", "NEU"), {}, 2),
+        (("happy", "sad", "fear"), {}, None),
+        ((), {}, None),
+        (LABELS, {"snippet_filter": False}, None),
     ],
 )
-def test_what_it_cannot_take_is_named(task, settings, message):
-    with pytest.raises(UserError) as error:
-        random_clips.on_meta(NrDferNet, task, **settings)
-    assert str(error.value) == message
+def test_the_neutral_class_is_found_by_its_meaning(labels, settings, neutral):
+    task = networks.task(6, 32, 3, labels=labels)
+    assert networks.on_meta(NrDferNet, task, **SMALL, **settings).neutral == neutral
 
 
 def test_the_class_token_starts_as_the_mean_of_the_differences(small_task):
@@ -83,7 +92,7 @@ def test_only_differences_reach_the_dynamic_branch(small_task):
 
 
 def test_the_order_of_the_frames_matters(small_task):
-    network, given = small(small_task).eval(), random_clips.random_input(small_task)
+    network, given = small(small_task).eval(), networks.clips(small_task)
     with torch.no_grad():
         forward, backward = (
             network(given._replace(frames=frames)).clip for frames in (given.frames, given.frames.flip(1))
@@ -98,7 +107,7 @@ def test_snippets_overlap_by_one_difference(small_task):
 
 
 def test_a_snippet_sure_of_another_class_excludes_neutral(small_task):
-    network = small(small_task, neutral=0)
+    network = small(small_task)
     scores = torch.tensor([[3.0, 1, 2], [3, 1, 2], [3, 1, 2]])
     even, sure_neutral, sure_other = [0.0, 0, 0], [9.0, 0, 0], [0.0, 9, 0]
     of_snippets = torch.tensor([even, sure_neutral, even, sure_other, sure_other, sure_other])
@@ -108,8 +117,8 @@ def test_a_snippet_sure_of_another_class_excludes_neutral(small_task):
 
 
 def test_the_filter_works_on_predictions_alone(small_task):
-    network = small(small_task, neutral=0, snippet_neutral=1.0, snippet_certain=0.0)
-    given = random_clips.random_input(small_task)
+    network = small(small_task, snippet_neutral=1.0, snippet_certain=0.0)
+    given = networks.clips(small_task)
     with torch.no_grad():
         assert (network.train()(given).clip[:, 0] > -EXCLUDED / 2).all()
         assert (network.eval()(given).clip[:, 0] < -EXCLUDED / 2).all()
@@ -117,5 +126,4 @@ def test_the_filter_works_on_predictions_alone(small_task):
 
 def test_gradients_reach_every_parameter(small_task):
     network = small(small_task)
-    random_clips.backward(network, random_clips.random_input(small_task))
-    assert random_clips.without_gradient(network) == []
+    assert networks.without_gradient(network, networks.clips(small_task)) == []

@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 from torch import nn
@@ -89,13 +89,13 @@ def test_the_order_can_be_learnt():
 
 @pytest.mark.parametrize("kind", [EST, TESFL])
 def test_the_loss_of_the_order_is_random_in_training_and_the_same_elsewhere(kind):
-    network, given = build.seeded(kind, build.task(7, 32), **TINY)
+    network, given = networks.with_clips(kind, networks.task(7, 32), **TINY)
     assert network.loss_weights == {"clip": 1.0, "order": pytest.approx(1 / 7)}
     order = network.eval()(given).penalties["order"]
     assert order.shape == (2,)
     torch.manual_seed(1)
     assert torch.equal(network(given).penalties["order"], order)
-    alone = network(build.NetworkInput(given.frames[:1], given.keypoints[:1], given.detected[:1]))
+    alone = network(networks.NetworkInput(given.frames[:1], given.keypoints[:1], given.detected[:1]))
     torch.testing.assert_close(alone.penalties["order"], order[:1], rtol=1e-3, atol=1e-3)
     drawn = {network.train()(given).penalties["order"].sum().item() for _ in range(4)}
     assert len(drawn) > 1
@@ -104,16 +104,16 @@ def test_the_loss_of_the_order_is_random_in_training_and_the_same_elsewhere(kind
 @pytest.mark.parametrize("kind", [EST, TESFL])
 def test_a_clip_alone_in_its_batch_can_be_trained_on(kind):
     torch.manual_seed(0)
-    task = build.task(7, 32)
+    task = networks.task(7, 32)
     network = kind(kind.Config(**TINY), task).train()
-    scores = network(build.clips(task, 1))
+    scores = network(networks.clips(task, 1))
     assert torch.isfinite(scores.clip).all()
     assert scores.penalties["order"].shape == (1,)
 
 
 @pytest.mark.parametrize("kind", [EST, TESFL])
 def test_the_order_of_snippets_matters_and_that_of_frames_in_a_snippet_does_not(kind):
-    network, given = build.seeded(kind, build.task(6, 32), snippets=3, **TINY)
+    network, given = networks.with_clips(kind, networks.task(6, 32), snippets=3, **TINY)
     scores = network.eval()(given).clip
     within = network(given._replace(frames=given.frames[:, [1, 0, 2, 3, 5, 4]])).clip
     across = network(given._replace(frames=given.frames[:, [2, 3, 0, 1, 4, 5]])).clip
@@ -123,15 +123,15 @@ def test_the_order_of_snippets_matters_and_that_of_frames_in_a_snippet_does_not(
 
 @pytest.mark.parametrize("kind", [EST, TESFL])
 def test_a_step_reaches_every_parameter(kind):
-    assert not build.without_gradient(*build.seeded(kind, build.task(14, 32), **TINY))
+    assert not networks.without_gradient(*networks.with_clips(kind, networks.task(14, 32), **TINY))
 
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 16), (5, 40), (40, 97)])
 @pytest.mark.parametrize("kind", [EST, TESFL])
 def test_a_clip_of_any_length_and_size_is_scored(kind, frames, size):
-    task = build.task(frames, size)
+    task = networks.task(frames, size)
     with torch.device("meta"):
-        assert build.on_meta(kind, task)(build.clips(task)).clip.shape == (2, 7)
+        assert networks.on_meta(kind, task)(networks.clips(task)).clip.shape == (2, 7)
 
 
 def test_heads_that_do_not_divide_the_features_are_refused():

@@ -1,5 +1,5 @@
+import networks
 import pytest
-import random_clips
 import torch
 
 from dfer.schemas.support.errors import UserError
@@ -10,17 +10,17 @@ SMALL = {"width": 16, "depth": 2, "heads": 2, "mlp_width": 32, "dropout": 0.0}
 
 @pytest.fixture(scope="module")
 def published():
-    return random_clips.on_meta(Stt, random_clips.task())
+    return networks.on_meta(Stt, networks.task())
 
 
 @pytest.fixture(scope="module")
 def small_task():
-    return random_clips.task(4, 48, 3)
+    return networks.task(4, 48, 3)
 
 
 @pytest.fixture
 def small(small_task):
-    return random_clips.seeded(Stt, small_task, **SMALL).eval()
+    return networks.seeded(Stt, small_task, **SMALL).eval()
 
 
 def test_the_count_is_that_of_the_described_parts(published):
@@ -28,13 +28,11 @@ def test_the_count_is_that_of_the_described_parts(published):
     attention, hidden = 4 * 512**2 + 512, 2 * 512 * 2048 + 2048 + 512
     block = 3 * 2 * 512 + 2 * attention + hidden
     around = 2_782_784 + (256 + 1) * 512 + (49 + 17 + 1) * 512 + 2 * 512 + 7 * 513
-    assert random_clips.count(published) == around + 4 * block == 19_757_127
+    assert networks.count(published) == around + 4 * block == 19_757_127
 
 
 def test_stages_have_the_described_shapes(published):
-    assert random_clips.shapes(
-        published, random_clips.task(), "tokens.backbone.layer3", "tokens", "norm"
-    ) == {
+    assert networks.shapes(published, networks.task(), "tokens.backbone.layer3", "tokens", "norm") == {
         "tokens.backbone.layer3": (32, 256, 7, 7),
         "tokens": (2, 16, 49, 512),
         "norm": (2, 512),
@@ -43,18 +41,18 @@ def test_stages_have_the_described_shapes(published):
 
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (5, 100), (16, 224)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
-    task = random_clips.task(num_frames, image_size)
-    random_clips.shapes(random_clips.on_meta(Stt, task), task)
+    task = networks.task(num_frames, image_size)
+    networks.shapes(networks.on_meta(Stt, task), task)
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused():
     with pytest.raises(UserError) as error:
-        random_clips.on_meta(Stt, random_clips.task(), width=100)
+        networks.on_meta(Stt, networks.task(), width=100)
     assert str(error.value) == "--width 100: not a multiple of --heads 8"
 
 
 def test_the_order_of_the_frames_matters_through_their_positions_alone(small, small_task):
-    given, small = random_clips.random_input(small_task), random_clips.lively(small)
+    given, small = networks.clips(small_task), networks.lively(small)
     backward = given._replace(frames=given.frames.flip(1))
     with torch.no_grad():
         small.frames.positions[1:].normal_()
@@ -81,13 +79,13 @@ def test_the_class_token_sees_every_place_in_every_frame(small):
 
 def test_the_compact_loss_is_weighted_or_absent(small_task):
     truth = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
-    scores = random_clips.seeded(Stt, small_task, **SMALL).eval()(random_clips.random_input(small_task))
+    scores = networks.seeded(Stt, small_task, **SMALL).eval()(networks.clips(small_task))
     for weight, parts in ((0.5, {"clip": 1.0, "compact": 0.5}), (0.0, {"clip": 1.0})):
-        network = random_clips.seeded(Stt, small_task, **SMALL, compact_weight=weight)
+        network = networks.seeded(Stt, small_task, **SMALL, compact_weight=weight)
         assert dict(network.loss_weights) == parts
         assert {"clip", *network.judged(scores, truth)} == {*parts}
 
 
 def test_gradients_reach_every_parameter(small, small_task):
-    random_clips.backward(small.train(), random_clips.random_input(small_task))
-    assert random_clips.without_gradient(small) == []
+    networks.backward(small.train(), networks.clips(small_task))
+    assert networks.without_gradient(small) == []

@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 
@@ -7,7 +7,7 @@ from dfer.train.models.transformers.t_esfl import TESFL, WeighedSnippet
 
 def test_t_esfl_has_41_7_million_parameters():
     """11.2 M in ResNet-18, 22.1 M in the transformer, 8.4 M for the order; the paper prints no number."""
-    assert build.parameters(build.on_meta(TESFL, build.task(35, 224))) == pytest.approx(41.7, abs=0.1)
+    assert networks.millions(networks.on_meta(TESFL, networks.task(35, 224))) == pytest.approx(41.7, abs=0.1)
     assert TESFL.source.parameters is None
     assert TESFL.source.gaps
 
@@ -21,4 +21,4 @@ def test_a_snippet_is_the_mean_of_its_frames_weighed_by_a_sigmoid():
 
 
 def test_the_listed_parts_add_up():
-    assert build.described(TESFL, build.task(35, 224)).shapes["transformer"] == (512,)
+    assert networks.described(TESFL, networks.task(35, 224)).shapes["transformer"] == (512,)

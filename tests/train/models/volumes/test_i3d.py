@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 
@@ -9,15 +9,15 @@ TINY = {"width": 4, "dropout": 0.0}
 
 
 def test_two_streams_have_the_25_million_parameters_of_the_paper():
-    stream = build.parameters(build.on_meta(I3D, build.task(64, 224, classes=400)))
+    stream = networks.millions(networks.on_meta(I3D, networks.task(64, 224, classes=400)))
     assert 2 * stream == pytest.approx(25, rel=0.03)
     assert stream == pytest.approx(I3D.source.parameters, rel=0.03)
 
 
 def test_maps_have_the_sizes_of_the_papers_figure():
-    task = build.task(64, 224)
+    task = networks.task(64, 224)
     with torch.device("meta"):
-        maps = build.on_meta(I3D, task).maps(build.clips(task, 1).frames)
+        maps = networks.on_meta(I3D, task).maps(networks.clips(task, 1).frames)
     assert [tuple(m.shape[1:]) for m in maps] == [
         (192, 32, 28, 28),
         (480, 32, 28, 28),
@@ -42,7 +42,7 @@ def test_padding_never_wins_the_maximum():
 
 
 def test_scores_are_the_mean_over_windows_of_two_frames():
-    network, given = build.seeded(I3D, build.task(24, 32), **TINY)
+    network, given = networks.with_clips(I3D, networks.task(24, 32), **TINY)
     last = network.eval().maps(given.frames)[-1].mean((3, 4))
     assert last.shape[2] == 3
     windows = [last[:, :, :2].mean(2), last[:, :, 1:].mean(2)]
@@ -52,20 +52,20 @@ def test_scores_are_the_mean_over_windows_of_two_frames():
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 16), (5, 40), (33, 97)])
 def test_a_clip_of_any_length_and_size_is_scored(frames, size):
-    task = build.task(frames, size)
+    task = networks.task(frames, size)
     with torch.device("meta"):
-        assert build.on_meta(I3D, task)(build.clips(task)).clip.shape == (2, 7)
+        assert networks.on_meta(I3D, task)(networks.clips(task)).clip.shape == (2, 7)
 
 
 def test_a_step_reaches_every_parameter():
-    assert not build.without_gradient(*build.seeded(I3D, build.task(8, 64), **TINY))
+    assert not networks.without_gradient(*networks.with_clips(I3D, networks.task(8, 64), **TINY))
 
 
 def test_the_order_of_frames_matters():
-    network, given = build.seeded(I3D, build.task(16, 32), **TINY)
-    scores, backwards = network.eval()(given).clip, network(build.reversed_in_time(given)).clip
+    network, given = networks.with_clips(I3D, networks.task(16, 32), **TINY)
+    scores, backwards = network.eval()(given).clip, network(networks.reversed_in_time(given)).clip
     assert not torch.allclose(scores, backwards, rtol=1e-2)
 
 
 def test_the_listed_parts_add_up():
-    assert build.described(I3D, build.task(64, 224)).shapes["stages.2"] == (1024, 8, 7, 7)
+    assert networks.described(I3D, networks.task(64, 224)).shapes["stages.2"] == (1024, 8, 7, 7)

@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 
@@ -9,20 +9,20 @@ TINY = {"width": 4, "dropout": 0.0}
 
 @pytest.mark.parametrize(("layers", "megabytes"), [("63", 98), ("199", 261)])
 def test_the_parameters_of_p3d_fill_the_megabytes_of_the_paper(layers, megabytes):
-    network = build.on_meta(P3D, build.task(16, 160, classes=101), layers=layers)
-    assert 4 * build.parameters(network) == pytest.approx(megabytes, rel=0.03)
+    network = networks.on_meta(P3D, networks.task(16, 160, classes=101), layers=layers)
+    assert 4 * networks.millions(network) == pytest.approx(megabytes, rel=0.03)
 
 
 def test_the_default_is_the_98_megabytes_that_tables_print():
-    network = build.on_meta(P3D, build.task(16, 160))
-    assert build.parameters(network) == pytest.approx(P3D.source.parameters, rel=0.03)
+    network = networks.on_meta(P3D, networks.task(16, 160))
+    assert networks.millions(network) == pytest.approx(P3D.source.parameters, rel=0.03)
     assert P3D.source.parameters == 98 / 4
 
 
 def test_maps_shrink_in_space_and_time_to_one_frame():
-    task = build.task(16, 160)
+    task = networks.task(16, 160)
     with torch.device("meta"):
-        maps = build.on_meta(P3D, task).maps(build.clips(task, 1).frames)
+        maps = networks.on_meta(P3D, task).maps(networks.clips(task, 1).frames)
     assert [tuple(m.shape[1:]) for m in maps] == [
         (64, 8, 40, 40),
         (256, 8, 40, 40),
@@ -33,7 +33,7 @@ def test_maps_shrink_in_space_and_time_to_one_frame():
 
 
 def test_the_kinds_of_block_alternate_through_the_first_three_stages():
-    stages = build.on_meta(P3D, build.task(16, 160)).stages
+    stages = networks.on_meta(P3D, networks.task(16, 160)).stages
     assert "".join(block.kind for stage in stages for block in stage) == "ABCABCABCABCA"
     assert [block.time is None for block in stages[3]] == [True] * 3
 
@@ -54,20 +54,20 @@ def test_a_block_joins_space_and_time_as_its_kind_says(kind):
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 16), (5, 40), (33, 97)])
 def test_a_clip_of_any_length_and_size_is_scored(frames, size):
-    task = build.task(frames, size)
+    task = networks.task(frames, size)
     with torch.device("meta"):
-        assert build.on_meta(P3D, task)(build.clips(task)).clip.shape == (2, 7)
+        assert networks.on_meta(P3D, task)(networks.clips(task)).clip.shape == (2, 7)
 
 
 def test_a_step_reaches_every_parameter():
-    assert not build.without_gradient(*build.seeded(P3D, build.task(4, 48), **TINY))
+    assert not networks.without_gradient(*networks.with_clips(P3D, networks.task(4, 48), **TINY))
 
 
 def test_the_order_of_frames_matters():
-    network, given = build.seeded(P3D, build.task(8, 32), **TINY)
-    scores, backwards = network.eval()(given).clip, network(build.reversed_in_time(given)).clip
+    network, given = networks.with_clips(P3D, networks.task(8, 32), **TINY)
+    scores, backwards = network.eval()(given).clip, network(networks.reversed_in_time(given)).clip
     assert not torch.allclose(scores, backwards, rtol=1e-2)
 
 
 def test_the_listed_parts_add_up():
-    assert build.described(P3D, build.task(16, 160)).shapes["stages.3"] == (2048, 1, 5, 5)
+    assert networks.described(P3D, networks.task(16, 160)).shapes["stages.3"] == (2048, 1, 5, 5)

@@ -1,4 +1,4 @@
-import clips_for_networks as build
+import networks
 import pytest
 import torch
 
@@ -8,15 +8,15 @@ TINY = {"width": 4}
 
 
 def test_the_3d_resnet_18_has_the_33_million_parameters_of_the_tables():
-    network = build.on_meta(ResNet3D18, build.task(16, 112))
-    assert build.parameters(network) == pytest.approx(ResNet3D18.source.parameters, rel=0.03)
+    network = networks.on_meta(ResNet3D18, networks.task(16, 112))
+    assert networks.millions(network) == pytest.approx(ResNet3D18.source.parameters, rel=0.03)
     assert ResNet3D18.source.parameters == 33.0
 
 
 def test_maps_have_the_sizes_of_the_papers_table():
-    task = build.task(16, 112)
+    task = networks.task(16, 112)
     with torch.device("meta"):
-        maps = build.on_meta(ResNet3D18, task).maps(build.clips(task, 1).frames)
+        maps = networks.on_meta(ResNet3D18, task).maps(networks.clips(task, 1).frames)
     assert [tuple(m.shape[1:]) for m in maps] == [
         (64, 8, 28, 28),
         (64, 8, 28, 28),
@@ -39,20 +39,20 @@ def test_a_shortcut_has_no_weights_and_new_channels_start_at_zero():
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 16), (5, 40), (33, 97)])
 def test_a_clip_of_any_length_and_size_is_scored(frames, size):
-    task = build.task(frames, size)
+    task = networks.task(frames, size)
     with torch.device("meta"):
-        assert build.on_meta(ResNet3D18, task)(build.clips(task)).clip.shape == (2, 7)
+        assert networks.on_meta(ResNet3D18, task)(networks.clips(task)).clip.shape == (2, 7)
 
 
 def test_a_step_reaches_every_parameter():
-    assert not build.without_gradient(*build.seeded(ResNet3D18, build.task(4, 48), **TINY))
+    assert not networks.without_gradient(*networks.with_clips(ResNet3D18, networks.task(4, 48), **TINY))
 
 
 def test_the_order_of_frames_matters():
-    network, given = build.seeded(ResNet3D18, build.task(8, 32), **TINY)
-    scores, backwards = network.eval()(given).clip, network(build.reversed_in_time(given)).clip
+    network, given = networks.with_clips(ResNet3D18, networks.task(8, 32), **TINY)
+    scores, backwards = network.eval()(given).clip, network(networks.reversed_in_time(given)).clip
     assert not torch.allclose(scores, backwards, rtol=1e-2)
 
 
 def test_the_listed_parts_add_up():
-    assert build.described(ResNet3D18, build.task(16, 112)).shapes["stages.3"] == (512, 1, 4, 4)
+    assert networks.described(ResNet3D18, networks.task(16, 112)).shapes["stages.3"] == (512, 1, 4, 4)
