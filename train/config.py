@@ -50,8 +50,8 @@ class RecipeConfig(Settings):
     nesterov: bool = setting(True, "use Nesterov's form of SGD's momentum")
     weight_decay: float = setting(0.0, "weight decay of matrices and convolutions", low=0, high=10)
     schedule: str = setting("steps", "learning rate schedule", choices=("steps", "cosine"))
-    milestones: tuple[int, ...] = setting(
-        (40, 60), "epochs after which `steps` lowers the learning rate", low=1
+    milestones: tuple[float, ...] = setting(
+        (40.0, 60.0), "epochs after which `steps` lowers the learning rate", low=0
     )
     decay: float = setting(0.1, "factor applied to the learning rate at each milestone", low=0, high=1)
     warmup_epochs: float = setting(0.0, "epochs of linear warm-up", low=0, high=1000)
@@ -190,18 +190,16 @@ def load_config(preset: str | None, overrides: Mapping[str, Any] | None = None) 
     """Load a preset by name, or from a .toml file, and override single fields.
 
     preset: None: the one of the model (`default_preset`)
-    overrides: field → value, also `model`: the name of a model, or of a preset, whose network is taken. Of a preset
-        for another model everything but the network is taken
+    overrides: field → value, also `model`: the name of a model, or of a preset, whose network is taken. If the
+        preset is for this model, its own network stays
 
     Raises UserError for an unknown preset or model, invalid TOML, and unknown fields or values.
     """
     overrides = dict(overrides or {})
     model = overrides.pop("model", None)
     path, content = _read_preset(preset or default_preset(model))
-    if model is not None:
-        named = _named_network(model)
-        if named["model"] != content.get("model", PAPER) or named["network"]:
-            content = {**content, **named}
+    if model not in (None, content.get("model", PAPER)):
+        content = {**content, **_named_network(model)}
     return config_from(content, overrides, origin=str(path))
 
 

@@ -20,7 +20,7 @@ from dfer.schemas.support.options import (
     setting_options,
 )
 from dfer.train.config import chosen_model, load_config, preset_names, section_classes
-from dfer.train.models.registry import PAPER
+from dfer.train.models.registry import PAPER, ModelError
 
 if TYPE_CHECKING:
     from dfer.train.engine.experiment import RunOptions
@@ -150,14 +150,21 @@ class ModelCommand(SettingsCommand):
             return params
         place = params.index(theirs[0])
         others = [param for param in params if param not in theirs]
-        return [*others[:place], *make_options(section_classes(model)["network"], NETWORK), *others[place:]]
+        own = make_options(section_classes(model)["network"], NETWORK)
+        for name in {param.name for param in others} & {param.name for param in own}:
+            raise ModelError(f"--model {model}: its setting {name} has the name of another flag; rename it")
+        return [*others[:place], *own, *others[place:]]
 
 
 def _value_of(name: str, args: Sequence[str]) -> str | None:
     """The last value that a command line gives to a flag."""
-    spaced = [value for before, value in itertools.pairwise(args) if before == name]
-    joined = [arg.removeprefix(f"{name}=") for arg in args if arg.startswith(f"{name}=")]
-    return next(reversed([*joined, *spaced]), None)
+    found = None
+    for arg, value in itertools.zip_longest(args, args[1:]):
+        if arg == name:
+            found = value
+        elif arg.startswith(f"{name}="):
+            found = arg.removeprefix(f"{name}=")
+    return found
 
 
 def out(help: str) -> Callable:

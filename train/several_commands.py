@@ -50,7 +50,7 @@ def crossval(
 
     _check_seeds(seeds, training.settings)
     config = load_config(preset, training.settings)
-    print_notes(preset, config)
+    print_notes(preset or default_preset(training.settings.get("model")), config)
     if seeds:
         _cross_validate_seeds(caches, out, config, folds, seeds, training, as_json)
         return
@@ -198,9 +198,8 @@ def refuse_both(folds: str | None, split: "SplitChoice") -> None:
         raise click.UsageError("--folds cannot be combined with --fold or --holdout")
 
 
-def print_notes(preset: str | None, config: TrainConfig) -> None:
+def print_notes(preset: str, config: TrainConfig) -> None:
     """Print what a person should know of a preset and of unusual settings."""
-    preset = preset or default_preset(config.model)
     note = preset_note(preset)
     print_note(note and f"preset {preset}: {note}")
     print_note(config.warning)

@@ -109,7 +109,7 @@ def load(path: Path) -> Checkpoint:
         )
     try:
         fields = {name: content[name] for name in Checkpoint.__dataclass_fields__}
-        require_same_code(content["config"]["model"], content["origin"].get("model_hash"))
+        require_same_code(content["config"]["model"], content["origin"].get("model_version"))
         fields["config"] = config_from(content["config"], {}, origin=str(path))
         fields["labels"] = tuple(content["labels"])
         fields["rows"] = tuple(map(row_from, content["rows"]))

@@ -21,7 +21,7 @@ from dfer.train.config import SECTIONS, TrainConfig, load_config
 from dfer.train.data.caches import Pool, usable
 from dfer.train.data.splits import Split, SplitChoice, choose_split, require_trainable
 from dfer.train.engine.weights import FROM_SCRATCH, Start
-from dfer.train.models.registry import ModelError, code_hash
+from dfer.train.models.registry import ModelError, code_version
 from dfer.train.results.run_folder import RUN, SETTINGS, require_run
 
 # Types of what other commands read from run.json, except the split.
@@ -39,6 +39,7 @@ TYPES = {
 }
 TEXT_LISTS = ("labels", "caches", "notes")
 LIBRARIES = ("dfer-keypoints", "numpy", "polars", "pyarrow", "torch")
+OTHER_CODE = "another version of the model's code"
 OF_CACHE = {"dataset", "labels", "cache_settings_hash"}  # what of `origin_of` differs if the cache does
 
 
@@ -91,6 +92,11 @@ class RunOptions:
     tensorboard: bool = False
     dask: str | None = None
 
+    @property
+    def here(self) -> str:
+        """The device of this machine: with a cluster it only combines results."""
+        return "cpu" if self.dask else self.device
+
 
 def origin_of(
     experiment: Experiment, pool: Pool, split: Split, started: Mapping[str, str] | None = None
@@ -108,7 +114,7 @@ def origin_of(
         "cache_settings_hash": pool.settings_hash,
         "clips_hash": clips_hash(split),
         "split": experiment.split.as_dict(),
-        "model_hash": code_hash(experiment.config.model),
+        "model_version": code_version(experiment.config.model),
         **experiment.start.hashes(started or {}),
     }
 
@@ -155,7 +161,12 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
     Raises UserError if the folder is not a run, or its files are damaged.
     """
     found = read_origin(run)
-    settings = _settings_difference(_read_settings(run), config)
+    try:
+        settings = _settings_difference(_read_settings(run), config)
+    except UserError:
+        if found.get("model_version") != origin["model_version"]:
+            return OTHER_CODE  # its settings may have other names now
+        raise
     if settings:
         return settings
     others = {name for name, value in origin.items() if found.get(name) != value}
@@ -166,8 +177,8 @@ def difference(run: Path, config: TrainConfig, origin: Mapping[str, Any]) -> str
         return f"another split: {there} instead of {asked}"
     if "clips_hash" in others:
         return "other clips"
-    if "model_hash" in others:
-        return "another version of the model's file"
+    if "model_version" in others:
+        return OTHER_CODE
     return "other initial weights" if others else None
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dfer.schemas.support.errors import UserError
 from dfer.train.config import RecipeConfig
 from dfer.train.models.interface import NOTHING, ClipNetwork, Scores
 
@@ -47,7 +48,7 @@ class Objective:
             loss = mix * loss + (1 - mix) * self._judged(scores, truth.roll(1, 0))
         counted = truth >= 0 if truth.ndim == 1 else truth.sum(1) > 0  # (B,)
         for name, values in scores.penalties.items():
-            loss = loss + self.parts[name] * (values * counted).sum()
+            loss = loss + self._part(name) * (values * counted).sum()
         return loss
 
     def weight(self, truth: np.ndarray) -> float:
@@ -58,13 +59,18 @@ class Objective:
             return float(self.class_weights[truth].sum())
         return float(_of_clips(torch.as_tensor(self.class_weights), torch.as_tensor(truth)).sum())
 
+    def _part(self, name: str) -> float:
+        if name not in self.parts:
+            raise UserError(f"the network's `loss_weights` does not name its loss {name}")
+        return self.parts[name]
+
     def _judged(self, scores: Scores, truth: Tensor) -> Tensor:
         """The losses that depend on the truth."""
         loss = self.parts["clip"] * self._cross_entropy(scores.clip, truth)
         for name, logits in scores.auxiliary.items():
-            loss = loss + self.parts[name] * self._cross_entropy(logits, truth)
+            loss = loss + self._part(name) * self._cross_entropy(logits, truth)
         for name, values in self.judge(scores, _shares(truth, scores.clip.shape[1])).items():
-            loss = loss + self.parts[name] * values.sum()
+            loss = loss + self._part(name) * values.sum()
         return loss
 
     def _cross_entropy(self, scores: Tensor, truth: Tensor) -> Tensor:

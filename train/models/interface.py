@@ -89,6 +89,7 @@ class ClipNetwork(nn.Module):
         the first is the classifier
     fitted: starts of the names of what is set from the training clips, which `--init-from` leaves alone
     frame_positions: name of the weights (1, N + …, R) with a row per frame, if there are any
+    takes_stills: whether all its weights learn from clips of one frame; else a still is repeated for pre-training
     mixes_hidden: whether `forward` applies `mix` to its hidden vectors; else mixup blends the frames themselves
     """
 
@@ -98,6 +99,7 @@ class ClipNetwork(nn.Module):
     heads: ClassVar[tuple[str, ...]] = ("head.",)
     fitted: ClassVar[tuple[str, ...]] = ()
     frame_positions: ClassVar[str] = ""
+    takes_stills: ClassVar[bool] = True
     mixes_hidden: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:
@@ -132,7 +134,8 @@ class ClipNetwork(nn.Module):
         classifier = self.get_submodule(self.heads[0].removesuffix("."))
         with classifier.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0])):
             self(given)
-        return Activations(features[0].flatten(1))
+        (found,) = features
+        return Activations(found if found.ndim == 2 else found.flatten(1, -2).mean(1))
 
     def keypoint_maps(self, given: NetworkInput) -> Tensor | None:
         """The maps (B, N, K, h, w), 0–1, by which the network looks at key-points; None if it does not."""

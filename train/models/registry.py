@@ -73,21 +73,30 @@ def located(model: str) -> str:
     if ".py:" not in model:
         return model
     path, name = model.rsplit(":", 1)
-    return f"{Path(path).absolute()}:{name}"
+    return f"{Path(path).resolve()}:{name}"
 
 
-def code_hash(model: str) -> str | None:
-    """The hash of a model's file; None for a model that is installed. Raises ModelError if the file is gone."""
-    if ".py:" not in model:
+def code_version(model: str) -> str | None:
+    """What tells versions of a model's code apart: the hash of its file, or its package's name and version.
+
+    Returns None for a model of this project. Raises ModelError if the file or the package is gone.
+    """
+    if model in MODELS:
         return None
-    return hashlib.sha256(_source(Path(model.rsplit(":", 1)[0]))).hexdigest()
+    if ".py:" in model:
+        return hashlib.sha256(_source(Path(model.rsplit(":", 1)[0]))).hexdigest()
+    package = _entry_point(model).dist
+    return package and f"{package.name} {package.version}"
 
 
 def require_same_code(model: str, expected: str | None) -> None:
-    """Raise ModelError unless a model's file still has the hash that it had, or the model is in none."""
-    if code_hash(model) != expected:
-        path, _ = model.rsplit(":", 1)
-        raise ModelError(f"{path} has changed since the network was trained with it; put that version back")
+    """Raise ModelError unless a model's code has the version that it had."""
+    found = code_version(model)
+    if found != expected:
+        what = (
+            model.rsplit(":", 1)[0] if ".py:" in model else f"{model}, now of {found} instead of {expected},"
+        )
+        raise ModelError(f"{what} has changed since the network was trained with it; put that version back")
 
 
 def build(model: str, settings: NetworkSettings, task: "Task", seed: int) -> "ClipNetwork":
@@ -97,7 +106,13 @@ def build(model: str, settings: NetworkSettings, task: "Task", seed: int) -> "Cl
     kind = network_class(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(settings, task)
+        network = kind(settings, task)
+    classifier = kind.heads[0]
+    if not any(name.startswith(classifier) for name, _ in network.named_parameters()):
+        raise ModelError(
+            f"--model {model}: no weight's name begins with {classifier!r}; name the classifier in `heads`"
+        )
+    return network
 
 
 def _checked(found: object, model: str) -> "type[ClipNetwork]":
@@ -105,21 +120,28 @@ def _checked(found: object, model: str) -> "type[ClipNetwork]":
 
     if not (isinstance(found, type) and issubclass(found, ClipNetwork)):
         raise ModelError(f"--model {model}: not a class derived from dfer.train.models.interface.ClipNetwork")
+    if not issubclass(getattr(found, "Config", object), NetworkSettings) or not hasattr(found, "source"):
+        raise ModelError(f"--model {model}: needs `Config`, derived from NetworkSettings, and `source`")
     return found
 
 
 def _installed(model: str) -> object:
     """What an entry point of this name loads."""
+    point = _entry_point(model)
+    try:
+        return point.load()
+    except Exception as error:  # other people's code
+        raise ModelError(f"--model {model}: {point.value} cannot be loaded: {error!r}") from error
+
+
+def _entry_point(model: str) -> metadata.EntryPoint:
     points = {point.name: point for point in metadata.entry_points(group=GROUP)}
     if model not in points:
         known = ", ".join(sorted({*MODELS, *points}))
         raise ModelError(
             f"--model {model}: there is none of this name; give one of {known}, a preset, or FILE.py:CLASS"
         )
-    try:
-        return points[model].load()
-    except Exception as error:  # other people's code
-        raise ModelError(f"--model {model}: {points[model].value} cannot be loaded: {error!r}") from error
+    return points[model]
 
 
 def _module_of(path: Path) -> ModuleType:

@@ -64,8 +64,8 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint, baseline: Figures | None)
         tag(
             "p",
             "Training curves are measured on augmented clips while the weights change, test curves after each epoch. "
-            "The losses differ in level: the training loss is the weighted sum over both classifiers (Eq. 13), the "
-            f"test loss is the cross-entropy of the prediction.{unfinished}",
+            "The losses differ in level: the training loss is that of the recipe, with all parts of the network's "
+            f"loss, the test loss is the cross-entropy of the prediction.{unfinished}",
         ),
         tag(
             "div",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 20
+POLL_SECONDS = 1
 RETRIES = 2  # of a run whose process was killed; Dask itself retries the runs of lost workers
 GPU = "GPU"  # a resource that workers name with `dask worker --resources GPU=1`
 
@@ -84,7 +85,7 @@ def train_on_cluster(
         raise UserError("--dask: start it without torchrun; the cluster's workers train the runs")
     with _client(options.dask) as client:
         _train_all(client, jobs, options, notify)
-    return replace(options, dask=None, device="cpu")
+    return replace(options, dask=None, device=options.here)
 
 
 def _client(address: str) -> "Client":
@@ -118,6 +119,8 @@ def _train_all(
             problem = future.result()
         except KilledWorker:
             problem = "every Dask worker that took it was lost"
+        except RuntimeError as error:  # of `run_job`, after all retries
+            problem = str(error)
         if problem:
             raise UserError(f"{job.out} failed on the cluster: {problem}")
         notify(f"{job.out}: trained on the cluster ({done} of {counted(len(jobs), 'run')})")
@@ -126,13 +129,29 @@ def _train_all(
 def run_job(content: str) -> str:
     """Train a run in a subprocess of the Dask worker. Returns the error in one line, empty if there is none.
 
-    Raises RuntimeError if the subprocess was killed, so that Dask tries it again.
+    The subprocess saves and ends if the command that asked for the run has ended.
+
+    Raises RuntimeError if the subprocess was killed or stopped, so that Dask tries it again.
     """
+    import distributed
+
+    worker = distributed.get_worker()
+    task = worker.state.tasks[worker.get_current_task()]  # Dask cannot stop a running task, but marks it
     command = [sys.executable, "-P", "-m", "dfer.train", "job"]
-    outcome = subprocess.run(command, input=content, capture_output=True, text=True)
-    if outcome.returncode < 0:
-        raise RuntimeError("the process of the run was killed")
-    return (outcome.stderr.strip().splitlines() or ["no reason given"])[-1] if outcome.returncode else ""
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        given: str | None = content
+        while True:
+            try:
+                _, stderr = process.communicate(given, timeout=POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                given = None  # it is sent
+                if task.state == "cancelled":
+                    process.terminate()
+    if process.returncode < 0 or process.returncode > 128:
+        raise RuntimeError("its process was killed or stopped")
+    return (stderr.strip().splitlines() or ["no reason given"])[-1] if process.returncode else ""
 
 
 def _has_gpus(dask_scheduler: object) -> bool:

@@ -57,10 +57,15 @@ SPEED_BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A network of a comparison. speeds: of a training step and of a prediction, of SPEED_BATCH clips."""
+    """A network of a comparison.
+
+    recipe: the preset that its recipe is from
+    speeds: of a training step and of a prediction, of SPEED_BATCH clips
+    """
 
     name: str
     config: TrainConfig
+    recipe: str
     source: Source
     speeds: Mapping[str, Measurement]
 
@@ -93,7 +98,7 @@ def run_compare(
     Returns None in all but the first of several processes.
     Raises UserError for settings, networks, a cache or a folder that cannot be used; checks them before training.
     """
-    with distributed.join(choose_device(plan.run_options.device)) as world:
+    with distributed.join(choose_device(plan.run_options.here)) as world:
         with distributed.agreed(world):
             refuse_run_or_cache(out)
             pool = open_pool(*plan.folders)
@@ -106,7 +111,7 @@ def run_compare(
         found = train_candidates(candidates, plan, out, pool, world, "network", notify)
         if not found:
             return None
-        networks = tuple(_measured(candidates, out, plan.run_options.device, len(pool.labels), notify))
+        networks = tuple(_measured(candidates, out, plan.run_options.here, len(pool.labels), notify))
         return _summarise(asked, networks, found, out)
 
 
@@ -157,6 +162,7 @@ def _measured(
         Compared(
             name=each.name,
             config=each.config,
+            recipe=recipe,
             source=network_class(each.config.model).source,
             speeds={task: Measurement(**row) for task, row in kept[each.name].items()},
         )

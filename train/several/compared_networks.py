@@ -1,4 +1,4 @@
-"""What `train compare` compares: the settings of each network, alike but for the network and its recipe."""
+"""What `train compare` compares: the settings of each network, which differ in the network and its recipe."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig, load_config
 from dfer.train.data.caches import Pool
-from dfer.train.models.registry import build
+from dfer.train.models.registry import build, network_class
 
 OWN = "own"  # the recipe of each network's own preset
 PRETRAINING = "pretraining"  # folder of the runs on stills
@@ -34,7 +34,7 @@ class Networks:
 
 
 def configs_of(asked: Networks) -> dict[str, TrainConfig]:
-    """The settings of each network by its name: everything but networks and optimisers is alike.
+    """The settings of each network by its name; clips, crops, epochs and seeds are alike.
 
     With OWN recipes, crops and epochs are those of the first network; a recipe's milestones and warm-up keep their
     place in the training. Raises UserError.
@@ -63,7 +63,7 @@ def _scaled(config: TrainConfig, epochs: int) -> dict[str, Any]:
     """The settings of a recipe that are counted in epochs, for another number of epochs."""
     factor = epochs / config.recipe.epochs
     return {
-        "milestones": tuple(max(1, round(factor * epoch)) for epoch in config.recipe.milestones),
+        "milestones": tuple(factor * epoch for epoch in config.recipe.milestones),
         "warmup_epochs": factor * config.recipe.warmup_epochs,
     }
 
@@ -85,7 +85,7 @@ def require_buildable(config: TrainConfig, pool: Pool) -> None:
 def stills_config(given: TrainConfig, asked: Networks, stills: Pool) -> TrainConfig:
     """A network's settings for the stills: those of the preset `pretrain`, on crops like the clips'.
 
-    A network that needs several frames sees each still as often.
+    A network that needs several frames sees each still as often (`ClipNetwork.takes_stills`).
     """
     settings: dict[str, Any] = {
         "image_size": given.data.image_size,
@@ -99,9 +99,7 @@ def stills_config(given: TrainConfig, asked: Networks, stills: Pool) -> TrainCon
         settings |= {"soft_labels": True, "label_smoothing": 0.0}
     config = load_config("pretrain", {**settings, "model": given.model})
     config = dataclasses.replace(config, network=given.network.without_landmarks())
-    try:
-        require_buildable(config, stills)
-    except UserError:
+    if not network_class(given.model).takes_stills:
         data = dataclasses.replace(config.data, num_frames=given.data.num_frames)
         config = dataclasses.replace(config, data=data)
     return config

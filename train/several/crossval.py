@@ -140,7 +140,7 @@ def cross_validate(
     Returns None in all but the first of several processes.
     Raises UserError for folds, a cache or a folder that cannot be used; checks all folds before the first is trained.
     """
-    with distributed.join(choose_device(run_options.device)) as world:
+    with distributed.join(choose_device(run_options.here)) as world:
         with distributed.agreed(world):
             refuse_run_or_cache(out)
             pool = open_pool(*folders)

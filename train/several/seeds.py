@@ -81,7 +81,7 @@ def cross_validate_seeds(
 
     Arguments and errors as those of `cross_validate`; returns None in all but the first of several processes.
     """
-    with distributed.join(choose_device(run_options.device)) as world:
+    with distributed.join(choose_device(run_options.here)) as world:
         with distributed.agreed(world):
             refuse_run_or_cache(out)
             pool = open_pool(*folders)

@@ -70,7 +70,7 @@ def run_sweep(
     Returns None in all but the first of several processes.
     Raises UserError for settings, a cache or a folder that cannot be used; checks them before training.
     """
-    with distributed.join(choose_device(plan.run_options.device)) as world:
+    with distributed.join(choose_device(plan.run_options.here)) as world:
         with distributed.agreed(world):
             candidates = [
                 Candidate(

@@ -90,7 +90,7 @@ def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
     line = refused("evaluate", "run", cache)
     assert f"{mine} has changed since the network was trained with it" in line
     call = ("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", "run", "--resume")
-    assert "another version of the model's file" in refused(*call)
+    assert "another version of the model's code" in refused(*call)
     mine.unlink()
     assert f"the file {mine} cannot be read: No such file or directory; put it back" in refused(
         "evaluate", "run", cache

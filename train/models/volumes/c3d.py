@@ -102,6 +102,7 @@ class C3D(ClipNetwork):
 
     Config = C3DConfig
     source = Source(citation="Tran et al. 2015, ICCV", parameters=78.0)
+    takes_stills = False
     parts = MappingProxyType(
         {
             "convolutions": "eight 3×3×3 convolutions and five poolings",
@@ -134,6 +135,7 @@ class C3DLSTM(ClipNetwork):
         citation="Liu Y. et al. 2022, ACM MM",
         gaps="how C3D and LSTM are joined; the LSTM's size",
     )
+    takes_stills = False
     parts = MappingProxyType(
         {
             "convolutions": "eight 3×3×3 convolutions and five poolings, of each segment",

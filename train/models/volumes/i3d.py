@@ -102,6 +102,7 @@ class I3D(ClipNetwork):
 
     Config = I3DConfig
     source = Source(citation="Carreira and Zisserman 2017, CVPR", parameters=12.5)
+    takes_stills = False
     parts = MappingProxyType(
         {
             "stem": "three convolutions and two poolings",

@@ -84,6 +84,7 @@ class P3D(ClipNetwork):
 
     Config = P3DConfig
     source = Source(citation="Qiu et al. 2017, ICCV", parameters=24.5)  # 98 MB, 4 bytes each
+    takes_stills = False
     parts = MappingProxyType(
         {
             "stem": "1×7×7 convolution and pooling",

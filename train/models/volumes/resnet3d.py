@@ -53,6 +53,7 @@ class ResNet3D18(ClipNetwork):
 
     Config = ResNet3DConfig
     source = Source(citation="Hara et al. 2018, CVPR", parameters=33.0)
+    takes_stills = False
     parts = MappingProxyType(
         {
             "stem": "7×7×7 convolution and pooling",
