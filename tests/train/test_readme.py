@@ -7,7 +7,7 @@ from pathlib import Path
 import made_up
 
 from dfer.train.commands import benchmark
-from dfer.train.commands.benchmark import Measurement
+from dfer.train.commands.measurement import Measurement
 
 README = Path(__file__).parents[2] / "train" / "README.md"
 # Appended to these commands, so that they train in a second.
@@ -25,7 +25,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(here, tmp_path, mon
     timed = Measurement(
         task="training", batch_size=1, device="cpu", threads=1, clips_per_second=1.0, repetitions=3, memory=1
     )
-    monkeypatch.setattr(benchmark, "measure_all", lambda *_: iter([timed]))
+    monkeypatch.setattr(benchmark, "measure_models", lambda *_, **__: iter([timed]))
     tested = set()
     for command in commands():
         command = re.sub(r"^torchrun --no-python --nproc-per-node \d ", "", command)  # see test_distributed

@@ -22,15 +22,14 @@ def print_parts(parts: Sequence[Part]) -> None:
     table = plain_table()
     table.add_column("part", no_wrap=True)
     table.add_column("")
-    table.add_column("output for\none clip", overflow="fold")
+    table.add_column("output for\none clip", no_wrap=True)
     for column in ("parameters", "multiply-\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
         if part is parts[-1]:
             table.add_section()
-        table.add_row(
-            part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
-        )
+        name, shape = part.name.replace(" + ", " +\n"), part.shape.replace(", ", ",\n")  # to fit 80 columns
+        table.add_row(name, part.what, shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G")
     Console().print(table)
 
 
