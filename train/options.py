@@ -19,7 +19,7 @@ from dfer.schemas.support.options import (
     make_options,
     setting_options,
 )
-from dfer.train.config import chosen_model, load_config, preset_names, section_classes
+from dfer.train.config import TrainConfig, chosen_model, load_config, preset_names, section_classes
 from dfer.train.models.registry import PAPER, ModelError
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ class ModelCommand(SettingsCommand):
     """A command whose flags of the network are those of the model that --model or --preset names."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find the model first, since the other flags depend on it."""
+        """Find the model first, since the other flags depend on it. Several models share no flags of the network."""
         given = {name: _value_of(f"--{name}", args) for name in ("model", "preset")}
-        ctx.meta[MODEL_KEY] = chosen_model(**given)
+        ctx.meta[MODEL_KEY] = None if "," in (given["model"] or "") else chosen_model(**given)
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -150,7 +150,7 @@ class ModelCommand(SettingsCommand):
             return params
         place = params.index(theirs[0])
         others = [param for param in params if param not in theirs]
-        own = make_options(section_classes(model)["network"], NETWORK)
+        own = make_options(section_classes(model)["network"], NETWORK) if model else []
         for name in {param.name for param in others} & {param.name for param in own}:
             raise ModelError(f"--model {model}: its setting {name} has the name of another flag; rename it")
         return [*others[:place], *own, *others[place:]]
@@ -185,28 +185,36 @@ def split_options(command: Callable) -> Callable:
 
 
 def config_options(*only: str) -> Callable:
-    """Add --preset and the flags of these sections and settings; pass `config`, a TrainConfig."""
+    """Add --preset, --model and the flags of these sections and settings.
+
+    Pass `configs`: the TrainConfig of each model that --model names, by its name there. A .toml file is one, too.
+    """
 
     def decorate(command: Callable) -> Callable:
         @functools.wraps(command)
         def call(*args: Any, preset: str | None, model: str | None, **flags: Any) -> None:
-            given = {"model": model} if model else {}
             settings = _given(_take(flags, (field for _, field in _settings(_model(), only))))
-            command(*args, config=load_config(preset, {**settings, **given}).settled(scores=False), **flags)
+            names = (model or preset or "paper").split(",")
+            command(*args, configs={name: _config(name, preset, settings) for name in names}, **flags)
 
         return PRESET(MODEL(_setting_options(call, only)))
 
     return decorate
 
 
+def _config(name: str, preset: str | None, settings: Mapping[str, Any]) -> TrainConfig:
+    """The settings of a model, or of a preset that is one; see `config_options`."""
+    if name == preset or name.endswith(".toml"):
+        return load_config(name, settings).settled(scores=False)
+    return load_config(preset, {**settings, "model": name}).settled(scores=False)
+
+
 def device_options(command: Callable) -> Callable:
     """Add --device and --loader-workers; pass `run_options`, a RunOptions."""
 
     @functools.wraps(command)
-    def call(*args: Any, device: str, loader_workers: int | None, **others: Any) -> None:
-        from dfer.train.engine.experiment import RunOptions
-
-        command(*args, run_options=RunOptions(device=device, loader_workers=loader_workers), **others)
+    def call(*args: Any, **flags: Any) -> None:
+        command(*args, run_options=_run_options(flags), **flags)
 
     return _add((DEVICE, _WORKERS), call)
 
@@ -244,7 +252,7 @@ def _run_options(flags: dict[str, Any]) -> "RunOptions":
     from dfer.train.engine.experiment import RunOptions
     from dfer.train.results.logs import require_tensorboard
 
-    if flags["tensorboard"]:
+    if flags.get("tensorboard"):
         require_tensorboard()
     return RunOptions(**_take(flags, dataclasses.fields(RunOptions)))
 
@@ -265,14 +273,19 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _model() -> str:
-    """The model of the command that is running."""
+def _model() -> str | None:
+    """The model of the command that is running; None if it has several."""
     return click.get_current_context().meta.get(MODEL_KEY, PAPER)
 
 
-def _settings(model: str, only: Collection[str] = ()) -> list[tuple[str, dataclasses.Field]]:
-    """A model's settings, each with its section's name. only: names of sections and settings; all if empty."""
-    classes = section_classes(model)
+def _settings(model: str | None, only: Collection[str] = ()) -> list[tuple[str, dataclasses.Field]]:
+    """A model's settings, each with its section's name; without a model those that all have.
+
+    only: names of sections and settings; all if empty
+    """
+    classes = section_classes(model or PAPER)
+    if model is None:
+        del classes["network"]
     every = [(name, field) for name, kind in classes.items() for field in dataclasses.fields(kind)]
     return [(name, field) for name, field in every if not only or {name, field.name} & set(only)]
 

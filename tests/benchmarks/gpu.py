@@ -1,6 +1,6 @@
 """Speed, memory, largest batch and losses of networks on a CUDA card, with torch and numpy alone.
 
-    python tests/benchmarks/gpu.py [--networks paper,strong] [--batches 8,64] [--minutes 8] [--out gpu.json]
+    python tests/benchmarks/gpu.py [--networks paper,lean] [--batches 8,64] [--minutes 8] [--out gpu.json]
 
 Needs neither pyarrow, polars, click nor rich, nor an installed `dfer`: machines with a card can be bare. Clips are
 random numbers on the device. Each network trains and predicts with every combination of number format, memory format
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_networks import CLASSES, NETWORKS, USUAL, Subject
+from gpu_networks import NETWORKS, USUAL, random_batch, subject
 from torch import Tensor, nn
 
 FIRST_STEPS = 3
@@ -57,21 +57,6 @@ class Case:
         return f"{self.network} {self.task} {self.precision}{''.join(extras)} batch {self.batch_size}"
 
 
-def random_batch(subject: Subject, clips: int, device: torch.device) -> dict[str, Tensor]:
-    """The same numbers on every device; above 64 clips they repeat."""
-    random, shape = torch.Generator().manual_seed(0), (min(clips, 64), subject.frames)
-    batch = {
-        "frames": torch.randn(*shape, 3, subject.image_size, subject.image_size, generator=random),
-        "keypoints": torch.rand(*shape, 18, 2, generator=random),
-        "detected": torch.ones(shape, dtype=torch.bool),
-        "landmarks": torch.rand(*shape, 68, 2, generator=random),
-        "expressions": torch.rand(*shape, 52, generator=random),
-        "labels": torch.arange(shape[0]) % CLASSES,
-    }
-    again = torch.arange(clips, device=device) % shape[0]
-    return {name: value.to(device)[again] for name, value in batch.items()}
-
-
 class Repetition:
     """One step of a case, or one prediction, each time it is called.
 
@@ -83,7 +68,7 @@ class Repetition:
 
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = case.precision == "tf32"
         self.format = "bfloat16" if case.precision == "bfloat16" else "float32"
-        self.subject, self.device, self.trains = NETWORKS[case.network](sizes), device, case.task == TRAINING
+        self.subject, self.device, self.trains = subject(case.network, sizes), device, case.task == TRAINING
         self.network = self.subject.network.to(device).train(self.trains)
         if case.channels_last:
             to_channels_last(self.network)
@@ -93,7 +78,7 @@ class Repetition:
         if case.compile:
             self.network.compile()
         self.batch = random_batch(self.subject, case.batch_size, device)
-        self.optimiser = make_optimiser(self.network, self.subject.recipe)
+        self.optimiser = make_optimiser(self.network, self.subject.config.recipe)
         self.gradient_norm: float | None = None
 
     def __call__(self) -> Tensor:
@@ -102,10 +87,10 @@ class Repetition:
 
         if not self.trains:
             with torch.inference_mode(), autocast(self.format, self.device):
-                return self.subject.predict(self.network, self.batch)
+                return self.subject.predict(self.batch)
         self.optimiser.zero_grad(set_to_none=True)
         with autocast(self.format, self.device):
-            loss = self.subject.loss(self.network, self.batch)
+            loss = self.subject.loss(self.batch)
         loss.backward()
         if self.gradient_norm is None:
             gradients = [
@@ -342,7 +327,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=names, default=list(usual), help=", ".join(allowed))
 
     formats = tuple(TOLERANCES)
-    several("networks", tuple(NETWORKS), USUAL)
+    several("networks", NETWORKS, USUAL)
     several("tasks", (TRAINING, INFERENCE), (TRAINING, INFERENCE))
     several("precisions", formats, formats if cuda else ("float32", "bfloat16"))
     several("layouts", ("contiguous", "channels_last"), ("contiguous", "channels_last"))

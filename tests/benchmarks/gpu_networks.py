@@ -1,24 +1,26 @@
-"""The networks that gpu.py measures, in `NETWORKS`: add one here.
+"""The networks that gpu.py measures: those of the presets, and variants in `VARIANTS`.
 
 Imports of `dfer` stand in the functions, since the package may first have to be made from this checkout.
 """
 
 import importlib.util
 import sys
-import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 7
+# name → the preset that it changes, and the changes
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"paper-7x7": ("paper", {"stage_strides": (1, 2, 1, 2)})}
+USUAL = ("paper", "lean", "former-dfer")
+NETWORKS = (*sorted(path.stem for path in (ROOT / "train" / "presets").glob("*.toml")), *VARIANTS)
 
 # Where it is not installed, the folders of this checkout are its packages.
 if "dfer" not in sys.modules and importlib.util.find_spec("dfer") is None:
@@ -29,97 +31,60 @@ if "dfer" not in sys.modules and importlib.util.find_spec("dfer") is None:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A network with its recipe.
+    """A network with what it is trained with.
 
-    frames, image_size: of its clips
-    loss: (network, batch) → the mean loss of the clips
-    predict: (network, batch) → (B, classes) logits
+    network: a ClipNetwork
+    config: its TrainConfig
+    objective: its Objective
     """
 
-    network: nn.Module
-    recipe: Any
-    frames: int
-    image_size: int
-    loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
-    predict: Callable[[nn.Module, Mapping[str, Tensor]], Tensor]
+    network: Any
+    config: Any
+    objective: Any
+
+    def loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of the clips."""
+        truth = batch["labels"]
+        return self.objective.total(self.network(self._given(batch)), truth) / len(truth)
+
+    def predict(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, classes) logits."""
+        return self.network(self._given(batch)).clip
+
+    def _given(self, batch: Mapping[str, Tensor]) -> Any:
+        from dfer.train.models.interface import NetworkInput
+
+        return NetworkInput(**{name: values for name, values in batch.items() if name != "labels"})
 
 
-def keypoint(preset: str, **changes: Any) -> Callable[[Mapping[str, int]], Subject]:
-    """The key-point network with the settings of a preset, some of them changed."""
+def subject(name: str, sizes: Mapping[str, int]) -> Subject:
+    """Make a network. sizes: num_frames and image_size, where they are not its preset's."""
+    from dfer.schemas.keypoints import DLIB18
+    from dfer.train.config import load_config
+    from dfer.train.engine.objective import objective
+    from dfer.train.models.registry import build
 
-    def make(sizes: Mapping[str, int]) -> Subject:
-        from dfer.schemas.keypoints import DLIB18
-        from dfer.train.config import load_config
-        from dfer.train.engine.objective import objective
-        from dfer.train.models.keypoint.network import build
-
-        config = load_config(preset, {**changes, **sizes}).settled(scores=True)
-        data, taken = config.data, ["detected"]
-        taken += ["landmarks"] if config.network.takes_landmarks else []
-        taken += ["expressions"] if config.network.takes_expressions else []
-        total = objective(config.recipe, np.arange(CLASSES), CLASSES).total
-
-        def scores(network: nn.Module, batch: Mapping[str, Tensor]) -> Any:
-            return network(batch["frames"], batch["keypoints"], **{name: batch[name] for name in taken})
-
-        return Subject(
-            network=build(config.network, CLASSES, data.num_frames, 0, DLIB18),
-            recipe=config.recipe,
-            frames=data.num_frames,
-            image_size=data.image_size,
-            loss=lambda network, batch: total(scores(network, batch), batch["labels"]) / len(batch["labels"]),
-            predict=lambda network, batch: scores(network, batch).clip,
-        )
-
-    return make
+    preset, changes = VARIANTS.get(name, (name, {}))
+    config = load_config(preset, {**changes, **sizes}).settled(scores=True)
+    network = build(config.model, config.network, config.task(CLASSES, DLIB18), seed=0)
+    return Subject(
+        network=network, config=config, objective=objective(config.recipe, np.arange(CLASSES), network)
+    )
 
 
-def clip_network(module: str, name: str) -> Callable[[Mapping[str, int]], Subject]:
-    """A `ClipNetwork` of train.models with the preset that has the name of its module."""
-
-    def make(sizes: Mapping[str, int]) -> Subject:
-        from dfer.schemas.keypoints import DLIB18
-        from dfer.train.config import PRESETS, DataConfig, RecipeConfig
-        from dfer.train.models.interface import NetworkInput, Task
-
-        kind = getattr(importlib.import_module(f"dfer.train.models.{module}"), name)
-        preset = tomllib.loads((PRESETS / f"{module.split('.')[-1]}.toml").read_text())
-        data = DataConfig(**{**preset["data"], **sizes})
-        task = Task(classes=CLASSES, num_frames=data.num_frames, image_size=data.image_size, keypoints=DLIB18)
-        torch.manual_seed(0)
-        network = kind(kind.Config(**preset["network"]), task)
-        weights = network.loss_weights
-
-        def scores(network: nn.Module, batch: Mapping[str, Tensor]) -> Any:
-            return network(NetworkInput(**{key: batch[key] for key in NetworkInput._fields if key in batch}))
-
-        def loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-            given, truth = scores(network, batch), batch["labels"]
-            shares = F.one_hot(truth, CLASSES).float()
-            parts = {name: F.cross_entropy(logits.float(), truth) for name, logits in given.auxiliary.items()}
-            parts |= {name: penalty.mean() for name, penalty in given.penalties.items()}
-            parts |= {name: judged.mean() for name, judged in network.judged(given, shares).items()}
-            parts["clip"] = F.cross_entropy(given.clip.float(), truth)
-            return torch.stack([weights[name] * part for name, part in parts.items()]).sum()
-
-        return Subject(
-            network=network,
-            recipe=RecipeConfig(**preset["recipe"]),
-            frames=data.num_frames,
-            image_size=data.image_size,
-            loss=loss,
-            predict=lambda network, batch: scores(network, batch).clip,
-        )
-
-    return make
-
-
-# The networks that can be measured: name → what makes one of given sizes (num_frames, image_size), else its preset's.
-NETWORKS: dict[str, Callable[[Mapping[str, int]], Subject]] = {
-    "paper": keypoint("paper"),
-    "paper-7x7": keypoint("paper", stage_strides=(1, 2, 1, 2)),
-    "strong": keypoint("strong"),
-    "dpcnet": clip_network("transformers.dpcnet", "Dpcnet"),
-    "estlnet": clip_network("transformers.estlnet", "Estlnet"),
-}
-USUAL = ("paper", "paper-7x7", "strong")
+def random_batch(subject: Subject, clips: int, device: torch.device) -> dict[str, Tensor]:
+    """What the network takes and the labels, the same numbers on every device; above 64 clips they repeat."""
+    data, settings = subject.config.data, subject.config.network
+    random, shape = torch.Generator().manual_seed(0), (min(clips, 64), data.num_frames)
+    batch = {
+        "frames": torch.randn(*shape, 3, data.image_size, data.image_size, generator=random),
+        "keypoints": torch.rand(*shape, 18, 2, generator=random),
+        "detected": torch.ones(shape, dtype=torch.bool),
+        "labels": torch.arange(shape[0]) % CLASSES,
+    }
+    if settings.takes_landmarks:
+        batch["landmarks"] = torch.rand(*shape, 68, 2, generator=random)
+    if settings.takes_expressions:
+        batch["expressions"] = torch.rand(*shape, 52, generator=random)
+    again = torch.arange(clips, device=device) % shape[0]
+    return {name: value.to(device)[again] for name, value in batch.items()}

@@ -4,11 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from dfer.train.cli import main
+from dfer.train.config import preset_names
 
 
-def describe(columns: str) -> list[str]:
+def describe(columns: str, *arguments: str) -> list[str]:
     """The lines of `train describe` on a terminal of this width."""
-    arguments = ["describe", "--preset", "quick", "--image-size", "32"]
+    arguments = ["describe", *(arguments or ("--preset", "quick", "--image-size", "32"))]
     outcome = CliRunner().invoke(main, arguments, env={"COLUMNS": columns})
     assert outcome.exit_code == 0, outcome.stderr
     return outcome.stdout.splitlines()
@@ -19,6 +20,20 @@ def test_the_table_of_parts_fits_into_80_columns():
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80 and "…" not in text
     assert "keypoint_features" in text and "backbone.layer4" in text and "8×18×512," in text
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_table_of_every_preset_fits_into_80_columns(preset):
+    lines = describe("80", "--preset", preset)
+    assert max(map(len, lines)) <= 80 and "…" not in "".join(lines)
+
+
+def test_a_part_that_is_called_piece_by_piece_has_the_multiply_adds_of_its_pieces():
+    parts = {
+        line.split()[0]: line for line in describe("80", "--preset", "former-dfer") if line.endswith("G  ")
+    }
+    giga = {name: float(line.split()[-2]) for name, line in parts.items()}
+    assert giga["backbone"] > 7 and abs(sum(giga.values()) - 2 * giga["network"]) < 0.01
 
 
 def test_a_terminal_of_zero_columns_is_treated_like_one_of_unknown_width():

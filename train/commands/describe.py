@@ -63,14 +63,13 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
     with counter, torch.inference_mode():
         network(given)
     flops = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
-    root = type(network).__name__
     parts = [
         Part(
             name=names,
             what=what,
             shape=shapes.get(names, ""),
             parameters=sum(_count(modules[name]) for name in names.split(" + ")),
-            multiply_adds=sum(flops.get(f"{root}.{name}", 0) for name in names.split(" + ")),
+            multiply_adds=sum(_multiply_adds(network, name, flops) for name in names.split(" + ")),
         )
         for names, what in rows
     ]
@@ -87,6 +86,15 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
 def _parts(network: "ClipNetwork") -> Mapping[str, str]:
     """Names of modules, joined by ` + `, and what they do."""
     return network.parts or {name: type(module).__name__ for name, module in network.named_children()}
+
+
+def _multiply_adds(network: "ClipNetwork", name: str, counted: Mapping[str, int]) -> int:
+    """Those of a module; of one that the network calls part by part, those of its parts."""
+    found = counted.get(f"{type(network).__name__}.{name}")
+    if found is not None:
+        return found
+    children = network.get_submodule(name).named_children()
+    return sum(_multiply_adds(network, f"{name}.{child}", counted) for child, _ in children)
 
 
 def _count(module: "nn.Module") -> int:

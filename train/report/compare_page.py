@@ -8,7 +8,7 @@ from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.page import Origin
 from dfer.schemas.support.text import counted
-from dfer.train.commands.benchmark import INFERENCE, TRAINING
+from dfer.train.commands.measurement import INFERENCE, TRAINING
 from dfer.train.report.figure_sections import published, source_facts, wide_table
 from dfer.train.report.sweep_tables import marked, with_intervals
 from dfer.train.results.baseline import NAME
@@ -108,10 +108,10 @@ def _training(result: CompareResult) -> Html:
         "pre-trained on": asked.stills and str(asked.stills),
         "number format": first.execution.precision,
     }
-    head = ["network", "optimiser", "learning rate", "batch size", "schedule", "label smoothing"]
+    head = ["network", "recipe", "optimiser", "learning rate", "batch size", "schedule", "label smoothing"]
     body = []
     for network in result.networks:
         recipe = network.config.recipe
         numbers = (recipe.learning_rate, recipe.batch_size, recipe.schedule, recipe.label_smoothing)
-        body.append([network.name, recipe.optimiser, *map(str, numbers)])
+        body.append([network.name, network.recipe, recipe.optimiser, *map(str, numbers)])
     return join(page.fact_tables({"shared": shared}), wide_table(head, body, []))

@@ -8,8 +8,9 @@ from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER, costs
 from dfer.schemas.support.text import counted
-from dfer.train.commands.benchmark import INFERENCE, TRAINING, Measurement, training_hours
+from dfer.train.commands.benchmark import training_hours
 from dfer.train.commands.describe import Part
+from dfer.train.commands.measurement import INFERENCE, TRAINING, Measurement
 from dfer.train.config import TrainConfig, load_config
 
 # The training times of Table 8: DFEW's first fold, Section 4.3.5.
@@ -18,18 +19,17 @@ TRAINING_CLIPS, EPOCHS = 9356, 80
 
 def print_parts(parts: Sequence[Part]) -> None:
     """Print a row for each part of the network, and the complete network last."""
-    table = _table()
+    table = plain_table()
     table.add_column("part", no_wrap=True)
     table.add_column("")
-    table.add_column("output for\none clip", overflow="fold")
+    table.add_column("output for\none clip", no_wrap=True)
     for column in ("parameters", "multiply-\nadds"):
         table.add_column(column, justify="right", no_wrap=True)
     for part in parts:
         if part is parts[-1]:
             table.add_section()
-        table.add_row(
-            part.name, part.what, part.shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G"
-        )
+        name, shape = part.name.replace(" + ", " +\n"), part.shape.replace(", ", ",\n")  # to fit 80 columns
+        table.add_row(name, part.what, shape, f"{part.parameters:,}", f"{part.multiply_adds / 1e9:.3f} G")
     Console().print(table)
 
 
@@ -45,7 +45,7 @@ def print_benchmark(config: TrainConfig, network: Part, measured: Sequence[Measu
         soft_wrap=True,
         highlight=False,
     )
-    table = _table(f"{_device_label(measured)}, {config.execution.precision}")
+    table = plain_table(f"{device_label(measured)}, {config.execution.precision}")
     for column in ("", "batch size", "clips/s", "ms/clip", "memory", "repetitions"):
         table.add_column(column, justify="right" if column else "left")
     for row in measured:
@@ -54,7 +54,7 @@ def print_benchmark(config: TrainConfig, network: Part, measured: Sequence[Measu
             table.add_row(row.task, str(row.batch_size), row.failure)
         else:
             memory = f"{(row.memory or 0) / 2**30:.2f} GiB"
-            shown = (_rounded(speed), _rounded(1000 / speed), memory, str(row.repetitions))
+            shown = (rounded(speed), rounded(1000 / speed), memory, str(row.repetitions))
             table.add_row(row.task, str(row.batch_size), *shown)
         if row.task == TRAINING and row.batch_size == measured[-1].batch_size:
             table.add_section()
@@ -65,14 +65,14 @@ def print_benchmark(config: TrainConfig, network: Part, measured: Sequence[Measu
 def _print_table_8(
     console: Console, config: TrainConfig, network: Part, measured: Sequence[Measurement]
 ) -> None:
-    table = _table(f"Table 8 of {PAPER} (one RTX 3090)")
+    table = plain_table(f"Table 8 of {PAPER} (one RTX 3090)")
     for column in ("method", "parameters", "inference,\nclips/s", "training,\nhours", "remark"):
         table.add_column(column, justify="left" if column in ("method", "remark") else "right")
     speeds = {task: best_speed(measured, task) for task in (TRAINING, INFERENCE)}
     hours = speeds[TRAINING] and training_hours(speeds[TRAINING], TRAINING_CLIPS, EPOCHS)
-    ours = (f"{network.parameters / 1e6:.1f} M", _rounded(speeds[INFERENCE]), _rounded(hours))
+    ours = (f"{network.parameters / 1e6:.1f} M", rounded(speeds[INFERENCE]), rounded(hours))
     remark = "\n".join(_differences_from_paper(config))
-    table.add_row(f"this network, {_device_label(measured)}", *ours, remark, style="bold")
+    table.add_row(f"this network, {device_label(measured)}", *ours, remark, style="bold")
     table.add_section()
     for method, params, speed, hours, remark in costs().iter_rows():
         method = f"{method} (as printed)" if method == PAPER else method
@@ -103,17 +103,17 @@ def best_speed(measured: Sequence[Measurement], task: str) -> float | None:
     return max((speed for speed in speeds if speed is not None), default=None)
 
 
-def _table(title: str | None = None) -> Table:
+def plain_table(title: str | None = None) -> Table:
     """A table without vertical lines, to fit 80 columns."""
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
-def _device_label(measured: Sequence[Measurement]) -> str:
+def device_label(measured: Sequence[Measurement]) -> str:
     ran = next((row for row in measured if row.threads), measured[0])
     return f"{ran.device}, {counted(ran.threads, 'thread')}" if ran.device == "cpu" else ran.device
 
 
-def _rounded(value: float | None) -> str:
+def rounded(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dfer.data_manifest.published_results import PAPER
 from dfer.schemas.support.text import counted
-from dfer.train.commands.benchmark import INFERENCE, TRAINING
+from dfer.train.commands.measurement import INFERENCE, TRAINING
 from dfer.train.report.cells import plain, points, print_estimate, print_line
 from dfer.train.report.terminal import print_published
 from dfer.train.results.baseline import DESCRIPTION, ROW, line_to_beat

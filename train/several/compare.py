@@ -8,15 +8,20 @@ compare.html and speed.json. Started again, it resumes.
 
 import dataclasses
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 
 from dfer.schemas.support.files import write_atomic
-from dfer.train.commands.benchmark import INFERENCE, TRAINING, Measurement, measure_all
+from dfer.schemas.support.text import counted
+from dfer.train.commands.benchmark import measure_models
+from dfer.train.commands.measurement import INFERENCE, TRAINING, Measurement
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
 from dfer.train.config import TrainConfig
@@ -43,9 +48,11 @@ from dfer.train.several.candidates import (
 )
 from dfer.train.several.cluster import Job, train_on_cluster
 from dfer.train.several.compared_networks import (
+    OWN,
     PRETRAINING,
     Networks,
     configs_of,
+    recipes_of,
     require_buildable,
     stills_config,
 )
@@ -102,16 +109,31 @@ def run_compare(
         with distributed.agreed(world):
             refuse_run_or_cache(out)
             pool = open_pool(*plan.folders)
-            candidates = [Candidate(name=name, config=config) for name, config in configs_of(asked).items()]
+            configs = configs_of(asked)
+            candidates = [Candidate(name=name, config=config) for name, config in configs.items()]
             for candidate in candidates:
                 require_buildable(candidate.config, pool)
             candidate_jobs(candidates, plan, out, pool)
+        if world.first and asked.recipe == OWN:
+            for name, recipe in zip(configs, recipes_of(asked), strict=True):
+                if recipe != name:
+                    notify(f"{name} has no preset; its recipe is that of {recipe}")
         if asked.stills:
             candidates = _pretrain(candidates, asked, plan, out / PRETRAINING, world, notify)
         found = train_candidates(candidates, plan, out, pool, world, "network", notify)
         if not found:
             return None
-        networks = tuple(_measured(candidates, out, plan.run_options.here, len(pool.labels), notify))
+        speeds = _speeds(candidates, out, plan.run_options.here, len(pool.labels), notify)
+        networks = tuple(
+            Compared(
+                name=each.name,
+                config=each.config,
+                recipe=recipe,
+                source=network_class(each.config.model).source,
+                speeds=speeds[each.name],
+            )
+            for each, recipe in zip(candidates, recipes_of(asked), strict=True)
+        )
         return _summarise(asked, networks, found, out)
 
 
@@ -144,30 +166,37 @@ def _pretrain(
     ]
 
 
-def _measured(
+def _speeds(
     candidates: Sequence[Candidate], out: Path, device: str, classes: int, notify: Callable[[str], None]
-) -> list[Compared]:
-    """The networks with their speeds on this machine, measured once and kept in speed.json."""
+) -> dict[str, dict[str, Measurement]]:
+    """The speeds of each network by task, kept in speed.json until network, device or machine are others."""
     path = out / SPEED
     kept = json.loads(path.read_bytes()) if path.exists() else {}
+    found = {}
     for candidate in candidates:
-        if candidate.name not in kept:
-            notify(f"measuring the speed of {candidate.name}")
-            config = candidate.config.settled(scores=False)
-            rows = measure_all(config, classes, (SPEED_BATCH,), device, SPEED_SECONDS)
-            kept[candidate.name] = {row.task: dataclasses.asdict(row) for row in rows}
+        of_network = {**candidate.config.to_dict(), "recipe": None}
+        known = kept.get(candidate.name, {})
+        made_on = {
+            "network": sha256(json.dumps(of_network).encode()).hexdigest(),
+            "machine": f"{platform.node()}, {device}, {counted(torch.get_num_threads(), 'thread')}",
+        }
+        if known.get("made_on") == made_on:
+            found[candidate.name] = {name: Measurement(**row) for name, row in known["rows"].items()}
+            continue
+        notify(f"measuring the speed of {candidate.name}")
+        config = {candidate.name: candidate.config.settled(scores=False)}
+        rows = {
+            row.task: row for row in measure_models(config, classes, (SPEED_BATCH,), device, SPEED_SECONDS)
+        }
+        found[candidate.name] = rows
+        if not any(row.failure for row in rows.values()):
+            kept[candidate.name] = {
+                "made_on": made_on,
+                "rows": {name: dataclasses.asdict(row) for name, row in rows.items()},
+            }
             with run_folder.writing(out):
                 write_atomic(path, json.dumps(kept, indent=2).encode())
-    return [
-        Compared(
-            name=each.name,
-            config=each.config,
-            recipe=recipe,
-            source=network_class(each.config.model).source,
-            speeds={task: Measurement(**row) for task, row in kept[each.name].items()},
-        )
-        for each in candidates
-    ]
+    return found
 
 
 def _summarise(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.config import TrainConfig, load_config
+from dfer.train.config import TrainConfig, default_preset, load_config
 from dfer.train.data.caches import Pool
 from dfer.train.models.registry import build, network_class
 
@@ -57,6 +57,13 @@ def configs_of(asked: Networks) -> dict[str, TrainConfig]:
         scaled = _scaled(load_config(None, {"model": model}), first.recipe.epochs)
         found[name] = load_config(None, {**scaled, **alike, **asked.settings, "model": model})
     return found
+
+
+def recipes_of(asked: Networks) -> list[str]:
+    """The preset that each network's recipe is from."""
+    if asked.recipe != OWN:
+        return [asked.recipe] * len(asked.models)
+    return [default_preset(model) for model in asked.models]
 
 
 def _scaled(config: TrainConfig, epochs: int) -> dict[str, Any]:
