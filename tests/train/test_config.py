@@ -76,3 +76,11 @@ def test_an_unknown_preset_lists_the_known_ones():
 
 def test_integers_are_accepted_for_floats():
     assert RecipeConfig(learning_rate=1).learning_rate == 1.0
+
+
+def test_a_presets_own_network_stays_if_its_model_is_named_too(tmp_path):
+    preset = tmp_path / "mine.toml"
+    preset.write_text('model = "former-dfer"\n[network]\ndepth = 1\n')
+    assert load_config(str(preset), {"model": "former-dfer"}).network.depth == 1
+    assert load_config(str(preset), {"model": "stt"}).model == "stt"
+    assert load_config("strong", {"model": "paper"}).network == load_config("paper").network

@@ -113,6 +113,54 @@ def test_a_model_that_cannot_be_had_is_one_line(mine, cache, model, message):
     assert not Path("run").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("self.head", "self.fc"), "no weight's name begins with 'head.'; name the classifier in `heads`"),
+        (("width: int", "holdout: int"), "its setting holdout has the name of another flag; rename it"),
+        (("width: int", "momentum: int"), "its setting momentum has the name of another flag; rename it"),
+        (("    Config = MySettings\n", ""), "needs `Config`, derived from NetworkSettings, and `source`"),
+    ],
+)
+def test_a_network_that_would_fail_later_is_refused_at_once(mine, cache, change, message):
+    mine.write_text(mine.read_text().replace(*change))
+    assert message in refused("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run")
+    assert not Path("run").exists()
+
+
+def test_a_loss_without_a_weight_is_named(mine, cache):
+    code = mine.read_text().replace(
+        "Scores(self.head(clips))", 'Scores(self.head(clips), {"extra": self.head(clips)})'
+    )
+    mine.write_text(code)
+    line = refused_after_notes("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run")
+    assert line == "train: the network's `loss_weights` does not name its loss extra"
+
+
+def refused_after_notes(*arguments):
+    outcome = made_up.train(*arguments)
+    assert outcome.exit_code == 1
+    return outcome.stderr.splitlines()[-1]
+
+
+def test_a_users_network_is_timed(mine, cache):
+    rows = made_up.printed("benchmark", "--model", "mine.py:MyNetwork", *SMALL[2:6], "--seconds", 0)[
+        "measured"
+    ]
+    assert [row["failure"] for row in rows] == [None] * 4
+
+
+def test_a_path_with_dots_names_the_same_network(mine, cache, tmp_path):
+    (tmp_path / "below").mkdir()
+    done("run", cache, "--model", "below/../mine.py:MyNetwork", *SMALL, "--out", "run", "--epochs", 1)
+    done("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run", "--epochs", 1, "--resume")
+
+
+def test_the_last_model_given_counts(mine, cache):
+    described = done("describe", "--model", "nosuch", "--model=mine.py:MyNetwork", "--width", 8)
+    assert "head" in described.stdout
+
+
 def test_a_flag_of_another_network_is_wrong_usage(mine, cache):
     outcome = made_up.train("run", cache, "--model", "mine.py:MyNetwork", "--heads", 4, "--out", "run")
     assert outcome.exit_code == 2 and "--heads" in outcome.stderr
@@ -127,6 +175,8 @@ def test_a_network_of_an_installed_package_has_a_name(mine, cache, tmp_path, mon
     monkeypatch.syspath_prepend(tmp_path)
     done("run", cache, "--model", "theirs", "--width", 8, *SMALL, "--out", "run")
     done("evaluate", "run", cache)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 2.0\n")
+    assert "theirs, now of theirs 2.0 instead of theirs 1.0, has changed" in refused("evaluate", "run", cache)
     assert "t-esfl, theirs, vit, a preset, or FILE.py:CLASS" in refused(
         "run", cache, "--model", "x", "--out", "other"
     )

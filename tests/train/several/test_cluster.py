@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 from made_up import cache, clip, refused
+
+from dfer.schemas.support.folder_lock import FolderLock
 
 README = Path(__file__).parents[3] / "train" / "models" / "README.md"
 EPOCHS = 20
@@ -47,6 +50,13 @@ def rows_of(out):
     return found
 
 
+def wait_for(happened, running=None):
+    deadline = time.monotonic() + 240
+    while not happened():
+        assert (running is None or running.poll() is None) and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_cluster_that_loses_a_worker_goes_on_and_gives_the_table_of_one_machine(
     program, cli, dask_cluster, folds, settings, tmp_path
 ):
@@ -57,10 +67,7 @@ def test_a_cluster_that_loses_a_worker_goes_on_and_gives_the_table_of_one_machin
     running = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 240
-    while len([rows for rows in rows_of(out).values() if len(rows) >= 2]) < 2:
-        assert running.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: len([rows for rows in rows_of(out).values() if len(rows) >= 2]) >= 2, running)
     os.kill(next(iter(dask_cluster.workers.values())).pid, signal.SIGKILL)
     before = rows_of(out)
     _, stderr = running.communicate(timeout=240)
@@ -70,6 +77,23 @@ def test_a_cluster_that_loses_a_worker_goes_on_and_gives_the_table_of_one_machin
     assert {path: after[path][: len(rows)] for path, rows in before.items()} == before  # none began again
     for name in ("crossval.csv", "seed_0/crossval.csv", "seed_1/crossval.csv"):
         assert (out / name).read_bytes() == (local / name).read_bytes()
+
+
+def test_runs_on_the_cluster_end_when_the_command_does_and_go_on_with_the_next(
+    program, dask_cluster, folds, settings, tmp_path
+):
+    out = tmp_path / "out"
+    call = [program("train"), "crossval", folds, *settings, "--epochs", 2000, "--out", out]
+    call = [*map(str, (*call, "--dask", dask_cluster.scheduler_address))]
+    running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(rows_of(out)) >= 2, running)
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130 and "run the same command again to continue" in stderr
+    workers = [psutil.Process(worker.pid) for worker in dask_cluster.workers.values()]
+    wait_for(lambda: not any("dfer.train" in child.cmdline() for w in workers for child in w.children()))
+    locks = [FolderLock(path.parent) for path in out.glob("seed_*/fold_*/metrics.csv")]
+    assert locks and all(lock.take(shared=False) for lock in locks)
 
 
 @pytest.mark.parametrize(
