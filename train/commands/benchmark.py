@@ -18,7 +18,7 @@ from typing import Any
 from dfer.schemas.support import processes
 from dfer.schemas.support.errors import UserError
 from dfer.train.commands.measurement import TASKS, Measurement, TimingError, Tried
-from dfer.train.config import TrainConfig
+from dfer.train.config import TrainConfig, config_from
 
 MIN_REPETITIONS = 3  # however long one takes
 
@@ -91,7 +91,7 @@ class _Lane:
     def measure(self, config: TrainConfig, classes: int, seconds: float, reference: "_Lane") -> Measurement:
         """Measure the network, in turn with another, unless that is itself or failed."""
         try:
-            device, threads = self._call(_start, config, classes, self.measured.task, self.device)
+            device, threads = self._call(_start, config.to_dict(), classes, self.measured.task, self.device)
             self.measured = dataclasses.replace(self.measured, device=device, threads=threads)
             self._prepare()
             own, others = self._repeated(seconds, reference)
@@ -158,11 +158,13 @@ class _Lane:
 _networks: list[Any] = []  # in a lane's process: its TimedNetwork
 
 
-def _start(config: TrainConfig, classes: int, task: str, device: str) -> tuple[str, int]:
+def _start(settings: dict[str, Any], classes: int, task: str, device: str) -> tuple[str, int]:
+    """Take the settings as a mapping: the class of a user's own settings cannot be imported here by its name."""
     import torch
 
     from dfer.train.commands.timed_network import TimedNetwork
 
+    config = config_from(settings, {}, origin="the benchmark's settings")
     _networks.append(TimedNetwork(config, classes, task, device))
     return _networks[0].device_name, torch.get_num_threads()
 
