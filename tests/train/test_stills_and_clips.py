@@ -39,6 +39,13 @@ def test_the_preset_for_stills_has_the_network_of_strong_without_its_landmarks()
     assert stills.data == dataclasses.replace(strong.data, num_frames=1, color_jitter=0.4)
 
 
+def test_lean_is_strong_on_smaller_pictures_and_maps():
+    strong = load_config("strong")
+    network = dataclasses.replace(strong.network, stage_strides=(1, 2, 2, 2))
+    data = dataclasses.replace(strong.data, image_size=48)
+    assert load_config("lean") == dataclasses.replace(strong, network=network, data=data)
+
+
 def test_stills_then_clips(stills, clips, tmp_path):
     done("run", stills, "--preset", "pretrain", "--out", tmp_path / "pre", *SMALL)
     assert len(pl.read_csv(tmp_path / "pre" / "metrics.csv")) == 1

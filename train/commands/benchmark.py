@@ -10,7 +10,6 @@ import itertools
 import multiprocessing
 import signal
 import statistics
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -85,7 +84,7 @@ class _Lane:
     def measure(self, config: TrainConfig, classes: int, seconds: float, reference: "_Lane") -> Measurement:
         """Measure the network, in turn with another, unless that is itself or failed."""
         try:
-            device, threads = self._call(_start, config.to_toml(), classes, self.measured.task, self.device)
+            device, threads = self._call(_start, config.to_dict(), classes, self.measured.task, self.device)
             self.measured = dataclasses.replace(self.measured, device=device, threads=threads)
             self._prepare()
             own, others = self._repeated(seconds, reference)
@@ -152,13 +151,13 @@ class _Lane:
 _networks: list[Any] = []  # in a lane's process: its TimedNetwork
 
 
-def _start(settings: str, classes: int, task: str, device: str) -> tuple[str, int]:
-    """settings: as TOML, since the process does not know the class of a user's own."""
+def _start(settings: dict[str, Any], classes: int, task: str, device: str) -> tuple[str, int]:
+    """Take the settings as a mapping: the class of a user's own settings cannot be imported here by its name."""
     import torch
 
     from dfer.train.commands.timed_network import TimedNetwork
 
-    config = config_from(tomllib.loads(settings), {}, origin="the benchmark")
+    config = config_from(settings, {}, origin="the benchmark's settings")
     _networks.append(TimedNetwork(config, classes, task, device))
     return _networks[0].device_name, torch.get_num_threads()
 
