@@ -8,9 +8,9 @@ have the paper's names: two 3×3 convolutions as the stem, stages of one block, 
 against it: the same parameters, shape by shape (18 719 687 for 7 classes; it makes 4 120 more and never uses them),
 and the same scores from the same weights, of clips and of snippets.
 
-The snippet-based filter works on predictions alone. It needs a class that means neutral, in any spelling, else it does
-nothing. In the code a filtered score is −1000; here it is 20 below the largest, which excludes the class as surely
-and keeps losses finite.
+The snippet-based filter works on predictions alone. It needs a class that means neutral, in any spelling, else it
+does nothing. In the code a filtered score is −1000; here it is 20 below the largest, which excludes the class as
+surely and keeps losses finite.
 
 Ours: frames are normalised with ImageNet's mean and deviation; features of pictures above 128 px are averaged to
 4×4, so that the temporal transformer keeps its width.
