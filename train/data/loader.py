@@ -37,6 +37,8 @@ class Loader:
             multiprocessing_context="spawn" if workers else None,
             pin_memory=self._pins,
             worker_init_fn=_prepare_worker,
+            # Starting to load draws a number. Not from torch's own generator, whose numbers dropout takes.
+            generator=torch.Generator(),
         )
 
     def batches(self, plan: Iterable[Sequence[Request]]) -> Iterator[Batch]:

@@ -13,6 +13,7 @@ from dfer.train.data.sampling import (
     mixing_weight,
     parts_of,
     shares,
+    step_seed,
     steps,
 )
 
@@ -135,3 +136,15 @@ def test_clips_without_a_class_are_drawn_once_in_a_balanced_epoch():
     order = balanced_order(labels, seed=0, epoch=1)
     assert np.bincount(labels[order] + 1).tolist() == [3, 3, 3]
     assert {6, 7, 8} <= {*order.tolist()}
+
+
+def test_every_step_of_every_process_has_its_own_seed():
+    places = [
+        (seed, epoch, sample, rank)
+        for seed in (0, 1)
+        for epoch in (0, 1)
+        for sample in (0, 8)
+        for rank in (0, 1)
+    ]
+    assert len({step_seed(*place) for place in places}) == len(places)
+    assert step_seed(0, 1, 8, 0) == step_seed(0, 1, 8, 0)

@@ -35,7 +35,7 @@ def patches(tmp_path_factory):
     return patches_cache(tmp_path_factory.mktemp("patches"))
 
 
-@pytest.mark.parametrize("model", ["c3d", "c3d-lstm", "resnet3d-18"])
+@pytest.mark.parametrize("model", [PAPER, "resnet-recurrent", "c3d", "resnet3d-18", "former-dfer"])
 def test_a_network_that_sees_the_order_of_frames_learns_motion(spots, model):
     assert learn_small(spots, model, 24, enough=0.95, **SPOTS).war >= 0.95
 

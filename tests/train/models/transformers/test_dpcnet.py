@@ -1,9 +1,8 @@
 import pytest
 import torch
+from networks import clips, task
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfer.schemas.keypoints import DLIB18
-from dfer.train.models.interface import NetworkInput, Task
 from dfer.train.models.transformers.dpcnet import (
     Dpcnet,
     DpcnetConfig,
@@ -14,18 +13,6 @@ from dfer.train.models.transformers.dpcnet import (
 )
 
 SMALL = DpcnetConfig(width=8, embedding=16)
-
-
-def task(frames=8, size=112):
-    return Task(classes=7, num_frames=frames, image_size=size, keypoints=DLIB18)
-
-
-def clips(count, frames, size):
-    return NetworkInput(
-        torch.randn(count, frames, 3, size, size),
-        torch.rand(count, frames, DLIB18.count, 2),
-        torch.ones(count, frames, dtype=torch.bool),
-    )
 
 
 def small(frames=8):
@@ -49,7 +36,7 @@ def test_residual_blocks_start_as_shortcuts():
 
 def test_it_has_the_printed_51_million_parameters_within_3_percent():
     with torch.device("meta"):
-        network = Dpcnet(DpcnetConfig(), task())
+        network = Dpcnet(DpcnetConfig(), task(8))
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     assert abs(parameters / network.source.parameters - 1) <= 0.03
     assert abs(parameters - 50.27) < 0.01
@@ -57,7 +44,7 @@ def test_it_has_the_printed_51_million_parameters_within_3_percent():
 
 def test_each_trunk_is_a_resnet_50():
     with torch.device("meta"):
-        trunk = Dpcnet(DpcnetConfig(), task()).first.trunk
+        trunk = Dpcnet(DpcnetConfig(), task(8)).first.trunk
         assert trunk(torch.empty(2, 3, 112, 112)).shape == (2, 2048, 4, 4)
         assert trunk(torch.empty(2, 3, 224, 224)).shape == (2, 2048, 7, 7)
     # torchvision's resnet50 has 25 557 032 parameters, of which 2 049 000 are in fc.
@@ -66,13 +53,13 @@ def test_each_trunk_is_a_resnet_50():
 
 def test_eight_frames_of_112_px_take_8_6_giga_multiply_adds():
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        Dpcnet(DpcnetConfig(), task()).eval()(clips(1, 8, 112))
+        Dpcnet(DpcnetConfig(), task(8)).eval()(clips(task(8, 112), 1))
     assert abs(counter.get_total_flops() / 2e9 - 8.6) < 0.1
 
 
 def test_a_path_has_a_vector_for_each_frame_and_an_embedding_for_its_view():
     with torch.device("meta"):
-        vectors, embedding = Dpcnet(DpcnetConfig(), task()).first(torch.empty(2, 4, 3, 112, 112))
+        vectors, embedding = Dpcnet(DpcnetConfig(), task(8)).first(torch.empty(2, 4, 3, 112, 112))
     assert vectors.shape == (2, 4, 2048) and embedding.shape == (2, 512)
 
 
@@ -93,13 +80,13 @@ def test_both_views_cover_the_clip(frames):
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_any_number_of_frames_is_scored(frames):
-    scores = small(frames).eval()(clips(2, frames, 32))
+    scores = small(frames).eval()(clips(task(frames, 32), 2))
     assert scores.clip.shape == (2, 7)
     assert scores.penalties["frames"].shape == scores.penalties["paths"].shape == (2,)
 
 
 def test_every_part_of_the_loss_has_a_weight_and_together_they_train_every_parameter():
-    network, given = opened(small()), clips(2, 8, 32)
+    network, given = opened(small()), clips(task(8, 32), 2)
     scores = network(given)
     parts = {"clip": scores.clip, **scores.auxiliary, **scores.penalties}
     assert network.loss_weights.keys() == parts.keys()
@@ -114,13 +101,13 @@ def test_every_part_of_the_loss_has_a_weight_and_together_they_train_every_param
 
 
 def test_the_order_of_the_frames_matters():
-    network, given = small().eval(), clips(2, 8, 32)
+    network, given = small().eval(), clips(task(8, 32), 2)
     backwards = given._replace(frames=given.frames[:, [6, 7, 4, 5, 2, 3, 0, 1]])  # each view backwards
     assert not torch.allclose(network(given).clip, network(backwards).clip, rtol=1e-3)
 
 
 def test_the_prediction_is_the_mean_of_both_paths():
-    scores = small().eval()(clips(2, 8, 32))
+    scores = small().eval()(clips(task(8, 32), 2))
     both = torch.stack([scores.auxiliary["first"], scores.auxiliary["second"]])
     torch.testing.assert_close(scores.clip, both.mean(0))
 

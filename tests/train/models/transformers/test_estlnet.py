@@ -1,24 +1,11 @@
 import pytest
 import torch
+from networks import clips, task
 from torch import nn
 
-from dfer.schemas.keypoints import DLIB18
-from dfer.train.models.interface import NetworkInput, Task
 from dfer.train.models.transformers.estlnet import Estlnet, EstlnetConfig, MaskedConvolution, MultiLevel
 
 SMALL = EstlnetConfig(channels=8, depth=2, heads=2, head_dim=8, gru_width=16)
-
-
-def task(frames=16, size=112):
-    return Task(classes=7, num_frames=frames, image_size=size, keypoints=DLIB18)
-
-
-def clips(count, frames, size):
-    return NetworkInput(
-        torch.randn(count, frames, 3, size, size),
-        torch.rand(count, frames, DLIB18.count, 2),
-        torch.ones(count, frames, dtype=torch.bool),
-    )
 
 
 def small(frames=4):
@@ -39,23 +26,23 @@ def test_frames_become_vectors_and_the_clip_one_vector():
         network = Estlnet(EstlnetConfig(), task())
         assert network.spatial(torch.empty(2, 3, 112, 112)).shape == (2, 512)
         assert network.temporal(torch.empty(2, 16, 512)).shape == (2, 512)
-        assert network(clips(2, 16, 112)).clip.shape == (2, 7)
+        assert network(clips(task(16, 112), 2)).clip.shape == (2, 7)
 
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_any_number_of_frames_is_scored(frames):
-    assert small(frames).eval()(clips(2, frames, 48)).clip.shape == (2, 7)
+    assert small(frames).eval()(clips(task(frames, 48), 2)).clip.shape == (2, 7)
 
 
 def test_every_parameter_learns():
     network = small()
-    nn.functional.cross_entropy(network(clips(2, 4, 32)).clip, torch.tensor([0, 3])).backward()
+    nn.functional.cross_entropy(network(clips(task(4, 32), 2)).clip, torch.tensor([0, 3])).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
 
 def test_the_order_of_the_frames_matters_through_the_gru_alone():
-    network, given = small().eval(), clips(2, 4, 32)
+    network, given = small().eval(), clips(task(4, 32), 2)
     nn.init.zeros_(network.temporal.positions)  # attention without positions sees a set of frames
     backwards = given._replace(frames=given.frames.flip(1))
     assert not torch.allclose(network(given).clip, network(backwards).clip, rtol=1e-3)
