@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
-from dfer.train.models.frames.resnet import ResNet50
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.resnet import ResNet50
 from dfer.train.models.settings import NetworkSettings
 
 

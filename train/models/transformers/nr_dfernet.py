@@ -8,9 +8,9 @@ have the paper's names: two 3×3 convolutions as the stem, stages of one block, 
 against it: the same parameters, shape by shape (18 719 687 for 7 classes; it makes 4 120 more and never uses them),
 and the same scores from the same weights, of clips and of snippets.
 
-The snippet-based filter works on predictions alone. It needs a class that means neutral, in any spelling, else it does
-nothing. In the code a filtered score is −1000; here it is 20 below the largest, which excludes the class as surely
-and keeps losses finite.
+The snippet-based filter works on predictions alone. It needs a class that means neutral, in any spelling, else it
+does nothing. In the code a filtered score is −1000; here it is 20 below the largest, which excludes the class as
+surely and keeps losses finite.
 
 Ours: frames are normalised with ImageNet's mean and deviation; features of pictures above 128 px are averaged to
 4×4, so that the temporal transformer keeps its width.
@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from dfer.data_manifest.labels import meaning
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import BasicBlock
+from dfer.train.models.resnet import BasicBlock
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.attention import blocks
+from dfer.train.models.transformers.former_dfer import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, map_side
 
 LARGEST_SIDE = 4  # of a frame's features, at 112 px in the paper
@@ -157,9 +158,7 @@ class NrDferNet(ClipNetwork):
         self.fusion = DynamicStaticFusion(config, places=side**2)
         self.temporal = TemporalTransformer(config, width, task.num_frames - 1)
         self.head = nn.Linear(width, task.classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        start_convolutions(self)
 
     def forward(self, given: NetworkInput) -> Scores:
         maps = self.stages(given.frames.flatten(0, 1))  # (B·N, 256, H/16, W/16)

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.volumes.blocks import SameMaxPool3d, as_volume, same_padding, start_convolutions
+from dfer.train.models.volumes.blocks import SameMaxPool3d, as_volume, same_padding
 
 # Widths of Inception-v1's modules (Szegedy et al. 2015, Table 1), by the number of the map's size: 1×1×1; 1×1×1 and
 # 3×3×3; 1×1×1 and 3×3×3 (5×5 in Inception-v1); 1×1×1 after the pooling.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dfer.train.models.keypoint.backbone import ResNet18
+from dfer.train.models.resnet import ResNet18
 
 
 def torchvision_names():
