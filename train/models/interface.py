@@ -41,7 +41,7 @@ class Scores(NamedTuple):
 
     clip: (B, classes) logits, the prediction
     auxiliary: more logits (B, classes) by name, for the loss only: their cross-entropy is taken as that of `clip`
-    penalties: losses (B,) by name that do not depend on the truth
+    penalties: losses (B,) by name that do not depend on the truth; a network need not compute them when predicting
     """
 
     clip: Tensor

@@ -16,7 +16,7 @@ from dfer.schemas.support.settings import setting
 from dfer.train.models.attention import Attention, Block, mlp
 from dfer.train.models.frames.frame_vectors import frame_vectors
 from dfer.train.models.initial_weights import parameter, start_linear
-from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Task
+from dfer.train.models.interface import NOTHING, ClipNetwork, NetworkInput, Scores, Task
 from dfer.train.models.resnet import CHANNELS, ResNet18
 from dfer.train.models.segments import segment_frames
 from dfer.train.models.settings import NetworkSettings
@@ -83,8 +83,7 @@ class SnippetTransformer(nn.Module):
 class SnippetOrder(nn.Module):
     """Learn to tell in which of some orders the snippets were shuffled, which needs features of their movement.
 
-    The orders are drawn at random once, the same for every network. A training clip is shuffled into one of them.
-    When not training, all are tried and their losses averaged, so that the loss is the same in every call.
+    The orders are drawn at random once, the same for every network. Each clip is shuffled into one of them.
 
     snippets: S
     orders: number of orders; S! if that is less
@@ -112,7 +111,9 @@ class SnippetOrder(nn.Module):
 
         Returns (B,).
         """
-        order = self._draw(len(clip), clip.device)  # (B, D)
+        # Batch norm needs two values, so a clip that is alone in its batch is shuffled twice.
+        shape = (len(clip), 2 if len(clip) == 1 else 1)
+        order = torch.randint(self.orders, shape, device=clip.device)  # (B, D)
         features = snippets.detach() + clip[:, None]  # (B, S, R)
         # A product with the shuffle, not an index, whose gradient would be summed in no fixed order on a GPU.
         shuffles = self.shuffles[order].to(features.dtype)  # (B, D, S, S)
@@ -120,13 +121,6 @@ class SnippetOrder(nn.Module):
         scores = self.classifier(shuffled.flatten(2).flatten(0, 1))  # (B·D, orders)
         losses = F.cross_entropy(scores.float(), order.flatten(), reduction="none")
         return losses.view_as(order).mean(1)
-
-    def _draw(self, clips: int, device: torch.device) -> Tensor:
-        """Choose D orders for each clip, (B, D)."""
-        if not self.training:
-            return torch.arange(self.orders, device=device).expand(clips, -1)
-        # Batch norm needs two values, so a clip that is alone in its batch is shuffled twice.
-        return torch.randint(self.orders, (clips, 2 if clips == 1 else 1), device=device)
 
 
 class SnippetNetwork(ClipNetwork):
@@ -160,8 +154,8 @@ class SnippetNetwork(ClipNetwork):
         return snippets, self.transformer(snippets)
 
     def scored(self, scores: Tensor, snippets: Tensor, clip: Tensor) -> Scores:
-        """Add the loss of the order to the clip's scores (B, classes)."""
-        return Scores(clip=scores, penalties={"order": self.order(snippets, clip)})
+        """The clip's scores (B, classes); in training also the loss of the order."""
+        return Scores(scores, penalties={"order": self.order(snippets, clip)} if self.training else NOTHING)
 
 
 def sinusoids(places: int, width: int) -> Tensor:
