@@ -101,7 +101,7 @@ class Ceflnet(ClipNetwork):
     source = Source(
         citation="Liu Y. et al. 2022, Information Sciences",
         parameters=13,
-        gaps="sizes from its public code, since the paper could not be read; pre-training is left out",
+        gaps="the paper could not be read, only its authors' public code",
     )
     parts = MappingProxyType(
         {

@@ -58,10 +58,7 @@ class EmotionFan(ClipNetwork):
     """Weigh the frames of a clip and classify their mean. The order of the frames does not matter."""
 
     Config = EmotionFanConfig
-    source = Source(
-        citation="Meng et al. 2019, ICIP",
-        gaps="dropout and biases, from its public code; pre-training is left out",
-    )
+    source = Source(citation="Meng et al. 2019, ICIP")
     parts = MappingProxyType(
         {
             "backbone": "ResNet-18, frame by frame",

@@ -92,7 +92,6 @@ class VitFrames(ClipNetwork):
     Config = VitConfig
     source = Source(
         citation="Dosovitskiy et al. 2021, ICLR; on frames as in Liu Y. et al. 2022, ACM MM (MAFW)",
-        parameters=86,
         gaps="which ViT; the LSTM's size; optimiser and epochs; initial weights",
     )
     parts = MappingProxyType(

@@ -130,11 +130,7 @@ class NrDferNet(ClipNetwork):
     """NR-DFERNet (Li et al. 2022). Raises UserError if clips have one frame."""
 
     Config = NrDferNetConfig
-    source = Source(
-        citation="Li et al. 2022, arXiv 2206.04975",
-        parameters=19,
-        gaps="sizes from the public code",
-    )
+    source = Source(citation="Li et al. 2022, arXiv 2206.04975", parameters=19)
     parts = MappingProxyType(
         {
             "stages": "stem and three stages of one residual block",

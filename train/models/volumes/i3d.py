@@ -102,7 +102,7 @@ class I3D(ClipNetwork):
     """A stem, nine inception modules at three sizes of map, the mean, a classifier."""
 
     Config = I3DConfig
-    source = Source(citation="Carreira and Zisserman 2017, CVPR", parameters=12.5)
+    source = Source(citation="Carreira and Zisserman 2017, CVPR")
     parts = MappingProxyType(
         {
             "stem": "three convolutions and two poolings",

@@ -84,7 +84,7 @@ class P3D(ClipNetwork):
     """A stem, four stages of bottlenecks with time halved between them, the mean, a classifier."""
 
     Config = P3DConfig
-    source = Source(citation="Qiu et al. 2017, ICCV", parameters=24.5)  # 98 MB, 4 bytes each
+    source = Source(citation="Qiu et al. 2017, ICCV")
     parts = MappingProxyType(
         {
             "stem": "1×7×7 convolution and pooling",
