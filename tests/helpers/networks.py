@@ -131,8 +131,13 @@ class Described(NamedTuple):
     giga_multiply_adds: float
 
 
-def described(kind: type[ClipNetwork], task: Task, **settings) -> Described:
-    """Follow one clip through a network. Fails if the listed parts do not add up to the network."""
+def described(
+    kind: type[ClipNetwork], task: Task, for_training: tuple[str, ...] = (), **settings
+) -> Described:
+    """Follow one clip through a network. Fails if the listed parts do not add up to the network.
+
+    for_training: the last parts, which serve a loss alone and are not used when predicting
+    """
     network = on_meta(kind, task, **settings)
     modules, found = dict(network.named_modules()), {}
     for name in kind.parts:
@@ -141,6 +146,6 @@ def described(kind: type[ClipNetwork], task: Task, **settings) -> Described:
         )
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(clips(task, 1, "meta"))
-    assert list(found) == list(kind.parts)
+    assert (*found, *for_training) == tuple(kind.parts)
     assert sum(count(modules[name]) for name in kind.parts) == count(network)
     return Described(found, counter.get_total_flops() / 2e9)

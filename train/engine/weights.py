@@ -22,7 +22,7 @@ from dfer.schemas.support.settings import flag
 from dfer.schemas.support.text import counted
 from dfer.train.engine import checkpoint
 from dfer.train.models.interface import ClipNetwork
-from dfer.train.models.keypoint.backbone import ResNet18
+from dfer.train.models.resnet import ResNet18
 from dfer.train.results.run_folder import BEST, require_run
 
 ADJUSTMENT = (

@@ -41,7 +41,7 @@ class Scores(NamedTuple):
 
     clip: (B, classes) logits, the prediction
     auxiliary: more logits (B, classes) by name, for the loss only: their cross-entropy is taken as that of `clip`
-    penalties: losses (B,) by name that do not depend on the truth
+    penalties: losses (B,) by name that do not depend on the truth; only in training
     """
 
     clip: Tensor
@@ -67,8 +67,10 @@ class Source:
     """Where a network comes from, for tables and for people who read its code.
 
     citation: authors, year and place
-    parameters: printed number of parameters, millions; None if none is printed
-    gaps: what the publication leaves open that matters, in a phrase; empty if nothing does
+    parameters: number of parameters that a paper prints for this network, millions, not what follows from other
+        figures; None if none does, or if the class has several sizes
+    gaps: what the paper, and its authors' public code if there is some, leave open that matters, in a phrase; empty
+        if nothing does. Sizes from other people's code are a gap, pre-training that is left out is not
     """
 
     citation: str

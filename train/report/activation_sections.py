@@ -15,7 +15,7 @@ from dfer.train.data.class_matching import label_ids
 from dfer.train.data.loader import Loader
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.models.interface import ClipNetwork
-from dfer.train.report.activations import Activations, InputClip, input_clips
+from dfer.train.report.activations import InputClip, RecordedActivations, input_clips
 from dfer.train.report.clip_cards import cards, choose_clips, clip_card
 from dfer.train.results import plots
 
@@ -39,7 +39,7 @@ class SampledClips:
     loader: Loader
     keypoint_set: KeypointSet
     predictions: pl.DataFrame
-    activations: Activations
+    activations: RecordedActivations
 
     @property
     def truth(self) -> np.ndarray:

@@ -16,8 +16,8 @@ from dfer.train.models.interface import ClipNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class Activations:
-    """Activations for n clips of N frames.
+class RecordedActivations:
+    """What a network's `activations` gave for n clips of N frames.
 
     features: (n, R) input of the classifier
     attention: (n, blocks, N) attention to the frames, mean over heads, sums to 1 over the frames; None without it
@@ -46,7 +46,7 @@ class InputClip:
 @torch.inference_mode()
 def record_activations(
     network: ClipNetwork, loader: Loader, clips: Sequence[int], config: TrainConfig, device: torch.device
-) -> Activations:
+) -> RecordedActivations:
     """Run the network on clips of the loader's dataset and record its activations.
 
     network: on `device`
@@ -59,7 +59,7 @@ def record_activations(
         with autocast(config.execution.precision, device):
             found.append(network.activations(network_input(batch.to(device), config.data)))
     features, attention, weights = (_joined(parts) for parts in zip(*found, strict=True))
-    return Activations(features=features, attention=attention, keypoint_weights=weights)
+    return RecordedActivations(features=features, attention=attention, keypoint_weights=weights)
 
 
 @torch.inference_mode()

@@ -10,8 +10,8 @@ from dfer.schemas.support.errors import UserError
 from dfer.train.config import load_config
 from dfer.train.engine import checkpoint
 from dfer.train.engine.weights import Start, start_from_backbone, start_from_run
-from dfer.train.models.keypoint.backbone import ResNet18
 from dfer.train.models.keypoint.settings import KeypointSettings
+from dfer.train.models.resnet import ResNet18
 
 SMALL = KeypointSettings(stage_strides=(1, 2, 2, 2), depth=1)
 OLD = ("Happy", "Sad", "Neutral")

@@ -32,11 +32,11 @@ from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
-from dfer.train.models.frames.attention import SelfAttention
+from dfer.train.models.attention import Attention
 from dfer.train.models.frames.frame_vectors import frame_vectors
-from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.resnet import CHANNELS, ResNet18
+from dfer.train.models.segments import windows
 from dfer.train.models.settings import NetworkSettings
 
 ATTENTION_DROPOUT = 0.1
@@ -63,8 +63,7 @@ class SnippetEncoder(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.attention = SelfAttention(width, heads, dropout=ATTENTION_DROPOUT)
-        self.attention_dropout = nn.Dropout(ATTENTION_DROPOUT)
+        self.attention = Attention(width, heads, dropout=ATTENTION_DROPOUT)
         self.norm = nn.LayerNorm(width)
         self.weight = nn.Sequential(nn.Dropout(WEIGHT_DROPOUT), nn.Linear(2 * width, 1), nn.Sigmoid())
         self.out = nn.Linear(2 * width, width)
@@ -73,7 +72,7 @@ class SnippetEncoder(nn.Module):
         """(…, T, C), the T frames of snippets → (…, C)."""
         leading = x.shape[:-2]
         x = x.flatten(0, -3)  # (B·S, T, C)
-        related = self.norm(x + self.attention_dropout(self.attention(x)))  # (B·S, T, C)
+        related = self.norm(x + self.attention(x))  # (B·S, T, C)
         overall = related.amax(1, keepdim=True)  # (B·S, 1, C): the global vector
         x = torch.cat([x, overall.expand_as(x)], dim=2)  # (B·S, T, 2C): local and global
         weights = self.weight(x)  # (B·S, T, 1)
@@ -102,7 +101,7 @@ class Ceflnet(ClipNetwork):
     source = Source(
         citation="Liu Y. et al. 2022, Information Sciences",
         parameters=13,
-        gaps="sizes from its public code, since the paper could not be read; pre-training is left out",
+        gaps="the paper could not be read, only its authors' public code",
     )
     parts = MappingProxyType(
         {
@@ -116,7 +115,7 @@ class Ceflnet(ClipNetwork):
 
     def __init__(self, config: CeflnetConfig, task: Task) -> None:
         super().__init__(task)
-        self.backbone = plain_resnet18()
+        self.backbone = ResNet18()
         self.encoder = SnippetEncoder(CHANNELS, config.heads)
         self.activation = IntensityActivation(CHANNELS)
         self.hidden = nn.Sequential(
@@ -127,8 +126,8 @@ class Ceflnet(ClipNetwork):
             nn.Dropout(CLASSIFIER_DROPOUT),
         )
         self.head = nn.Linear(128, task.classes)
-        windows = torch.tensor(snippet_windows(task.num_frames, config.snippets, config.snippet_frames))
-        self.register_buffer("windows", windows, persistent=False)  # (S, T) indices of frames
+        snippets = snippet_windows(task.num_frames, config.snippets, config.snippet_frames)
+        self.register_buffer("windows", torch.tensor(snippets), persistent=False)  # (S, T) indices of frames
 
     def forward(self, given: NetworkInput) -> Scores:
         vectors = frame_vectors(self.backbone, given.frames)  # (B, N, 512)
@@ -137,15 +136,12 @@ class Ceflnet(ClipNetwork):
 
 
 def snippet_windows(frames: int, snippets: int, snippet_frames: int) -> list[list[int]]:
-    """Place windows over a clip, the first at its start, the last at its end, at even distances.
+    """Place snippets over a clip.
 
     frames: of the clip
-    snippets, snippet_frames: windows and their length, both at most; a short clip has fewer, none twice
+    snippets, snippet_frames: their number and length, both at most; a short clip has fewer, none twice
 
-    Returns the indices of the frames of each window.
+    Returns the numbers of the frames of each snippet.
     """
     length = min(snippet_frames, frames)
-    last = frames - length
-    count = min(snippets, last + 1)
-    starts = [round(last * i / (count - 1)) for i in range(count)] if count > 1 else [last // 2]
-    return [[*range(start, start + length)] for start in starts]
+    return windows(frames, min(snippets, frames - length + 1), length)

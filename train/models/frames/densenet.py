@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import average_setting, averaged, frame_vectors
-from dfer.train.models.frames.resnet import start_convolutions
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
 

@@ -24,9 +24,8 @@ from torch import Tensor, nn
 
 from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import frame_vectors
-from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.resnet import CHANNELS, ResNet18
 from dfer.train.models.settings import NetworkSettings
 
 DROPOUT = 0.5
@@ -59,10 +58,7 @@ class EmotionFan(ClipNetwork):
     """Weigh the frames of a clip and classify their mean. The order of the frames does not matter."""
 
     Config = EmotionFanConfig
-    source = Source(
-        citation="Meng et al. 2019, ICIP",
-        gaps="dropout and biases, from its public code; pre-training is left out",
-    )
+    source = Source(citation="Meng et al. 2019, ICIP")
     parts = MappingProxyType(
         {
             "backbone": "ResNet-18, frame by frame",
@@ -76,7 +72,7 @@ class EmotionFan(ClipNetwork):
         super().__init__(task)
         related = config.attention == "relation"
         width = 2 * CHANNELS if related else CHANNELS
-        self.backbone = plain_resnet18()
+        self.backbone = ResNet18()
         self.self_weight = FrameWeight(CHANNELS)
         self.relation_weight = FrameWeight(width) if related else None
         self.dropout = nn.Dropout(RELATION_DROPOUT if related else DROPOUT)

@@ -22,11 +22,11 @@ from torch import nn
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import average_setting, averaged, frame_vectors
-from dfer.train.models.frames.resnet import ResNet50, plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.resnet import ResNet18, ResNet50
 from dfer.train.models.settings import NetworkSettings
 
-DEPTHS = {18: (plain_resnet18, 512), 50: (ResNet50, 2048)}
+DEPTHS = {18: ResNet18, 50: ResNet50}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,8 @@ class ResNetAverage(ClipNetwork):
 
     def __init__(self, config: ResNetAverageConfig, task: Task) -> None:
         super().__init__(task)
-        make, width = DEPTHS[config.depth]
-        self.backbone = make()
-        self.head = nn.Linear(width, task.classes)
+        self.backbone = DEPTHS[config.depth]()
+        self.head = nn.Linear(self.backbone.outputs, task.classes)
         self.average = config.average
 
     def forward(self, given: NetworkInput) -> Scores:

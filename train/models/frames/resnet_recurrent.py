@@ -21,10 +21,9 @@ from torch import nn
 
 from dfer.schemas.support.settings import setting
 from dfer.train.models.frames.frame_vectors import frame_vectors
-from dfer.train.models.frames.recurrent import CELLS, READOUTS, FrameRecurrence
-from dfer.train.models.frames.resnet import plain_resnet18
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.recurrent import CELLS, READOUTS, Recurrence
+from dfer.train.models.resnet import CHANNELS, ResNet18
 from dfer.train.models.settings import NetworkSettings
 
 
@@ -58,16 +57,12 @@ class ResNetRecurrent(ClipNetwork):
 
     def __init__(self, config: ResNetRecurrentConfig, task: Task) -> None:
         super().__init__(task)
-        self.backbone = plain_resnet18()
-        self.recurrence = FrameRecurrence(
-            CHANNELS,
-            task.num_frames,
-            cell=config.cell,
-            units=config.units,
-            layers=config.layers,
-            readout=config.readout,
+        self.backbone = ResNet18()
+        self.recurrence = Recurrence(
+            CHANNELS, config.units, cell=config.cell, layers=config.layers, readout=config.readout
         )
-        self.head = nn.Linear(self.recurrence.width, task.classes)
+        outputs = task.num_frames if config.readout == "frames" else 1
+        self.head = nn.Linear(outputs * config.units, task.classes)
 
     def forward(self, given: NetworkInput) -> Scores:
         vectors = frame_vectors(self.backbone, given.frames)  # (B, N, 512)

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
-from dfer.train.models.frames.attention import SelfAttention
+from dfer.train.models.attention import Attention, Block, mlp
 from dfer.train.models.frames.frame_vectors import average_setting, averaged
-from dfer.train.models.frames.recurrent import FrameRecurrence
+from dfer.train.models.initial_weights import SMALL, parameter, start_linear
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.recurrent import Recurrence
 from dfer.train.models.settings import NetworkSettings
 
 EPSILON = 1e-6  # of the layer norms
@@ -52,20 +53,10 @@ class VitConfig(NetworkSettings):
             raise UserError(f"--average {self.average} needs --temporal mean")
 
 
-class VitBlock(nn.Module):
-    """A pre-norm transformer block: attention, then an MLP, each added to its input (Eqs. 2 and 3)."""
-
-    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(width, eps=EPSILON)
-        self.attention = SelfAttention(width, heads)
-        self.mlp_norm = nn.LayerNorm(width, eps=EPSILON)
-        self.mlp = nn.Sequential(nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) → (B, T, C)."""
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp(self.mlp_norm(x))
+def vit_block(config: VitConfig) -> Block:
+    """Attention, then an MLP, each after a norm and added to its input (Eqs. 2 and 3)."""
+    attention = Attention(config.width, config.heads)
+    return Block(attention, mlp(config.width, config.mlp_width, nn.GELU()), eps=EPSILON)
 
 
 class Vit(nn.Module):
@@ -77,14 +68,12 @@ class Vit(nn.Module):
     def __init__(self, config: VitConfig, image_size: int) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, config.width, config.patch, stride=config.patch)
-        self.token = nn.Parameter(torch.empty(1, 1, config.width))
-        self.positions = nn.Parameter(torch.empty(1, (image_size // config.patch) ** 2 + 1, config.width))
-        self.blocks = nn.Sequential(
-            *(VitBlock(config.width, config.heads, config.mlp_width) for _ in range(config.depth))
-        )
+        self.blocks = nn.Sequential(*(vit_block(config) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width, eps=EPSILON)
-        for weight in (self.token, self.positions):
-            nn.init.trunc_normal_(weight, std=0.02)
+        self.token = parameter(1, 1, config.width)
+        self.positions = parameter(1, (image_size // config.patch) ** 2 + 1, config.width)
+        nn.init.trunc_normal_(self.patches.weight, std=SMALL)
+        nn.init.zeros_(self.patches.bias)
         start_linear(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +92,6 @@ class VitFrames(ClipNetwork):
     Config = VitConfig
     source = Source(
         citation="Dosovitskiy et al. 2021, ICLR; on frames as in Liu Y. et al. 2022, ACM MM (MAFW)",
-        parameters=86,
         gaps="which ViT; the LSTM's size; optimiser and epochs; initial weights",
     )
     parts = MappingProxyType(
@@ -124,10 +112,8 @@ class VitFrames(ClipNetwork):
         self.recurrence = nn.Identity()
         width = config.width
         if config.temporal == "lstm":
-            self.recurrence = FrameRecurrence(
-                width, task.num_frames, cell="lstm", units=config.units, layers=1, readout="last"
-            )
-            width = self.recurrence.width
+            self.recurrence = Recurrence(width, config.units)
+            width = config.units
         self.head = nn.Linear(width, task.classes)
         start_linear(self.head)
         self.average = config.average
@@ -137,11 +123,3 @@ class VitFrames(ClipNetwork):
         vectors = vectors.unflatten(0, given.frames.shape[:2])  # (B, N, C)
         scores = self.head(self.recurrence(vectors))  # (B, classes) after an LSTM, else (B, N, classes)
         return Scores(averaged(scores, self.average) if scores.ndim == 3 else scores)
-
-
-def start_linear(network: nn.Module) -> None:
-    """Draw the weights of linear layers and patches from a truncated normal of 0.02; biases are 0."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)

@@ -12,7 +12,6 @@ from torch.utils.hooks import RemovableHandle
 
 from dfer.schemas.keypoints import KeypointSet
 from dfer.train.models.interface import Activations, ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
 from dfer.train.models.keypoint.expression_scores import ExpressionScores
 from dfer.train.models.keypoint.geometry import FaceFeatures, GeometryBranch, RegressionScores
 from dfer.train.models.keypoint.heatmaps import features_under, gaussian_maps
@@ -22,6 +21,7 @@ from dfer.train.models.keypoint.settings import KeypointSettings
 from dfer.train.models.keypoint.temporal import TemporalLstm, TemporalTransformer, masked_mean
 from dfer.train.models.keypoint.triplet_attention import TripletAttention
 from dfer.train.models.landmark_regression import fit, moments
+from dfer.train.models.resnet import CHANNELS, ResNet18
 
 
 class KeypointFeatures(nn.Module):

@@ -4,58 +4,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfer.train.models.attention import Attention, Block, mlp
+from dfer.train.models.initial_weights import parameter
 
-class Attention(nn.Module):
-    """Multi-head self-attention (Eqs. 7–10).
 
-    width: R
-    heads: H
-    head_dim: features of a head, d_k; heads · head_dim need not equal the width, since W_H projects back to it
+def block(width: int, heads: int, head_dim: int, mlp_width: int) -> Block:
+    """A transformer block: attention, then an MLP, each added to its input (Eqs. 10 and 11).
 
-    The equations print no biases, so there are none.
+    Eqs. 7–10 print no biases, so attention has none. The paper prints neither the MLP's width nor its activation; we
+    use GELU and no dropout.
     """
-
-    def __init__(self, width: int, heads: int, head_dim: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * heads * head_dim, bias=False)  # W_q, W_k, W_v
-        self.out = nn.Linear(heads * head_dim, width, bias=False)  # W_H
-
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """x (B, T, R); seen (B, T) bool, which of them to attend to, None for all → (B, T, R)."""
-        mask = None if seen is None else seen[:, None, None]  # (B, 1, 1, T)
-        mixed = F.scaled_dot_product_attention(*self._qkv(x), attn_mask=mask)  # (B, H, T, d_k)
-        return self.out(mixed.transpose(1, 2).flatten(2))  # (B, T, R)
-
-    def weights(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """The attention matrix (Eq. 8), which `forward` does not keep: (B, T, R) → (B, H, T, T)."""
-        q, k, _ = self._qkv(x)
-        scaled = q @ k.transpose(2, 3) / q.shape[3] ** 0.5  # (B, H, T, T)
-        if seen is not None:
-            scaled = scaled.masked_fill(~seen[:, None, None], -torch.inf)
-        return scaled.softmax(3)
-
-    def _qkv(self, x: Tensor) -> Tensor:
-        return self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T, d_k)
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block: attention, then an MLP, each added to its input (Eqs. 10 and 11).
-
-    The paper prints neither the MLP's width nor its activation; we use GELU and no dropout.
-    """
-
-    def __init__(self, width: int, heads: int, head_dim: int, mlp_width: int) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, head_dim)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width))
-
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        """x (B, T, R), seen as of `Attention` → (B, T, R)."""
-        x = x + self.attention(self.attention_norm(x), seen)
-        return x + self.mlp(self.mlp_norm(x))
+    attention = Attention(width, heads, head_dim, bias=False, out_bias=False)
+    return Block(attention, mlp(width, mlp_width, nn.GELU()))
 
 
 class TemporalTransformer(nn.Module):
@@ -75,11 +35,9 @@ class TemporalTransformer(nn.Module):
         mlp_width: int = 768,
     ) -> None:
         super().__init__()
-        self.token = nn.Parameter(torch.empty(1, 1, width))
-        self.positions = nn.Parameter(torch.empty(1, frames + 1, width))
-        nn.init.trunc_normal_(self.token, std=0.02)
-        nn.init.trunc_normal_(self.positions, std=0.02)
-        self.blocks = nn.ModuleList(Block(width, heads, head_dim, mlp_width) for _ in range(depth))
+        self.token = parameter(1, 1, width)
+        self.positions = parameter(1, frames + 1, width)
+        self.blocks = nn.ModuleList(block(width, heads, head_dim, mlp_width) for _ in range(depth))
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """x (B, N, R); seen (B, N) bool, the frames to attend to, None for all → (B, R)."""

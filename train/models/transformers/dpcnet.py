@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
-from dfer.train.models.frames.resnet import ResNet50
-from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.interface import NOTHING, ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.resnet import ResNet50
 from dfer.train.models.settings import NetworkSettings
 
 
@@ -151,11 +151,10 @@ class Dpcnet(ClipNetwork):
         one, embedding_one = self.first(even)  # (B, N/2, 2048), (B, 512)
         two, embedding_two = self.second(odd)
         first, second = self.first_head(embedding_one), self.second_head(embedding_two)  # (B, classes)
-        return Scores(
-            (first + second) / 2,
-            auxiliary={"first": first, "second": second},
-            penalties={"frames": frames_apart(one, two), "paths": paths_apart(first, second)},
-        )
+        penalties = NOTHING
+        if self.training:
+            penalties = {"frames": frames_apart(one, two), "paths": paths_apart(first, second)}
+        return Scores((first + second) / 2, {"first": first, "second": second}, penalties)
 
 
 def views(frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,9 +19,10 @@ from types import MappingProxyType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfer.train.models.attention import Attention
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
-from dfer.train.models.transformers.snippets import Attention, SnippetConfig, SnippetNetwork
+from dfer.train.models.resnet import CHANNELS
+from dfer.train.models.transformers.snippets import SnippetConfig, SnippetNetwork
 
 CLASSIFIER_DROPOUT = 0.4
 
@@ -31,12 +32,11 @@ class AttendedSnippet(nn.Module):
 
     def __init__(self, width: int, config: SnippetConfig) -> None:
         super().__init__()
-        self.attention = Attention(width, config.heads, config.dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.attention = Attention(width, config.heads, dropout=config.dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, frames: Tensor) -> Tensor:
-        x = self.norm(frames + self.dropout(self.attention(frames, frames)))  # (B, L, R)
+        x = self.norm(frames + self.attention(frames))  # (B, L, R)
         likeness = F.cosine_similarity(x, x.amax(1, keepdim=True), dim=2)  # (B, L)
         weights = likeness.clamp(min=1e-8)[:, :, None]
         return (weights * x).sum(1) / weights.sum(1)

@@ -34,9 +34,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.attention import Attention, Block
+from dfer.train.models.initial_weights import parameter
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import STAGE_WIDTHS, ResNet18
-from dfer.train.models.keypoint.temporal import Attention
+from dfer.train.models.resnet import STAGE_WIDTHS, ResNet18
 from dfer.train.models.settings import NetworkSettings
 
 
@@ -89,17 +90,13 @@ class SpatialFusion(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.trunk = ResNet18((1, 2, 2, 2))
+        self.trunk = ResNet18()
         self.multi_level = MultiLevel(STAGE_WIDTHS[1:], channels)
         self.masked = MaskedConvolution(STAGE_WIDTHS[-1], channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        trunk = self.trunk
-        x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(images))))  # (B, 64, H/4, W/4)
-        two = trunk.layer2(trunk.layer1(x))  # (B, 128, H/8, W/8)
-        three = trunk.layer3(two)  # (B, 256, H/16, W/16)
-        four = trunk.layer4(three)  # (B, 512, H/32, W/32)
-        fused = torch.cat([self.multi_level([two, three, four]), self.masked(four)], dim=1)
+        maps = self.trunk.maps(images)[1:]  # (B, 128, H/8, W/8), (B, 256, H/16, W/16), (B, 512, H/32, W/32)
+        fused = torch.cat([self.multi_level(maps), self.masked(maps[-1])], dim=1)
         return fused.mean((2, 3))  # (B, 2 · channels)
 
 
@@ -116,20 +113,10 @@ class GatedFeedForward(nn.Module):
         return self.out(F.relu(self.gru(x)[0]))
 
 
-class EnhancedBlock(nn.Module):
-    """A pre-norm block of the TTEM: self-attention, then the gated feed-forward network, each added to its input."""
-
-    def __init__(self, width: int, config: EstlnetConfig) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, config.heads, config.head_dim)
-        self.gated_norm = nn.LayerNorm(width)
-        self.gated = GatedFeedForward(width, config.gru_width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, R) → the same."""
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.gated(self.gated_norm(x))
+def enhanced_block(width: int, config: EstlnetConfig) -> Block:
+    """A pre-norm block of the TTEM, with the gated feed-forward network as its MLP."""
+    attention = Attention(width, config.heads, config.head_dim, bias=False, out_bias=False)
+    return Block(attention, GatedFeedForward(width, config.gru_width))
 
 
 class TemporalEnhancement(nn.Module):
@@ -137,9 +124,8 @@ class TemporalEnhancement(nn.Module):
 
     def __init__(self, width: int, frames: int, config: EstlnetConfig) -> None:
         super().__init__()
-        self.positions = nn.Parameter(torch.empty(1, frames, width))
-        nn.init.trunc_normal_(self.positions, std=0.02)
-        self.blocks = nn.Sequential(*(EnhancedBlock(width, config) for _ in range(config.depth)))
+        self.positions = parameter(1, frames, width)
+        self.blocks = nn.Sequential(*(enhanced_block(width, config) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:

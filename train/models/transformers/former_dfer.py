@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.attention import Attention, Block, mlp
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.resnet import CHANNELS
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.attention import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, ResNetStages, map_side
 
 
@@ -38,6 +38,19 @@ class FormerDferConfig(NetworkSettings):
     heads: int = setting(8, "attention heads of the temporal transformer", low=1, high=100)
     head_dim: int = setting(64, "size of a head of the temporal transformer", low=1, high=4096)
     mlp_width: int = setting(1024, "hidden units of the temporal transformer's MLP", low=1, high=65536)
+
+
+def blocks(depth: int, width: int, heads: int, head_dim: int, mlp_width: int) -> nn.Sequential:
+    """Transformer blocks in a row: (B, T, R) → (B, T, R). width: R"""
+    return nn.Sequential(
+        *(
+            Block(
+                Attention(width, heads, head_dim, bias=False),
+                mlp(width, mlp_width, nn.GELU(approximate="tanh")),
+            )
+            for _ in range(depth)
+        )
+    )
 
 
 class SpatialTransformer(nn.Module):

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.attention import Attention, mlp
+from dfer.train.models.initial_weights import start_linear
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.attention import Attention, mlp, truncated_normal_
 from dfer.train.models.transformers.compact_loss import WEIGHT, CompactNetwork
 from dfer.train.models.transformers.resnet_stages import map_side
 from dfer.train.models.transformers.video_tokens import Positions, VideoTokens, head_size
@@ -88,17 +89,13 @@ class LocalAttention(nn.Module):
     def __init__(self, config: LogoFormerConfig, grid: tuple[int, int, int]) -> None:
         super().__init__()
         self.cutting = Cutting(grid, (config.window_frames, config.window_side, config.window_side))
-        self.attention = Attention(
-            config.width, config.heads, head_size(config.width, config.heads), config.dropout
-        )
+        self.attention = _attention(config)
         self.register_buffer("real", self.cutting.real(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         windows = self.cutting.cut(x)  # (B·windows, T, R)
-        mask = None
-        if self.real is not None:
-            mask = self.real.repeat(len(x), 1)[:, None, None]  # (B·windows, 1, 1, T)
-        return self.cutting.join(self.attention(windows, mask))
+        seen = None if self.real is None else self.real.repeat(len(x), 1)  # (B·windows, T)
+        return self.cutting.join(self.attention(windows, seen))
 
 
 class GlobalAttention(nn.Module):
@@ -107,16 +104,13 @@ class GlobalAttention(nn.Module):
     def __init__(self, config: LogoFormerConfig, grid: tuple[int, int, int]) -> None:
         super().__init__()
         width = config.width
-        self.heads, self.dropout = config.heads, config.dropout
         self.cutting = Cutting(grid, (config.summary_frames, config.summary_side, config.summary_side))
         # A depthwise convolution whose stride is its kernel: a weight for each feature of each token of a piece.
         pieces = torch.Size(self.cutting.window).numel()
         self.summary = nn.Parameter(torch.full((pieces, width), 1 / pieces))
         self.summary_bias = nn.Parameter(torch.zeros(width))
         self.summary_norm = nn.LayerNorm(width)
-        self.q = nn.Linear(width, width, bias=False)
-        self.kv = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width)
+        self.attention = _attention(config)
 
     def summarised(self, x: Tensor) -> Tensor:
         """(B, N, h, w, R) → (B, pieces, R)."""
@@ -125,11 +119,7 @@ class GlobalAttention(nn.Module):
         return self.summary_norm(means).unflatten(0, (len(x), -1))
 
     def forward(self, x: Tensor) -> Tensor:
-        q = self.q(x.flatten(1, 3)).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, H, N·P, d)
-        k, v = self.kv(self.summarised(x)).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B, H, N·P, d)
-        return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout).view_as(x)
+        return self.attention(x.flatten(1, 3), memory=self.summarised(x)).view_as(x)
 
 
 class LocalGlobalBlock(nn.Module):
@@ -142,7 +132,7 @@ class LocalGlobalBlock(nn.Module):
         self.global_norm = nn.LayerNorm(config.width)
         self.global_attention = GlobalAttention(config, grid)
         self.mlp_norm = nn.LayerNorm(config.width)
-        self.mlp = mlp(config.width, config.mlp_width, config.dropout)
+        self.mlp = mlp(config.width, config.mlp_width, nn.GELU(), config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.local_attention(self.local_norm(x))
@@ -177,10 +167,15 @@ class LogoFormer(CompactNetwork):
         self.blocks = nn.Sequential(*(LocalGlobalBlock(config, self.grid) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, task.classes)
-        truncated_normal_(self)
+        start_linear(self)
 
     def forward(self, given: NetworkInput) -> Scores:
         x = self.tokens(given.frames)  # (B, N, P, R)
         x = self.frames(x.transpose(1, 2)).transpose(1, 2)  # (B, N, P, R)
         x = self.blocks(x.unflatten(2, self.grid[1:]))  # (B, N, h, w, R)
         return Scores(clip=self.head(self.norm(x).mean((1, 2, 3))))
+
+
+def _attention(config: LogoFormerConfig) -> Attention:
+    head_dim = head_size(config.width, config.heads)
+    return Attention(config.width, config.heads, head_dim, bias=False, dropout=config.dropout)

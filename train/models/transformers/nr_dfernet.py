@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from dfer.data_manifest.labels import meaning
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import BasicBlock
+from dfer.train.models.resnet import BasicBlock
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.attention import blocks
+from dfer.train.models.transformers.former_dfer import blocks
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, map_side
 
 LARGEST_SIDE = 4  # of a frame's features, at 112 px in the paper
@@ -129,11 +130,7 @@ class NrDferNet(ClipNetwork):
     """NR-DFERNet (Li et al. 2022). Raises UserError if clips have one frame."""
 
     Config = NrDferNetConfig
-    source = Source(
-        citation="Li et al. 2022, arXiv 2206.04975",
-        parameters=19,
-        gaps="sizes from the public code",
-    )
+    source = Source(citation="Li et al. 2022, arXiv 2206.04975", parameters=19)
     takes_stills = False
     parts = MappingProxyType(
         {
@@ -158,9 +155,7 @@ class NrDferNet(ClipNetwork):
         self.fusion = DynamicStaticFusion(config, places=side**2)
         self.temporal = TemporalTransformer(config, width, task.num_frames - 1)
         self.head = nn.Linear(width, task.classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        start_convolutions(self)
 
     def forward(self, given: NetworkInput) -> Scores:
         maps = self.stages(given.frames.flatten(0, 1))  # (B·N, 256, H/16, W/16)

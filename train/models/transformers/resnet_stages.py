@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dfer.train.models.keypoint.backbone import ResNet18
+from dfer.train.models.resnet import ResNet18
 
 SHRINKS = 16  # how much smaller the map of stage 3 is than the image; stage 4 halves it once more
 MAP_CHANNELS = 256
@@ -14,17 +14,16 @@ def map_side(image_size: int, shrinks: int = SHRINKS) -> int:
 
 
 class ResNetStages(ResNet18):
-    """The plain ResNet-18 (strides 1, 2, 2, 2) with torchvision's parameter names. last: whether it has stage 4."""
+    """ResNet-18. last: whether it has stage 4."""
 
     def __init__(self, last: bool = True) -> None:
-        super().__init__((1, 2, 2, 2))
+        super().__init__()
         if not last:
             del self.layer4
 
     def first_stages(self, x: Tensor) -> Tensor:
         """Stem and stages 1 to 3: (B, 3, H, W) → (B, 256, H/16, W/16)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4)
-        return self.layer3(self.layer2(self.layer1(x)))  # (B, 256, H/16, W/16)
+        return self.layer3(self.layer2(self.layer1(self.stem(x))))
 
     def last_stage(self, x: Tensor) -> Tensor:
         """Stage 4: (B, 256, h, w) → (B, 512, h/2, w/2)."""

@@ -13,8 +13,11 @@ from torch.nn import functional as F
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import setting
-from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Task
-from dfer.train.models.keypoint.backbone import CHANNELS, ResNet18
+from dfer.train.models.attention import Attention, Block, mlp
+from dfer.train.models.frames.frame_vectors import frame_vectors
+from dfer.train.models.initial_weights import parameter, start_linear
+from dfer.train.models.interface import NOTHING, ClipNetwork, NetworkInput, Scores, Task
+from dfer.train.models.resnet import CHANNELS, ResNet18
 from dfer.train.models.segments import segment_frames
 from dfer.train.models.settings import NetworkSettings
 
@@ -36,58 +39,18 @@ class SnippetConfig(NetworkSettings):
             raise UserError(f"--heads {self.heads}: must divide {CHANNELS}, the features of a frame")
 
 
-class Attention(nn.Module):
-    """Multi-head attention with biases (Vaswani et al. 2017).
+def block(width: int, config: SnippetConfig, *, cross: bool) -> Block:
+    """A block of the first transformer: layer norm after each sum, ReLU. cross: whether it is a decoder's"""
 
-    width: R
-    heads: number of heads; they divide the width
-    dropout: of the attention weights
-    """
+    def attention() -> Attention:
+        return Attention(width, config.heads, dropout=config.dropout)
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """x (B, T, R) attends to memory (B, M, R) → (B, T, R)."""
-        query = self.query(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, T, R / heads)
-        both = self.key_value(memory).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        key, value = both.unbind(0)  # (B, heads, M, R / heads)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):
-    """A block of the first transformer: each part is added to its input, then layer norm follows.
-
-    cross: whether the block attends to a memory as well, as a decoder's does
-    """
-
-    def __init__(self, width: int, config: SnippetConfig, *, cross: bool) -> None:
-        super().__init__()
-        self.attention = Attention(width, config.heads, config.dropout)
-        self.attention_norm = nn.LayerNorm(width)
-        self.cross = Attention(width, config.heads, config.dropout) if cross else None
-        self.cross_norm = nn.LayerNorm(width) if cross else None
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.mlp_width),
-            nn.ReLU(inplace=True),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.mlp_width, width),
-        )
-        self.mlp_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """x (B, T, R), memory (B, M, R) for a decoder → (B, T, R)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, x)))
-        if self.cross is not None:
-            x = self.cross_norm(x + self.dropout(self.cross(x, memory)))
-        return self.mlp_norm(x + self.dropout(self.mlp(x)))
+    return Block(
+        attention(),
+        mlp(width, config.mlp_width, nn.ReLU(inplace=True), config.dropout),
+        cross=attention() if cross else None,
+        norm_first=False,
+    )
 
 
 class SnippetTransformer(nn.Module):
@@ -98,16 +61,12 @@ class SnippetTransformer(nn.Module):
 
     def __init__(self, width: int, config: SnippetConfig) -> None:
         super().__init__()
-        self.encoder = nn.ModuleList(Block(width, config, cross=False) for _ in range(config.depth))
-        self.decoder = nn.ModuleList(Block(width, config, cross=True) for _ in range(config.depth))
+        self.encoder = nn.ModuleList(block(width, config, cross=False) for _ in range(config.depth))
+        self.decoder = nn.ModuleList(block(width, config, cross=True) for _ in range(config.depth))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.token = nn.Parameter(torch.empty(1, 1, width))  # the query
         self.register_buffer("places", sinusoids(config.snippets, width), persistent=False)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-        nn.init.trunc_normal_(self.token, std=0.02)
+        start_linear(self)
+        self.token = parameter(1, 1, width)  # the query
 
     def forward(self, snippets: Tensor) -> Tensor:
         memory = snippets + self.places  # (B, S, R)
@@ -117,15 +76,14 @@ class SnippetTransformer(nn.Module):
         # A copy: torch's counter of multiply-adds refuses a view of a weight as a module's input.
         x = self.token.repeat(len(snippets), 1, 1)  # (B, 1, R)
         for block in self.decoder:
-            x = block(x, memory)
+            x = block(x, memory=memory)
         return self.decoder_norm(x)[:, 0]
 
 
 class SnippetOrder(nn.Module):
     """Learn to tell in which of some orders the snippets were shuffled, which needs features of their movement.
 
-    The orders are drawn at random once, the same for every network. A training clip is shuffled into one of them.
-    When not training, all are tried and their losses averaged, so that the loss is the same in every call.
+    The orders are drawn at random once, the same for every network. Each clip is shuffled into one of them.
 
     snippets: S
     orders: number of orders; S! if that is less
@@ -153,7 +111,9 @@ class SnippetOrder(nn.Module):
 
         Returns (B,).
         """
-        order = self._draw(len(clip), clip.device)  # (B, D)
+        # Batch norm needs two values, so a clip that is alone in its batch is shuffled twice.
+        shape = (len(clip), 2 if len(clip) == 1 else 1)
+        order = torch.randint(self.orders, shape, device=clip.device)  # (B, D)
         features = snippets.detach() + clip[:, None]  # (B, S, R)
         # A product with the shuffle, not an index, whose gradient would be summed in no fixed order on a GPU.
         shuffles = self.shuffles[order].to(features.dtype)  # (B, D, S, S)
@@ -161,13 +121,6 @@ class SnippetOrder(nn.Module):
         scores = self.classifier(shuffled.flatten(2).flatten(0, 1))  # (B·D, orders)
         losses = F.cross_entropy(scores.float(), order.flatten(), reduction="none")
         return losses.view_as(order).mean(1)
-
-    def _draw(self, clips: int, device: torch.device) -> Tensor:
-        """Choose D orders for each clip, (B, D)."""
-        if not self.training:
-            return torch.arange(self.orders, device=device).expand(clips, -1)
-        # Batch norm needs two values, so a clip that is alone in its batch is shuffled twice.
-        return torch.randint(self.orders, (clips, 2 if clips == 1 else 1), device=device)
 
 
 class SnippetNetwork(ClipNetwork):
@@ -183,7 +136,7 @@ class SnippetNetwork(ClipNetwork):
         self.order_weight = 1 / config.snippets
         segments = segment_frames(task.num_frames, config.snippets)
         self.register_buffer("segments", torch.tensor(segments), persistent=False)  # (S, L)
-        self.backbone = ResNet18((1, 2, 2, 2))
+        self.backbone = ResNet18()
         self.snippet = snippet
         self.transformer = SnippetTransformer(CHANNELS, config)
         self.order = SnippetOrder(CHANNELS, config.snippets, config.orders)
@@ -195,16 +148,14 @@ class SnippetNetwork(ClipNetwork):
 
     def encoded(self, given: NetworkInput) -> tuple[Tensor, Tensor]:
         """The snippets (B, S, R) and the clip (B, R)."""
-        clips, frames = given.frames.shape[:2]
-        maps = self.backbone(given.frames.flatten(0, 1))  # (B·N, R, h, w)
-        vectors = maps.mean((2, 3)).unflatten(0, (clips, frames))  # (B, N, R)
+        vectors = frame_vectors(self.backbone, given.frames)  # (B, N, R)
         parts = vectors[:, self.segments]  # (B, S, L, R)
         snippets = self.snippet(parts.flatten(0, 1)).unflatten(0, parts.shape[:2])  # (B, S, R)
         return snippets, self.transformer(snippets)
 
     def scored(self, scores: Tensor, snippets: Tensor, clip: Tensor) -> Scores:
-        """Add the loss of the order to the clip's scores (B, classes)."""
-        return Scores(clip=scores, penalties={"order": self.order(snippets, clip)})
+        """The clip's scores (B, classes); in training also the loss of the order."""
+        return Scores(scores, penalties={"order": self.order(snippets, clip)} if self.training else NOTHING)
 
 
 def sinusoids(places: int, width: int) -> Tensor:

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.attention import Attention, mlp
+from dfer.train.models.initial_weights import parameter, start_linear
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.transformers.attention import Attention, mlp, parameter, truncated_normal_
 from dfer.train.models.transformers.compact_loss import WEIGHT, CompactNetwork
 from dfer.train.models.transformers.resnet_stages import map_side
 from dfer.train.models.transformers.video_tokens import Positions, VideoTokens, head_size
@@ -48,14 +49,13 @@ class SpaceTimeBlock(nn.Module):
 
     def __init__(self, config: SttConfig) -> None:
         super().__init__()
-        width, heads = config.width, config.heads
-        head_dim = head_size(width, heads)
+        width, sizes = config.width, (config.width, config.heads, head_size(config.width, config.heads))
         self.space_norm = nn.LayerNorm(width)
-        self.space = Attention(width, heads, head_dim, config.dropout)
+        self.space = Attention(*sizes, bias=False, dropout=config.dropout)
         self.time_norm = nn.LayerNorm(width)
-        self.time = Attention(width, heads, head_dim, config.dropout)
+        self.time = Attention(*sizes, bias=False, dropout=config.dropout)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = mlp(width, config.mlp_width, config.dropout)
+        self.mlp = mlp(width, config.mlp_width, nn.GELU(), config.dropout)
 
     def forward(self, token: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         clips, frames, places = x.shape[:3]
@@ -98,7 +98,7 @@ class Stt(CompactNetwork):
         self.blocks = nn.ModuleList(SpaceTimeBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, task.classes)
-        truncated_normal_(self)
+        start_linear(self)
 
     def forward(self, given: NetworkInput) -> Scores:
         x = self.tokens(given.frames)  # (B, N, P, R)

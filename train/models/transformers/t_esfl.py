@@ -19,7 +19,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from dfer.train.models.interface import NetworkInput, Scores, Source, Task
-from dfer.train.models.keypoint.backbone import CHANNELS
+from dfer.train.models.resnet import CHANNELS
 from dfer.train.models.transformers.snippets import SnippetConfig, SnippetNetwork
 
 

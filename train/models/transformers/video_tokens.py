@@ -6,7 +6,7 @@ Shapes: B clips, N frames, P places of a frame's map, R features of a token.
 from torch import Tensor, nn
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.models.transformers.attention import parameter
+from dfer.train.models.initial_weights import parameter, start_convolutions
 from dfer.train.models.transformers.resnet_stages import MAP_CHANNELS, ResNetStages
 
 
@@ -33,8 +33,7 @@ class VideoTokens(nn.Module):
         self.backbone = ResNetStages(last=False)
         self.projection = nn.Conv2d(MAP_CHANNELS, width, 1)
         self.places = Positions(places, width)
-        nn.init.kaiming_normal_(self.projection.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.projection.bias)
+        start_convolutions(self.projection)
 
     def forward(self, frames: Tensor) -> Tensor:
         x = self.backbone.first_stages(frames.flatten(0, 1))  # (B·N, 256, H/16, W/16)

@@ -11,18 +11,6 @@ def as_volume(frames: Tensor) -> Tensor:
     return frames.transpose(1, 2)
 
 
-def start_convolutions(module: nn.Module, mode: str = "fan_out") -> None:
-    """Draw the weights of all 3D convolutions from He's normal distribution.
-
-    mode: `fan_out`, or `fan_in`, which keeps the scale of the features where no norm does
-    """
-    for part in module.modules():
-        if isinstance(part, nn.Conv3d):
-            nn.init.kaiming_normal_(part.weight, mode=mode, nonlinearity="relu")
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-
-
 class NormedConv3d(nn.Sequential):
     """A 3D convolution without bias, and batch norm.
 

@@ -14,18 +14,19 @@ paper calls C3D features; one LSTM layer over the segments; its last state to th
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
+from dfer.train.models.recurrent import Recurrence
 from dfer.train.models.segments import segment_frames
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.volumes.blocks import as_volume, start_convolutions
+from dfer.train.models.volumes.blocks import as_volume
 
 # Table of Section 3.3: widths of the convolutions before each pooling, as multiples of the first, and the pooling.
 STAGES = (
@@ -78,18 +79,6 @@ def fully_connected(inputs: int, width: int, dropout: float) -> nn.Sequential:
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
     nn.init.zeros_(linear.bias)
     return nn.Sequential(linear, nn.ReLU(inplace=True), nn.Dropout(dropout))
-
-
-class LastState(nn.Module):
-    """One LSTM layer, of which the last state is kept: (B, S, inputs) → (B, hidden)."""
-
-    def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(inputs, hidden, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.lstm(x)  # (B, S, hidden)
-        return states[:, -1]
 
 
 def features_of(width: int, frames: int, image_size: int) -> int:
@@ -147,12 +136,12 @@ class C3DLSTM(ClipNetwork):
 
     def __init__(self, config: C3DLSTMConfig, task: Task) -> None:
         super().__init__(task)
-        segments: Sequence[Sequence[int]] = segment_frames(task.num_frames, config.segments)
+        segments = segment_frames(task.num_frames, config.segments)
         self.register_buffer("segments", torch.tensor(segments), persistent=False)  # (S, L)
         self.convolutions = Convolutions(config.width)
         features = features_of(config.width, len(segments[0]), task.image_size)
         self.fc6 = fully_connected(features, config.fc_width, config.dropout)
-        self.lstm = LastState(config.fc_width, config.hidden)
+        self.lstm = Recurrence(config.fc_width, config.hidden)
         self.head = nn.Linear(config.hidden, task.classes)
 
     def forward(self, given: NetworkInput) -> Scores:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.volumes.blocks import SameMaxPool3d, as_volume, same_padding, start_convolutions
+from dfer.train.models.volumes.blocks import SameMaxPool3d, as_volume, same_padding
 
 # Widths of Inception-v1's modules (Szegedy et al. 2015, Table 1), by the number of the map's size: 1×1×1; 1×1×1 and
 # 3×3×3; 1×1×1 and 3×3×3 (5×5 in Inception-v1); 1×1×1 after the pooling.
@@ -101,7 +102,7 @@ class I3D(ClipNetwork):
     """A stem, nine inception modules at three sizes of map, the mean, a classifier."""
 
     Config = I3DConfig
-    source = Source(citation="Carreira and Zisserman 2017, CVPR", parameters=12.5)
+    source = Source(citation="Carreira and Zisserman 2017, CVPR")
     takes_stills = False
     parts = MappingProxyType(
         {

@@ -22,9 +22,10 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.volumes.blocks import NormedConv3d, as_volume, start_convolutions
+from dfer.train.models.volumes.blocks import NormedConv3d, as_volume
 
 EXPANSION = 4
 BLOCKS = {"63": (3, 4, 6, 3), "131": (3, 4, 23, 3), "199": (3, 8, 36, 3)}
@@ -83,7 +84,7 @@ class P3D(ClipNetwork):
     """A stem, four stages of bottlenecks with time halved between them, the mean, a classifier."""
 
     Config = P3DConfig
-    source = Source(citation="Qiu et al. 2017, ICCV", parameters=24.5)  # 98 MB, 4 bytes each
+    source = Source(citation="Qiu et al. 2017, ICCV")
     takes_stills = False
     parts = MappingProxyType(
         {

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfer.schemas.support.settings import setting
+from dfer.train.models.initial_weights import start_convolutions
 from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores, Source, Task
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.models.volumes.blocks import NormedConv3d, as_volume, start_convolutions
+from dfer.train.models.volumes.blocks import NormedConv3d, as_volume
 
 KERNEL = (3, 3, 3)
 

@@ -80,9 +80,11 @@ def test_both_views_cover_the_clip(frames):
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_any_number_of_frames_is_scored(frames):
-    scores = small(frames).eval()(clips(task(frames, 32), 2))
+    network, given = small(frames), clips(task(frames, 32), 2)
+    scores = network(given)
     assert scores.clip.shape == (2, 7)
     assert scores.penalties["frames"].shape == scores.penalties["paths"].shape == (2,)
+    assert not network.eval()(given).penalties  # they cost nothing when predicting
 
 
 def test_every_part_of_the_loss_has_a_weight_and_together_they_train_every_parameter():

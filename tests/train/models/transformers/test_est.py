@@ -26,11 +26,11 @@ def test_a_snippet_is_the_mean_of_its_frames_weighted_by_likeness_to_their_maxim
     torch.manual_seed(0)
     part = AttendedSnippet(8, SnippetConfig(heads=2)).eval()
     frames = torch.randn(1, 3, 8)
-    x = part.norm(frames + part.attention(frames, frames))[0]
+    x = part.norm(frames + part.attention(frames))[0]
     top = x.max(0).values
     weights = torch.stack([torch.dot(row, top) / row.norm() / top.norm() for row in x]).clamp(min=1e-8)
     torch.testing.assert_close(part(frames)[0], weights @ x / weights.sum())
 
 
 def test_the_listed_parts_add_up():
-    assert networks.described(EST, networks.task(35, 224)).shapes["transformer"] == (512,)
+    assert networks.described(EST, networks.task(35, 224), ("order",)).shapes["transformer"] == (512,)

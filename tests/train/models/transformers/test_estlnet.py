@@ -47,7 +47,7 @@ def test_the_order_of_the_frames_matters_through_the_gru_alone():
     backwards = given._replace(frames=given.frames.flip(1))
     assert not torch.allclose(network(given).clip, network(backwards).clip, rtol=1e-3)
     for block in network.temporal.blocks:
-        nn.init.zeros_(block.gated.out.weight)
+        nn.init.zeros_(block.mlp.out.weight)
     torch.testing.assert_close(network(given).clip, network(backwards).clip, rtol=1e-4, atol=1e-5)
 
 

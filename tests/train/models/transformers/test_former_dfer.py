@@ -6,7 +6,7 @@ import torch
 
 from dfer.train.models.transformers.former_dfer import FormerDfer
 
-TRANSFORMER_BLOCK = ("attention_norm", "attention.qkv", "attention.out", "mlp_norm", "mlp.0", "mlp.3")
+TRANSFORMER_BLOCK = ("attention_norm", "attention.qkv", "attention.out", "mlp_norm", "mlp.0", "mlp.2")
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 import networks
 import pytest
 import torch
-from torch import nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.models.transformers.est import EST
 from dfer.train.models.transformers.snippets import (
-    Block,
     SnippetConfig,
     SnippetOrder,
+    block,
     random_orders,
     sinusoids,
 )
@@ -17,32 +16,15 @@ from dfer.train.models.transformers.t_esfl import TESFL
 TINY = {"depth": 1, "mlp_width": 16, "dropout": 0.0}
 
 
-def copied(attention, theirs):
-    """Give torch's attention the weights of ours."""
-    theirs.in_proj_weight.data = torch.cat([attention.query.weight, attention.key_value.weight]).data
-    theirs.in_proj_bias.data = torch.cat([attention.query.bias, attention.key_value.bias]).data
-    theirs.out_proj.load_state_dict(attention.out.state_dict())
-
-
 @pytest.mark.parametrize("cross", [False, True])
-def test_a_block_is_torchs_layer_of_the_first_transformer(cross):
-    torch.manual_seed(0)
-    config = SnippetConfig(heads=2, mlp_width=8)
-    block = Block(6, config, cross=cross).eval()
-    kind = nn.TransformerDecoderLayer if cross else nn.TransformerEncoderLayer
-    theirs = kind(6, 2, 8, batch_first=True).eval()
-    copied(block.attention, theirs.self_attn)
-    norms = [block.attention_norm, block.mlp_norm]
-    if cross:
-        copied(block.cross, theirs.multihead_attn)
-        norms.insert(1, block.cross_norm)
-    for number, norm in enumerate(norms, 1):
-        nn.init.normal_(norm.weight)
-        getattr(theirs, f"norm{number}").load_state_dict(norm.state_dict())
-    theirs.linear1.load_state_dict(block.mlp[0].state_dict())
-    theirs.linear2.load_state_dict(block.mlp[3].state_dict())
-    given = (torch.randn(2, 3, 6), torch.randn(2, 5, 6)) if cross else (torch.randn(2, 3, 6),)
-    torch.testing.assert_close(block(*given), theirs(*given), rtol=1e-4, atol=1e-5)
+def test_a_block_is_that_of_the_first_transformer(cross):
+    config = SnippetConfig(heads=2, mlp_width=8, dropout=0.3)
+    part = block(6, config, cross=cross)
+    assert not part.norm_first
+    assert (part.cross is not None) == cross
+    first, inner, second, _ = part.mlp
+    assert (first.out_features, second.in_features) == (8, 8)
+    torch.testing.assert_close(inner.eval()(torch.tensor([-1.0, 2.0])), torch.tensor([0.0, 2.0]))
 
 
 def test_positions_are_sines_and_cosines_of_falling_frequency():
@@ -88,17 +70,13 @@ def test_the_order_can_be_learnt():
 
 
 @pytest.mark.parametrize("kind", [EST, TESFL])
-def test_the_loss_of_the_order_is_random_in_training_and_the_same_elsewhere(kind):
+def test_the_order_is_drawn_in_training_and_costs_nothing_when_predicting(kind):
     network, given = networks.with_clips(kind, networks.task(7, 32), **TINY)
     assert network.loss_weights == {"clip": 1.0, "order": pytest.approx(1 / 7)}
-    order = network.eval()(given).penalties["order"]
-    assert order.shape == (2,)
-    torch.manual_seed(1)
-    assert torch.equal(network(given).penalties["order"], order)
-    alone = network(networks.NetworkInput(given.frames[:1], given.keypoints[:1], given.detected[:1]))
-    torch.testing.assert_close(alone.penalties["order"], order[:1], rtol=1e-3, atol=1e-3)
-    drawn = {network.train()(given).penalties["order"].sum().item() for _ in range(4)}
-    assert len(drawn) > 1
+    drawn = [network.train()(given).penalties["order"] for _ in range(4)]
+    assert all(order.shape == (2,) for order in drawn)
+    assert len({order.sum().item() for order in drawn}) > 1
+    assert not network.eval()(given).penalties
 
 
 @pytest.mark.parametrize("kind", [EST, TESFL])

@@ -21,4 +21,4 @@ def test_a_snippet_is_the_mean_of_its_frames_weighed_by_a_sigmoid():
 
 
 def test_the_listed_parts_add_up():
-    assert networks.described(TESFL, networks.task(35, 224)).shapes["transformer"] == (512,)
+    assert networks.described(TESFL, networks.task(35, 224), ("order",)).shapes["transformer"] == (512,)
