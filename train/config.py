@@ -84,7 +84,7 @@ class RecipeConfig(Settings):
         "how clips are drawn; `balanced`: every class equally often",
         choices=("shuffled", "balanced"),
     )
-    mixup: float = setting(0.0, "alpha of mixup between the clips' frame vectors; 0: off", low=0, high=10)
+    mixup: float = setting(0.0, "alpha of mixup between clips; 0: off", low=0, high=10)
     clip_norm: float = setting(0.0, "clip gradients to this norm; 0: off", low=0, high=1e6)
     ema_decay: float = setting(
         0.0, "decay of a moving average of the weights, used to predict; 0: off", low=0, high=0.999999
