@@ -169,6 +169,10 @@ def compare(
 
     refuse_both(folds, split)
     _check_seeds(seeds, budget.settings, split)
+    if not all(models):
+        raise click.UsageError("--models: give names separated by commas, such as strong,former-dfer")
+    if pretrain_epochs and not stills:
+        raise click.UsageError("--pretrain-epochs needs --pretrain STILLS")
     asked = Networks(
         models=models, recipe=recipe, settings=budget.settings, stills=stills, pretrain_epochs=pretrain_epochs
     )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfer.schemas.support.errors import UserError
 from dfer.train.config import DataConfig, TrainConfig
 from dfer.train.data.augment import flip_expressions, flip_landmarks, prepare
 from dfer.train.data.dataset import Batch, Request
@@ -74,13 +75,18 @@ def predict(
 
     on_batch: called after each batch
 
-    Returns class probabilities (clips, classes) float32, in the plan's order.
+    Returns class probabilities (clips, classes) float32, in the plan's order. Raises UserError if one is NaN.
     """
     network.eval()
     parts = [np.zeros((0, network.classes), np.float32)]
     for batch in loader.batches(plan):
         scores = scores_of(network, batch.to(device), config, device)
-        parts.append(scores.clip.float().softmax(1).cpu().numpy())
+        found = scores.clip.float().softmax(1).cpu().numpy()
+        if not np.isfinite(found).all():
+            raise UserError(
+                "the network's scores are not numbers (NaN); try a smaller --learning-rate, or --clip-norm 1"
+            )
+        parts.append(found)
         on_batch()
     return np.concatenate(parts)
 

@@ -106,7 +106,7 @@ def build(model: str, settings: NetworkSettings, task: "Task", seed: int) -> "Cl
     kind = network_class(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = kind(settings, task)
+        network = kind(settings, task) if model in MODELS else _of_user(kind, settings, task, model)
     classifier = kind.heads[0]
     if not any(name.startswith(classifier) for name, _ in network.named_parameters()):
         raise ModelError(
@@ -115,9 +115,28 @@ def build(model: str, settings: NetworkSettings, task: "Task", seed: int) -> "Cl
     return network
 
 
+def _of_user(kind: "type[ClipNetwork]", settings: NetworkSettings, task: "Task", model: str) -> "ClipNetwork":
+    """A network of a user's own, which scores clips. Raises ModelError for whatever is wrong with it."""
+    from dfer.train.models.trial import try_out
+
+    try:
+        network = kind(settings, task)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"--model {model}: cannot be built: {type(error).__name__}: {error}") from error
+    problem = try_out(network)
+    if problem:
+        raise ModelError(f"--model {model}: {problem}")
+    return network
+
+
 def _checked(found: object, model: str) -> "type[ClipNetwork]":
     from dfer.train.models.interface import ClipNetwork
 
+    if found is None and ".py:" in model:
+        path, name = model.rsplit(":", 1)
+        raise ModelError(f"--model {model}: {path} has no class {name}")
     if not (isinstance(found, type) and issubclass(found, ClipNetwork)):
         raise ModelError(f"--model {model}: not a class derived from dfer.train.models.interface.ClipNetwork")
     if not issubclass(getattr(found, "Config", object), NetworkSettings) or not hasattr(found, "source"):
@@ -152,9 +171,9 @@ def _module_of(path: Path) -> ModuleType:
         module = sys.modules[name] = module_from_spec(spec)  # before it runs: dataclasses look it up
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # other people's code
+        except (Exception, SystemExit) as error:  # other people's code
             del sys.modules[name]
-            raise ModelError(f"--model: {path} cannot be run: {error!r}") from error
+            raise ModelError(f"--model: {path} cannot be run: {type(error).__name__}: {error}") from error
     return sys.modules[name]
 
 

@@ -171,7 +171,7 @@ def _speeds(
 ) -> dict[str, dict[str, Measurement]]:
     """The speeds of each network by task, kept in speed.json until network, device or machine are others."""
     path = out / SPEED
-    kept = json.loads(path.read_bytes()) if path.exists() else {}
+    kept = _kept(path)
     found = {}
     for candidate in candidates:
         of_network = {**candidate.config.to_dict(), "recipe": None}
@@ -197,6 +197,16 @@ def _speeds(
             with run_folder.writing(out):
                 write_atomic(path, json.dumps(kept, indent=2).encode())
     return found
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What is kept of speeds; nothing if the file is missing or damaged, so that they are measured again."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    complete = isinstance(content, dict) and all(isinstance(each, dict) for each in content.values())
+    return content if complete else {}
 
 
 def _summarise(

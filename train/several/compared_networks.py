@@ -9,7 +9,7 @@ from typing import Any
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig, default_preset, load_config
 from dfer.train.data.caches import Pool
-from dfer.train.models.registry import build, network_class
+from dfer.train.models.registry import MODELS, build, network_class
 
 OWN = "own"  # the recipe of each network's own preset
 PRETRAINING = "pretraining"  # folder of the runs on stills
@@ -85,7 +85,7 @@ def require_buildable(config: TrainConfig, pool: Pool) -> None:
     import torch
 
     config = config.settled(not pool.without_expressions)
-    with torch.device("meta"):
+    with torch.device("meta" if config.model in MODELS else "cpu"):  # a user's own is tried out
         build(config.model, config.network, config.task(len(pool.labels), pool.keypoints), seed=0)
 
 

@@ -102,7 +102,7 @@ def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
     [
         ("nosuch", "there is none of this name; give one of c3d, c3d-lstm, ceflnet"),
         ("nosuch.py:MyNetwork", "cannot be read: No such file or directory"),
-        ("mine.py:Other", "not a class derived from dfer.train.models.interface.ClipNetwork"),
+        ("mine.py:Other", "mine.py has no class Other"),
         ("mine.py:MySettings", "not a class derived from"),
         ("broken.py:MyNetwork", "cannot be run: ZeroDivisionError"),
     ],
@@ -119,6 +119,31 @@ def test_a_model_that_cannot_be_had_is_one_line(mine, cache, model, message):
         (("self.head", "self.fc"), "no weight's name begins with 'head.'; name the classifier in `heads`"),
         (("width: int", "holdout: int"), "its setting holdout has the name of another flag; rename it"),
         (("width: int", "momentum: int"), "its setting momentum has the name of another flag; rename it"),
+        (
+            ("super().__init__(task)", "super().__init__(task); 1 / 0"),
+            "cannot be built: ZeroDivisionError: division",
+        ),
+        (("super().__init__(task)", "exit(0)"), "cannot be built: SystemExit: 0"),
+        (
+            ("        features =", "        1 / 0\n        features ="),
+            "it cannot score clips: ZeroDivisionError: div",
+        ),
+        (
+            ("self.head(clips))", "self.head(clips[:1]))"),
+            "its scores 'clip' are (1, 2), must be floating-point numbers",
+        ),
+        (
+            ("return Scores(self.head(clips))", "return self.head(clips)"),
+            "its `forward` returns a Tensor, not Scores",
+        ),
+        (
+            ("Scores(self.head(clips))", "Scores(self.head(clips), {'x': clips})"),
+            "its scores 'x' are (2, 64), must be",
+        ),
+        (
+            ("self.head(clips))", "self.head(clips), {'x': self.head(clips)})"),
+            "its `loss_weights` has no 'x'",
+        ),
         (("    Config = MySettings\n", ""), "needs `Config`, derived from NetworkSettings, and `source`"),
     ],
 )
@@ -128,19 +153,18 @@ def test_a_network_that_would_fail_later_is_refused_at_once(mine, cache, change,
     assert not Path("run").exists()
 
 
-def test_a_loss_without_a_weight_is_named(mine, cache):
-    code = mine.read_text().replace(
-        "Scores(self.head(clips))", 'Scores(self.head(clips), {"extra": self.head(clips)})'
+def test_scores_that_are_not_numbers_end_a_run(mine, cache):
+    mine.write_text(
+        mine.read_text().replace(
+            "self.head(clips))", "self.head(clips) + (0 if self.training else torch.nan))"
+        )
     )
-    mine.write_text(code)
-    line = refused_after_notes("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run")
-    assert line == "train: the network's `loss_weights` does not name its loss extra"
-
-
-def refused_after_notes(*arguments):
-    outcome = made_up.train(*arguments)
-    assert outcome.exit_code == 1
-    return outcome.stderr.splitlines()[-1]
+    mine.write_text("import torch\n" + mine.read_text())
+    outcome = made_up.train("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run")
+    assert (
+        outcome.exit_code == 1
+        and "the network's scores are not numbers (NaN)" in outcome.stderr.splitlines()[-1]
+    )
 
 
 def test_a_users_network_is_timed(mine, cache):
@@ -153,7 +177,8 @@ def test_a_users_network_is_timed(mine, cache):
 def test_a_path_with_dots_names_the_same_network(mine, cache, tmp_path):
     (tmp_path / "below").mkdir()
     done("run", cache, "--model", "below/../mine.py:MyNetwork", *SMALL, "--out", "run", "--epochs", 1)
-    done("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run", "--epochs", 1, "--resume")
+    again = ("run", cache, "--model", "mine.py:MyNetwork", *SMALL, "--out", "run", "--epochs", 1)
+    assert "epoch 1/1" not in done(*again).stderr
 
 
 def test_the_last_model_given_counts(mine, cache):
