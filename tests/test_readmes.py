@@ -42,12 +42,14 @@ def home(astronaut, moving_astronaut, tmp_path_factory) -> Path:
     trees.build_dfew(home / "data/DFEW", [moving_astronaut(2)])
     (home / "data/FERplus").mkdir()
     still_trees.build_ferplus(home / "data/FERplus", [astronaut[20:180, 140:300]])
-    for name in ("ferv39k", "afew", "crema-d"):
+    for name in ("ferv39k", "afew", "crema-d", "cache"):
         clips = [
             made_up.clip(label, seed, size=128, subject=str(seed), split=("train", "test")[seed % 2])
             for seed, label in enumerate(("happiness", "happiness", "sadness", "sadness"))
         ]
         made_up.cache(home, name, clips)
+    (code,) = re.findall(r"^```python\n(.*?)^```", READMES[-1].read_text(), re.M | re.S)
+    (home / "mine.py").write_text(code)
     return home
 
 
@@ -69,7 +71,7 @@ def run(command: str, here) -> subprocess.CompletedProcess:
         return subprocess.run(full, env=environment, capture_output=True, text=True, timeout=300)
     if program == "train" and arguments[0] in TRAINING:
         preset = [] if "--preset" in arguments or arguments[0] == "sweep" else ["--preset", "quick"]
-        arguments += [*preset, *SMALL]
+        arguments += [*preset, *(SHORT if "--model" in arguments else SMALL)]
     if program == "train" and arguments[0] == "compare":
         arguments += SHORT
     if program == "train" and arguments[0] == "benchmark":
