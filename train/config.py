@@ -10,14 +10,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import Settings, setting
 from dfer.train.models.keypoint.settings import KeypointSettings
 from dfer.train.models.registry import PAPER, located, settings_class
 from dfer.train.models.settings import NetworkSettings, Task
+
+if TYPE_CHECKING:
+    from dfer.schemas.keypoints import KeypointSet
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -151,7 +153,7 @@ class TrainConfig:
         """Decide the settings that depend on the cache. scores: whether it has expression scores."""
         return dataclasses.replace(self, network=self.network.settled(scores))
 
-    def task(self, classes: int, keypoints: KeypointSet, labels: tuple[str, ...] = ()) -> Task:
+    def task(self, classes: int, keypoints: "KeypointSet", labels: tuple[str, ...] = ()) -> Task:
         """What the network of these settings is built for. labels: names of the classes, if there are any"""
         frames, side = self.data.num_frames, self.data.image_size
         return Task(classes=classes, num_frames=frames, image_size=side, keypoints=keypoints, labels=labels)

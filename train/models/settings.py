@@ -1,9 +1,12 @@
 """What the rest of `train` asks the settings of any network, and what a network is built for. No torch here."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.settings import Settings
+
+if TYPE_CHECKING:
+    from dfer.schemas.keypoints import KeypointSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,5 +46,5 @@ class Task:
     classes: int
     num_frames: int
     image_size: int
-    keypoints: KeypointSet
+    keypoints: "KeypointSet"
     labels: tuple[str, ...] = ()
