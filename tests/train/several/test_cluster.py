@@ -57,6 +57,14 @@ def wait_for(happened, running=None):
         time.sleep(0.05)
 
 
+def trains(process):
+    """Whether a worker's child is a run that has not ended."""
+    try:
+        return "dfer.train" in process.cmdline()
+    except psutil.Error:  # it has just ended
+        return False
+
+
 def interrupted(running):
     """Press Ctrl-C, again after a minute, as a person would. What the command printed on stderr."""
     for _ in range(4):
@@ -101,7 +109,7 @@ def test_runs_on_the_cluster_end_when_the_command_does_and_go_on_with_the_next(
     stderr = interrupted(running)
     assert running.returncode == 130 and "run the same command again to continue" in stderr
     workers = [psutil.Process(worker.pid) for worker in dask_cluster.workers.values()]
-    wait_for(lambda: not any("dfer.train" in child.cmdline() for w in workers for child in w.children()))
+    wait_for(lambda: not any(trains(child) for worker in workers for child in worker.children()))
     locks = [FolderLock(path.parent) for path in out.glob("seed_*/fold_*/metrics.csv")]
     assert locks and all(lock.take(shared=False) for lock in locks)
 
