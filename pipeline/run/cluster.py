@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dfer.pipeline.config import RunOptions
+from dfer.schemas.support.dask_client import connect
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.settings import flag
 
-CONNECT_SECONDS = 20
 RETRIES = 2  # of a shard whose subprocess was killed; Dask itself retries the shards of lost workers
 
 
@@ -31,26 +31,17 @@ def run_on_cluster(
     """
     if not sizes:
         return
-    try:
-        import distributed
+    with connect(options.dask) as client:
+        from distributed import as_completed
         from distributed.scheduler import KilledWorker
-    except ImportError:
-        raise UserError("--dask needs the extra: pip install 'dfer-keypoints[dask]'") from None
-    if not options.dask.startswith(("tcp://", "tls://", "ws://", "wss://")):
-        raise UserError(f"--dask {options.dask}: an address looks like tcp://10.0.0.1:8786")
-    try:
-        client = distributed.Client(options.dask, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
-        reason = type(error).__name__
-        raise UserError(f"--dask {options.dask}: no scheduler answers ({reason})") from None
-    with client:
+
         flags = _shard_flags(options)
         futures = {}
         for index in sizes:
             arguments = [str(cache.resolve()), str(source.resolve()), str(index), *flags]
             key = f"dfer-shard-{index}"
             futures[client.submit(run_shard, arguments, key=key, pure=False, retries=RETRIES)] = index
-        for future in distributed.as_completed(futures):
+        for future in as_completed(futures):
             index = futures[future]
             try:
                 problem = future.result()

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfer.schemas.support.dask_client import connect
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.config import config_from
@@ -25,7 +26,6 @@ from dfer.train.engine.weights import Start
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_SECONDS = 20
 POLL_SECONDS = 1
 RETRIES = 2  # of a run whose process was killed; Dask itself retries the runs of lost workers
 GPU = "GPU"  # a resource that workers name with `dask worker --resources GPU=1`
@@ -83,23 +83,9 @@ def train_on_cluster(
         return options
     if world.size > 1:
         raise UserError("--dask: start it without torchrun; the cluster's workers train the runs")
-    with _client(options.dask) as client:
+    with connect(options.dask) as client:
         _train_all(client, jobs, options, notify)
     return replace(options, dask=None, device=options.here)
-
-
-def _client(address: str) -> "Client":
-    try:
-        import distributed
-    except ImportError:
-        raise UserError("--dask needs the extra: pip install 'dfer-keypoints[dask]'") from None
-    if not address.startswith(("tcp://", "tls://", "ws://", "wss://")):
-        raise UserError(f"--dask {address}: an address looks like tcp://10.0.0.1:8786")
-    try:
-        return distributed.Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
-        reason = type(error).__name__
-        raise UserError(f"--dask {address}: no scheduler answers ({reason})") from None
 
 
 def _train_all(

@@ -7,8 +7,8 @@ import time
 import pytest
 from folder_bytes import contents
 
-from dfer.pipeline.run import cluster
 from dfer.schemas.read_cache import read_clips
+from dfer.schemas.support import dask_client
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_finalized_slices_have_the_same_bytes_as_one_extraction(faulty_here, sou
     ],
 )
 def test_wrong_calls_end_with_one_line(here, source, tmp_path, monkeypatch, options, code, message):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(dask_client, "CONNECT_SECONDS", 1)
     outcome = here("pipeline", "extract", source, "--out", tmp_path / "cache", *options)
     assert outcome.returncode == code
     assert message in outcome.stderr.splitlines()[-1]

@@ -119,7 +119,7 @@ def test_runs_on_the_cluster_end_when_the_command_does_and_go_on_with_the_next(
     [("tcp://127.0.0.1:9", "no scheduler answers"), ("nonsense", "an address looks like")],
 )
 def test_a_scheduler_that_is_not_there_is_one_line(folds, settings, tmp_path, monkeypatch, address, message):
-    monkeypatch.setattr("dfer.train.several.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("dfer.schemas.support.dask_client.CONNECT_SECONDS", 1)
     assert message in refused("crossval", folds, *settings, "--out", tmp_path / "out", "--dask", address)
 
 
