@@ -25,7 +25,7 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, clips_hash, read_origin
-from dfer.train.engine.forward import batch_size, predict
+from dfer.train.engine.forward import batch_size, predict, refuse_nan
 from dfer.train.results import metrics
 from dfer.train.results.baseline import baseline_figures, baseline_json
 from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
@@ -214,6 +214,7 @@ def _predictions(
     every, size = range(len(unlabelled)), batch_size(saved.config)
     plan = (batch for view in range(views) for batch in in_batches(every, size, view))
     probabilities = predict(network, loader, plan, saved.config, device)
+    refuse_nan(probabilities)
     of_views = probabilities.reshape(views, len(unlabelled), len(saved.labels))
     return prediction_table(clips, of_views.mean(0, dtype=np.float64), saved.labels, saved.majority)
 

@@ -75,20 +75,23 @@ def predict(
 
     on_batch: called after each batch
 
-    Returns class probabilities (clips, classes) float32, in the plan's order. Raises UserError if one is NaN.
+    Returns class probabilities (clips, classes) float32, in the plan's order; see `refuse_nan`.
     """
     network.eval()
     parts = [np.zeros((0, network.classes), np.float32)]
     for batch in loader.batches(plan):
         scores = scores_of(network, batch.to(device), config, device)
-        found = scores.clip.float().softmax(1).cpu().numpy()
-        if not np.isfinite(found).all():
-            raise UserError(
-                "the network's scores are not numbers (NaN); try a smaller --learning-rate, or --clip-norm 1"
-            )
-        parts.append(found)
+        parts.append(scores.clip.float().softmax(1).cpu().numpy())
         on_batch()
     return np.concatenate(parts)
+
+
+def refuse_nan(probabilities: np.ndarray) -> None:
+    """Raise UserError if a probability is NaN."""
+    if not np.isfinite(probabilities).all():
+        raise UserError(
+            "the network's scores are not numbers (NaN); try a smaller --learning-rate, or --clip-norm 1"
+        )
 
 
 def batch_size(config: TrainConfig, processes: int = 1) -> int:

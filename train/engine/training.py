@@ -36,7 +36,7 @@ from dfer.train.data.splits import Split
 from dfer.train.engine import distributed
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.distributed import World
-from dfer.train.engine.forward import batch_size, predict
+from dfer.train.engine.forward import batch_size, predict, refuse_nan
 from dfer.train.engine.learner import Learner
 from dfer.train.engine.optim import learning_rate, set_learning_rate
 from dfer.train.models.interface import ClipNetwork
@@ -204,16 +204,16 @@ class Training:
         ids = ", ".join(self.loader.dataset.ids(list(of_all)))
         narrow = self.config.execution.precision != "float32"
         advice = "--clip-norm 1, or --precision float32" if narrow else "or --clip-norm 1"
-        raise UserError(
-            f"the loss is {loss} in epoch {self.epoch + 1}, clips {ids}; try a smaller --learning-rate, {advice}"
-        )
+        where = f"in epoch {self.epoch + 1}, clips {ids}"
+        with distributed.agreed(self.world):
+            raise UserError(f"the loss is {loss} {where}; try a smaller --learning-rate, {advice}")
 
     def test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[pl.DataFrame, Figures]:
         """Predict the split's test part with the current network.
 
         on_batch: called after each batch, equally often in every process, so that it may wait for the others
 
-        Returns the prediction table and its figures.
+        Returns the prediction table and its figures. Raises UserError if the network's scores are NaN.
         """
         network, size = self.learner.predicting(), self.world.size
         distributed.share_buffers(network, self.world)
@@ -227,6 +227,8 @@ class Training:
         probabilities = np.zeros((len(self.test_clips), len(self.labels)), np.float32)
         for rank, found in enumerate(distributed.gathered(part, self.world)):
             probabilities[rank :: self.world.size] = found
+        with distributed.agreed(self.world):
+            refuse_nan(probabilities)
         table = prediction_table(self.split.test, probabilities, self.labels, self.majority)
         return table, compute_figures(table, self.labels)
 

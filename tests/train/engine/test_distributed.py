@@ -190,22 +190,56 @@ def test_an_error_in_all_processes_is_printed_once(ranks, sample_cache, tmp_path
     assert outcome.stderr.count("train: --fold 3: the cache has no folds") == 1
 
 
-def test_a_loss_that_is_nan_names_the_clips_of_all_processes(ranks, sample_cache, tmp_path):
-    call = (
-        "run",
-        sample_cache,
-        "--out",
-        tmp_path / "run",
-        *SETTINGS,
-        "--clip-norm",
-        0,
-        "--learning-rate",
-        10,
+NAN = """
+from dataclasses import dataclass
+
+import torch
+
+from dfer.schemas.support.settings import setting
+from dfer.train.models.interface import ClipNetwork, Scores, Source
+from dfer.train.models.settings import NetworkSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(NetworkSettings):
+    while_training: bool = setting(False, "whether its scores are NaN in training, or else in evaluation")
+
+
+class Nan(ClipNetwork):
+    Config = Settings
+    source = Source(citation="a test")
+
+    def __init__(self, settings, task):
+        super().__init__(task)
+        self.wrong = settings.while_training
+        self.head = torch.nn.Linear(3, task.classes)
+
+    def forward(self, given):
+        number = torch.nan if self.training == self.wrong else 1
+        return Scores(self.head(given.frames.mean((1, 3, 4))) * number)
+"""
+
+
+@pytest.mark.parametrize(
+    ("while_training", "message"),
+    [
+        (True, "the loss is nan in epoch 1, clips 1001_DFA_"),
+        (False, "the network's scores are not numbers (NaN)"),
+    ],
+)
+def test_what_is_nan_is_reported_once(ranks, sample_cache, tmp_path, while_training, message):
+    (tmp_path / "nan.py").write_text(NAN)
+    model = (
+        "--model",
+        f"{tmp_path / 'nan.py'}:Nan",
+        "--while-training" if while_training else "--no-while-training",
     )
-    outcome = ranks(2, *call, "--precision", "bfloat16", "--epochs", 60)
-    lines = [line for line in outcome.stderr.splitlines() if line.startswith("train: the loss is")]
-    assert outcome.returncode and lines, outcome.stderr
-    assert lines[0].count("1001_DFA_") in (2, 4)  # the clips of an entire step, each process's half
+    short = ("--image-size", 32, "--num-frames", 2, "--epochs", 1, "--batch-size", 6)
+    outcome = ranks(2, "run", sample_cache, "--out", tmp_path / "run", *model, *short)
+    lines = [line for line in outcome.stderr.splitlines() if line.startswith("train: ")]
+    assert outcome.returncode and len(lines) == 1, outcome.stderr
+    assert lines[0].startswith(f"train: {message}")
+    assert lines[0].count("1001_DFA_") == (6 if while_training else 0)  # the clips of both processes
 
 
 def test_two_processes_cross_validate_folds_and_the_first_sums_them_up(ranks, here, tmp_path):
