@@ -19,7 +19,7 @@ LAYERS = {
         "labels problems reader text_files csv_parquet official_splits votes",
         "disk",
         "layouts",
-        "datasets counts published_results",
+        "datasets inputs counts published_results",
     ],
     "pipeline": [
         "config records",

@@ -170,7 +170,7 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
     Raises UserError if the run's split does not fit the pool.
     """
     if pool.clips["label"].is_null().all():
-        raise UserError(f"{pool.where}: no clip has a label, so there is nothing to evaluate")
+        raise UserError(f"{pool.where}: no clip has a label, so there is nothing to evaluate; `train predict` needs none")
     if clips == "all":
         labelled = with_label(pool.clips)
         return Split(train=labelled.clear(), test=labelled, description="all clips")
