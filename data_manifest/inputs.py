@@ -48,7 +48,8 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         if path.exists() or path.is_symlink():
             found.append(path)
             continue
-        matches = sorted(glob.glob(str(path), recursive=True)) if set(WILDCARDS) & set(str(path)) else []
+        pattern = str(path)
+        matches = sorted(glob.iglob(pattern, recursive=True)) if set(WILDCARDS) & set(pattern) else []  # noqa: PTH207
         if not matches:
             raise UserError(f"{path}: no such file or folder; check the path")
         found += map(Path, matches)
@@ -80,7 +81,9 @@ def read_source(paths: Sequence[Path], dataset: str = AUTO, options: Options | N
     if len(paths) == 1 and not _is_clip(paths[0]):
         return read_manifest(paths[0], dataset, options)
     if dataset != AUTO or options.compound:
-        raise UserError("--dataset and --compound are for one folder or table; leave them out, or give that alone")
+        raise UserError(
+            "--dataset and --compound are for one folder or table; leave them out, or give that alone"
+        )
     found = read_inputs(paths)
     for path, reason in found.refused:
         raise UserError(f"{path}: {reason}")

@@ -41,8 +41,9 @@ LAYERS = {
         "commands",
         "several",
         "report",
+        "use",
         "options",
-        "cost_commands several_commands cli __main__",
+        "cost_commands several_commands use_commands cli __main__",
     ],
 }
 MAY_IMPORT = {
@@ -73,6 +74,9 @@ def imports(path: Path) -> Iterator[str]:
 GRAPH = {name: sorted({*imports(path)} & MODULES.keys() - {name}) for name, path in MODULES.items()}
 
 
+MAY_EXTRACT = "dfer.train.use."  # the one part of `train` that calls the pipeline
+
+
 def part(module: str) -> tuple[str, str]:
     """The package and the part of it: "dfer.train.data.caches" → ("train", "data")."""
     _, package, name, *_ = module.split(".")
@@ -96,7 +100,7 @@ def test_no_import_points_up():
             other, below = part(target)
             if other == package:
                 assert height(package, below) <= height(package, name), f"{module} imports {target}"
-            else:
+            elif other != "pipeline" or not module.startswith(MAY_EXTRACT):
                 assert other in MAY_IMPORT[package], f"{module} imports {target}"
 
 

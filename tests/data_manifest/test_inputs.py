@@ -34,7 +34,9 @@ def test_videos_directly_in_a_folder_have_no_label(tmp_path):
 
 def test_several_inputs_are_one_dataset_below_their_common_folder(tmp_path):
     trees.write_files(tmp_path, "x/1.mp4", "y/1.mp4", "photo.jpg", "z/happy/a.mp4", "z/sad/b.mp4")
-    (tmp_path / "table.csv").write_text("path,label\ny/1.mp4,ignored: the clip was named before\nx/1.mp4,Sad\n")
+    (tmp_path / "table.csv").write_text(
+        "path,label\ny/1.mp4,ignored: the clip was named before\nx/1.mp4,Sad\n"
+    )
     given = [tmp_path / name for name in ("y/1.mp4", "table.csv", "z", "photo.jpg")]
     manifest = read_source(given, options=Options(name="mixed"))
     assert manifest.clips.select("clip_id", "kind", "label").rows() == [
@@ -80,7 +82,7 @@ def test_what_cannot_be_read_is_refused_with_its_reason(tmp_path):
     (first, not_one), (second, without) = found.refused
     assert (first, second) == (tmp_path / "notes.txt", tmp_path / "empty")
     assert not_one.startswith("neither a video") and without.startswith("no clips found")
-    with pytest.raises(UserError, match="notes.txt: neither a video"):
+    with pytest.raises(UserError, match=r"notes\.txt: neither a video"):
         read_source([tmp_path / "a.mp4", tmp_path / "notes.txt"])
 
 
