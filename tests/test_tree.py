@@ -30,7 +30,7 @@ LAYERS = {
         "clip",
         "run",
         "report",
-        "doctor options cli __main__",
+        "doctor one_clip options cli __main__",
     ],
     "train": [
         "models",

@@ -109,7 +109,7 @@ class Predictor:
     def _open(self, cache: Path, watch: Watch) -> Pool:
         pool = open_pool(cache, faces=self.model.needs_faces)
         other = differences(self.model.extraction, pool.caches[0].info.settings)
-        if other:
+        if other and self.model.needs_faces:
             watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")
         return pool
 
@@ -144,7 +144,9 @@ def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_w
     Raises UserError if there is no such run, or it is damaged.
     """
     if str(run) == DEFAULT:
-        raise UserError(f"{DEFAULT}: this version has no model of its own; give the folder of a run")
+        from dfer.train.use.small_model import default_model
+
+        return Predictor(model=default_model())
     from dfer.train.use.network import Network
 
     return Predictor(model=Network(Path(run), checkpoint, device, loader_workers))
