@@ -18,7 +18,13 @@ BLAZEFACE, HOG = "blazeface", "hog"
 class ExtractConfig(Settings):
     """What decides the content of a cache. Raises UserError naming the flag of a wrong value."""
 
-    frames: int = setting(32, "maximum number of frames kept per clip, evenly spaced", low=1, high=1000)
+    frames: int = setting(32, "maximum number of frames kept per clip, evenly spaced", low=1, high=10_000)
+    rate: float = setting(
+        0.0,
+        "frames kept per second of a clip, up to that maximum; 0: the maximum of every clip",
+        low=0,
+        high=1000,
+    )
     input: str = setting(
         SCENE,
         "what the frames show; face: face crops already (DFEW, FERV39k)",
@@ -59,11 +65,13 @@ class ExtractConfig(Settings):
 
     def landmark_settings(self) -> dict[str, Any]:
         """Return the settings that boxes and landmarks depend on."""
-        names = ("frames", "input", "detector", "min_score", "min_found")
-        return {name: getattr(self, name) for name in names}
+        names = ("frames", "rate", "input", "detector", "min_score", "min_found")
+        found = self.as_dict()
+        return {name: found[name] for name in names if name in found}
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All settings by name, without the rate where none is set: caches of earlier versions stay the same."""
+        return {name: value for name, value in asdict(self).items() if name != "rate" or value}
 
 
 @dataclass(frozen=True, kw_only=True)

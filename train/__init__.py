@@ -1,6 +1,6 @@
 """A landmark cache to a trained network: CNN, key-point graph, region fusion, temporal transformer.
 
-From Python: `load(run).predict(paths)`. Names are imported at their first use, so importing this package costs nothing.
+From Python: `load(run).predict(paths)`. Names are imported at their first use, so importing costs nothing.
 """
 
 from importlib import import_module
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dfer.train.use.extraction import Watch
     from dfer.train.use.predict import Prediction, Predictor, load
+    from dfer.train.use.windows import Windows
 
-__all__ = ["Prediction", "Predictor", "Watch", "load"]
+__all__ = ["Prediction", "Predictor", "Watch", "Windows", "load"]
 MODULES = {
     "Prediction": "dfer.train.use.predict",
     "Predictor": "dfer.train.use.predict",
     "Watch": "dfer.train.use.extraction",
+    "Windows": "dfer.train.use.windows",
     "load": "dfer.train.use.predict",
 }
 

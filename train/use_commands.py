@@ -26,6 +26,18 @@ from dfer.train.options import PATH
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that extract.  [default: one per core]"
 )
+@click.option(
+    "--window",
+    metavar="SECONDS",
+    type=float,
+    help="Predict each window of this length, not a clip as one: the emotion over time.",
+)
+@click.option(
+    "--step",
+    metavar="SECONDS",
+    type=float,
+    help="From the start of a window to that of the next.  [default: a quarter of the window]",
+)
 @options.DEVICE
 @JSON_OPTION
 def predict(
@@ -37,6 +49,8 @@ def predict(
     csv: Path | None,
     parquet: Path | None,
     workers: int | None,
+    window: float | None,
+    step: float | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -50,19 +64,26 @@ def predict(
     from dfer.train.results.run_folder import output_file
     from dfer.train.use import show
     from dfer.train.use.predict import all_answered, as_table, load
+    from dfer.train.use.windows import windows_for
 
     for value in inputs:
         if not value:
             raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
     flags = (("--csv", csv), ("--parquet", parquet))
     targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    windows = windows_for(window, step)
+    choice = {"keep": keep, "frames_show": frames_show, "workers": workers, "windows": windows}
     with show.prediction_progress() as watch:
         predictor = load(run, checkpoint=which, device=device)
-        found = predictor.predict(inputs, keep=keep, frames_show=frames_show, workers=workers, watch=watch)
+        found = predictor.predict(inputs, **choice, watch=watch)
     labels = predictor.labels
     for target in targets:
         write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
-    print_result(as_json, lambda: show.as_json(run, labels, found), lambda: show.print_predictions(found))
+    print_result(
+        as_json,
+        lambda: show.as_json(run, labels, found),
+        lambda: show.print_predictions(found, bool(windows)),
+    )
     if targets:
         click.echo(f"wrote {', '.join(printable(str(path)) for path in (csv, parquet) if path)}", err=as_json)
     if keep:

@@ -53,7 +53,7 @@ def config_from(found: Mapping[str, Any], file: str) -> ExtractConfig:
     """
     names = [field.name for field in dataclasses.fields(ExtractConfig)]
     advice = "use the version that made the cache"
-    if missing := [name for name in names if name not in found]:
+    if missing := [name for name in ExtractConfig().as_dict() if name not in found]:
         raise UserError(f"{file}: settings {', '.join(missing)} are missing; {advice}")
     if unknown := sorted(found.keys() - names):
         listed = reprlib.repr(unknown)[1:-1]  # there may be many, and long ones

@@ -18,7 +18,7 @@ from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_c
 from dfer.pipeline.face.turned import TurnedSource, turn_boxes_back, turn_points_back
 from dfer.pipeline.records import StoredFace
 from dfer.pipeline.setup.models import ModelPaths
-from dfer.pipeline.video.sampling import sample_positions
+from dfer.pipeline.video.sampling import frames_to_keep, sample_positions
 from dfer.pipeline.video.sources import Source
 
 SEARCHED_FRAMES = 8  # of a clip without a confident face, searched thoroughly
@@ -152,7 +152,7 @@ def _search_thoroughly(
 
     found: the face of the first search, which is kept unless a turned one is clearer
     """
-    positions = sample_positions(source.facts.frames, config.frames)
+    positions = sample_positions(source.facts.frames, frames_to_keep(source.facts.duration_s, config))
     chosen = [positions[i] for i in sample_positions(len(positions), SEARCHED_FRAMES)]
     faces: list[dict[int, list[Detection]]] = [{}, {}, {}, {}]  # by quarter turns, by frame
     for position, pixels in zip(chosen, source.read(chosen), strict=True):
@@ -204,7 +204,7 @@ def _detect_faces(
     source: Source, config: ExtractConfig, models: ModelPaths, view: View, seeds: dict[int, list[Detection]]
 ) -> list[FrameFaces]:
     """Detect the faces of every sampled frame."""
-    positions = sample_positions(source.facts.frames, config.frames)
+    positions = sample_positions(source.facts.frames, frames_to_keep(source.facts.duration_s, config))
     frames: list[FrameFaces] = []
     faces: list[Detection] = []
     for position, pixels in zip(positions, source.read(positions), strict=True):

@@ -124,7 +124,8 @@ class ClipDataset(Dataset):
     ) -> None:
         """Make a dataset.
 
-        clips: usable rows of the pool's table
+        clips: usable rows of the pool's table; with columns `first_frame` and `end_frame`, a row is the part of a
+            clip from the first of these frames to before the second, of those in the cache
         labels: (clips,) class numbers, −1 for none
         targets: (clips, classes) float32, shares of votes
         """
@@ -136,6 +137,9 @@ class ClipDataset(Dataset):
         self._shards = clips["shard"].to_numpy()
         self._rows = clips["row"].to_numpy()
         self._ids = clips["clip_id"]
+        self._parts = None
+        if "first_frame" in clips.columns:
+            self._parts = clips.select("first_frame", "end_frame").to_numpy()
         self.labels = np.asarray(labels, np.int64)
         self.targets = targets
         self._spec = spec
@@ -174,7 +178,7 @@ class ClipDataset(Dataset):
         # Read everything before decoding: in turns, each would evict the other's data from the processor's caches.
         clips = [self._read(request.clip) for request in requests]
         for place, (request, view, stored) in enumerate(zip(requests, views, clips, strict=True)):
-            positions = frame_positions(len(stored.crops), view.offsets)
+            positions = self._positions(request.clip, len(stored.crops), view.offsets)
             self._decode(stored, positions, pictures[place], request.clip)
             keypoints[place] = stored.keypoints[positions]
             detected[place] = stored.detected[positions]
@@ -197,6 +201,11 @@ class ClipDataset(Dataset):
             expressions=expressions,
             targets=None if self.targets is None else self._targets(requests),
         )
+
+    def _positions(self, clip: int, kept: int, offsets: np.ndarray) -> np.ndarray:
+        """Which of a clip's `kept` frames to take, or of a part of them."""
+        first, end = (0, kept) if self._parts is None else self._parts[clip]
+        return first + frame_positions(end - first, offsets)
 
     def _targets(self, requests: Sequence[Request]) -> np.ndarray:
         counts = np.array([request.counts for request in requests], np.float32)

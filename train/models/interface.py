@@ -121,6 +121,17 @@ class ClipNetwork(nn.Module):
         """Score a batch of clips."""
         raise NotImplementedError
 
+    def frame_vectors(self, given: NetworkInput) -> tuple[Tensor, ...] | None:
+        """What is computed of each frame alone, each (B, N, …); None if the network does not work frame by frame.
+
+        Windows of a video that share frames then share these: `scores_of_frames` of them is what `forward` gives.
+        """
+        return None
+
+    def scores_of_frames(self, vectors: tuple[Tensor, ...], detected: Tensor, mix: float = 1.0) -> Scores:
+        """Score clips from the vectors of their frames, if there is `frame_vectors`. Others: as in `NetworkInput`."""
+        raise NotImplementedError
+
     @property
     def loss_weights(self) -> Mapping[str, float]:
         """The weight of each part of the loss: `clip`, and each name in `auxiliary`, `penalties` and `judged`."""

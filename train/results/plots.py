@@ -39,7 +39,7 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
 
     counts = matrix.sum(1, keepdims=True)
     shares = np.divide(matrix, counts, out=np.zeros(matrix.shape), where=counts > 0)
-    names = list(map(_plain, labels))
+    names = list(map(plain_text, labels))
     # Inches. A page scales wide pictures down, text included, so keep it narrow; the title needs four inches.
     side = max(4.0, 0.9 + 0.08 * max(map(len, names)) + 0.52 * len(names))
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -55,7 +55,7 @@ def confusion_png(matrix: np.ndarray, labels: Sequence[str], title: str) -> byte
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     figure.suptitle(title.replace("$", r"\$"), fontsize=10)
-    return _png(figure)
+    return png(figure)
 
 
 def sweep_png(
@@ -104,15 +104,15 @@ def sweep_png(
         style = {"color": "#b35806", "mfc": "none", "label": label}
         axes.plot(positions, _percents(shares), marker + dashes, **style, **unclipped)
     turned = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 8 else {}  # they would overlap
-    axes.set_xticks(positions, list(map(_plain, names)), **turned)
-    axes.set_xlabel(_plain(axis))
+    axes.set_xticks(positions, list(map(plain_text, names)), **turned)
+    axes.set_xlabel(plain_text(axis))
     axes.set_ylabel("WAR, %")
-    axes.set_title(_plain(title), fontsize=10)
+    axes.set_title(plain_text(title), fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
     axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def cost_png(
@@ -138,7 +138,7 @@ def cost_png(
     for number, (name, cost, share, bounds) in enumerate(zip(names, costs, shares, intervals, strict=True)):
         style = {"color": colours(number % colours.N), "lw": 1}
         axes.vlines(cost / 1e9, *_percents(bounds), **style)
-        label = f"{number + 1} {_plain(name)}"
+        label = f"{number + 1} {plain_text(name)}"
         axes.plot(cost / 1e9, 100 * share, "os^Dv"[number % 5], label=label, **style)
         beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 8}
         axes.annotate(str(number + 1), (cost / 1e9, 100 * share), **beside)
@@ -153,7 +153,7 @@ def cost_png(
     axes.grid(alpha=0.3)
     axes.margins(x=0.1, y=0.1)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def learning_curves_pngs(
@@ -194,7 +194,7 @@ def learning_curves_pngs(
         axes.legend(fontsize=8, frameon=False)
         if scale == 100:
             axes.set_ylim(0, 102)
-        pictures.append(_png(figure))
+        pictures.append(png(figure))
     return pictures[0], pictures[1]
 
 
@@ -218,13 +218,15 @@ def clip_map_png(points: np.ndarray, truth: np.ndarray, correct: np.ndarray, lab
             continue
         colour = [colours(number % colours.N)]
         hits, misses = points[of_label & correct], points[of_label & ~correct]
-        axes.scatter(*hits.T, s=size, c=colour, alpha=0.8, lw=0, label=f"{_plain(label)} ({of_label.sum()})")
+        axes.scatter(
+            *hits.T, s=size, c=colour, alpha=0.8, lw=0, label=f"{plain_text(label)} ({of_label.sum()})"
+        )
         axes.scatter(*misses.T, s=size, c=colour, marker="x", lw=1.2)
     axes.scatter([], [], s=40, c="k", marker="x", lw=1.2, label="misclassified")
     axes.set_xticks([])
     axes.set_yticks([])
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def attention_png(attention: np.ndarray) -> bytes:
@@ -246,7 +248,7 @@ def attention_png(attention: np.ndarray) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False, ncols=2)
-    return _png(figure)
+    return png(figure)
 
 
 def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: Sequence[str]) -> bytes:
@@ -262,23 +264,23 @@ def keypoint_weights_png(weights: np.ndarray, labels: Sequence[str], keypoints: 
     figure = Figure(figsize=(width, 2 + 0.26 * len(keypoints)), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(weights.T, cmap="viridis", aspect="auto")
-    axes.set_xticks(range(len(labels)), list(map(_plain, labels)), rotation=45, ha="right")
+    axes.set_xticks(range(len(labels)), list(map(plain_text, labels)), rotation=45, ha="right")
     axes.set_yticks(range(len(keypoints)), [f"{name}  {k}" for k, name in enumerate(keypoints)], fontsize=9)
     figure.colorbar(picture, ax=axes, label="mean W_a", fraction=0.05)
-    return _png(figure)
+    return png(figure)
 
 
 def _percents(shares: Sequence[float]) -> list[float]:
     return [100 * share for share in shares]
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Escape a name for matplotlib, which reads a dollar sign as the start of a formula, and cut it if it is long."""
     short = printable(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…")
     return short.replace("$", r"\$")
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -30,8 +30,9 @@ class Watch:
     """Functions that are told how a prediction gets on; by default none is.
 
     on_note: called with a line for a person to read
-    on_clips: called with a word for what is done ("extracting", "predicting") and the number of clips to do
-    on_done: called with the number of clips just done and how many of them are unusable
+    on_clips: called with a word for what is done ("extracting", "predicting") and the number of clips to do; or of
+        windows, with "predicting windows", or of frames, with "drawing frames"
+    on_done: called with the number of these just done and how many of them are unusable
     """
 
     on_note: Callable[[str], None] = lambda line: None
@@ -66,9 +67,17 @@ def settings_for(model: Model, frames_show: str | None, watch: Watch) -> "Extrac
 
 
 def extract_clips(
-    manifest: "Manifest", cache: Path, config: "ExtractConfig", workers: int | None, watch: Watch
+    manifest: "Manifest",
+    cache: Path,
+    config: "ExtractConfig",
+    workers: int | None,
+    watch: Watch,
+    limits: Mapping[str, float],
 ) -> None:
-    """Extract clips into a cache; one that is finished stays as it is. Raises UserError as `pipeline extract`."""
+    """Extract clips into a cache; one that is finished stays as it is. Raises UserError as `pipeline extract`.
+
+    limits: fields of `RunOptions` that a clip needs more of than by default
+    """
     from dfer.pipeline.cache.plan import default_shard_clips
     from dfer.pipeline.config import RunOptions
     from dfer.pipeline.run.extract import extract
@@ -79,7 +88,7 @@ def extract_clips(
         manifest,
         cache,
         dataclasses.replace(config, shard_clips=default_shard_clips(manifest.clips)),
-        RunOptions(workers=workers),
+        RunOptions(workers=workers, **limits),
         on_start=lambda clips: watch.on_clips("extracting", clips),
         on_done=watch.on_done,
     )

@@ -15,18 +15,21 @@ class Model(Protocol):
     name: what messages call it
     labels: its class names
     extraction: settings to extract clips with, as in `cache.json`; None if they are unknown
+    num_frames: how many frames it takes of a clip
     needs_faces: whether it looks at the crops; without, the tables that `pipeline share` writes are enough
     """
 
     name: str
     labels: tuple[str, ...]
     extraction: Mapping[str, Any] | None
+    num_frames: int
     needs_faces: bool
 
     def probabilities(self, pool: Pool, clips: pl.DataFrame, on_done: Callable[[int], None]) -> np.ndarray:
         """Predict clips.
 
-        clips: usable rows of the pool's table
+        clips: usable rows of the pool's table, or windows of them (`window_rows`): then only the frames from
+            `first_frame` to before `end_frame` count
         on_done: called with the number of clips just predicted
 
         Returns probabilities (clips, classes). Raises UserError if the cache is damaged, or lacks something.

@@ -1,4 +1,4 @@
-"""The network of a run as a `Model`. The only module of this folder that imports torch."""
+"""The network of a run as a `Model`. It imports torch, as only `shared_frames` also does."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan
 from dfer.train.results.run_folder import require_run
+from dfer.train.use.shared_frames import predict_windows, works_by_frame
 
 
 class Network:
@@ -37,24 +38,33 @@ class Network:
         self._device, self._workers = choose_device(device), loader_workers
         self._network = checkpoint.restore(self._saved).to(self._device)
         self.name, self.labels = str(run), self._saved.labels
+        self.num_frames = self._saved.config.data.num_frames
         self.extraction = _first_of(self._saved.origin.get("extraction"))
 
     @worker_deaths_explained()
     def probabilities(self, pool: Pool, clips: pl.DataFrame, on_done: Callable[[int], None]) -> np.ndarray:
         """As `Model.probabilities`."""
-        config, left = self._saved.config, len(clips)
-
-        def on_batch() -> None:
-            nonlocal left
-            done = min(left, batch_size(config))
-            left -= done
-            on_done(done)
-
-        found = predict_clips(
-            self._network, pool, clips, config, self._device, loader_workers=self._workers, on_batch=on_batch
-        )
+        config, common = self._saved.config, (self._network, pool, clips, self._saved.config, self._device)
+        if "first_frame" in clips.columns and works_by_frame(self._network):
+            found = predict_windows(*common, self._workers, on_done)
+        else:
+            report = _by_batch(len(clips), batch_size(config), on_done)
+            found = predict_clips(*common, loader_workers=self._workers, on_batch=report)
         refuse_nan(found)
         return found
+
+
+def _by_batch(clips: int, size: int, on_done: Callable[[int], None]) -> Callable[[], None]:
+    """A function for after each batch, which tells how many clips it had."""
+    left = clips
+
+    def on_batch() -> None:
+        nonlocal left
+        done = min(left, size)
+        left -= done
+        on_done(done)
+
+    return on_batch
 
 
 def _first_of(extraction: object) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ are predicted by the same code.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,9 @@ from dfer.train.use.extraction import (
     require_empty_handed,
     settings_for,
 )
+from dfer.train.use.face_track import FaceTrack, face_tracks
 from dfer.train.use.model import Model
+from dfer.train.use.windows import LIMITS, Windows, for_windows, sparse, window_rows
 
 DEFAULT = "default"
 Given = str | os.PathLike
@@ -42,7 +44,10 @@ class Prediction:
     label: the class that it is known to have; None if unknown
     predicted: the most probable class; None without an answer
     probabilities: of each class, in the model's order, sum 1; None without an answer
+    start_s, end_s: of the window that was asked for, or of the first and last frame that are kept of the clip,
+        seconds from the video's first frame; None where unknown
     times: when the frames that are kept of it are shown, seconds from its first frame; None where unknown
+    face: the face that was followed through it; None unless asked for
     """
 
     clip: str
@@ -52,7 +57,10 @@ class Prediction:
     label: str | None = None
     predicted: str | None = None
     probabilities: Mapping[str, float] | None = None
+    start_s: float | None = None
+    end_s: float | None = None
     times: tuple[float | None, ...] = ()
+    face: FaceTrack | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +81,8 @@ class Predictor:
         keep: Given | None = None,
         frames_show: str | None = None,
         workers: int | None = None,
+        windows: Windows | None = None,
+        faces: bool = False,
         watch: Watch | None = None,
     ) -> tuple[Prediction, ...]:
         """Predict clips.
@@ -82,9 +92,12 @@ class Predictor:
         keep: folder to keep the extracted cache in; by default it is temporary
         frames_show: `scene` or `face`, if the clips show something else than the training clips
         workers: processes that extract; by default one per core
+        windows: predict each window of a clip, not the clip as one
+        faces: give each prediction the face that was followed, with its crops
         watch: is told of the progress
 
-        Returns one prediction a clip, also for one that cannot be used, and one for an input without any clip.
+        Returns one prediction a clip (or window), also for a clip that cannot be used, and one for an input without
+        any clip.
         Raises UserError if a path does not exist, a cache cannot be used, or this machine cannot extract.
         """
         watch, keep = watch or Watch(), Path(keep) if keep else None
@@ -98,11 +111,16 @@ class Predictor:
         with ExitStack() as stack:
             if found and found.manifest:
                 config = settings_for(self.model, frames_show, watch)
+                if windows:
+                    config = for_windows(config, windows, self.model.num_frames)
                 cache = stack.enter_context(folder_for(keep))
-                extract_clips(found.manifest, cache, config, workers, watch)
-                answers += self._predict(open_pool(cache), found.manifest.root, watch)
+                limits = LIMITS if windows else {}
+                extract_clips(found.manifest, cache, config, workers, watch, limits)
+                answers += self._predict(open_pool(cache), found.manifest.root, windows, faces, watch)
         for pool in pools:
-            answers += self._predict(pool, None, watch)
+            if windows and (note := sparse(pool, windows, self.model.num_frames)):
+                watch.on_note(note)
+            answers += self._predict(pool, None, windows, faces, watch)
         refused = found.refused if found else ()
         return (*answers, *(_no_clip(path, reason) for path, reason in refused))
 
@@ -113,24 +131,35 @@ class Predictor:
             watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")
         return pool
 
-    def _predict(self, pool: Pool, root: Path | None, watch: Watch) -> Iterator[Prediction]:
+    def _predict(
+        self, pool: Pool, root: Path | None, windows: Windows | None, faces: bool, watch: Watch
+    ) -> Iterator[Prediction]:
         """The answers for all clips of a pool. root: the folder of their files, if it is known"""
         clips = usable(pool.clips)
-        watch.on_clips("predicting", len(clips))
+        times, tracks = _times(pool, clips), face_tracks(pool, clips) if faces else {}
+        if windows:
+            clips = window_rows(clips, times, windows)
+        watch.on_clips("predicting windows" if windows else "predicting", len(clips))
         rows = self.model.probabilities(pool, clips, lambda done: watch.on_done(done, 0)).tolist()
-        times, answers = _times(pool, clips), dict(zip(clips["clip_id"], rows, strict=True))
-        for row in pool.clips.iter_rows(named=True):
-            answer = answers.get(row["clip_id"])
-            yield Prediction(
-                clip=row["clip_id"],
-                path=root / row["path"] if root else None,
-                status=row["status"],
-                reason=row["reason"],
-                label=row["label"],
-                predicted=self.labels[int(np.argmax(answer))] if answer else None,
-                probabilities=dict(zip(self.labels, answer, strict=True)) if answer else None,
-                times=times.get(row["clip_id"], ()),
-            )
+        answers: dict[str, list[tuple[Mapping, list[float]]]] = {}
+        for row, answer in zip(clips.iter_rows(named=True), rows, strict=True):
+            answers.setdefault(row["clip_id"], []).append((row, answer))
+        for clip in pool.clips.iter_rows(named=True):
+            for row, answer in answers.get(clip["clip_id"], [(clip, None)]):
+                shown = times.get(row["clip_id"], ())[row.get("first_frame") : row.get("end_frame")]
+                yield Prediction(
+                    clip=row["clip_id"],
+                    path=root / row["path"] if root else None,
+                    status=row["status"],
+                    reason=row["reason"],
+                    label=row["label"],
+                    predicted=self.labels[int(np.argmax(answer))] if answer else None,
+                    probabilities=dict(zip(self.labels, answer, strict=True)) if answer else None,
+                    start_s=row.get("start_s", shown[0] if shown else None),
+                    end_s=row.get("end_s", shown[-1] if shown else None),
+                    times=shown,
+                    face=tracks.get(row["clip_id"]),
+                )
 
 
 def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_workers: int = 0) -> Predictor:
@@ -164,9 +193,8 @@ def as_table(predictions: Sequence[Prediction], labels: Sequence[str]) -> pl.Dat
         name: pl.Series([_text(getattr(each, name)) for each in predictions], dtype=pl.String)
         for name in texts
     }
-    for name, place in (("start_s", 0), ("end_s", -1)):
-        ends = [each.times[place] if each.times else None for each in predictions]
-        columns[name] = pl.Series(ends, dtype=pl.Float64)
+    for name in ("start_s", "end_s"):
+        columns[name] = pl.Series([getattr(each, name) for each in predictions], dtype=pl.Float64)
     for label in labels:
         shares = [each.probabilities[label] if each.probabilities else None for each in predictions]
         columns[f"p_{label}"] = pl.Series(shares, dtype=pl.Float64)

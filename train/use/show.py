@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from dfer.schemas.support.commands import printable
@@ -27,16 +34,18 @@ def prediction_progress() -> Iterator[Watch]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("clips{task.fields[unusable]}"),
+        TextColumn("{task.fields[unit]}{task.fields[unusable]}"),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task, bad = progress.add_task("loading", total=None, unusable=""), 0
+        task, bad = progress.add_task("loading", total=None, unit="", unusable=""), 0
 
         def on_clips(doing: str, clips: int) -> None:
             nonlocal bad
             bad = 0
-            progress.reset(task, total=clips, description=doing, unusable="")
+            unit = "" if " " in doing else "clips"  # "drawing frames" names its own
+            progress.reset(task, total=clips, description=doing, unit=unit, unusable="")
 
         def on_done(clips: int, unusable: int) -> None:
             nonlocal bad
@@ -50,17 +59,20 @@ def _note(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
-def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """Print a row for each clip: its class, and the probabilities in percent; or why it has none."""
+def print_predictions(predictions: Sequence[Prediction], windowed: bool = False) -> None:
+    """Print a row for each clip or window: its class, and the probabilities in percent; or why it has none."""
     labelled = any(each.label is not None for each in predictions)
     table = Table()
     table.add_column("clip", overflow="fold")
+    if windowed:
+        table.add_column("seconds", no_wrap=True)
     if labelled:
         table.add_column("label", overflow="fold")
     table.add_column("predicted", overflow="fold")
     table.add_column("probabilities, %", overflow="fold")
     for each in predictions:
-        own = [plain(each.label or "")] if labelled else []
+        own = [_place(each)] if windowed else []
+        own += [plain(each.label or "")] if labelled else []
         if each.probabilities:
             table.add_row(plain(each.clip), *own, plain(each.predicted), _shares(each))
         else:
@@ -69,6 +81,13 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     without = sum(each.probabilities is None for each in predictions)
     if without:
         print_line(f"no answer for {without} of {counted(len(predictions), 'clip')}")
+
+
+def _place(prediction: Prediction) -> str:
+    """When a window starts and ends."""
+    if prediction.start_s is None:
+        return "–"
+    return f"{prediction.start_s:.1f} – {prediction.end_s:.1f}".replace(" ", UNBROKEN)
 
 
 def _shares(prediction: Prediction) -> str:
@@ -84,6 +103,5 @@ def as_json(run: str, labels: Sequence[str], predictions: Sequence[Prediction]) 
 
 
 def _clip_json(each: Prediction) -> dict[str, Any]:
-    times = each.times or (None,)
-    fields = {name: value for name, value in vars(each).items() if name != "times"}
-    return {**fields, "path": each.path and str(each.path), "start_s": times[0], "end_s": times[-1]}
+    fields = {name: value for name, value in vars(each).items() if name not in ("times", "face")}
+    return {**fields, "path": each.path and str(each.path)}

@@ -118,18 +118,26 @@ class KeypointNetwork(ClipNetwork):
 
         Mixup of hidden vectors (Verma et al. 2019), since a blend of two faces has no key-points.
         """
+        return self.scores_of_frames(self.frame_vectors(given), given.detected, given.mix)
+
+    def frame_vectors(self, given: NetworkInput) -> tuple[Tensor, ...]:
+        """The fused vector of each frame (B, N, R), and its landmark features (B, N, F) if the settings take them."""
         fused = self.fuse(given.frames.flatten(0, 1), given.keypoints.flatten(0, 1))  # (B·N, R)
         fused = fused.unflatten(0, given.frames.shape[:2])  # (B, N, R)
         if self.expressions is not None:
             fused = fused + self.expressions(given.expressions)  # (B, N, R)
-        features = None
-        if self.face_features is not None:
-            features = self.face_features(given.landmarks, given.expressions, given.detected)  # (B, N, F)
-            if self.geometry is not None:
-                fused = fused + self.geometry.fc(features)  # (B, N, R)
-            features = _blend(masked_mean(features, given.detected), given.mix)  # (B, F)
-        fused = _blend(fused, given.mix)  # (B, N, R)
-        attended = given.detected if self.config.mask_missing else None
+        if self.face_features is None:
+            return (fused,)
+        features = self.face_features(given.landmarks, given.expressions, given.detected)  # (B, N, F)
+        if self.geometry is not None:
+            fused = fused + self.geometry.fc(features)  # (B, N, R)
+        return fused, features
+
+    def scores_of_frames(self, vectors: tuple[Tensor, ...], detected: Tensor, mix: float = 1.0) -> Scores:
+        """The temporal part and the classifiers."""
+        fused = _blend(vectors[0], mix)  # (B, N, R)
+        features = None if len(vectors) == 1 else _blend(masked_mean(vectors[1], detected), mix)  # (B, F)
+        attended = detected if self.config.mask_missing else None
         mean = masked_mean(fused, attended)  # (B, R)
         clip = self.clip_head(
             mean if self.temporal is None else self.temporal(fused, attended)

@@ -1,0 +1,67 @@
+"""Emotions over time as an HTML page, in the style of `train report`."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dfer.schemas.html import page
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.page import Origin, key_figures, picture
+from dfer.schemas.support.text import counted
+from dfer.train.use.timeline import Timeline, shown_crops, timeline_png
+from dfer.train.use.windows import Windows
+
+PAGE_CROPS = 16  # shown of a clip
+ORIGIN = Origin(command="train predict", content="over-time")
+
+
+def timeline_page(
+    found: Sequence[Timeline], labels: Sequence[str], windows: Windows, run: str, refused: int
+) -> bytes:
+    """Make the page, as UTF-8.
+
+    labels: all classes of the model, in its order
+    run: what the model is called
+    refused: clips without an answer, which the page does not show
+    """
+    overview = key_figures(
+        [
+            ("clips", str(len(found))),
+            ("seconds", f"{sum(each.end for each in found):.1f}"),
+            ("window", f"{windows.seconds:g} s every {windows.step:g} s"),
+            ("model", run),
+        ]
+    )
+    if refused:
+        overview = join(overview, tag("p", f"No answer for {counted(refused, 'clip')}."))
+    name = found[0].clip if len(found) == 1 else counted(len(found), "clip")
+    sections = {"Over time": join(*(_clip(each, labels) for each in found))}
+    return page.document("Emotions over time", name, overview, sections, origin=ORIGIN)
+
+
+def _clip(timeline: Timeline, labels: Sequence[str]) -> Html:
+    seconds = Counter()
+    for each, (start, end) in zip(timeline.predictions, timeline.edges.tolist(), strict=True):
+        seconds[each.predicted] += end - start
+    most = ", ".join(f"{label} {100 * share / timeline.end:.0f} %" for label, share in seconds.most_common())
+    chart = timeline_png([timeline], labels, crops=False)
+    return tag(
+        "figure",
+        tag("h3", timeline.clip),
+        picture(chart, f"probability of each class over time; predicted: {most}"),
+        tag("div", *(_crop(timeline, *place) for place in _places(timeline)), class_="film"),
+        tag("figcaption", f"{counted(len(timeline.predictions), 'window')}; predicted: {most} of the time"),
+    )
+
+
+def _places(timeline: Timeline) -> list[tuple[float, int]]:
+    return shown_crops(timeline.face, timeline.end, min(PAGE_CROPS, 8 * -(-len(timeline.face.crops) // 8)))
+
+
+def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
+    face, label = timeline.face, timeline.at(seconds).predicted
+    seen = "" if face.detected[frame] else ", no face found"
+    alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label}"
+    note = tag(
+        "span", f"{face.times[frame]:.1f} s", tag("br"), label if not seen else "no face", class_="note"
+    )
+    return tag("div", picture(face.crops[frame], alt, "jpeg"), note)
