@@ -1,5 +1,6 @@
 """The commands of `train` that use a trained model: `predict`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -38,6 +39,18 @@ from dfer.train.options import PATH
     type=float,
     help="From the start of a window to that of the next.  [default: a quarter of the window]",
 )
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=PATH,
+    help="Draw the windows over time, with crops of the face: a picture (.png) or a page (.html).",
+)
+@click.option(
+    "--annotate",
+    metavar="FILE",
+    type=PATH,
+    help="Write the video again (.mp4), with the face, key-points, class and probabilities drawn in.",
+)
 @options.DEVICE
 @JSON_OPTION
 def predict(
@@ -51,6 +64,8 @@ def predict(
     workers: int | None,
     window: float | None,
     step: float | None,
+    plot: Path | None,
+    annotate: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -63,6 +78,7 @@ def predict(
     from dfer.train.results.predictions import write_predictions
     from dfer.train.results.run_folder import output_file
     from dfer.train.use import show
+    from dfer.train.use.drawings import drawings_of
     from dfer.train.use.predict import all_answered, as_table, load
     from dfer.train.use.windows import windows_for
 
@@ -70,22 +86,22 @@ def predict(
         if not value:
             raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
     flags = (("--csv", csv), ("--parquet", parquet))
-    targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
-    windows = windows_for(window, step)
+    tables = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    windows = windows_for(window, step, drawn=bool(plot or annotate))
+    drawings = drawings_of(plot, annotate, inputs)
     choice = {"keep": keep, "frames_show": frames_show, "workers": workers, "windows": windows}
     with show.prediction_progress() as watch:
         predictor = load(run, checkpoint=which, device=device)
-        found = predictor.predict(inputs, **choice, watch=watch)
-    labels = predictor.labels
-    for target in targets:
-        write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
-    print_result(
-        as_json,
-        lambda: show.as_json(run, labels, found),
-        lambda: show.print_predictions(found, bool(windows)),
-    )
-    if targets:
-        click.echo(f"wrote {', '.join(printable(str(path)) for path in (csv, parquet) if path)}", err=as_json)
+        found = predictor.predict(inputs, **choice, faces=bool(drawings), watch=watch)
+        labels = predictor.labels
+        for target in tables:
+            write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
+        drawn = [path for path, draw in drawings if draw(found, predictor, windows, watch)]
+    shown = partial(show.print_predictions, found, windowed=bool(windows))
+    print_result(as_json, lambda: show.as_json(run, labels, found), shown)
+    written = [*(path for path in (csv, parquet) if path), *drawn]
+    if written:
+        click.echo(f"wrote {', '.join(printable(str(path)) for path in written)}", err=as_json)
     if keep:
         click.echo(f"kept {printable(str(keep))}", err=True)
     if not all_answered(found):

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 CROPS = 8  # shown of a clip
 DASHES = ("-", "--", "-.", ":")  # in print, lines differ by more than their colours
 MOST_CLIPS = 6  # in a PNG
-CLIP_HEIGHT, LEGEND_HEIGHT = 3.6, 0.8  # inches
+CLIP_HEIGHT, LEGEND_HEIGHT, BARE_SIZE = (
+    3.6,
+    0.8,
+    (4.2, 2.6),
+)  # inches; a page scales the bare chart down on a phone
 THUMBNAIL = 0.48  # inches
 NARROW = 0.09  # share of the axis from which a band has room for a word
 
@@ -79,20 +83,20 @@ def timeline_png(found: Sequence[Timeline], labels: Sequence[str], *, crops: boo
     """Plot clips one below the other.
 
     labels: all classes of the model, in its order
-    crops: whether to show crops of the face
+    crops: whether to show crops of the face, and each clip's name
     """
     from matplotlib.figure import Figure
 
-    height = CLIP_HEIGHT if crops else CLIP_HEIGHT - 0.6
-    figure = Figure(figsize=(WIDTH, height * len(found) + LEGEND_HEIGHT), layout="constrained")
+    width, height = (WIDTH, CLIP_HEIGHT) if crops else BARE_SIZE
+    figure = Figure(figsize=(width, height * len(found) + LEGEND_HEIGHT), layout="constrained")
     rows = (6, 1, 1.7) if crops else (6, 1)
     parts = figure.subfigures(len(found), squeeze=False)[:, 0]
     for part, timeline in zip(parts, found, strict=True):
         axes = part.subplots(len(rows), sharex=True, gridspec_kw={"height_ratios": rows, "hspace": 0.02})
         lines = _draw_lines(axes[0], timeline, labels)
-        axes[0].set_title(plain_text(timeline.clip), fontsize=10)
         _draw_band(axes[1], timeline, labels)
         if crops:
+            axes[0].set_title(plain_text(timeline.clip), fontsize=10)
             _draw_crops(axes[2], timeline)
         axes[-1].set_xlabel("seconds")
         axes[-1].set_xlim(0, timeline.end)
@@ -114,7 +118,9 @@ def _draw_lines(axes: "Axes", timeline: Timeline, labels: Sequence[str]) -> list
     for number, label in enumerate(labels):
         style = {"color": _colour(number), "ls": DASHES[number % len(DASHES)], "clip_on": False}
         mark = "o" if len(middles) < 3 else ""
-        lines += axes.plot(middles, 100 * timeline.shares(label), mark, label=plain_text(label), **style)
+        lines += axes.plot(
+            middles, 100 * timeline.shares(label), marker=mark, label=plain_text(label), **style
+        )
     for start, end in without_face(timeline.face):
         axes.axvspan(start, min(end, timeline.end), color="#9aa3ad", alpha=0.3, lw=0)
         if end - start > NARROW * 2 * timeline.end:

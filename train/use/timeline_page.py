@@ -61,7 +61,5 @@ def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
     face, label = timeline.face, timeline.at(seconds).predicted
     seen = "" if face.detected[frame] else ", no face found"
     alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label}"
-    note = tag(
-        "span", f"{face.times[frame]:.1f} s", tag("br"), label if not seen else "no face", class_="note"
-    )
+    note = tag("span", f"{face.times[frame]:.1f} s", class_="note")
     return tag("div", picture(face.crops[frame], alt, "jpeg"), note)

@@ -18,6 +18,7 @@ OVERLAP = 4  # windows of which each moment is part, if the step is not given
 MOST_FRAMES = 10_000  # kept of a video
 LIMITS = {"clip_timeout": 600.0, "worker_memory": 6.0}  # of the extraction of one video
 SHORTEST = 0.05  # seconds
+DRAWN = 2.0  # seconds, of the windows of a plot or an annotated video if nothing else is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,13 @@ class Windows:
         return np.arange(count) * self.step
 
 
-def windows_for(seconds: float | None, step: float | None) -> Windows | None:
-    """The windows that the flags --window and --step ask for, None if none. Raises UserError."""
+def windows_for(seconds: float | None, step: float | None, drawn: bool) -> Windows | None:
+    """The windows that the flags --window and --step ask for, None if none; DRAWN long if the answers are drawn.
+
+    Raises UserError.
+    """
+    if seconds is None and drawn:
+        seconds = DRAWN
     if seconds is not None:
         return Windows(seconds=seconds, step=step)
     if step is not None:
