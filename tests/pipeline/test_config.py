@@ -53,7 +53,15 @@ def test_every_setting_has_a_flag_with_its_default(here):
 
 
 def test_every_setting_changes_the_hash_that_a_commit_must_match():
-    changes = [{}, {"frames": 31}, {"rate": 4.0}, {"min_score": 0.6}, {"size": 96}, {"margin": 0.2}, {"quality": 90}]
+    changes = [
+        {},
+        {"frames": 31},
+        {"rate": 4.0},
+        {"min_score": 0.6},
+        {"size": 96},
+        {"margin": 0.2},
+        {"quality": 90},
+    ]
     changes += [
         {"input": "face"},
         {"align": "box"},

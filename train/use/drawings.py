@@ -67,12 +67,12 @@ def _annotator(target: Path) -> Draw:
         if not drawn:
             return False
         path = drawn[0].predictions[0].path
+        if path is None:
+            raise UserError("--annotate draws the video itself, which a cache does not have; give the video")
         if len(drawn) > 1:
             raise UserError(
                 f"--annotate draws one video, but {counted(len(drawn), 'clip')} were given; give one"
             )
-        if path is None:
-            raise UserError("--annotate draws the video itself, which a cache does not have; give the video")
         with writing(f"the video {target}", "run the same command again"):
             annotate_video(path, drawn[0], target, watch)
         return True

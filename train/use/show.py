@@ -87,7 +87,7 @@ def _place(prediction: Prediction) -> str:
     """When a window starts and ends."""
     if prediction.start_s is None:
         return "–"
-    return f"{prediction.start_s:.1f} – {prediction.end_s:.1f}".replace(" ", UNBROKEN)
+    return f"{prediction.start_s:.2f} – {prediction.end_s:.2f}"
 
 
 def _shares(prediction: Prediction) -> str:

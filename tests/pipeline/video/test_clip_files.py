@@ -6,9 +6,10 @@ import pytest
 from open_clip import open_clip
 from PIL import Image
 
+from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.video import frame_folder
 from dfer.pipeline.video.clip_files import fingerprint
-from dfer.pipeline.video.sampling import sample_positions
+from dfer.pipeline.video.sampling import frames_to_keep, sample_positions
 from dfer.pipeline.video.sources import DecodeError
 
 
@@ -157,3 +158,9 @@ def test_jpegs_one_after_another_are_a_video(write_video, tmp_path):
     path.write_bytes(b"".join(jpegs))
     source = open_clip(path)
     assert [round(frame.mean(), -1) for frame in source.read([0, 1])] == [20, 200]
+
+
+@pytest.mark.parametrize("seconds, frames", [(3.0, 12), (0.01, 1), (1000.0, 40), (None, 40)])
+def test_a_rate_keeps_frames_by_the_second_up_to_the_maximum(seconds, frames):
+    assert frames_to_keep(seconds, ExtractConfig(frames=40, rate=4)) == frames
+    assert frames_to_keep(seconds, ExtractConfig(frames=40)) == 40
