@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfer.train.use.extraction import Watch
+    from dfer.train.use.over_time.windows import Windows
     from dfer.train.use.predict import Prediction, Predictor, load
-    from dfer.train.use.windows import Windows
 
 __all__ = ["Prediction", "Predictor", "Watch", "Windows", "load"]
 MODULES = {
     "Prediction": "dfer.train.use.predict",
     "Predictor": "dfer.train.use.predict",
     "Watch": "dfer.train.use.extraction",
-    "Windows": "dfer.train.use.windows",
+    "Windows": "dfer.train.use.over_time.windows",
     "load": "dfer.train.use.predict",
 }
 

@@ -78,9 +78,9 @@ def predict(
     from dfer.train.results.predictions import write_predictions
     from dfer.train.results.run_folder import output_file
     from dfer.train.use import show
-    from dfer.train.use.drawings import drawings_of
+    from dfer.train.use.over_time.drawings import drawings_of
+    from dfer.train.use.over_time.windows import windows_for
     from dfer.train.use.predict import all_answered, as_table, load
-    from dfer.train.use.windows import windows_for
 
     for value in inputs:
         if not value:

@@ -14,7 +14,7 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan
 from dfer.train.results.run_folder import require_run
-from dfer.train.use.shared_frames import predict_windows, works_by_frame
+from dfer.train.use.over_time.shared_frames import predict_windows, works_by_frame
 
 
 class Network:

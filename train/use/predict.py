@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from dfer.data_manifest.inputs import expand, read_inputs
-from dfer.schemas.cache import INFO_FILE, OK, SHARD_FILES, UNDECODABLE
+from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, SHARD_FILES, UNDECODABLE
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.use.extraction import (
@@ -25,9 +26,9 @@ from dfer.train.use.extraction import (
     require_empty_handed,
     settings_for,
 )
-from dfer.train.use.face_track import FaceTrack, face_tracks
 from dfer.train.use.model import Model
-from dfer.train.use.windows import LIMITS, Windows, for_windows, sparse, window_rows
+from dfer.train.use.over_time.face_track import FaceTrack, face_tracks
+from dfer.train.use.over_time.windows import LIMITS, Windows, for_windows, sparse, window_rows
 
 DEFAULT = "default"
 Given = str | os.PathLike
@@ -136,30 +137,44 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """The answers for all clips of a pool. root: the folder of their files, if it is known"""
         clips = usable(pool.clips)
-        times, tracks = _times(pool, clips), face_tracks(pool, clips) if faces else {}
+        times, found = _frames(pool, clips)
+        tracks = face_tracks(pool, clips) if faces else {}
         if windows:
             clips = window_rows(clips, times, windows)
         watch.on_clips("predicting windows" if windows else "predicting", len(clips))
         rows = self.model.probabilities(pool, clips, lambda done: watch.on_done(done, 0)).tolist()
         answers: dict[str, list[tuple[Mapping, list[float]]]] = {}
         for row, answer in zip(clips.iter_rows(named=True), rows, strict=True):
+            if windows and not any(found[row["clip_id"]][row["first_frame"] : row["end_frame"]]):
+                row, answer = row | {"status": NO_FACE, "reason": "no face in this window"}, None
             answers.setdefault(row["clip_id"], []).append((row, answer))
         for clip in pool.clips.iter_rows(named=True):
             for row, answer in answers.get(clip["clip_id"], [(clip, None)]):
                 shown = times.get(row["clip_id"], ())[row.get("first_frame") : row.get("end_frame")]
-                yield Prediction(
-                    clip=row["clip_id"],
-                    path=root / row["path"] if root else None,
-                    status=row["status"],
-                    reason=row["reason"],
-                    label=row["label"],
-                    predicted=self.labels[int(np.argmax(answer))] if answer else None,
-                    probabilities=dict(zip(self.labels, answer, strict=True)) if answer else None,
-                    start_s=row.get("start_s", shown[0] if shown else None),
-                    end_s=row.get("end_s", shown[-1] if shown else None),
-                    times=shown,
-                    face=tracks.get(row["clip_id"]),
-                )
+                yield self._prediction(row, answer, shown, root, tracks.get(row["clip_id"]))
+
+    def _prediction(
+        self,
+        row: Mapping[str, Any],
+        answer: list[float] | None,
+        times: tuple[float | None, ...],
+        root: Path | None,
+        face: FaceTrack | None,
+    ) -> Prediction:
+        """The answer for a row of a clips table, or of `window_rows`. times: of its frames"""
+        return Prediction(
+            clip=row["clip_id"],
+            path=root / row["path"] if root else None,
+            status=row["status"],
+            reason=row["reason"],
+            label=row["label"],
+            predicted=self.labels[int(np.argmax(answer))] if answer else None,
+            probabilities=dict(zip(self.labels, answer, strict=True)) if answer else None,
+            start_s=row.get("start_s", times[0] if times else None),
+            end_s=row.get("end_s", times[-1] if times else None),
+            times=times,
+            face=face,
+        )
 
 
 def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_workers: int = 0) -> Predictor:
@@ -182,8 +197,9 @@ def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_w
 
 
 def all_answered(predictions: Sequence[Prediction]) -> bool:
-    """Whether there is an answer for every clip."""
-    return all(prediction.status == OK for prediction in predictions)
+    """Whether there is an answer for every clip, or for a window of it."""
+    answered = {each.clip for each in predictions if each.status == OK}
+    return all(each.clip in answered for each in predictions)
 
 
 def as_table(predictions: Sequence[Prediction], labels: Sequence[str]) -> pl.DataFrame:
@@ -211,15 +227,22 @@ def _no_clip(path: Path, reason: str) -> Prediction:
     return Prediction(clip=name, path=Path(name), status=UNDECODABLE, reason=reason)
 
 
-def _times(pool: Pool, clips: pl.DataFrame) -> dict[str, tuple[float | None, ...]]:
-    """When the kept frames of each clip are shown, by the clip's id. clips: usable, of one cache"""
-    times: dict[str, tuple[float | None, ...]] = {}
+def _frames(
+    pool: Pool, clips: pl.DataFrame
+) -> tuple[dict[str, tuple[float | None, ...]], dict[str, list[bool]]]:
+    """When the kept frames of each clip are shown, and whether a face was found in each, by the clip's id.
+
+    clips: usable, of one cache
+    """
+    times, found = {}, {}
     for shard in clips["shard"].unique().sort():
         path = pool.folders[0] / SHARD_FILES["landmarks"].format(shard)
         try:
-            rows = pl.read_parquet(path, columns=["clip_id", "frame", "time_s"], glob=False)
-            by_clip = rows.sort("clip_id", "frame").group_by("clip_id", maintain_order=True).agg("time_s")
+            rows = pl.read_parquet(path, columns=["clip_id", "frame", "time_s", "detector"], glob=False)
+            rows = rows.sort("clip_id", "frame").with_columns(found=pl.col("detector").is_not_null())
+            by_clip = rows.group_by("clip_id", maintain_order=True).agg("time_s", "found")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise UserError(f"{path} is missing or damaged ({type(error).__name__}); extract again") from None
-        times |= {clip: tuple(seconds) for clip, seconds in by_clip.iter_rows()}
-    return times
+        for clip, seconds, seen in by_clip.iter_rows():
+            times[clip], found[clip] = tuple(seconds), seen
+    return times, found

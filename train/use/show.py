@@ -80,7 +80,9 @@ def print_predictions(predictions: Sequence[Prediction], windowed: bool = False)
     Console().print(table)
     without = sum(each.probabilities is None for each in predictions)
     if without:
-        print_line(f"no answer for {without} of {counted(len(predictions), 'clip')}")
+        print_line(
+            f"no answer for {without} of {counted(len(predictions), 'window' if windowed else 'clip')}"
+        )
 
 
 def _place(prediction: Prediction) -> str:

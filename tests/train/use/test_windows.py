@@ -21,7 +21,7 @@ from dfer.train.data.caches import open_pool
 from dfer.train.engine import checkpoint
 from dfer.train.engine.forward import predict_clips
 from dfer.train.models.resnet import ResNet18
-from dfer.train.use.windows import window_rows
+from dfer.train.use.over_time.windows import window_rows
 
 FPS, FRAMES = 25, 75  # three seconds
 
@@ -192,6 +192,24 @@ def test_frames_without_times_are_one_window_and_a_sparse_cache_is_noted(small_r
         sample_cache, windows=train.Windows(seconds=0.1), watch=train.Watch(on_note=notes.append)
     )
     assert "frames a second" in notes[0] and "--rate" in notes[0]
+
+
+def test_windows_without_a_face_are_rows_with_a_reason_and_are_drawn_as_such(
+    small_run, moving_astronaut, write_video, tmp_path
+):
+    frames = moving_astronaut(50)
+    video = write_video(tmp_path / "v.mp4", [*frames, *[np.zeros_like(frames[0])] * 50])
+    choice = ("--window", 0.5, "--step", 0.5, "--workers", 1, "--annotate", tmp_path / "a.mp4", "--json")
+    outcome = made_up.train("predict", small_run, video, *choice, "--plot", tmp_path / "p.png")
+    assert outcome.exit_code == 0, outcome.output
+    clips = json.loads(outcome.stdout)["clips"]
+    assert [clip["status"] for clip in clips] == ["ok"] * 4 + ["no_face"] * 4
+    assert clips[-1]["reason"] == "no face in this window" and clips[-1]["probabilities"] is None
+    with av.open(str(tmp_path / "a.mp4")) as found:
+        frames = [frame.to_ndarray(format="gray") for frame in found.decode(video=0)]
+    seen, unseen = frames[20], frames[90]
+    assert (unseen[:60] > 128).any() and (unseen[100:, 200:] < 40).all()  # only the words
+    assert (seen[:60, :60] < 128).mean() > 0.5
 
 
 def test_wrong_windows_and_files_are_one_line(small_run, sample_cache, talking, tmp_path):

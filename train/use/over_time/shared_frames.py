@@ -43,7 +43,7 @@ def predict_windows(
     network.eval()
     parts = [np.zeros((0, network.classes))]
     for of_clip in windows.partition_by("cache", "stored_id", maintain_order=True):
-        *vectors, detected = _of_frames(network, pool, of_clip, config, device, loader_workers)
+        *vectors, detected = _of_frames(network, pool, of_clip, config, device, loader_workers, on_done)
         size, offsets = batch_size(config), evaluation_view(config.data.num_frames).offsets
         places = of_clip.select("first_frame", "end_frame").to_numpy() - of_clip["first_frame"].min()
         taken = np.stack([first + frame_positions(end - first, offsets) for first, end in places])  # (W, N)
@@ -52,7 +52,6 @@ def predict_windows(
                 clip = network.scores_of_frames(tuple(v[rows] for v in vectors), detected[rows]).clip
             shifted = clip if network.class_shift is None else clip + network.class_shift
             parts.append(shifted.float().softmax(1).cpu().numpy().astype(float))
-            on_done(len(rows))
     return np.concatenate(parts)
 
 
@@ -63,8 +62,12 @@ def _of_frames(
     config: TrainConfig,
     device: torch.device,
     loader_workers: int,
+    on_done: Callable[[int], None],
 ) -> list[Tensor]:
-    """The vectors of the frames from a clip's first window to its last, each (m, …), and which faces were found."""
+    """The vectors of the frames from a clip's first window to its last, each (m, …), and which faces were found.
+
+    on_done: told of the windows as the frames get done, which take nearly all of the time
+    """
     first, end, n = windows["first_frame"].min(), windows["end_frame"].max(), config.data.num_frames
     starts = np.arange(first, end, n)
     ends = np.minimum(starts + n, end)
@@ -73,8 +76,11 @@ def _of_frames(
     )
     dataset = clip_dataset(pool, chunks, (), view_spec(config))
     loader = Loader(dataset, loader_workers, device)
-    plan = in_batches(range(len(chunks)), batch_size(config))
-    found = [list(_batch(network, batch.to(device), config, device)) for batch in loader.batches(plan)]
+    plan = [*in_batches(range(len(chunks)), batch_size(config))]
+    found = []
+    for number, batch in enumerate(loader.batches(plan)):
+        found.append([*_batch(network, batch.to(device), config, device)])
+        on_done(len(windows) * (number + 1) // len(plan) - len(windows) * number // len(plan))
     # A chunk has n frames; the last one repeats some if it is shorter.
     offsets = evaluation_view(n).offsets
     places = np.concatenate(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfer.train.results.plots import WIDTH, plain_text, png
-from dfer.train.use.face_track import FaceTrack
+from dfer.train.use.over_time.face_track import FaceTrack
 from dfer.train.use.predict import Prediction
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Timeline:
     """A clip over time, W windows.
 
     clip: its id
-    predictions: of its windows, in order
+    predictions: of its windows, in order; some have no answer
     edges: (W, 2) seconds for which a window stands: half a step around its middle
     """
 
@@ -50,8 +50,8 @@ class Timeline:
         return float(self.edges[-1, 1])
 
     def shares(self, label: str) -> np.ndarray:
-        """The probability of a class in each window (W,), 0–1."""
-        return np.array([each.probabilities[label] for each in self.predictions])
+        """The probability of a class in each window (W,), 0–1, NaN where there is no answer."""
+        return np.array([(each.probabilities or {}).get(label, np.nan) for each in self.predictions])
 
     def at(self, seconds: float) -> Prediction:
         """The window that stands for a moment."""
@@ -61,10 +61,12 @@ class Timeline:
 
 def timelines(predictions: Iterable[Prediction]) -> list[Timeline]:
     """Group the windows of each clip whose times are known. predictions: with faces"""
-    known = [each for each in predictions if each.probabilities and each.start_s is not None]
+    known = [each for each in predictions if each.face and each.start_s is not None]
     found = []
     for (clip, _), windows in groupby(known, lambda each: (each.clip, id(each.face))):
         of_clip = tuple(windows)
+        if not any(each.probabilities for each in of_clip):
+            continue
         starts, ends = np.array([[each.start_s, each.end_s] for each in of_clip]).T
         middles = (starts + ends) / 2
         between = (middles[1:] + middles[:-1]) / 2
@@ -147,6 +149,8 @@ def _draw_band(axes: "Axes", timeline: Timeline, labels: Sequence[str]) -> None:
     """The predicted class, named where there is room."""
     pairs = zip(timeline.predictions, timeline.edges.tolist(), strict=True)
     for label, stretch in groupby(pairs, lambda pair: pair[0].predicted):
+        if label is None:
+            continue
         places = [place for _, place in stretch]
         start, end = places[0][0], places[-1][1]
         axes.axvspan(start, end, color=_colour(labels.index(label)), alpha=0.55, lw=0)

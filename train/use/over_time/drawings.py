@@ -3,17 +3,18 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dfer.schemas.cache import OK
 from dfer.schemas.html.page import page_target
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic, writing
 from dfer.schemas.support.text import counted
 from dfer.train.results.run_folder import output_file
-from dfer.train.use.annotate import annotate_video
 from dfer.train.use.extraction import Watch
+from dfer.train.use.over_time.annotate import annotate_video
+from dfer.train.use.over_time.timeline import MOST_CLIPS, Timeline, timeline_png, timelines
+from dfer.train.use.over_time.timeline_page import ORIGIN, timeline_page
+from dfer.train.use.over_time.windows import Windows
 from dfer.train.use.predict import Prediction, Predictor
-from dfer.train.use.timeline import MOST_CLIPS, Timeline, timeline_png, timelines
-from dfer.train.use.timeline_page import ORIGIN, timeline_page
-from dfer.train.use.windows import Windows
 
 Draw = Callable[[Sequence[Prediction], Predictor, Windows, Watch], bool]
 
@@ -46,7 +47,7 @@ def _plotter(target: Path) -> Draw:
         if not drawn:
             return False
         if target.suffix.lower() == ".html":
-            refused = sum(each.probabilities is None for each in found)
+            refused = sum(each.status != OK and each.start_s is None for each in found)
             content = timeline_page(drawn, predictor.labels, windows, predictor.model.name, refused)
         else:
             if len(drawn) > MOST_CLIPS:

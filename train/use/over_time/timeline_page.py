@@ -7,8 +7,8 @@ from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.page import Origin, key_figures, picture
 from dfer.schemas.support.text import counted
-from dfer.train.use.timeline import Timeline, shown_crops, timeline_png
-from dfer.train.use.windows import Windows
+from dfer.train.use.over_time.timeline import Timeline, shown_crops, timeline_png
+from dfer.train.use.over_time.windows import Windows
 
 PAGE_CROPS = 16  # shown of a clip
 ORIGIN = Origin(command="train predict", content="over-time")
@@ -41,7 +41,7 @@ def timeline_page(
 def _clip(timeline: Timeline, labels: Sequence[str]) -> Html:
     seconds = Counter()
     for each, (start, end) in zip(timeline.predictions, timeline.edges.tolist(), strict=True):
-        seconds[each.predicted] += end - start
+        seconds[each.predicted or "no face"] += end - start
     most = ", ".join(f"{label} {100 * share / timeline.end:.0f} %" for label, share in seconds.most_common())
     chart = timeline_png([timeline], labels, crops=False)
     return tag(
@@ -49,7 +49,7 @@ def _clip(timeline: Timeline, labels: Sequence[str]) -> Html:
         tag("h3", timeline.clip),
         picture(chart, f"probability of each class over time; predicted: {most}"),
         tag("div", *(_crop(timeline, *place) for place in _places(timeline)), class_="film"),
-        tag("figcaption", f"{counted(len(timeline.predictions), 'window')}; predicted: {most} of the time"),
+        tag("figcaption", f"{counted(len(timeline.predictions), 'window')}; {most} of the time"),
     )
 
 
@@ -60,6 +60,6 @@ def _places(timeline: Timeline) -> list[tuple[float, int]]:
 def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
     face, label = timeline.face, timeline.at(seconds).predicted
     seen = "" if face.detected[frame] else ", no face found"
-    alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label}"
+    alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label or 'nothing'}"
     note = tag("span", f"{face.times[frame]:.1f} s", class_="note")
     return tag("div", picture(face.crops[frame], alt, "jpeg"), note)

@@ -6,13 +6,15 @@ import numpy as np
 
 from dfer.schemas.html.overlay import region_colors
 from dfer.schemas.support.commands import printable
-from dfer.train.use.timeline import Timeline
+from dfer.train.use.over_time.timeline import Timeline
+from dfer.train.use.predict import Prediction
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 BOX, CARRIED = "#ffffff", "#9aa3ad"  # of a face that was found, and where its box is carried over
 PANEL, INK, BAR = (0, 0, 0, 150), "#ffffff", "#6ba6e8"
+NO_FACE = "no face found"
 LONGEST = 18  # characters of a class name
 
 
@@ -31,11 +33,15 @@ class Overlay:
         image = Image.fromarray(picture)
         draw = ImageDraw.Draw(image, "RGBA")
         unit = max(1.0, min(picture.shape[:2]) / 240)  # a line's width, pixels
-        self._draw_face(draw, seconds, unit)
-        self._draw_answer(draw, seconds, unit)
+        answer = self._timeline.at(seconds)
+        if self._draw_face(draw, seconds, unit) and answer.probabilities:
+            self._draw_answer(draw, answer, unit)
+        else:
+            self._draw_nothing(draw, unit)
         return np.asarray(image)
 
-    def _draw_face(self, draw: "ImageDraw", seconds: float, unit: float) -> None:
+    def _draw_face(self, draw: "ImageDraw", seconds: float, unit: float) -> bool:
+        """Draw box and key-points of a moment. Returns whether the face was found then."""
         face = self._timeline.face
         after = min(int(np.searchsorted(face.times, seconds)), len(face.times) - 1)
         before = max(after - 1, 0)
@@ -45,17 +51,23 @@ class Overlay:
         detected = bool(face.detected[before] and face.detected[after])
         draw.rectangle([*box.tolist()], outline=BOX if detected else CARRIED, width=round(1.5 * unit))
         if not detected:
-            return
+            return False
         radius = 1.5 * unit
         for a, b in face.keypoint_set.edges:
             draw.line([*points[a], *points[b]], fill=(255, 255, 255, 130), width=max(1, round(unit / 2)))
         for k, (x, y) in enumerate(points.tolist()):
             place = [x - radius, y - radius, x + radius, y + radius]
             draw.ellipse(place, fill=self._colours[k], outline="#000000")
+        return True
 
-    def _draw_answer(self, draw: "ImageDraw", seconds: float, unit: float) -> None:
-        """The class in large letters, and a bar for the probability of each, the largest first."""
-        answer = self._timeline.at(seconds)
+    def _draw_nothing(self, draw: "ImageDraw", unit: float) -> None:
+        font, edge = self._font(round(9 * unit)), 5 * unit
+        width = draw.textlength(NO_FACE, font=font)
+        draw.rectangle([0, 0, 2 * edge + width, 2 * edge + 11 * unit], fill=PANEL)
+        draw.text((edge, edge), NO_FACE, font=font, fill=INK)
+
+    def _draw_answer(self, draw: "ImageDraw", answer: Prediction, unit: float) -> None:
+        """The class in large letters, and the probability of each as a bar."""
         large, small = self._font(round(15 * unit)), self._font(round(9 * unit))
         rows = list(answer.probabilities.items())
         edge, line = 5 * unit, 11 * unit

@@ -10,8 +10,8 @@ import numpy as np
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import atomic_file
 from dfer.train.use.extraction import Watch
-from dfer.train.use.overlay import Overlay
-from dfer.train.use.timeline import Timeline
+from dfer.train.use.over_time.overlay import Overlay
+from dfer.train.use.over_time.timeline import Timeline
 
 CODEC, QUALITY = "libx264", "20"  # H.264, which every browser plays; the quality is x264's rate factor
 CLOCK = Fraction(1, 90_000)  # seconds; fine enough for the frames of any rate

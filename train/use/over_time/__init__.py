@@ -1,0 +1,1 @@
+"""Videos over time: windows, and what is drawn of their answers."""
