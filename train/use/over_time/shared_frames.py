@@ -16,6 +16,8 @@ from dfer.train.engine.forward import batch_size, network_input
 from dfer.train.engine.precision import autocast
 from dfer.train.models.interface import ClipNetwork
 
+AT_ONCE = 256  # windows; the vectors of their frames are small
+
 
 def works_by_frame(network: ClipNetwork) -> bool:
     """Whether a network has frame vectors that windows can share."""
@@ -44,10 +46,10 @@ def predict_windows(
     parts = [np.zeros((0, network.classes))]
     for of_clip in windows.partition_by("cache", "stored_id", maintain_order=True):
         *vectors, detected = _of_frames(network, pool, of_clip, config, device, loader_workers, on_done)
-        size, offsets = batch_size(config), evaluation_view(config.data.num_frames).offsets
+        offsets = evaluation_view(config.data.num_frames).offsets
         places = of_clip.select("first_frame", "end_frame").to_numpy() - of_clip["first_frame"].min()
         taken = np.stack([first + frame_positions(end - first, offsets) for first, end in places])  # (W, N)
-        for rows in torch.from_numpy(taken).to(device).split(size):
+        for rows in torch.from_numpy(taken).to(device).split(AT_ONCE):
             with autocast(config.execution.precision, device):
                 clip = network.scores_of_frames(tuple(v[rows] for v in vectors), detected[rows]).clip
             shifted = clip if network.class_shift is None else clip + network.class_shift

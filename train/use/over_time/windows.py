@@ -36,7 +36,7 @@ class Windows:
         if not self.seconds >= SHORTEST:
             raise UserError(f"--window {self.seconds:g}: must be at least {SHORTEST} s")
         if self.step is None:
-            object.__setattr__(self, "step", self.seconds / OVERLAP)
+            object.__setattr__(self, "step", max(self.seconds / OVERLAP, SHORTEST))
         if not SHORTEST <= self.step <= self.seconds:
             raise UserError(
                 f"--step {self.step:g}: must be between {SHORTEST} and --window ({self.seconds:g} s)"
