@@ -181,4 +181,6 @@ def _source(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"--model: the file {path} cannot be read: {error.strerror}; put it back") from None
+        raise ModelError(
+            f"--model: the file {path} cannot be read: {error.strerror}; is the path right?"
+        ) from None

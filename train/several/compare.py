@@ -129,7 +129,7 @@ def run_compare(
                 name=each.name,
                 config=each.config,
                 recipe=recipe,
-                source=network_class(each.config.model).source,
+                source=network_class(each.config.model).source_of(each.config.network),
                 speeds=speeds[each.name],
             )
             for each, recipe in zip(candidates, recipes_of(asked), strict=True)
@@ -231,6 +231,7 @@ def plot(result: CompareResult) -> bytes:
         [row.estimate.war for row in rows],
         [row.estimate.intervals.war for row in rows],
         baseline=line and line.estimate.war,
+        tested_on=result.comparison.tested_on,
     )
 
 
@@ -256,7 +257,8 @@ def as_table(result: CompareResult) -> pl.DataFrame:
                 "remark": network.remark,
             }
         )
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.insert_column(2, pl.lit(found.tested_on).alias("tested_on"))
 
 
 def as_dict(result: CompareResult) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _plot(result: SweepResult) -> bytes:
         axis=result.sweep.axis,
         comparable=result.not_comparable is None,
         baseline=line and line.war,
+        tested_on=result.comparison.tested_on,
     )
 
 
@@ -153,7 +154,8 @@ def as_table(result: SweepResult) -> pl.DataFrame:
             content[f"published_war_{dataset}"] = figure.war if figure else None
             content[f"published_remark_{dataset}"] = figure.remark if figure else None
         rows.append(content)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.insert_column(2, pl.lit(found.tested_on).alias("tested_on"))
 
 
 def as_dict(result: SweepResult) -> dict[str, Any]:
