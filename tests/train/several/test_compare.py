@@ -132,8 +132,8 @@ def test_every_network_starts_from_its_own_training_on_the_same_stills(here, tmp
     assert other.returncode == 1 and "other initial weights" in other.stderr
     shutil.rmtree(out / "pretraining" / "nr-dfernet")  # it would be trained first, for nothing
     for flags, reason in {
-        ("--learning-rate", 0.5): "--learning-rate 0.1 instead of --learning-rate 0.5",
-        ("--pretrain", clips): "another cache",
+        ("--learning-rate", 0.5): "instead of --learning-rate 0.5",
+        ("--pretrain", clips): "pretraining/quick contains another run",
     }.items():
         other = here(*call, "--pretrain", stills, "--pretrain-epochs", 2, *flags)
         assert other.returncode == 1 and reason in other.stderr.splitlines()[-1]
