@@ -41,6 +41,7 @@ LAYERS = {
         "commands",
         "several",
         "report",
+        "model_command",
         "options",
         "cost_commands several_commands cli __main__",
     ],

@@ -14,6 +14,7 @@ from dfer.schemas.support.text import command
 from dfer.train import options
 from dfer.train.config import default_preset, load_config
 from dfer.train.cost_commands import benchmark, describe
+from dfer.train.model_command import ModelCommand
 from dfer.train.options import PATH, TrainingFlags
 from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
 
@@ -30,7 +31,7 @@ def main() -> None:
     """Train and evaluate networks for dynamic facial expression recognition on landmark caches."""
 
 
-@main.command(cls=options.ModelCommand)
+@main.command(cls=ModelCommand)
 @options.CACHES
 @options.out("Folder of the run.")
 @options.PRESET
@@ -61,7 +62,7 @@ def run(
 
 @main.command()
 @options.CACHES
-@click.option("--folds", help=f"Cross-validate: {options.FOLDS_HELP}.")
+@click.option("--folds", type=options.TEXT, help=f"Cross-validate: {options.FOLDS_HELP}.")
 @options.split_options
 @options.SEED
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")

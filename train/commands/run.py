@@ -8,27 +8,25 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dfer.schemas.read_cache import refuse_inside_cache
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import temporary_name
 from dfer.schemas.support.folder_lock import FolderLock
 from dfer.schemas.support.processes import available_cores, stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.commands.progress import Notices, print_line
+from dfer.train.commands.run_contents import is_finished, saved_state
 from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.landmark_features import LandmarkFeatures
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.data.splits import Split
-from dfer.train.engine import checkpoint, distributed, loop
+from dfer.train.engine import distributed, loop
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import check_compiler, choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import (
     Experiment,
     RunOptions,
-    difference,
     library_versions,
     origin_of,
     started_from,
@@ -86,10 +84,10 @@ def train_run(
             experiment = experiment.settled(pool)
             split = experiment.choose(pool)
             origin = origin_of(experiment, pool, split, started_from(out))
-            saved = _saved_state(out, experiment, origin, resume=resume) if world.first else None
+            saved = saved_state(out, experiment, origin, resume=resume) if world.first else None
         # Processes on other machines may not see the folder.
         saved = distributed.from_first(saved, world)
-        if distributed.from_first(saved is not None and _is_finished(out, saved), world):
+        if distributed.from_first(saved is not None and is_finished(out, saved), world):
             return RunResult(rows=[*saved.rows], split=split, already_finished=True) if world.first else None
         origin["versions"] = library_versions()
         with distributed.agreed(world):
@@ -109,11 +107,6 @@ def train_run(
         if not world.first:
             return None
         return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
-
-
-def _is_finished(out: Path, saved: Checkpoint) -> bool:
-    epochs = saved.config.recipe.epochs
-    return saved.epoch == epochs and all((out / name).exists() for name in run_folder.RESULTS)
 
 
 def _prepare(
@@ -208,40 +201,6 @@ def _locked(out: Path, world: World) -> Iterator[None]:
         if not lock.take(shared=False):
             raise UserError(f"{out}: another training run is using this folder; wait until it has finished")
         yield
-
-
-def _saved_state(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to continue from, None if there is none.
-
-    Raises UserError if the folder contains something else, steps of another run, or of this one and `resume` is
-    missing.
-    """
-    refuse_inside_cache(out)
-    if not out.exists() or _is_empty(out):
-        return None
-    if not (out / run_folder.RUN).exists():
-        raise UserError(f"{out} already exists and is not a run; choose another --out")
-    if not (out / run_folder.LAST).exists():
-        return None  # stopped before its first save: nothing is lost, whatever it was
-    other = difference(out, experiment.config, origin)
-    if other:
-        raise UserError(f"{out} contains another run (made with {other}); choose another --out")
-    saved = checkpoint.load(out / run_folder.LAST)
-    epochs = experiment.config.recipe.epochs
-    if saved.epoch < epochs and not resume:
-        raise UserError(
-            f"{out} contains this run, stopped after {saved.epoch} of {counted(epochs, 'epoch')}; "
-            "add --resume to continue it"
-        )
-    return saved
-
-
-def _is_empty(out: Path) -> bool:
-    """Whether a folder is empty, or has only what is written before run.json."""
-    names = (run_folder.SETTINGS, run_folder.WEIGHTS, run_folder.RUN)
-    complete = {out / name for name in names[:-1]}
-    expected = complete | {temporary_name(out / name) for name in names}
-    return out.is_dir() and all(path in expected for path in out.iterdir())
 
 
 def _print_start(console: Console, training: Training) -> None:

@@ -21,7 +21,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import baseline, plots, run_folder
 from dfer.train.results.comparison import ablation_not_comparable_reason
-from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, refuse_run_or_cache
+from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, require_own
 from dfer.train.several.candidates import (
     Candidate,
     Comparison,
@@ -85,7 +85,7 @@ def run_sweep(
                 sweep, variants=tuple(each for each in sweep.variants if each.name not in repeated)
             )
             candidates = [each for each in candidates if each.name not in repeated]
-            refuse_run_or_cache(out)
+            require_own(out, SWEEP)
             pool = open_pool(*plan.folders)
         if world.first:
             for name in repeated:

@@ -144,6 +144,14 @@ def test_a_model_that_cannot_be_had_is_one_line(mine, cache, model, message):
             ("self.head(clips))", "self.head(clips), {'x': self.head(clips)})"),
             "its `loss_weights` has no 'x'",
         ),
+        (
+            ('= setting(64, "channels of the map", low=1)', "= 64"),
+            "MySettings.width has no flag; write width = setting(DEFAULT, ",
+        ),
+        (
+            ("@dataclass(frozen=True, kw_only=True)\n", ""),
+            "put @dataclass(frozen=True, kw_only=True) above MySettings",
+        ),
         (("    Config = MySettings\n", ""), "needs `Config`, derived from NetworkSettings, and `source`"),
     ],
 )

@@ -130,6 +130,21 @@ def test_every_network_starts_from_its_own_training_on_the_same_stills(here, tmp
     assert again.returncode == 0 and "epoch 1/" not in again.stderr
     other = here(*call)
     assert other.returncode == 1 and "other initial weights" in other.stderr
+    shutil.rmtree(out / "pretraining" / "nr-dfernet")  # it would be trained first, for nothing
+    for flags, reason in {
+        ("--learning-rate", 0.5): "instead of --learning-rate 0.5",
+        ("--pretrain", clips): "pretraining/quick contains another run",
+    }.items():
+        other = here(*call, "--pretrain", stills, "--pretrain-epochs", 2, *flags)
+        assert other.returncode == 1 and reason in other.stderr.splitlines()[-1]
+        assert "epoch 1/" not in other.stderr and not (out / "pretraining" / "nr-dfernet").exists()
+
+
+def test_runs_from_scratch_are_not_pretrained_for_nothing(compared, here, folds_cache):
+    call, out, _ = compared
+    other = here(*call, "--pretrain", folds_cache)
+    assert other.returncode == 1 and "made with other initial weights" in other.stderr.splitlines()[-1]
+    assert "epoch 1/" not in other.stderr and not (out / "pretraining").exists()
 
 
 def test_a_network_of_a_users_own_is_compared_under_its_class_name(here, folds_cache, tmp_path, monkeypatch):
