@@ -53,7 +53,7 @@ def run(
 
     click.get_current_context().meta["interrupted"] = "; run the same command with --resume to continue"
     config = load_config(preset, training.settings)
-    print_notes(preset or default_preset(training.settings.get("model")), config)
+    print_notes(preset or default_preset(training.settings.get("model")), config, training)
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes

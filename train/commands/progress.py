@@ -94,8 +94,11 @@ def print_line(console: Console, text: str) -> None:
     console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
-def print_loaded(console: Console, loaded: Loaded) -> None:
-    """Print which weights were loaded and skipped, and which of the network's are initialised at random."""
+def print_loaded(console: Console, loaded: Loaded, loaded_lr: float) -> None:
+    """Print which weights were loaded and skipped, and which of the network's are initialised at random.
+
+    loaded_lr: factor on the learning rate of those loaded
+    """
     print_line(console, f"weights from {loaded.source}")
     table = Table()
     for column in ("", "tensors", "names"):

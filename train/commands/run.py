@@ -81,6 +81,7 @@ def train_run(
     with distributed.join(device) as world, ExitStack() as stack:
         with distributed.agreed(world):
             pool = open_pool(*folders)
+            wants_scores = experiment.config.settled(scores=True).network.takes_expressions
             experiment = experiment.settled(pool)
             split = experiment.choose(pool)
             origin = origin_of(experiment, pool, split, started_from(out))
@@ -103,7 +104,8 @@ def train_run(
             if saved:
                 run.restore(saved)
             stack.enter_context(_locked(out, world))
-        rows = _train(run, saved, loaded, features, notices or Notices())
+        notices = notices or Notices()
+        rows = _train(run, saved, loaded, features, notices, wants_scores=wants_scores)
         if not world.first:
             return None
         return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
@@ -161,19 +163,21 @@ def _train(
     loaded: Loaded | None,
     features: LandmarkFeatures,
     notices: Notices,
+    *,
+    wants_scores: bool,
 ) -> list[EpochRow]:
-    """Train to the end and show the progress on stderr."""
+    """Train to the end and show the progress on stderr. wants_scores: whether to say if there are none to use."""
     training, world, pool = run.training, run.training.world, features.pool
     console = Console(stderr=True, quiet=not world.first)
     some_have_scores = len(pool.without_expressions) < len(pool.caches)
-    left_out = (pool.scores_left_out,) if pool.scores_left_out and some_have_scores else ()
-    for note in filter(notices.first, (*pool.notes, *left_out, *training.split.notes)):
+    left_out = pool.scores_left_out if some_have_scores or wants_scores else None
+    for note in filter(notices.first, filter(None, (*pool.notes, left_out, *training.split.notes))):
         print_line(console, note)
     if saved:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        if notices.first(str(loaded)):
+        if loaded and notices.first(str(loaded)):
             progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
             _warn_of_overlap(console, training, loaded, pool, notices)
