@@ -198,5 +198,5 @@ def _source(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ModelError(
-            f"--model: the file {path} cannot be read: {error.strerror}; is the path right?"
+            f"--model: the file {path} cannot be read: {error.strerror}; correct the path, or put it back"
         ) from None

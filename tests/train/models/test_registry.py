@@ -92,8 +92,9 @@ def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
     call = ("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", "run", "--resume")
     assert "another version of the model's code" in refused(*call)
     mine.unlink()
-    assert f"the file {mine} cannot be read: No such file or directory; put it back" in refused(
-        "evaluate", "run", cache
+    assert (
+        f"the file {mine} cannot be read: No such file or directory; correct the path, or put it back"
+        in refused("evaluate", "run", cache)
     )
 
 
