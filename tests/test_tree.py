@@ -41,6 +41,7 @@ LAYERS = {
         "commands",
         "several",
         "report",
+        "use",
         "options",
         "cost_commands several_commands cli __main__",
     ],
