@@ -29,7 +29,7 @@ from dfer.schemas.blendshapes import FLIP
 from dfer.schemas.keypoints import LANDMARK_FLIP
 from dfer.schemas.support.files import target_file, write_atomic
 from dfer.train.data.caches import Pool, fingerprints, open_pool, usable, with_label
-from dfer.train.data.class_matching import match_classes, most_frequent, target_shares
+from dfer.train.data.class_matching import match_classes, most_frequent, only_covered, target_shares
 from dfer.train.data.landmark_features import read_frames
 from dfer.train.models.landmark_regression import moments
 from dfer.train.results.bootstrap import bootstrap_intervals
@@ -265,8 +265,9 @@ def measured(
 
     answers: see `predicted`
     """
-    clips = with_label(clips)
-    table, labels = predicted(model, pool, clips, answers), answers or model.labels
+    labels = answers or model.labels
+    clips = only_covered(clips, labels)
+    table = predicted(model, pool, clips, answers)
     figures, intervals = compute_figures(table, labels), bootstrap_intervals(table, labels)
     frequent = most_frequent(clips)
     each = recalls(figures.confusion)
