@@ -49,7 +49,7 @@ class Settings:
     units: int = 64
     epochs: int = 60
     batch_size: int = 512
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 0.01
     dropout: float = 0.0
     mirrored: bool = True
@@ -59,12 +59,12 @@ class Settings:
 CHANGES: tuple[Mapping[str, Any], ...] = (
     {},
     {"epochs": 120},
-    {"learning_rate": 1e-2},
-    {"dropout": 0.1},
-    {"units": 128},
+    {"learning_rate": 2e-2},
     {"weight_decay": 0.1},
-    {"learning_rate": 2e-3},
+    {"units": 128},
     {"mirrored": False},
+    {"dropout": 0.1},
+    {"learning_rate": 5e-3},
     {"units": 32},
 )
 SEEDS = (0, 1)
