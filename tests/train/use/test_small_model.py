@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -199,6 +200,16 @@ def test_its_file_says_what_it_was_trained_on_and_how_good_it_is(model):
         # Better than chance and than always the same answer, by more than the choice of clips explains.
         assert figures["war_interval"][0] > figures["most_frequent"]["war"]
         assert figures["uar_interval"][0] > max(figures["chance"], figures["most_frequent"]["uar"])
+
+
+def test_the_readme_shows_the_figures_of_the_file(model):
+    readme = (Path(__file__).parents[3] / "train" / "README.md").read_text()
+    for figures in model.about["figures"]:
+        for name in ("war", "uar"):
+            value, low, high = (100 * share for share in (figures[name], *figures[f"{name}_interval"]))
+            assert f"| {value:.1f} ({low:.1f}–{high:.1f}) |" in readme
+    for label, recall in model.about["figures"][0]["recall"].items():
+        assert f"{label} {100 * recall:.1f} %" in readme.replace("\n", " ")
 
 
 def test_written_and_read_it_stays_the_same(model, tmp_path):
