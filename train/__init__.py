@@ -1,6 +1,6 @@
 """A landmark cache to a trained network: CNN, key-point graph, region fusion, temporal transformer.
 
-From Python: `load(run).predict(paths)`. Names are imported at their first use, so importing this package costs nothing.
+From Python: `load(run).predict(paths)`. Names are imported at their first use, so importing this costs nothing.
 """
 
 from importlib import import_module
