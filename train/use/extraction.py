@@ -27,7 +27,7 @@ SHOWN_AS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Functions that are told how a prediction gets on; by default none is.
+    """Functions to call while a prediction runs; by default they do nothing.
 
     on_note: called with a line for a person to read
     on_clips: called with a word for what is done ("extracting", "predicting") and the number of clips to do

@@ -82,7 +82,7 @@ class Predictor:
         keep: folder to keep the extracted cache in; by default it is temporary
         frames_show: `scene` or `face`, if the clips show something else than the training clips
         workers: processes that extract; by default one per core
-        watch: is told of the progress
+        watch: functions to call with the progress
 
         Returns one prediction a clip, also for one that cannot be used, and one for an input without any clip.
         Raises UserError if a path does not exist, a cache cannot be used, or this machine cannot extract.

@@ -74,8 +74,9 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
 def _shares(prediction: Prediction) -> str:
     """The probabilities in percent, the largest first, without those that would round to nothing."""
     ordered = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
-    shown = (f"{label}{UNBROKEN}{100 * share:.0f}" for label, share in ordered if share >= SHOWN)
-    return plain(", ".join(shown))
+    return ", ".join(
+        f"{plain(label)}{UNBROKEN}{100 * share:.0f}" for label, share in ordered if share >= SHOWN
+    )
 
 
 def as_json(run: str, labels: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, Any]:
