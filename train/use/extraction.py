@@ -72,9 +72,10 @@ def extract_clips(
     from dfer.pipeline.cache.plan import default_shard_clips
     from dfer.pipeline.config import RunOptions
     from dfer.pipeline.run.extract import extract
+    from dfer.pipeline.run.terminal import problem_lines
 
-    for problem in manifest.problems:
-        watch.on_note(f"{manifest.dataset}: {problem.line}")
+    for line in problem_lines(manifest, config):
+        watch.on_note(line)
     extract(
         manifest,
         cache,
