@@ -108,7 +108,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     left_out, clips = clips.filter(~used), clips.filter(used)
     if clips["label"].is_null().all():
         raise UserError(
-            "no clip in the cache has a label; extract a folder for each class, or a table with labels"
+            "no clip in the cache has a label; extract a folder per class, or a table with labels"
         )
     _require_folds(clips, choice)
     parts = clips.partition_by("cache", maintain_order=True)
