@@ -56,6 +56,8 @@ def predict(
             raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
     flags = (("--csv", csv), ("--parquet", parquet))
     targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    if keep:
+        click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
     with show.prediction_progress() as watch:
         predictor = load(run, checkpoint=which, device=device)
         found = predictor.predict(inputs, keep=keep, frames_show=frames_show, workers=workers, watch=watch)

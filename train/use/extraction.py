@@ -116,7 +116,7 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_empty_handed(keep: Path | None, to_extract: Sequence[Path]) -> None:
+def refuse_keeping_nothing(keep: Path | None, to_extract: Sequence[Path]) -> None:
     """Raise UserError for a folder to keep a cache in if there is nothing to extract."""
     if keep and not to_extract:
         raise UserError(f"--keep {keep}: only caches were given, so nothing is extracted; leave it out")

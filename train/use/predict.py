@@ -22,7 +22,7 @@ from dfer.train.use.extraction import (
     differences,
     extract_clips,
     folder_for,
-    require_empty_handed,
+    refuse_keeping_nothing,
     settings_for,
 )
 from dfer.train.use.model import Model
@@ -91,7 +91,7 @@ class Predictor:
         paths = expand([Path(path) for path in ([given] if isinstance(given, Given) else given)])
         caches = list({path.resolve(): path for path in paths if (path / INFO_FILE).is_file()}.values())
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
-        require_empty_handed(keep, others)
+        refuse_keeping_nothing(keep, others)
         pools = [self._open(cache, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
