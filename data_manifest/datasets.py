@@ -11,7 +11,6 @@ from pathlib import Path
 
 import polars as pl
 
-from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 from dfer.data_manifest.disk.folder_contents import subfolders
 from dfer.data_manifest.layouts import (
     afew,
@@ -117,14 +116,10 @@ def choose_reader(root: Path, dataset: str) -> Reader:
             raise UserError(f"{root}: a file; give the folder that contains the clips")
         return named
     fitting = next((reader for reader in READERS if reader.fits(root)), None)
-    if fitting is None and suffix_of(root.name) in IMAGE_SUFFIXES:
-        raise UserError(f"{root}: a single image; give the folder that contains the images")
-    if fitting is None and suffix_of(root.name) in VIDEO_SUFFIXES:
-        raise UserError(f"{root}: a single video; give the folder that contains the clips")
     if fitting is None:
         raise UserError(
-            f"{root}: neither a table nor a list of clips; give the folder that contains the clips, a .csv or "
-            ".parquet table, or a list of frame folders"
+            f"{root}: neither a video, an image, a table nor a list of clips; give a video, the folder that contains "
+            "the clips, a .csv or .parquet table, or a list of frame folders"
         )
     if fitting is label_folders.READER:
         _refuse_incomplete_dataset(root)

@@ -92,8 +92,8 @@ def manifest(out: Path | None, as_json: bool, **source: Any) -> None:
     """Count the clips of SOURCE and list problems. No clip is decoded."""
     from dfer.pipeline.report.manifest import check_target, print_manifest
 
-    if out:
-        check_target(out, source["source"])
+    for path in source["sources"] if out else ():
+        check_target(out, path)
     print_manifest(read_dataset(**source), out, as_json)
 
 
@@ -110,7 +110,7 @@ def manifest(out: Path | None, as_json: bool, **source: Any) -> None:
 @setting_options(ExtractConfig, "Settings of the cache")
 @resumable
 def extract(
-    source: Path,
+    sources: tuple[Path, ...],
     dataset: str,
     name: str | None,
     compound: bool,
@@ -122,8 +122,9 @@ def extract(
     """Extract every clip of SOURCE into a landmark cache.
 
     SOURCE is the folder of a dataset that `pipeline datasets` lists, any folder with a subfolder per label (videos,
-    GIFs or folders of images), or a CSV or Parquet table of clips. After an interruption, run the same command
-    again; finished shards are kept.
+    GIFs or folders of images), or a CSV or Parquet table of clips. Single videos, or videos directly in a folder,
+    have no label; several SOURCEs make one cache. After an interruption, run the same command again; finished
+    shards are kept.
     """
     from dfer.pipeline.cache.plan import default_shard_clips
     from dfer.pipeline.run import terminal
@@ -132,7 +133,7 @@ def extract(
     config, options = from_flags(ExtractConfig, flags), from_flags(RunOptions, flags)
     if options.dask and (options.slice or options.workers or options.retry):
         raise click.UsageError("--dask cannot be combined with --slice, --workers or --retry")
-    clips = read_dataset(source, dataset, name, compound)
+    clips = read_dataset(sources, dataset, name, compound)
     if flags["shard_clips"] is None:
         config = dataclasses.replace(config, shard_clips=default_shard_clips(clips.clips))
     terminal.print_problems(clips, config)

@@ -1,6 +1,6 @@
 """The flags of `pipeline` that several commands share, and how their values are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +71,9 @@ class DatasetType(click.ParamType):
 
 
 def dataset_options(command: Callable) -> Callable:
-    """Add SOURCE and the flags that say how to read it: the arguments of `read_dataset`."""
+    """Add SOURCE... and the flags that say how to read it: the arguments of `read_dataset`."""
     parameters = (
-        click.argument("source", type=SourceType()),
+        click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=SourceType()),
         click.option(
             "--dataset",
             type=DatasetType(),
@@ -97,20 +97,20 @@ def dataset_options(command: Callable) -> Callable:
     return command
 
 
-def read_dataset(source: Path, dataset: str, name: str | None, compound: bool) -> "Manifest":
-    """Read the manifest of a dataset.
+def read_dataset(sources: Sequence[Path], dataset: str, name: str | None, compound: bool) -> "Manifest":
+    """Read the manifest of a dataset, or of loose clips.
 
-    source: a folder, a table or a list of clips
+    sources: a folder, a table or a list of clips; or videos, and any mix of these
     dataset: a reader's name, or "auto"
     name: what to call the dataset, if not as its reader
     compound: keep clips with several emotions
 
     Raises UserError.
     """
-    from dfer.data_manifest.datasets import read_manifest
+    from dfer.data_manifest.inputs import read_source
     from dfer.data_manifest.reader import Options
 
-    return read_manifest(source, dataset, Options(compound=compound, name=name))
+    return read_source(sources, dataset, Options(compound=compound, name=name))
 
 
 def _check_name(value: str | None) -> str | None:

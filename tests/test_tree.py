@@ -19,7 +19,7 @@ LAYERS = {
         "labels problems reader text_files csv_parquet official_splits votes",
         "disk",
         "layouts",
-        "datasets counts published_results",
+        "datasets inputs counts published_results",
     ],
     "pipeline": [
         "config records",
@@ -30,7 +30,7 @@ LAYERS = {
         "clip",
         "run",
         "report",
-        "doctor options cli __main__",
+        "doctor one_clip options cli __main__",
     ],
     "train": [
         "models",
@@ -44,7 +44,7 @@ LAYERS = {
         "model_command",
         "use",
         "options",
-        "cost_commands several_commands cli __main__",
+        "cost_commands several_commands use_commands cli __main__",
     ],
 }
 MAY_IMPORT = {
@@ -75,6 +75,9 @@ def imports(path: Path) -> Iterator[str]:
 GRAPH = {name: sorted({*imports(path)} & MODULES.keys() - {name}) for name, path in MODULES.items()}
 
 
+MAY_EXTRACT = "dfer.train.use."  # the one part of `train` that calls the pipeline
+
+
 def part(module: str) -> tuple[str, str]:
     """The package and the part of it: "dfer.train.data.caches" → ("train", "data")."""
     _, package, name, *_ = module.split(".")
@@ -98,7 +101,7 @@ def test_no_import_points_up():
             other, below = part(target)
             if other == package:
                 assert height(package, below) <= height(package, name), f"{module} imports {target}"
-            else:
+            elif other != "pipeline" or not module.startswith(MAY_EXTRACT):
                 assert other in MAY_IMPORT[package], f"{module} imports {target}"
 
 

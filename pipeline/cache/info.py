@@ -2,8 +2,10 @@
 
 import dataclasses
 import reprlib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline.config import ExtractConfig, settings_hash
@@ -39,7 +41,16 @@ def read_config(cache: Path, info: CacheInfo) -> ExtractConfig:
 
     Raises UserError if one is missing, unknown, of the wrong type or out of range.
     """
-    file, found = cache / INFO_FILE, info.settings
+    return config_from(info.settings, str(cache / INFO_FILE))
+
+
+def config_from(found: Mapping[str, Any], file: str) -> ExtractConfig:
+    """Check settings that a file has.
+
+    file: where they are, for messages
+
+    Raises UserError as `read_config` does.
+    """
     names = [field.name for field in dataclasses.fields(ExtractConfig)]
     advice = "use the version that made the cache"
     if missing := [name for name in names if name not in found]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from dfer.schemas.manifest import fold_numbers
@@ -17,15 +16,14 @@ from dfer.schemas.support.text import counted
 from dfer.train.config import RecipeConfig
 from dfer.train.data.caches import Pool, open_pool, usable, with_label
 from dfer.train.data.class_matching import match_classes, only_covered
-from dfer.train.data.dataset import clip_dataset, in_batches, view_spec
 from dfer.train.data.leaks import overlap
-from dfer.train.data.loader import Loader, worker_deaths_explained
+from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.data.splits import Split, SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.experiment import RunOptions, clips_hash, read_origin
-from dfer.train.engine.forward import batch_size, predict, refuse_nan
+from dfer.train.engine.forward import predict_clips, refuse_nan
 from dfer.train.results import metrics
 from dfer.train.results.baseline import baseline_figures, baseline_json
 from dfer.train.results.bootstrap import Intervals, bootstrap_intervals
@@ -170,7 +168,9 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
     Raises UserError if the run's split does not fit the pool.
     """
     if pool.clips["label"].is_null().all():
-        raise UserError(f"{pool.where}: no clip has a label, so there is nothing to evaluate")
+        raise UserError(
+            f"{pool.where}: no clip has a label, so there is nothing to evaluate; `train predict` needs none"
+        )
     if clips == "all":
         labelled = with_label(pool.clips)
         return Split(train=labelled.clear(), test=labelled, description="all clips")
@@ -200,23 +200,15 @@ def choose_clips(pool: Pool, run: Path, recipe: RecipeConfig, clips: str) -> Spl
 def _predictions(
     saved: Checkpoint, pool: Pool, clips: pl.DataFrame, views: int, run_options: RunOptions
 ) -> pl.DataFrame:
-    """The prediction table of some clips of the pool, with the mean of the probabilities over the views.
-
-    Not the mean of their logarithms, with which a single view that is sure of a wrong class outweighs all others;
-    and the mean of probabilities sums to 1 as it is.
-    """
+    """The prediction table of some clips of the pool, with the mean of the probabilities over the views."""
     device = choose_device(run_options.device)
     network = checkpoint.restore(saved).to(device)
-    # Predicting needs no labels, and the network does not know all of these.
-    unlabelled = usable(clips).with_columns(label=pl.lit(None, pl.String))
-    dataset = clip_dataset(pool, unlabelled, saved.labels, view_spec(saved.config))
-    loader = Loader(dataset, run_options.loader_workers or 0, device)
-    every, size = range(len(unlabelled)), batch_size(saved.config)
-    plan = (batch for view in range(views) for batch in in_batches(every, size, view))
-    probabilities = predict(network, loader, plan, saved.config, device)
+    workers = run_options.loader_workers or 0
+    probabilities = predict_clips(
+        network, pool, usable(clips), saved.config, device, views=views, loader_workers=workers
+    )
     refuse_nan(probabilities)
-    of_views = probabilities.reshape(views, len(unlabelled), len(saved.labels))
-    return prediction_table(clips, of_views.mean(0, dtype=np.float64), saved.labels, saved.majority)
+    return prediction_table(clips, probabilities, saved.labels, saved.majority)
 
 
 def groups_of(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.DataFrame]:

@@ -91,6 +91,7 @@ def train_run(
         if distributed.from_first(saved is not None and is_finished(out, saved), world):
             return RunResult(rows=[*saved.rows], split=split, already_finished=True) if world.first else None
         origin["versions"] = library_versions()
+        origin["extraction"] = pool.extraction  # `cache_settings_hash` stands for it where runs are compared
         with distributed.agreed(world):
             features = LandmarkFeatures.of_split(pool, split)
             training, loaded = _prepare(experiment, features, split, device, world, run_options, saved)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -77,6 +78,11 @@ class Pool:
     def settings_hash(self) -> str:
         """The caches' settings hashes, which stand for everything that decided their bytes."""
         return " + ".join(cache.info.settings_hash for cache in self.caches)
+
+    @property
+    def extraction(self) -> list[dict[str, Any]]:
+        """The settings that each cache was extracted with, to extract other clips in the same way."""
+        return [dict(cache.info.settings) for cache in self.caches]
 
     @property
     def crop_size(self) -> int:

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import polars as pl
 import torch
 from torch import nn
 
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import DataConfig, TrainConfig
 from dfer.train.data.augment import flip_expressions, flip_landmarks, prepare
-from dfer.train.data.dataset import Batch, Request
+from dfer.train.data.caches import Pool
+from dfer.train.data.dataset import Batch, Request, clip_dataset, in_batches, view_spec
 from dfer.train.data.loader import Loader
 from dfer.train.engine.precision import autocast
 from dfer.train.models.interface import NetworkInput, Scores
@@ -84,6 +86,34 @@ def predict(
         parts.append(scores.clip.float().softmax(1).cpu().numpy())
         on_batch()
     return np.concatenate(parts)
+
+
+def predict_clips(
+    network: nn.Module,
+    pool: Pool,
+    clips: pl.DataFrame,
+    config: TrainConfig,
+    device: torch.device,
+    *,
+    views: int = 1,
+    loader_workers: int = 0,
+    on_batch: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """Predict clips of a pool, whatever their labels are.
+
+    clips: usable rows of the pool's table
+    views: how many views of each clip to average (`sampling.evaluation_view`)
+
+    Returns class probabilities (clips, classes) float64, their mean over the views. Not the mean of their logarithms,
+    with which a single view that is sure of a wrong class outweighs all others; and the mean of probabilities sums to
+    1 as it is. Raises UserError for a damaged clip, or if the pool lacks expression scores that the network needs.
+    """
+    unlabelled = clips.with_columns(label=pl.lit(None, pl.String))  # the network may not know all labels
+    dataset = clip_dataset(pool, unlabelled, (), view_spec(config))
+    every, size = range(len(clips)), batch_size(config)
+    plan = (batch for view in range(views) for batch in in_batches(every, size, view))
+    found = predict(network, Loader(dataset, loader_workers, device), plan, config, device, on_batch)
+    return found.reshape(views, len(clips), network.classes).mean(0, dtype=np.float64)
 
 
 def refuse_nan(probabilities: np.ndarray) -> None:

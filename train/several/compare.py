@@ -120,9 +120,9 @@ def run_compare(
                 )
                 for name, config in configs.items()
             ]
+            candidate_jobs(candidates, plan, out, pool)  # first: it refuses a cache without labels
             for candidate in candidates:
                 require_buildable(candidate.config, pool)
-            candidate_jobs(candidates, plan, out, pool)
         if world.first and asked.recipe == OWN:
             for name, recipe in zip(configs, recipes_of(asked), strict=True):
                 if recipe != name:

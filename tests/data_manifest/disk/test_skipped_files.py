@@ -6,15 +6,6 @@ import pytest
 import trees
 
 from dfer.data_manifest.datasets import read_manifest
-from dfer.schemas.support.errors import UserError
-
-
-def test_an_image_given_as_a_dataset_is_refused(root):
-    trees.write_files(root, "photo.JPG")
-    with pytest.raises(
-        UserError, match=r"photo\.JPG: a single image; give the folder that contains the images"
-    ):
-        read_manifest(root / "photo.JPG")
 
 
 @pytest.mark.parametrize("suffix", [".f4v", ".m2ts", ".M2V", ".divx", ".mxf", ".qt"])

@@ -1,0 +1,122 @@
+"""Clips to a landmark cache, by the pipeline's own run, in the way that a model's training clips were extracted."""
+
+import dataclasses
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.processes import stop_request
+from dfer.train.use.model import Model
+
+if TYPE_CHECKING:
+    from dfer.data_manifest.datasets import Manifest
+    from dfer.pipeline.config import ExtractConfig
+
+SHOWN_AS = {
+    "size": "--size",
+    "margin": "--margin",
+    "align": "--align",
+}  # settings that decide what a crop shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Functions to call while a prediction runs; by default they do nothing.
+
+    on_note: called with a line for a person to read
+    on_clips: called with a word for what is done ("extracting", "predicting") and the number of clips to do
+    on_done: called with the number of clips just done and how many of them are unusable
+    """
+
+    on_note: Callable[[str], None] = lambda line: None
+    on_clips: Callable[[str, int], None] = lambda doing, clips: None
+    on_done: Callable[[int, int], None] = lambda clips, unusable: None
+
+
+def settings_for(model: Model, frames_show: str | None, watch: Watch) -> "ExtractConfig":
+    """The settings to extract clips with for a model: those of its training clips.
+
+    frames_show: `scene` or `face`, if the clips show something else than the training clips
+
+    Raises UserError if they are unknown.
+    """
+    from dfer.pipeline.cache.info import config_from
+    from dfer.pipeline.config import FACE
+
+    if model.extraction is None:
+        raise UserError(
+            f"{model.name} does not say how its clips were extracted (an earlier version made it); extract with the "
+            "settings of its cache, and give that cache"
+        )
+    config = config_from(model.extraction, model.name)
+    if frames_show:
+        return dataclasses.replace(config, input=frames_show)
+    if config.input == FACE:
+        watch.on_note(
+            f"{model.name} was trained on face crops (--input face), and what you give is taken for such crops; for "
+            "videos of more than a face add --input scene"
+        )
+    return config
+
+
+def extract_clips(
+    manifest: "Manifest", cache: Path, config: "ExtractConfig", workers: int | None, watch: Watch
+) -> None:
+    """Extract clips into a cache; one that is finished stays as it is. Raises UserError as `pipeline extract`."""
+    from dfer.pipeline.cache.plan import default_shard_clips
+    from dfer.pipeline.config import RunOptions
+    from dfer.pipeline.run.extract import extract
+    from dfer.pipeline.run.terminal import problem_lines
+
+    for line in problem_lines(manifest, config):
+        watch.on_note(line)
+    extract(
+        manifest,
+        cache,
+        dataclasses.replace(config, shard_clips=default_shard_clips(manifest.clips)),
+        RunOptions(workers=workers),
+        on_start=lambda clips: watch.on_clips("extracting", clips),
+        on_done=watch.on_done,
+    )
+
+
+def differences(trained: Mapping[str, Any] | None, cache: Mapping[str, Any]) -> str | None:
+    """How the crops of a cache differ from those that a model was trained on, for a person; None if they do not."""
+    if trained is None:
+        return None
+    flags = [
+        (f"{flag} {cache.get(name)}", f"{flag} {trained.get(name)}")
+        for name, flag in SHOWN_AS.items()
+        if cache.get(name) != trained.get(name)
+    ]
+    if not flags:
+        return None
+    here, there = (" ".join(side) for side in zip(*flags, strict=True))
+    return f"extracted with {here}, the model's training clips with {there}"
+
+
+@contextmanager
+def folder_for(keep: Path | None) -> Iterator[Path]:
+    """The folder for a cache: the one to keep, or a private temporary one that is removed however the block ends."""
+    if keep:
+        yield keep
+        return
+    folder = Path(tempfile.gettempdir()) / f"dfer-predict-{secrets.token_hex(8)}"
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder / "cache"
+    finally:
+        with stop_request():  # a second Ctrl-C would leave faces there
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_keeping_nothing(keep: Path | None, to_extract: Sequence[Path]) -> None:
+    """Raise UserError for a folder to keep a cache in if there is nothing to extract."""
+    if keep and not to_extract:
+        raise UserError(f"--keep {keep}: only caches were given, so nothing is extracted; leave it out")

@@ -1,0 +1,73 @@
+"""The commands of `train` that use a trained model: `predict`."""
+
+from pathlib import Path
+
+import click
+
+from dfer.schemas.support.commands import print_result, printable
+from dfer.schemas.support.options import JSON_OPTION
+from dfer.train import options
+from dfer.train.options import PATH
+
+
+@click.command()
+@click.argument("run")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@options.CHECKPOINT
+@click.option(
+    "--input",
+    "frames_show",
+    type=click.Choice(["scene", "face"]),
+    help="What the frames show, if not what those of the training clips do; face: face crops already.",
+)
+@click.option("--keep", metavar="CACHE", type=PATH, help="Keep what is extracted as this cache.")
+@click.option("--csv", type=PATH, help="Write the predictions to this file too (.csv).")
+@click.option("--parquet", type=PATH, help="Write the predictions to this file too (.parquet).")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that extract.  [default: one per core]"
+)
+@options.DEVICE
+@JSON_OPTION
+def predict(
+    run: str,
+    inputs: tuple[str, ...],
+    which: str,
+    frames_show: str | None,
+    keep: Path | None,
+    csv: Path | None,
+    parquet: Path | None,
+    workers: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Name the emotion in clips with the network of a RUN.
+
+    INPUT is a video, a folder or table of clips, a pattern such as 'clips/*.mp4', or a landmark cache. Videos are
+    extracted like the clips that the network was trained on, in a temporary folder. Exits with 3 if there is a clip
+    without an answer.
+    """
+    from dfer.train.results.predictions import write_predictions
+    from dfer.train.results.run_folder import output_file
+    from dfer.train.use import show
+    from dfer.train.use.predict import all_answered, as_table, load
+
+    for value in inputs:
+        if not value:
+            raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
+    flags = (("--csv", csv), ("--parquet", parquet))
+    targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    if keep:
+        click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
+    with show.prediction_progress() as watch:
+        predictor = load(run, checkpoint=which, device=device)
+        found = predictor.predict(inputs, keep=keep, frames_show=frames_show, workers=workers, watch=watch)
+    labels = predictor.labels
+    for target in targets:
+        write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
+    print_result(as_json, lambda: show.as_json(run, labels, found), lambda: show.print_predictions(found))
+    if targets:
+        click.echo(f"wrote {', '.join(printable(str(path)) for path in (csv, parquet) if path)}", err=as_json)
+    if keep:
+        click.echo(f"kept {printable(str(keep))}", err=True)
+    if not all_answered(found):
+        raise SystemExit(3)
