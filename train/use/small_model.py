@@ -22,14 +22,6 @@ FILE = Path(__file__).with_name("small_model.safetensors")
 IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE = slice(36, 42), slice(42, 48)
 TENSORS = ("mean", "deviation", "hidden_weights", "hidden_bias", "output_weights", "output_bias", "shares")
 
-LIMITS = """\
-The small model was trained on FER+: small grey pictures from web searches, posed or not, each labelled by ten people
-with the expression that they saw. What a face shows is not what a person feels. It was measured on posed clips, not
-on spontaneous expressions, nor on people who speak, whose mouths it misreads. Ages and skin tones are not balanced in
-FER+ and not recorded, so nobody knows for whom it is worse. It names happy and neutral faces best, and seldom
-recognises fear, disgust or contempt. It sees single frames and no movement. Do not decide anything about a person
-with it. Figures: train/README.md, "The small model"."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SmallModel:
