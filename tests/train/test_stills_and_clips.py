@@ -41,8 +41,8 @@ def test_the_preset_for_stills_has_the_network_of_strong_without_its_landmarks()
 
 def test_lean_is_strong_on_smaller_pictures_and_maps():
     strong = load_config("strong")
-    network = dataclasses.replace(strong.network, stage_strides=(1, 2, 2, 2))
-    data = dataclasses.replace(strong.data, image_size=48)
+    network = dataclasses.replace(strong.network, stage_strides=(1, 2, 2, 1), landmark_weight=0.0)
+    data = dataclasses.replace(strong.data, image_size=56)
     assert load_config("lean") == dataclasses.replace(strong, network=network, data=data)
 
 
