@@ -12,7 +12,7 @@ from dfer.schemas.support.commands import Program, print_result, printable
 from dfer.schemas.support.options import JSON_OPTION
 from dfer.schemas.support.text import command
 from dfer.train import options
-from dfer.train.config import default_preset, load_config
+from dfer.train.config import load_config
 from dfer.train.cost_commands import benchmark, describe
 from dfer.train.model_command import ModelCommand
 from dfer.train.options import PATH, TrainingFlags
@@ -54,7 +54,7 @@ def run(
 
     click.get_current_context().meta["interrupted"] = "; run the same command with --resume to continue"
     config = load_config(preset, training.settings)
-    print_notes(preset or default_preset(training.settings.get("model")), config, training)
+    print_notes(preset, config, training)
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes

@@ -51,7 +51,7 @@ def crossval(
 
     _check_seeds(seeds, training.settings)
     config = load_config(preset, training.settings)
-    print_notes(preset or default_preset(training.settings.get("model")), config, training)
+    print_notes(preset, config, training)
     if seeds:
         _cross_validate_seeds(caches, out, config, folds, seeds, training, as_json)
         return
@@ -206,8 +206,9 @@ def refuse_both(folds: str | None, split: "SplitChoice") -> None:
         raise click.UsageError("--folds cannot be combined with --fold or --holdout")
 
 
-def print_notes(preset: str, config: TrainConfig, training: TrainingFlags) -> None:
+def print_notes(preset: str | None, config: TrainConfig, training: TrainingFlags) -> None:
     """Print what a person should know of a preset, of unusual settings, and of a flag without effect."""
+    preset = preset or default_preset(training.settings.get("model"))
     note = preset_note(preset)
     print_note(note and f"preset {preset}: {note}")
     print_note(config.warning)

@@ -178,9 +178,9 @@ def _train(
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        if loaded and notices.first(str(loaded)):
-            progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
+            if notices.first(str(loaded)):
+                progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
             _warn_of_overlap(console, training, loaded, pool, notices)
     _print_start(console, training)
     if world.first and not (saved and (run.out / run_folder.BASELINE).exists()):
