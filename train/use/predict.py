@@ -23,7 +23,7 @@ from dfer.train.use.extraction import (
     differences,
     extract_clips,
     folder_for,
-    require_empty_handed,
+    refuse_keeping_nothing,
     settings_for,
 )
 from dfer.train.use.model import Model
@@ -95,7 +95,7 @@ class Predictor:
         workers: processes that extract; by default one per core
         windows: predict each window of a clip, not the clip as one
         faces: give each prediction the face that was followed, with its crops
-        watch: is told of the progress
+        watch: functions to call with the progress
 
         Returns one prediction a clip (or window), also for a clip that cannot be used, and one for an input without
         any clip.
@@ -105,8 +105,8 @@ class Predictor:
         paths = expand([Path(path) for path in ([given] if isinstance(given, Given) else given)])
         caches = list({path.resolve(): path for path in paths if (path / INFO_FILE).is_file()}.values())
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
-        require_empty_handed(keep, others)
-        pools = [self._open(cache, watch) for cache in caches]
+        refuse_keeping_nothing(keep, others)
+        pools = [self._open(cache, faces, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
         with ExitStack() as stack:
@@ -125,8 +125,8 @@ class Predictor:
         refused = found.refused if found else ()
         return (*answers, *(_no_clip(path, reason) for path, reason in refused))
 
-    def _open(self, cache: Path, watch: Watch) -> Pool:
-        pool = open_pool(cache, faces=self.model.needs_faces)
+    def _open(self, cache: Path, faces: bool, watch: Watch) -> Pool:
+        pool = open_pool(cache, faces=faces or self.model.needs_faces)
         other = differences(self.model.extraction, pool.caches[0].info.settings)
         if other and self.model.needs_faces:
             watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")

@@ -23,7 +23,6 @@ from dfer.train.use.extraction import Watch
 from dfer.train.use.predict import Prediction
 
 SHOWN = 0.01  # the lowest probability that is listed
-UNBROKEN = "\N{NO-BREAK SPACE}"  # a line of the table never ends between a class and its number
 
 
 @contextmanager
@@ -95,8 +94,7 @@ def _place(prediction: Prediction) -> str:
 def _shares(prediction: Prediction) -> str:
     """The probabilities in percent, the largest first, without those that would round to nothing."""
     ordered = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
-    shown = (f"{label}{UNBROKEN}{100 * share:.0f}" for label, share in ordered if share >= SHOWN)
-    return plain(", ".join(shown))
+    return " ".join(f"{plain(label)}:{100 * share:.0f}" for label, share in ordered if share >= SHOWN)
 
 
 def as_json(run: str, labels: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, Any]:

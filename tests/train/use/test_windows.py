@@ -85,6 +85,20 @@ def test_a_window_as_long_as_the_clip_has_the_answer_of_the_clip(small_run, samp
         assert each.start_s == 0 < each.end_s < 9
 
 
+def test_windows_of_the_small_model_have_the_answers_of_their_frames(talking, tmp_path):
+    predictor, windows = train.load("default"), train.Windows(seconds=1, step=0.5)
+    found = predictor.predict(talking, windows=windows, keep=tmp_path / "kept", workers=1)
+    assert [each.start_s for each in found] == [0, 0.5, 1, 1.5, 2]
+    table = pl.read_parquet(tmp_path / "kept" / "landmarks-00000.parquet").sort("frame")
+    scores, points = table["blendshapes"].to_numpy(), table["landmarks"].to_numpy()
+    detected = table["detector"].is_not_null().to_numpy()
+    for each in found:
+        inside = np.isin(table["time_s"].to_numpy(), each.times)
+        expected = predictor.model.clip_probabilities(scores[inside], points[inside], detected[inside])
+        assert [*each.probabilities.values()] == pytest.approx(expected.tolist(), abs=1e-4)
+        assert 15 <= inside.sum() <= 17
+
+
 def test_overlapping_windows_compute_each_frame_once(small_run, sample_cache):
     images = []
 
@@ -221,7 +235,7 @@ def test_wrong_windows_and_files_are_one_line(small_run, sample_cache, talking, 
     assert "must end in .mp4" in refused(*predict, "--annotate", tmp_path / "a.avi")
     (tmp_path / "other.html").write_text("<p>mine</p>")
     assert "other.html exists" in refused(*predict, "--plot", tmp_path / "other.html")
-    assert "give the video" in refused(*predict[:2], sample_cache, "--annotate", tmp_path / "a.mp4")
+    assert "give its file alone" in refused(*predict[:2], sample_cache, "--annotate", tmp_path / "a.mp4")
     assert not (tmp_path / "a.mp4").exists()
     with pytest.raises(UserError, match="--step"):
         train.Windows(seconds=1, step=0)

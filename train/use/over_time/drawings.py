@@ -35,7 +35,11 @@ def drawings_of(plot: Path | None, annotate: Path | None, inputs: Sequence[str])
         found.append((plot, _plotter(target)))
     if annotate:
         target = output_file(annotate, "--annotate", (".mp4",))
-        if target in {Path(each).resolve() for each in inputs}:
+        if len(inputs) != 1 or not Path(inputs[0]).is_file():
+            raise UserError(
+                "--annotate draws into one video; give its file alone as INPUT, no cache or folder"
+            )
+        if target == Path(inputs[0]).resolve():
             raise UserError(f"--annotate {annotate} is the video itself; choose another name")
         found.append((annotate, _annotator(target)))
     return found
@@ -67,15 +71,12 @@ def _annotator(target: Path) -> Draw:
         drawn = _to_draw(found, watch, f"{target.name} is not written")
         if not drawn:
             return False
-        path = drawn[0].predictions[0].path
-        if path is None:
-            raise UserError("--annotate draws the video itself, which a cache does not have; give the video")
-        if len(drawn) > 1:
+        if len(drawn) > 1:  # of a table
             raise UserError(
                 f"--annotate draws one video, but {counted(len(drawn), 'clip')} were given; give one"
             )
         with writing(f"the video {target}", "run the same command again"):
-            annotate_video(path, drawn[0], target, watch)
+            annotate_video(drawn[0].predictions[0].path, drawn[0], target, watch)
         return True
 
     return draw
