@@ -69,13 +69,18 @@ def print_predictions(predictions: Sequence[Prediction], windowed: bool = False)
         table.add_column("label", overflow="fold")
     table.add_column("predicted", overflow="fold")
     table.add_column("probabilities, %", overflow="fold")
+    before = None
     for each in predictions:
-        own = [_place(each)] if windowed else []
+        if windowed and before not in (None, each.clip):
+            table.add_section()
+        own = [plain(each.clip) if each.clip != before else ""]  # once for all windows
+        own += [_place(each)] if windowed else []
         own += [plain(each.label or "")] if labelled else []
         if each.probabilities:
-            table.add_row(plain(each.clip), *own, plain(each.predicted), _shares(each))
+            table.add_row(*own, plain(each.predicted), _shares(each))
         else:
-            table.add_row(plain(each.clip), *own, "–", plain(f"{each.status}: {each.reason}"))
+            table.add_row(*own, "–", plain(f"{each.status}: {each.reason}"))
+        before = each.clip
     Console().print(table)
     without = sum(each.probabilities is None for each in predictions)
     if without:

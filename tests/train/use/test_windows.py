@@ -16,6 +16,7 @@ from made_up import refused
 from PIL import Image
 
 from dfer import train
+from dfer.schemas.cache import SHARD_FILES
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool
 from dfer.train.engine import checkpoint
@@ -89,7 +90,7 @@ def test_windows_of_the_small_model_have_the_answers_of_their_frames(talking, tm
     predictor, windows = train.load("default"), train.Windows(seconds=1, step=0.5)
     found = predictor.predict(talking, windows=windows, keep=tmp_path / "kept", workers=1)
     assert [each.start_s for each in found] == [0, 0.5, 1, 1.5, 2]
-    table = pl.read_parquet(tmp_path / "kept" / "landmarks-00000.parquet").sort("frame")
+    table = pl.read_parquet(tmp_path / "kept" / SHARD_FILES["landmarks"].format(0)).sort("frame")
     scores, points = table["blendshapes"].to_numpy(), table["landmarks"].to_numpy()
     detected = table["detector"].is_not_null().to_numpy()
     for each in found:

@@ -123,8 +123,9 @@ def _draw_lines(axes: "Axes", timeline: Timeline, labels: Sequence[str]) -> list
         lines += axes.plot(
             middles, 100 * timeline.shares(label), marker=mark, label=plain_text(label), **style
         )
-    for start, end in without_face(timeline.face):
-        axes.axvspan(start, min(end, timeline.end), color="#9aa3ad", alpha=0.3, lw=0)
+    for start, until in without_face(timeline.face):
+        end = min(until, timeline.end)
+        axes.axvspan(start, end, color="#9aa3ad", alpha=0.3, lw=0)
         if end - start > NARROW * 2 * timeline.end:
             axes.text((start + end) / 2, 96, "no face found", ha="center", va="top", fontsize=8)
     axes.set_ylim(0, 100)
