@@ -1,4 +1,4 @@
-"""The commands of `train` that use a trained model: `predict`."""
+"""The commands of `train` that use a trained model: `predict`, `live`."""
 
 from functools import partial
 from pathlib import Path
@@ -18,17 +18,19 @@ FER+ and not recorded, so nobody knows for whom it is worse. It names happy and 
 recognises fear, disgust or contempt. It sees single frames and no movement. Do not decide anything about a person
 with it. Figures: train/README.md, "The small model"."""
 
-
-@click.command(epilog=LIMITS)
-@click.argument("run")
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@options.CHECKPOINT
-@click.option(
+INPUT = click.option(
     "--input",
     "frames_show",
     type=click.Choice(["scene", "face"]),
     help="What the frames show, if not what those of the training clips do; face: face crops already.",
 )
+
+
+@click.command(epilog=LIMITS)
+@click.argument("run")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@options.CHECKPOINT
+@INPUT
 @click.option("--keep", metavar="CACHE", type=PATH, help="Keep what is extracted as this cache.")
 @click.option("--csv", type=PATH, help="Write the predictions to this file too (.csv).")
 @click.option("--parquet", type=PATH, help="Write the predictions to this file too (.parquet).")
@@ -116,3 +118,66 @@ def predict(
         click.echo(f"kept {printable(str(keep))}", err=True)
     if not all_answered(found):
         raise SystemExit(3)
+
+
+@click.command(epilog=LIMITS)
+@click.argument("run")
+@click.argument("source")
+@options.CHECKPOINT
+@click.option(
+    "--window",
+    metavar="SECONDS",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="What an answer is about: the last seconds.",
+)
+@INPUT
+@click.option(
+    "--out", metavar="FOLDER", type=PATH, help="Write each frame here, with what is seen in it drawn in."
+)
+@options.DEVICE
+@JSON_OPTION
+def live(
+    run: str,
+    source: str,
+    which: str,
+    window: float,
+    frames_show: str | None,
+    out: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Name the emotion in front of a camera, with the network of a RUN or with `default`.
+
+    SOURCE is a camera's number (0 is the first) or a video, which is played at its own speed. The frames are shown in
+    a window where there is a display; q ends it. Frames that come too fast are dropped, never queued. --json prints
+    an object for each answer.
+    """
+    from contextlib import closing
+
+    from dfer.train.use import live_screen
+    from dfer.train.use.extraction import Watch
+    from dfer.train.use.live import Pace
+    from dfer.train.use.live import live as moments_of
+    from dfer.train.use.predict import load
+    from dfer.train.use.show import note
+
+    shows = [live_screen.Lines(as_json).show]
+    shows += [live_screen.into_folder(out)] if out else []
+    shows += [live_screen.in_window] if live_screen.has_display() else []
+    model, pace = load(run, checkpoint=which, device=device).model, Pace()
+    camera = int(source) if source.isdecimal() else Path(source)
+    moments = moments_of(model, camera, window=window, frames_show=frames_show, watch=Watch(on_note=note))
+    try:
+        with closing(moments):
+            for moment in moments:
+                pace.note(moment)
+                picture = (
+                    live_screen.drawn(moment, model.keypoints) if len(shows) > 1 else moment.seen.frame.pixels
+                )
+                if not all(show(picture, moment) for show in shows):
+                    break
+    finally:
+        if pace.frames:
+            click.echo(pace.text(), err=True)

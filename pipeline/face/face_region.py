@@ -87,12 +87,16 @@ class FaceRegion:
         """Cut the crop under a transform (2, 3), frame to crop, and encode it as JPEG."""
         import simplejpeg
 
-        moved = self.view.transform_in(transform)
-        moved[:, 2] += moved[:, :2] @ self.corner
-        pixels = align.warp(self.pixels, moved, config.size)
+        pixels = self.crop_pixels(transform, config.size)
         return simplejpeg.encode_jpeg(
             pixels, quality=config.quality, colorspace="RGB", colorsubsampling="420"
         )
+
+    def crop_pixels(self, transform: np.ndarray, size: int) -> np.ndarray:
+        """Cut the crop (size, size, 3) uint8 under a transform (2, 3), frame to crop."""
+        moved = self.view.transform_in(transform)
+        moved[:, 2] += moved[:, :2] @ self.corner
+        return align.warp(self.pixels, moved, size)
 
     def _upright(self, box: Sequence[float], turns: int) -> tuple[np.ndarray, np.ndarray]:
         """The region's pixels turned so that the face is upright, and the box (4,) in them."""

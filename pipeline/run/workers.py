@@ -169,7 +169,7 @@ class _Worker:
         self._note.unlink(missing_ok=True)
         with signals_blocked(signal.SIGINT, signal.SIGUSR1):
             self._executor = ProcessPoolExecutor(
-                1, env=environment, initializer=_prepare_process, initargs=(os.getpid(),)
+                1, env=environment, initializer=prepare_process, initargs=(os.getpid(),)
             )
             self.future: Future | None = self._executor.submit(_load, self._extractor, self._note)
         self._on_clip, self._watched = False, None
@@ -237,7 +237,7 @@ class _Worker:
         return self._finish([ExtractedClip(status=cache.QUARANTINED, reason=fault)])
 
 
-def _prepare_process(parent: int) -> None:
+def prepare_process(parent: int) -> None:
     """Silence a worker process and tie its life to the parent's."""
     # Native libraries write to stderr and would break the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)

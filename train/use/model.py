@@ -1,12 +1,16 @@
 """What can predict: anything with class names that gives the class probabilities of a cache's clips."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
 
+from dfer.schemas.keypoints import KeypointSet
 from dfer.train.data.caches import Pool
+
+if TYPE_CHECKING:
+    from dfer.pipeline.live.follow import LiveFace
 
 
 class Model(Protocol):
@@ -15,6 +19,7 @@ class Model(Protocol):
     name: what messages call it
     labels: its class names
     extraction: settings to extract clips with, as in `cache.json`; None if they are unknown
+    keypoints: the key-point set that it takes
     num_frames: how many frames it takes of a clip
     needs_faces: whether it looks at the crops; without, the tables that `pipeline share` writes are enough
     """
@@ -22,6 +27,7 @@ class Model(Protocol):
     name: str
     labels: tuple[str, ...]
     extraction: Mapping[str, Any] | None
+    keypoints: KeypointSet
     num_frames: int
     needs_faces: bool
 
@@ -33,4 +39,12 @@ class Model(Protocol):
         on_done: called with the number of clips just predicted
 
         Returns probabilities (clips, classes). Raises UserError if the cache is damaged, or lacks something.
+        """
+
+    def probabilities_of(self, faces: Sequence["LiveFace"]) -> np.ndarray:
+        """Predict a window of a stream.
+
+        faces: one or more, the oldest first, with expression scores if the settings of `extraction` ask for them
+
+        Returns probabilities (classes,).
         """

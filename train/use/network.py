@@ -1,20 +1,27 @@
 """The network of a run as a `Model`. It imports torch, as only `shared_frames` also does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import torch
 
+from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool
+from dfer.train.data.dataset import Batch
 from dfer.train.data.loader import worker_deaths_explained
+from dfer.train.data.sampling import evaluation_view, frame_positions
 from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
-from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan
+from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan, scores_of
 from dfer.train.results.run_folder import require_run
 from dfer.train.use.over_time.shared_frames import predict_windows, works_by_frame
+
+if TYPE_CHECKING:
+    from dfer.pipeline.live.follow import LiveFace
 
 
 class Network:
@@ -38,6 +45,7 @@ class Network:
         self._device, self._workers = choose_device(device), loader_workers
         self._network = checkpoint.restore(self._saved).to(self._device)
         self.name, self.labels = str(run), self._saved.labels
+        self.keypoints = KEYPOINT_SETS[self._saved.keypoint_set]
         self.num_frames = self._saved.config.data.num_frames
         self.extraction = _first_of(self._saved.origin.get("extraction"))
 
@@ -52,6 +60,38 @@ class Network:
             found = predict_clips(*common, loader_workers=self._workers, on_batch=report)
         refuse_nan(found)
         return found
+
+    @torch.inference_mode()
+    def probabilities_of(self, faces: Sequence["LiveFace"]) -> np.ndarray:
+        """As `Model.probabilities_of`."""
+        network, config = self._network.eval(), self._saved.config
+        batch = _stream_batch(faces, self.keypoints, self.num_frames).to(self._device)
+        found = scores_of(network, batch, config, self._device).clip.float().softmax(1).cpu().numpy()
+        refuse_nan(found)
+        return found[0].astype(float)
+
+
+def _stream_batch(faces: Sequence["LiveFace"], keypoints: KeypointSet, frames: int) -> Batch:
+    """The faces of a stream as a batch of one clip, as evaluation reads it from a cache."""
+    chosen = [faces[place] for place in frame_positions(len(faces), evaluation_view(frames).offsets)]
+
+    def of(name: str) -> torch.Tensor | None:
+        values = [getattr(face, name) for face in chosen]
+        return None if values[0] is None else torch.from_numpy(np.stack(values)[None].astype(np.float32))
+
+    return Batch(
+        frames=torch.from_numpy(np.stack([face.crop for face in chosen])[None]).permute(0, 1, 4, 2, 3),
+        keypoints=of("crop_keypoints"),
+        keypoint_flip=torch.tensor(keypoints.flip),
+        labels=torch.tensor([-1]),
+        windows=torch.full((1, 2), 0.5),
+        flips=torch.zeros(1, dtype=torch.bool),
+        color_jitter=torch.ones(1, 3),
+        clips=torch.zeros(1, dtype=torch.long),
+        detected=torch.ones((1, frames), dtype=torch.bool),
+        landmarks=of("crop_landmarks"),
+        expressions=of("blendshapes"),
+    )
 
 
 def _by_batch(clips: int, size: int, on_done: Callable[[int], None]) -> Callable[[], None]:

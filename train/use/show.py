@@ -51,10 +51,11 @@ def prediction_progress() -> Iterator[Watch]:
             bad += unusable
             progress.update(task, advance=clips, unusable=f", {bad} unusable" if bad else "")
 
-        yield Watch(on_note=_note, on_clips=on_clips, on_done=on_done)
+        yield Watch(on_note=note, on_clips=on_clips, on_done=on_done)
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
+    """Print a note to stderr."""
     click.echo(printable(line), err=True)
 
 

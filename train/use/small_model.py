@@ -6,17 +6,21 @@ mean of its frames' log probabilities. `tests/benchmarks/small_model.py` trains 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool
 from dfer.train.data.landmark_features import feature_count, frame_features, read_frames
+
+if TYPE_CHECKING:
+    from dfer.pipeline.live.follow import LiveFace
 
 FILE = Path(__file__).with_name("small_model.safetensors")
 IMAGE_LEFT_EYE, IMAGE_RIGHT_EYE = slice(36, 42), slice(42, 48)
@@ -47,6 +51,7 @@ class SmallModel:
     about: Mapping[str, Any]
     name: str = "the small model"
 
+    keypoints = DLIB18
     num_frames = 16  # enough of a window; of a clip it takes all
     needs_faces = False  # it reads landmark tables, no crops
 
@@ -77,6 +82,13 @@ class SmallModel:
                     found[at] = self.clip_probabilities(*(each[first:end] for each in part))
                 on_done(len(windows["window"]))
         return found
+
+    def probabilities_of(self, faces: Sequence["LiveFace"]) -> np.ndarray:
+        """As `Model.probabilities_of`."""
+        scores, points = (
+            np.stack([getattr(face, name) for face in faces]) for name in ("blendshapes", "crop_landmarks")
+        )
+        return self.clip_probabilities(scores, points, np.ones(len(faces), bool))
 
     def clip_probabilities(
         self, scores: np.ndarray, landmarks: np.ndarray, detected: np.ndarray

@@ -1,0 +1,109 @@
+"""Where `train live` shows what it sees: a window, a folder of pictures, lines of text."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+
+from dfer.schemas.keypoints import KeypointSet
+from dfer.schemas.support.commands import printable
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import write_atomic
+from dfer.train.use.live import Moment
+from dfer.train.use.over_time.face_track import FaceTrack
+from dfer.train.use.over_time.overlay import Overlay
+from dfer.train.use.over_time.timeline import Timeline
+from dfer.train.use.predict import Prediction
+
+TITLE = "train live (q ends)"
+KEYS = (ord("q"), 27)  # 27: Esc
+LINE_EVERY = 0.5  # seconds
+QUALITY = 90  # of the JPEGs
+
+Show = Callable[[np.ndarray, Moment], bool]
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
+    """The frame (H, W, 3) uint8 with face, key-points and answer drawn in; as it is where no face is."""
+    seen, answer = moment.seen, moment.answer
+    if seen.face is None or answer is None:
+        return seen.frame.pixels
+    face = FaceTrack(
+        times=np.zeros(1),
+        boxes=seen.face.box[None],
+        keypoints=seen.face.keypoints[None],
+        keypoint_set=keypoints,
+        detected=np.ones(1, bool),
+        crops=(),
+    )
+    said = Prediction(
+        clip="live",
+        path=None,
+        status="ok",
+        predicted=answer.predicted,
+        probabilities=answer.probabilities,
+        face=face,
+    )
+    timeline = Timeline(clip="live", predictions=(said,), edges=np.array([[0.0, np.inf]]))
+    return Overlay(timeline).draw(seen.frame.pixels, 0.0)
+
+
+def in_window(picture: np.ndarray, _moment: Moment) -> bool:
+    """Show a frame in a window. Returns whether to go on: q, Esc and closing the window end it."""
+    import cv2
+
+    cv2.imshow(TITLE, picture[..., ::-1])
+    pressed = cv2.waitKey(1) & 0xFF
+    return pressed not in KEYS and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+
+def into_folder(folder: Path) -> Show:
+    """A function that writes each frame as a JPEG, named by its time. Raises UserError for a folder with files."""
+    import simplejpeg
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}") from None
+    if used:
+        raise UserError(f"--out {folder} is not empty; give a new folder")
+
+    def show(picture: np.ndarray, moment: Moment) -> bool:
+        jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=QUALITY, colorspace="RGB")
+        write_atomic(folder / f"{moment.seen.frame.seconds:010.3f}.jpg", jpeg)
+        return True
+
+    return show
+
+
+class Lines:
+    """Prints an answer every half second, or each as JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json, self._last = as_json, -LINE_EVERY
+
+    def show(self, _picture: np.ndarray, moment: Moment) -> bool:
+        if not moment.fresh:
+            return True
+        answer, dropped = moment.answer, moment.seen.frame.dropped
+        if self._json:
+            fields = {**vars(answer), "frames_per_second": moment.rate, "dropped": dropped}
+            click.echo(json.dumps(fields, ensure_ascii=False))
+        elif answer.seconds - self._last >= LINE_EVERY:
+            self._last = answer.seconds
+            said = "no face"
+            if answer.predicted:
+                said = f"{printable(answer.predicted)} {100 * answer.probabilities[answer.predicted]:.0f} %"
+            pace = f"{moment.rate:.1f} frames/s, delay {answer.delay:.2f} s, {dropped} dropped"
+            click.echo(f"{answer.seconds:7.1f} s  {said:<20}  {pace}")
+        return True
