@@ -90,7 +90,7 @@ def read_row(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class _Table:
-    """Where the rows of a CSV are, without its header. column: number of the column with the pixels."""
+    """Where the lines of a CSV are, without its header. column: number of the column with the pixels."""
 
     starts: np.ndarray
     ends: np.ndarray
@@ -107,8 +107,8 @@ def _open_table(path: Path, size: int, _changed: int) -> _Table:
             base += len(block)
         ends = np.concatenate([*breaks, [size]]).astype(np.int64)
         starts = np.concatenate([[0], ends[:-1] + 1])
-        filled = ends - starts > 1  # a blank line, which may have a carriage return, is no row
-        starts, ends = starts[filled], ends[filled]
+        if starts[-1] == size:  # the last line has its end
+            starts, ends = starts[:-1], ends[:-1]
         file.seek(0)
         header = _split(file.read(ends[0]) if len(ends) else b"")
     names = [name.decode("utf-8-sig", "replace").strip().lower() for name in header]

@@ -5,6 +5,7 @@ import pytest
 from open_clip import open_clip
 from PIL import Image
 
+from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.video.clip_files import fingerprint
 from dfer.pipeline.video.sources import DecodeError
 
@@ -81,7 +82,7 @@ def as_text(picture):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"end": "\r\n"}, {"start": "\ufeff"}, {"end": "\n\n"}, {"header": "emotion, Pixels ,Usage"}]
+    "how", [{}, {"end": "\r\n"}, {"start": "\ufeff"}, {"header": "emotion, Pixels ,Usage"}]
 )
 def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, how):
     small = Image.fromarray(portrait).convert("L").resize((48, 48))
@@ -92,6 +93,15 @@ def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, ho
         frame = frame_of(path)
         assert (frame == picture[..., None]).all()
         assert fingerprint(path) == hashlib.sha256(as_text(picture).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("blank", ["", ",,", "\r"])
+def test_blank_lines_do_not_shift_the_pixels_of_the_labels(write_csv, blank):
+    rows = [f"{number},{' '.join([str(number)] * 4)},Training" for number in range(4)]
+    csv = write_csv([*rows[:2], blank, blank, *rows[2:], ""])
+    clips = read_manifest(csv.parent).clips
+    shades = [int(frame_of(csv.parent / path).max()) for path in clips["path"]]
+    assert clips["label"].to_list() == ["anger", "disgust", "fear", "happiness"] and shades == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
