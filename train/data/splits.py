@@ -52,7 +52,7 @@ class SplitChoice:
 
     fold: which fold to test on
     subject_folds, clip_folds: how many folds to divide subjects or clips into; both 0: the dataset's own folds
-    holdout: share of subjects (or clips) to test on where there is no split
+    holdout: share of subjects (or clips) to test on where there is no split, or only training clips in it
     """
 
     fold: int | None = None
@@ -183,8 +183,11 @@ def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | N
     if choice.fold is not None and numbers and not choice.subject_folds:
         return _by_fold(clips, choice.fold)
     if clips["split"].is_not_null().any():
-        return _by_official_split(clips)
-    if numbers:
+        split = _by_official_split(clips)
+        if len(split.test) or not choice.holdout:
+            return split
+        clips = split.train  # the dataset keeps the labels of its test part to itself
+    elif numbers:
         raise UserError(f"{_name(clips)} has folds {_listed(numbers)}; choose one with --fold")
     return _by_holdout(clips, choice.holdout, seed) if choice.holdout > 0 else None
 
@@ -260,7 +263,7 @@ def _by_clip_fold(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:
-    tested = next((name for name in ("test", "val") if (clips["split"] == name).any()), None)
+    tested = next((name for name in ("test", "val") if (with_label(clips)["split"] == name).any()), None)
     return Split(
         train=clips.filter(pl.col("split") == "train"),
         test=clips.filter(pl.col("split") == tested) if tested else clips.clear(),
@@ -276,10 +279,8 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     if len(subjects) > 1 and labelled["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
-        test, description = (
-            pl.col("subject").is_in(apart),
-            f"{count} of {len(subjects)} subjects, drawn at random",
-        )
+        test = pl.col("subject").is_in(apart)
+        description = f"{count} of {len(subjects)} subjects, drawn at random"
     else:
         ids, passed = [], 0
         for label in labelled["label"].unique().sort():
@@ -288,10 +289,8 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
             # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = (
-            pl.col("clip_id").is_in(ids),
-            f"{len(ids)} of {len(labelled)} clips, drawn at random",
-        )
+        test = pl.col("clip_id").is_in(ids)
+        description = f"{len(ids)} of {len(labelled)} clips, drawn at random"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 
