@@ -89,6 +89,13 @@ def test_holdout_without_subjects_takes_the_same_share_of_every_label():
     assert split.test["label"].to_list().count("b") == 4
 
 
+def test_every_test_clip_with_the_file_of_a_training_clip_counts_in_the_warning():
+    clips = table(label=["a", "b"] * 4, fold=[1] * 5 + [2] * 3, fingerprint=["x", "y", "x", "x", "z", *"xxy"])
+    assert choose_split(clips, SplitChoice(fold=1), 0).notes == (
+        "warning: 4 test clips also in the training part (same file content, such as c00)",
+    )
+
+
 @pytest.mark.parametrize("votes", [False, True])
 def test_holdout_splits_the_training_part_of_a_dataset_whose_test_part_has_no_labels(votes):
     """FER2013 as Kaggle shipped it for the challenge."""
