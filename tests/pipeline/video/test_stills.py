@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 from open_clip import open_clip
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.video.clip_files import fingerprint
@@ -65,6 +65,33 @@ def test_an_image_that_cannot_be_decoded_has_a_reason(tmp_path, content, reason)
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DecodeError, match=reason):
         open_clip(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_every_orientation_is_shown_as_pillow_shows_it(portrait, tmp_path, orientation, ending):
+    path, exif = tmp_path / f"photo{ending}", Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(portrait[:150]).save(path, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    assert (frame_of(path) == expected).all() and expected.shape[0] == (
+        150 if orientation in (1, 2, 3, 4, 9) else 192
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged", "turned"),
+    [
+        (b"\x01\x0f\0\x02", b"\x01\x00\0\x02", True),  # the maker becomes a width that is text
+        (b"MM\0*", b"MM\0\0", False),  # no EXIF data any more
+    ],
+)
+def test_a_photo_with_damaged_exif_data_is_read(portrait, tmp_path, written, damaged, turned):
+    path, exif = tmp_path / "photo.png", Image.Exif()
+    exif[274], exif[271] = 6, "made by"
+    assert exif.tobytes().count(written) == 1
+    Image.fromarray(np.rot90(portrait)).save(path, exif=exif.tobytes().replace(written, damaged))
+    assert (frame_of(path) == (portrait if turned else np.rot90(portrait))).all()
 
 
 @pytest.fixture
