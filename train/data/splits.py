@@ -117,6 +117,11 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
         notes = (*unused(clips, left_out, clips, test), *(voted(clips) if votes else ()))
         return Split(train=clips, test=test, description=description, seen=True, votes=votes, notes=notes)
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
+    if choice.holdout and split.test.is_empty() and len(split.train):
+        parts = split.train.partition_by(
+            "cache", maintain_order=True
+        )  # of datasets that give no labels for testing
+        split = _joined(parts, [_by_holdout(part, choice.holdout, seed) for part in parts])
     split = replace(split, test=with_label(split.test), votes=votes)
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
@@ -183,11 +188,8 @@ def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | N
     if choice.fold is not None and numbers and not choice.subject_folds:
         return _by_fold(clips, choice.fold)
     if clips["split"].is_not_null().any():
-        split = _by_official_split(clips)
-        if len(split.test) or not choice.holdout:
-            return split
-        clips = split.train  # the dataset keeps the labels of its test part to itself
-    elif numbers:
+        return _by_official_split(clips)
+    if numbers:
         raise UserError(f"{_name(clips)} has folds {_listed(numbers)}; choose one with --fold")
     return _by_holdout(clips, choice.holdout, seed) if choice.holdout > 0 else None
 

@@ -109,6 +109,9 @@ def test_holdout_splits_the_training_part_of_a_dataset_whose_test_part_has_no_la
     split = choose_split(clips, SplitChoice(holdout=0.4), 0, votes=votes)
     assert sorted(split.test["label"]) == ["a", "a", "b", "b"] and len(split.train) == 6
     assert split.held_out and not split.official and set(split.train["split"]) == {"train"}
+    other = table(label=["a", "b"] * 2).with_columns(cache=pl.lit(1), dataset=pl.lit("other"))
+    both = pl.concat([clips.with_columns(dataset=pl.lit("stills")), other])
+    assert set(choose_split(both, SplitChoice(holdout=0.5), 0, votes=votes).test["cache"]) == {1}
 
 
 def test_holdout_takes_its_share_even_if_every_label_has_one_clip():
