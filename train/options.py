@@ -83,7 +83,7 @@ _SPLIT = (
         type=click.FloatRange(0, 0.9),
         default=0.0,
         show_default=True,
-        help="Share of subjects (or clips) to test on, if the dataset has no split.",
+        help="Share of subjects (or clips) to test on, if the dataset has no split or only its part train.",
     ),
 )
 _STARTING = (

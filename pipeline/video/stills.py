@@ -4,12 +4,16 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dfer.pipeline.records import SourceFacts
 from dfer.pipeline.video.not_videos import describe_pointer
 from dfer.pipeline.video.sources import EMPTY_FILE, DecodeError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PIXELS = "pixels"  # the column of a CSV that has them
 BLOCK = 1 << 24  # bytes read at a time
@@ -38,11 +42,11 @@ def read_image(path: Path, name: str = "the image") -> np.ndarray:
 
     Raises DecodeError.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
+            upright = _upright(image)
             if upright.mode.startswith("I"):  # 16 bit: Pillow would clip it to white
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return np.array(upright.convert("RGB"))
@@ -52,6 +56,28 @@ def read_image(path: Path, name: str = "the image") -> np.ndarray:
         pointer = describe_pointer(path)
         found = f"is {pointer}" if pointer else "cannot be decoded"
         raise DecodeError(f"{name} {found}") from error
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """Turn an image as its EXIF data says. `ImageOps.exif_transpose` fails if any other tag there is damaged."""
+    from PIL import ExifTags
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    image.load()  # a TIFF is turned by this, and says so
+    try:
+        turn = turns.get(image.getexif().get(ExifTags.Base.Orientation))
+    except SyntaxError:  # damaged data next to sound pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def is_row(path: Path) -> bool:
@@ -90,7 +116,7 @@ def read_row(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class _Table:
-    """Where the rows of a CSV are, without its header. column: number of the column with the pixels."""
+    """Where the lines of a CSV are, without its header. column: number of the column with the pixels."""
 
     starts: np.ndarray
     ends: np.ndarray
@@ -107,8 +133,8 @@ def _open_table(path: Path, size: int, _changed: int) -> _Table:
             base += len(block)
         ends = np.concatenate([*breaks, [size]]).astype(np.int64)
         starts = np.concatenate([[0], ends[:-1] + 1])
-        filled = ends - starts > 1  # a blank line, which may have a carriage return, is no row
-        starts, ends = starts[filled], ends[filled]
+        if starts[-1] == size:  # the last line has its end
+            starts, ends = starts[:-1], ends[:-1]
         file.seek(0)
         header = _split(file.read(ends[0]) if len(ends) else b"")
     names = [name.decode("utf-8-sig", "replace").strip().lower() for name in header]

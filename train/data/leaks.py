@@ -22,7 +22,8 @@ def between_parts(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:
         return []
     across = both.filter(pl.col("cache") != pl.col("cache_trained"))
     shared = set((both if across.is_empty() else across)["fingerprint"])
-    clips, example = counted(len(shared), "test clip"), overlap(test, shared)[0]
+    known = overlap(test, shared)
+    clips, example = counted(len(known), "test clip"), known[0]
     if across.is_empty():
         return [f"warning: {clips} also in the training part (same file content, such as {example})"]
     raise UserError(

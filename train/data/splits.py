@@ -52,7 +52,7 @@ class SplitChoice:
 
     fold: which fold to test on
     subject_folds, clip_folds: how many folds to divide subjects or clips into; both 0: the dataset's own folds
-    holdout: share of subjects (or clips) to test on where there is no split
+    holdout: share of subjects (or clips) to test on where there is no split, or only training clips in it
     """
 
     fold: int | None = None
@@ -117,6 +117,11 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
         notes = (*unused(clips, left_out, clips, test), *(voted(clips) if votes else ()))
         return Split(train=clips, test=test, description=description, seen=True, votes=votes, notes=notes)
     split = _joined(parts, [own or _all_in_training(part) for own, part in zip(found, parts, strict=True)])
+    if choice.holdout and split.test.is_empty() and len(split.train):
+        parts = split.train.partition_by(
+            "cache", maintain_order=True
+        )  # of datasets that give no labels for testing
+        split = _joined(parts, [_by_holdout(part, choice.holdout, seed) for part in parts])
     split = replace(split, test=with_label(split.test), votes=votes)
     if split.train.is_empty() or split.test.is_empty():
         counts = f"{len(split.train)} training and {len(split.test)} test clips"
@@ -260,7 +265,7 @@ def _by_clip_fold(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split:
 
 
 def _by_official_split(clips: pl.DataFrame) -> Split:
-    tested = next((name for name in ("test", "val") if (clips["split"] == name).any()), None)
+    tested = next((name for name in ("test", "val") if (with_label(clips)["split"] == name).any()), None)
     return Split(
         train=clips.filter(pl.col("split") == "train"),
         test=clips.filter(pl.col("split") == tested) if tested else clips.clear(),
@@ -276,10 +281,8 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
     if len(subjects) > 1 and labelled["subject"].is_not_null().all():
         count = max(1, round(holdout * len(subjects)))
         apart = random.permutation(subjects)[:count].tolist()
-        test, description = (
-            pl.col("subject").is_in(apart),
-            f"{count} of {len(subjects)} subjects, drawn at random",
-        )
+        test = pl.col("subject").is_in(apart)
+        description = f"{count} of {len(subjects)} subjects, drawn at random"
     else:
         ids, passed = [], 0
         for label in labelled["label"].unique().sort():
@@ -288,10 +291,8 @@ def _by_holdout(clips: pl.DataFrame, holdout: float, seed: int) -> Split:
             # Its share of the clips so far: rounded label by label, labels with few clips would give none.
             count = min(len(of_label), max(0, round(holdout * passed) - len(ids)))
             ids += random.permutation(of_label)[:count].tolist()
-        test, description = (
-            pl.col("clip_id").is_in(ids),
-            f"{len(ids)} of {len(labelled)} clips, drawn at random",
-        )
+        test = pl.col("clip_id").is_in(ids)
+        description = f"{len(ids)} of {len(labelled)} clips, drawn at random"
     return Split(train=clips.filter(~test), test=clips.filter(test), description=description, held_out=True)
 
 

@@ -1,7 +1,8 @@
 """FER2013: `fer2013.csv` with columns emotion, pixels and Usage, one row per picture of 48 × 48 grey pixels.
 
 Also as `icml_face_data.csv` (the same, columns in another order), or `train.csv` and `test.csv` without Usage. A
-clip's path is the CSV's and the number of its row, from 0: fer2013.csv/000012. The pixels stay in the file.
+clip's path is the CSV's and the number of its line below the first one, from 0: fer2013.csv/000012. The pixels stay
+in the file.
 """
 
 from pathlib import Path
@@ -38,6 +39,8 @@ def read(root: Path, _: Options) -> Rows:
         raise UserError(f"{root}: no {COMPLETE[0]} with the columns emotion, pixels and Usage; put it there")
     base = root if root.is_dir() else root.parent
     rows = pl.concat(read_pixels(file, base) for file in files)
+    if rows.is_empty():
+        raise UserError(f"{files[0]}: no pictures below its first line; download it again")
     rows, problems = read_labels(rows.with_columns(clip_id="path", kind=pl.lit(IMAGE)), SEVEN, WRITTEN)
     unlabelled = rows.filter(pl.col("label").is_null())["clip_id"]
     if len(unlabelled) and not problems:
@@ -95,7 +98,7 @@ def read_pixels(file: Path, base: Path) -> pl.DataFrame:
         bytes=cell[PIXELS].str.len_bytes().cast(pl.Int64),
     )
     blank = pl.all_horizontal(pl.col("label", "usage", "bytes").is_null())
-    rows = rows.filter(~blank).with_row_index("row")
+    rows = rows.with_row_index("row").filter(~blank)
     start = file.relative_to(base).as_posix()
     damaged = rows.filter(~pl.col("usage").is_in(list(USAGES)).fill_null(False)) if has_usage else rows[:0]
     if len(damaged):

@@ -7,6 +7,7 @@ import polars as pl
 from dfer.schemas.support.errors import UserError
 
 FIRST_ROW_BYTES = 4000
+BLOCK = 1 << 24  # bytes read at a time
 
 
 def first_row(file: Path) -> tuple[str, ...]:
@@ -24,7 +25,8 @@ def first_row(file: Path) -> tuple[str, ...]:
 def read_columns(file: Path, *, has_header: bool = True, **columns: pl.Expr) -> pl.DataFrame:
     """Compute columns of the CSV's own (`pl.nth`), null where a cell is empty or missing; and `line`.
 
-    Raises UserError, with the line, if one has more cells than the first, or is not UTF-8.
+    Every line below the header is a row, blank ones too.
+    Raises UserError, with the line, if one has more cells than the first, goes on in the next, or is not UTF-8.
     """
     try:
         table = pl.scan_csv(file, infer_schema=False, glob=False, has_header=has_header)
@@ -33,7 +35,18 @@ def read_columns(file: Path, *, has_header: bool = True, **columns: pl.Expr) -> 
         rows = table.select(needs_all.alias(""), **columns).collect(engine="streaming").drop("")
     except (pl.exceptions.PolarsError, OSError, ValueError):
         raise UserError(f"{file}{_damage(file)}; download or unpack it again") from None
+    if len(rows) + has_header != _count_lines(file):
+        raise UserError(f"{file}: a quoted cell goes on in the next line; download or unpack it again")
     return rows.with_row_index("line", 1 + has_header)
+
+
+def _count_lines(file: Path) -> int:
+    count, block = 0, b""
+    with file.open("rb") as opened:
+        while read := opened.read(BLOCK):
+            block = read
+            count += block.count(b"\n")
+    return count + (not block.endswith(b"\n"))
 
 
 def _damage(file: Path) -> str:

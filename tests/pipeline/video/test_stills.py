@@ -3,8 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 from open_clip import open_clip
-from PIL import Image
+from PIL import Image, ImageOps
 
+from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.video.clip_files import fingerprint
 from dfer.pipeline.video.sources import DecodeError
 
@@ -66,6 +67,33 @@ def test_an_image_that_cannot_be_decoded_has_a_reason(tmp_path, content, reason)
         open_clip(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_every_orientation_is_shown_as_pillow_shows_it(portrait, tmp_path, orientation, ending):
+    path, exif = tmp_path / f"photo{ending}", Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(portrait[:150]).save(path, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    assert (frame_of(path) == expected).all() and expected.shape[0] == (
+        150 if orientation in (1, 2, 3, 4, 9) else 192
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged", "turned"),
+    [
+        (b"\x01\x0f\0\x02", b"\x01\x00\0\x02", True),  # the maker becomes a width that is text
+        (b"MM\0*", b"MM\0\0", False),  # no EXIF data any more
+    ],
+)
+def test_a_photo_with_damaged_exif_data_is_read(portrait, tmp_path, written, damaged, turned):
+    path, exif = tmp_path / "photo.png", Image.Exif()
+    exif[274], exif[271] = 6, "made by"
+    assert exif.tobytes().count(written) == 1
+    Image.fromarray(np.rot90(portrait)).save(path, exif=exif.tobytes().replace(written, damaged))
+    assert (frame_of(path) == (portrait if turned else np.rot90(portrait))).all()
+
+
 @pytest.fixture
 def write_csv(tmp_path):
     def write(rows, header="emotion,pixels,Usage", end="\n", start=""):
@@ -81,7 +109,7 @@ def as_text(picture):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"end": "\r\n"}, {"start": "\ufeff"}, {"end": "\n\n"}, {"header": "emotion, Pixels ,Usage"}]
+    "how", [{}, {"end": "\r\n"}, {"start": "\ufeff"}, {"header": "emotion, Pixels ,Usage"}]
 )
 def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, how):
     small = Image.fromarray(portrait).convert("L").resize((48, 48))
@@ -92,6 +120,15 @@ def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, ho
         frame = frame_of(path)
         assert (frame == picture[..., None]).all()
         assert fingerprint(path) == hashlib.sha256(as_text(picture).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("blank", ["", ",,", "\r"])
+def test_blank_lines_do_not_shift_the_pixels_of_the_labels(write_csv, blank):
+    rows = [f"{number},{' '.join([str(number)] * 4)},Training" for number in range(4)]
+    csv = write_csv([*rows[:2], blank, blank, *rows[2:], ""])
+    clips = read_manifest(csv.parent).clips
+    shades = [int(frame_of(csv.parent / path).max()) for path in clips["path"]]
+    assert clips["label"].to_list() == ["anger", "disgust", "fear", "happiness"] and shades == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,31 @@ def test_holdout_without_subjects_takes_the_same_share_of_every_label():
     assert split.test["label"].to_list().count("b") == 4
 
 
+def test_every_test_clip_with_the_file_of_a_training_clip_counts_in_the_warning():
+    clips = table(label=["a", "b"] * 4, fold=[1] * 5 + [2] * 3, fingerprint=["x", "y", "x", "x", "z", *"xxy"])
+    assert choose_split(clips, SplitChoice(fold=1), 0).notes == (
+        "warning: 4 test clips also in the training part (same file content, such as c00)",
+    )
+
+
+@pytest.mark.parametrize("votes", [False, True])
+def test_holdout_splits_the_training_part_of_a_dataset_whose_test_part_has_no_labels(votes):
+    """FER2013 as Kaggle shipped it for the challenge."""
+    clips = table(
+        label=["a", "b"] * 5 + [None] * 4,
+        split=["train"] * 10 + ["test"] * 4,
+        votes=[None] * 10 + [[1.0, 1.0]] * 4,
+    )
+    with pytest.raises(UserError, match=r"train split: 10 training and 0 test clips, .* or --holdout$"):
+        choose_split(clips, SplitChoice(), 0, votes=votes)
+    split = choose_split(clips, SplitChoice(holdout=0.4), 0, votes=votes)
+    assert sorted(split.test["label"]) == ["a", "a", "b", "b"] and len(split.train) == 6
+    assert split.held_out and not split.official and set(split.train["split"]) == {"train"}
+    other = table(label=["a", "b"] * 2).with_columns(cache=pl.lit(1), dataset=pl.lit("other"))
+    both = pl.concat([clips.with_columns(dataset=pl.lit("stills")), other])
+    assert set(choose_split(both, SplitChoice(holdout=0.5), 0, votes=votes).test["cache"]) == {1}
+
+
 def test_holdout_takes_its_share_even_if_every_label_has_one_clip():
     clips = table(label=list("abcdef"))
     for holdout, count in ((0.2, 1), (0.5, 3), (0.6, 4)):

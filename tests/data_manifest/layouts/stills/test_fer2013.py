@@ -61,8 +61,20 @@ def test_blank_lines_are_not_rows(root):
     clips = read_manifest(root).clips
     assert clips.select("path", "label").rows() == [
         ("fer2013.csv/000000", "anger"),
-        ("fer2013.csv/000001", "disgust"),
+        ("fer2013.csv/000002", "disgust"),
     ]
+
+
+def test_a_quoted_cell_over_two_lines_is_refused(root):
+    write_text(
+        root / "fer2013.csv", ["emotion,pixels,Usage", '0,"1 2', '3 4",Training', "1,3 4 5 6,Training"]
+    )
+    assert refusal(root) == "fer2013.csv: a quoted cell goes on in the next line; download or unpack it again"
+
+
+def test_a_file_without_a_picture_is_refused(root):
+    write_text(root / "fer2013.csv", ["emotion,pixels,Usage", "", ",,"])
+    assert refusal(root) == "fer2013.csv: no pictures below its first line; download it again"
 
 
 def test_files_per_split_are_read_and_a_test_file_without_emotions_has_no_labels(root):
