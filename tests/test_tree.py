@@ -29,6 +29,7 @@ LAYERS = {
         "cache",
         "clip",
         "run",
+        "live",
         "report",
         "doctor one_clip options cli __main__",
     ],

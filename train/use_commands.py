@@ -165,7 +165,7 @@ def live(
 
     shows = [live_screen.Lines(as_json).show]
     shows += [live_screen.into_folder(out)] if out else []
-    shows += [live_screen.in_window] if live_screen.has_display() else []
+    shows += [live_screen.in_window()] if live_screen.has_display() else []
     model, pace = load(run, checkpoint=which, device=device).model, Pace()
     camera = int(source) if source.isdecimal() else Path(source)
     moments = moments_of(model, camera, window=window, frames_show=frames_show, watch=Watch(on_note=note))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dfer.pipeline.config import BLAZEFACE, FACE, HOG, ExtractConfig
+from dfer.pipeline.config import BLAZEFACE, FACE, HOG, SCENE, ExtractConfig
 from dfer.pipeline.face import mediapipe_tasks
 from dfer.pipeline.face.align import count_turns
 from dfer.pipeline.face.enlarge import AS_IT_IS, SMALLEST_FRAME, View
@@ -106,6 +106,11 @@ def detect(
     elif view == AS_IT_IS and not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
     return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
+
+
+def searches_closer(config: ExtractConfig) -> bool:
+    """Whether parts of frames are searched too: not of face crops, and only by BlazeFace."""
+    return config.input == SCENE and config.detector == BLAZEFACE
 
 
 def detect_near(

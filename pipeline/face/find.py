@@ -6,10 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dfer.pipeline.config import BLAZEFACE, SCENE, ExtractConfig
+from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
 from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
-from dfer.pipeline.face.detect import TRACKER, Detection, detect, detect_near, detect_thoroughly, overlap
+from dfer.pipeline.face.detect import (
+    TRACKER,
+    Detection,
+    detect,
+    detect_near,
+    detect_thoroughly,
+    overlap,
+    searches_closer,
+)
 from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
 from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
 from dfer.pipeline.face.face_region import FaceRegion
@@ -70,7 +78,7 @@ def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> Foun
     def is_sure(face: FoundFace) -> bool:
         return view != AS_IT_IS or is_clear(face.detector, face.score)
 
-    if _searches_closer(config) and not (found and is_sure(found)):
+    if searches_closer(config) and not (found and is_sure(found)):
         found = _search_thoroughly(source, config, models, view, found)
         if found and not is_sure(found) and not _is_confirmed(found, models):
             found = None
@@ -180,11 +188,6 @@ def _search_thoroughly(
     )
 
 
-def _searches_closer(config: ExtractConfig) -> bool:
-    """Whether parts of frames are searched too: not of face crops, and only by BlazeFace."""
-    return config.input == SCENE and config.detector == BLAZEFACE
-
-
 def _is_confirmed(found: FoundFace, models: ModelPaths) -> bool:
     """Whether MediaPipe's landmarker sees a face in the best frames too.
 
@@ -269,7 +272,7 @@ def _look_again(
 
     Faces of the frame that the track passed by are other people's.
     """
-    if not _searches_closer(config):
+    if not searches_closer(config):
         return None
     faces = [
         face

@@ -7,7 +7,7 @@ import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import align
-from dfer.pipeline.face.detect import Detection, detect
+from dfer.pipeline.face.detect import Detection, detect, detect_near, searches_closer
 from dfer.pipeline.face.face_region import FaceRegion
 from dfer.pipeline.face.smoothing import SIGMA_S, smooth
 from dfer.pipeline.face.track import link_cost, weigh
@@ -57,9 +57,7 @@ class FaceFollower:
         seconds: when it was shown, later than the frame before
         """
         config, models = self._config, self._models
-        face = self._choose(
-            detect(frame, models.landmarker, config, [self._face] if self._face else []), seconds
-        )
+        face = self._follow(frame) if self._is_there(seconds) else self._begin(frame)
         if face is None:
             return None
         box = np.array(face.box)
@@ -78,16 +76,30 @@ class FaceFollower:
             blendshapes=scores,
         )
 
-    def _choose(self, found: list[Detection], seconds: float) -> Detection | None:
-        known = self._face
-        if known and self._anchors and seconds - self._anchors[-1][0] < PATIENCE:
-            near = [face for face in found if np.isfinite(link_cost(known, face))]
-            chosen = min(near, key=lambda face: link_cost(known, face), default=None)
-        else:
-            self._anchors.clear()
-            chosen = max((face for face in found if face.confident), key=weigh, default=None)
-        self._face = chosen or known
-        return chosen
+    def _is_there(self, seconds: float) -> bool:
+        """Whether a face was found not long ago."""
+        return bool(self._anchors) and seconds - self._anchors[-1][0] < PATIENCE
+
+    def _begin(self, frame: np.ndarray) -> Detection | None:
+        """Choose a face to follow."""
+        self._anchors.clear()
+        found = detect(frame, self._models.landmarker, self._config)
+        self._face = max((face for face in found if face.confident), key=weigh, default=None)
+        return self._face
+
+    def _follow(self, frame: np.ndarray) -> Detection | None:
+        """Find the face that is followed; next to a larger one it may be too small for the first look."""
+        known, landmarker, config = self._face, self._models.landmarker, self._config
+        found = self._nearest(detect(frame, landmarker, config, [known]))
+        if found is None and searches_closer(config):
+            found = self._nearest(detect_near(frame, landmarker, config, known.box))
+        self._face = found or known
+        return found
+
+    def _nearest(self, faces: list[Detection]) -> Detection | None:
+        """The face that the followed one can have become."""
+        possible = [face for face in faces if np.isfinite(link_cost(self._face, face))]
+        return min(possible, key=lambda face: link_cost(self._face, face), default=None)
 
     def _transform(self, landmarks: np.ndarray, box: np.ndarray, seconds: float) -> np.ndarray:
         """The transform (2, 3) from frame to crop."""

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from dfer.pipeline.face import mediapipe_tasks
 from dfer.schemas.cache import CLIPS_SCHEMA, CacheInfo, faces_schema, landmarks_schema
 from dfer.schemas.keypoints import DLIB18
 
@@ -25,6 +26,13 @@ def face(rng: np.random.Generator) -> np.ndarray:
     points = rng.uniform(20, 80, (68, 2))
     points[[36, 45, 30, 48, 54]] = [[30, 40], [70, 40], [50, 58], [38, 72], [62, 72]]
     return points + rng.normal(0, 1, (68, 2))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_detectors():
+    """Close what tests loaded of MediaPipe: its own end prints tracebacks."""
+    yield
+    mediapipe_tasks.close_detectors()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ KEYS = (ord("q"), 27)  # 27: Esc
 LINE_EVERY = 0.5  # seconds
 QUALITY = 90  # of the JPEGs
 
-Show = Callable[[np.ndarray, Moment], bool]
+Show = Callable[[np.ndarray, Moment], bool]  # shows a frame; returns whether to go on
 
 
 def has_display() -> bool:
@@ -57,13 +57,18 @@ def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
     return Overlay(timeline).draw(seen.frame.pixels, 0.0)
 
 
-def in_window(picture: np.ndarray, _moment: Moment) -> bool:
-    """Show a frame in a window. Returns whether to go on: q, Esc and closing the window end it."""
+def in_window() -> Show:
+    """Open a window; return a function that shows a frame there. q, Esc and closing the window end it."""
     import cv2
 
-    cv2.imshow(TITLE, picture[..., ::-1])
-    pressed = cv2.waitKey(1) & 0xFF
-    return pressed not in KEYS and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+    cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+
+    def show(picture: np.ndarray, _moment: Moment) -> bool:
+        cv2.imshow(TITLE, picture[..., ::-1])
+        pressed = cv2.waitKey(1) & 0xFF
+        return pressed not in KEYS and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+    return show
 
 
 def into_folder(folder: Path) -> Show:
