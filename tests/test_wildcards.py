@@ -32,7 +32,7 @@ set = {depth = 1}
 # What depends on the time or the place, not on what was read.
 TIMED = ("seconds", "clips_per_second", "waiting", "training_clips_per_second", "inference_clips_per_second")
 TIMED += ("training_memory",)
-NOT_REPEATED = ("benchmark", "run", "sweep", "compare", "doctor")  # they print it as well
+NOT_REPEATED = ("benchmark", "run", "sweep", "compare", "doctor", "live")  # they print it as well
 
 
 def calls(root: Path) -> Iterator[tuple]:
@@ -61,6 +61,7 @@ def calls(root: Path) -> Iterator[tuple]:
     tables = ("--predictions", root / "predictions.csv", "--confusion", root / "confusion.png")
     yield "train", "evaluate", run, faces, "--clips", "all", *tables, "--json"
     yield "train", "predict", run, faces, cache, "--csv", root / "answers.csv", "--json"
+    yield "train", "live", "default", clips / "1001_DFA_HAP_XX.flv"
     yield "train", "report", run, "--out", root / "run.html"
     yield "train", "crossval", faces, "--out", root / "folds", "--folds", "subject:2", *tiny, "--json"
     sweep = ("--out", root / "variants", *tiny[2:], "--holdout", 0.5, *made_up.TINY[2:8], "--tensorboard")
