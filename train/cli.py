@@ -16,7 +16,7 @@ from dfer.train.config import default_preset, load_config
 from dfer.train.cost_commands import benchmark, describe
 from dfer.train.options import PATH, TrainingFlags
 from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
-from dfer.train.use_commands import predict
+from dfer.train.use_commands import export, predict
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
@@ -183,5 +183,5 @@ def report_command(
     write_page(target, page, as_json)
 
 
-for each in (predict, crossval, sweep, compare, job, describe, benchmark):
+for each in (predict, export, crossval, sweep, compare, job, describe, benchmark):
     main.add_command(each)

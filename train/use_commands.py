@@ -1,4 +1,4 @@
-"""The commands of `train` that use a trained model: `predict`."""
+"""The commands of `train` that use a trained model: `predict`, `export`."""
 
 from pathlib import Path
 
@@ -26,6 +26,13 @@ from dfer.train.options import PATH
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that extract.  [default: one per core]"
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="onnx: use the file that `train export` wrote into RUN, on the CPU.",
+)
 @options.DEVICE
 @JSON_OPTION
 def predict(
@@ -37,10 +44,11 @@ def predict(
     csv: Path | None,
     parquet: Path | None,
     workers: int | None,
+    runtime: str,
     device: str,
     as_json: bool,
 ) -> None:
-    """Name the emotion in clips with the network of a RUN.
+    """Name the emotion in clips with the network of a RUN, which may be an .onnx file of `train export`.
 
     INPUT is a video, a folder or table of clips, a pattern such as 'clips/*.mp4', or a landmark cache. Videos are
     extracted like the clips that the network was trained on, in a temporary folder. Exits with 3 if there is a clip
@@ -57,7 +65,7 @@ def predict(
     flags = (("--csv", csv), ("--parquet", parquet))
     targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
     with show.prediction_progress() as watch:
-        predictor = load(run, checkpoint=which, device=device)
+        predictor = load(run, checkpoint=which, device=device, runtime=runtime)
         found = predictor.predict(inputs, keep=keep, frames_show=frames_show, workers=workers, watch=watch)
     labels = predictor.labels
     for target in targets:
@@ -69,3 +77,45 @@ def predict(
         click.echo(f"kept {printable(str(keep))}", err=True)
     if not all_answered(found):
         raise SystemExit(3)
+
+
+@click.command()
+@options.RUN
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx", "torch", "safetensors"]),
+    default="onnx",
+    show_default=True,
+    help="ONNX; a program for torch.export.load; or the weights alone.",
+)
+@click.option("--out", type=PATH, help="The file.  [default: RUN/last.onnx, .pt2 or .safetensors]")
+@options.CHECKPOINT
+@click.option("--quantize", type=click.Choice(["int8"]), help="Weights and activations of 8 bits (ONNX).")
+@click.option(
+    "--cache",
+    "caches",
+    multiple=True,
+    type=PATH,
+    help="The run's cache, if it was moved; for several, repeat it in the run's order.",
+)
+@JSON_OPTION
+def export(
+    run: Path,
+    file_format: str,
+    out: Path | None,
+    which: str,
+    quantize: str | None,
+    caches: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Write the network of a RUN as a file for other programs.
+
+    Class names, preprocessing, key-points and graph are in the file. It is checked against the network on the run's
+    test clips, or on made-up input if the cache is gone. ONNX needs an extra: pip install '.[export]'.
+    """
+    from dfer.train.report.cells import print_line
+    from dfer.train.use.export import as_dict, export_run, lines
+
+    done = export_run(run, file_format=file_format, which=which, out=out, folders=caches, quantize=quantize)
+    print_result(as_json, lambda: as_dict(done), lambda: [print_line(line) for line in lines(done)])

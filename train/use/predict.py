@@ -133,13 +133,22 @@ class Predictor:
             )
 
 
-def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_workers: int = 0) -> Predictor:
+def load(
+    run: Given,
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    loader_workers: int = 0,
+    runtime: str = "torch",
+) -> Predictor:
     """Load a model to predict with.
 
-    run: the folder of a run, or `default` for the small model that comes with the package
+    run: the folder of a run, an .onnx file of `train export`, or `default` for the small model that comes with the
+        package
     checkpoint: `last` or `best`, the epoch of the run
     device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`
     loader_workers: processes that decode JPEGs
+    runtime: `torch`, or `onnx` to use the file that `train export` wrote into the run's folder, on the CPU
 
     Raises UserError if there is no such run, or it is damaged.
     """
@@ -147,6 +156,10 @@ def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_w
         from dfer.train.use.small_model import default_model
 
         return Predictor(model=default_model())
+    if Path(run).suffix == ".onnx" or runtime == "onnx":
+        from dfer.train.use.exported import exported_network
+
+        return Predictor(model=exported_network(Path(run), checkpoint, loader_workers))
     from dfer.train.use.network import Network
 
     return Predictor(model=Network(Path(run), checkpoint, device, loader_workers))

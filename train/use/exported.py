@@ -1,0 +1,228 @@
+"""What an exported file says about its network, and an ONNX file as a `Model`."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from dfer.schemas.blendshapes import BLENDSHAPES
+from dfer.schemas.keypoints import KEYPOINT_SETS
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import file_sha256
+from dfer.schemas.support.settings import setting
+from dfer.train.config import DataConfig, RecipeConfig, TrainConfig
+from dfer.train.data.augment import MEAN, STD
+from dfer.train.data.caches import Pool
+from dfer.train.engine.checkpoint import Checkpoint
+from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan
+from dfer.train.models.interface import NetworkInput, Scores
+from dfer.train.models.settings import NetworkSettings
+from dfer.train.results.run_folder import require_run
+
+FORMAT = "dfer-keypoints export 1"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def require_packages(*names: str) -> None:
+    """Raise UserError unless these packages of the extra `export` are installed. Does not import them."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise UserError(f"ONNX needs {', '.join(missing)}, an extra: pip install '.[export]'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is stored in an exported file.
+
+    format: FORMAT
+    model, epochs: name of the network, and how many epochs it was trained for
+    labels: class names, in the order of the outputs
+    inputs: names of what the network takes, as the fields of `NetworkInput`
+    frames: number of frames of a clip
+    any_frames: whether another number of frames can be given
+    preprocessing: how the crop of a face becomes an input
+    keypoints: the key-point set: sources in dlib's 68 points, regions, mirrored order, and edges of the graph
+    expression_scores: names of the 52 scores, in order; empty if the network takes none
+    extraction: the settings that its clips were extracted with; None if they are unknown
+    batch_size: how many clips to predict at a time
+    checkpoint: sha256 of the checkpoint that it was made of
+    """
+
+    format: str = FORMAT
+    model: str
+    epochs: int
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    frames: int
+    any_frames: bool
+    preprocessing: Mapping[str, Any]
+    keypoints: Mapping[str, Any]
+    expression_scores: tuple[str, ...]
+    extraction: Mapping[str, Any] | None
+    batch_size: int
+    checkpoint: str
+
+    def to_texts(self) -> dict[str, str]:
+        """As the text pairs that the formats store: the name of a field → its value as JSON."""
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> "About":
+        """Read `to_texts`. Raises KeyError, TypeError or ValueError if it is something else."""
+        values = {name: json.loads(texts[name]) for name in cls.__dataclass_fields__}
+        if values["format"] != FORMAT:
+            raise ValueError(values["format"])
+        lists = {name: tuple(values[name]) for name in ("labels", "inputs", "expression_scores")}
+        return cls(**{**values, **lists})
+
+
+def about(saved: Checkpoint, file: Path, inputs: tuple[str, ...], any_frames: bool) -> About:
+    """Describe a network. file: of its checkpoint"""
+    data, extraction = saved.config.data, saved.origin.get("extraction")
+    points = KEYPOINT_SETS[saved.keypoint_set]
+    return About(
+        model=saved.config.model,
+        epochs=saved.epoch,
+        labels=saved.labels,
+        inputs=inputs,
+        frames=data.num_frames,
+        any_frames=any_frames,
+        preprocessing={
+            "crop_fraction": data.crop_fraction,
+            "window": "centre",
+            "image_size": data.image_size,
+            "resize": "bilinear, anti-aliased",
+            "channels": "RGB",
+            "mean": MEAN,
+            "std": STD,
+            "scale": 1 / 255,
+        },
+        keypoints={
+            name: getattr(points, name) for name in ("name", "sources", "labels", "regions", "flip", "edges")
+        },
+        expression_scores=BLENDSHAPES if "expressions" in inputs else (),
+        extraction=extraction[0] if isinstance(extraction, list) and extraction else None,
+        batch_size=batch_size(saved.config),
+        checkpoint=file_sha256(file),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken(NetworkSettings):
+    """What a network takes, without its other settings."""
+
+    takes_landmarks: bool = setting(False, "the 68 points")
+    takes_expressions: bool = setting(False, "MediaPipe's expression scores")
+
+
+class OnnxSession(nn.Module):
+    """An ONNX file in the place of a network. Its scores are log probabilities."""
+
+    class_shift = None  # it is part of the file
+
+    def __init__(self, file: Path | bytes, classes: int) -> None:
+        super().__init__()
+        self.session, self.classes = open_session(file), classes
+        self._inputs = [each.name for each in self.session.get_inputs()]
+
+    def forward(self, given: NetworkInput) -> Scores:
+        feed = {name: getattr(given, name).cpu().numpy() for name in self._inputs}
+        (shares,) = self.session.run(["probabilities"], feed)
+        return Scores(_logarithm(shares))
+
+
+def _logarithm(shares: np.ndarray) -> Tensor:
+    return torch.from_numpy(shares).clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+def open_session(file: Path | bytes) -> Any:
+    """Open an ONNX file, or its content, with as many threads as torch uses."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what is wrong is raised too
+    source = file if isinstance(file, bytes) else str(file)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+class ExportedNetwork:
+    """A file written by `train export --format onnx`, as a `Model`. It computes on the CPU."""
+
+    needs_faces = True
+
+    def __init__(self, file: Path, checkpoint: Path | None = None, loader_workers: int = 0) -> None:
+        """Open a file.
+
+        checkpoint: that it must have been made of
+        loader_workers: processes that decode JPEGs
+
+        Raises UserError if it is missing, something else, or of another checkpoint, or onnxruntime is missing.
+        """
+        require_packages("onnxruntime")
+        if not file.is_file():
+            run = checkpoint.parent if checkpoint else "RUN"
+            raise UserError(f"no file {file}; make it with `train export {run} --format onnx`")
+        try:
+            texts = open_session(file).get_modelmeta().custom_metadata_map
+            self.about = About.from_texts(texts)
+            self._config = _config_of(self.about)
+        except Exception as error:  # onnxruntime raises many kinds for a damaged file
+            raise UserError(
+                f"{file} is damaged, or not written by `train export` ({type(error).__name__})"
+            ) from None
+        if checkpoint and file_sha256(checkpoint) != self.about.checkpoint:
+            raise UserError(f"{file} was made of another {checkpoint.name}; call `train export` again")
+        self.name, self.labels, self.extraction = str(file), self.about.labels, self.about.extraction
+        self._network, self._workers = OnnxSession(file, len(self.labels)), loader_workers
+
+    def probabilities(self, pool: Pool, clips: pl.DataFrame, on_done: Callable[[int], None]) -> np.ndarray:
+        """As `Model.probabilities`."""
+        left = len(clips)
+
+        def on_batch() -> None:
+            nonlocal left
+            done = min(left, batch_size(self._config))
+            left -= done
+            on_done(done)
+
+        found = predict_clips(
+            *(self._network, pool, clips, self._config, torch.device("cpu")),
+            loader_workers=self._workers,
+            on_batch=on_batch,
+        )
+        refuse_nan(found)
+        return found
+
+
+def exported_network(given: Path, which: str, loader_workers: int) -> ExportedNetwork:
+    """Open an .onnx file, or that of a run, which must be of the run's epoch `which`."""
+    if given.suffix == ".onnx" and not given.is_dir():
+        return ExportedNetwork(given, loader_workers=loader_workers)
+    if not given.is_dir():
+        raise UserError(f"no such run: {given}; make it with `train run CACHE --out {given}`")
+    require_run(given)
+    return ExportedNetwork(given / f"{which}.onnx", given / f"{which}.pt", loader_workers)
+
+
+def _config_of(about: About) -> TrainConfig:
+    """The settings that decide what is read of a clip, and how."""
+    return TrainConfig(
+        model=about.model,
+        network=Taken(
+            takes_landmarks="landmarks" in about.inputs, takes_expressions="expressions" in about.inputs
+        ),
+        data=DataConfig(
+            num_frames=about.frames,
+            image_size=about.preprocessing["image_size"],
+            crop_fraction=about.preprocessing["crop_fraction"],
+        ),
+        recipe=RecipeConfig(batch_size=about.batch_size),
+    )
