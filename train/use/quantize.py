@@ -55,9 +55,10 @@ class Quantized:
         accuracy = ", ".join(
             f"{name} {metrics.percent(b)} instead of {metrics.percent(a)}" for name, (a, b) in pairs
         )
+        same = metrics.percent(self.same_labels)
         return [
-            f"int8 on {self.clips} test clips: {accuracy}; the same label for {metrics.percent(self.same_labels)}",
-            f"int8 predicts one clip {self.speed:.2f} × as fast, in a file of {metrics.percent(self.size)} of the size",
+            f"int8 on {self.clips} test clips: {accuracy}; {same} get the same label",
+            f"int8 predicts a clip {self.speed:.2f} × as fast; its file has {metrics.percent(self.size)} of the size",
         ]
 
 
