@@ -43,20 +43,18 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-@torch.inference_mode()
 def speed(preset: str, rounds: int) -> tuple[float, float, float]:
     """Seconds of a clip, eager and ONNX, and the median of their ratios."""
-    config = load_config(preset)
-    config = config.settled(False)
+    config = load_config(preset).settled(False)
     network = network_of(config)
-    with torch.inference_mode(False):
-        program, _ = traced.trace(network, config)
-        session = OnnxSession(traced.as_onnx(program, {}), CLASSES)
+    program, _ = traced.trace(network, config)
+    session = OnnxSession(traced.as_onnx(program, {}), CLASSES)
     given, eager = made_up_input(network, config, 1, config.data.num_frames), Probabilities(network)
-    taken = [
-        (seconds(lambda: eager(**given_fields(given))), seconds(lambda: session(given)))
-        for _ in range(rounds + 1)
-    ][1:]
+    with torch.inference_mode():
+        taken = [
+            (seconds(lambda: eager(**given_fields(given))), seconds(lambda: session(given)))
+            for _ in range(rounds + 1)
+        ][1:]
     plain, onnx = zip(*taken, strict=True)
     return statistics.median(plain), statistics.median(onnx), statistics.median(a / b for a, b in taken)
 
