@@ -102,10 +102,23 @@ def export_run(
         texts = about(saved, file, inputs, False).to_texts()
         write_atomic(target, traced.as_safetensors(network, texts))
         return Exported(path=target, frames=saved.config.data.num_frames, any_frames=None, check=None)
+    return _traced(network, saved, run, which, file_format, target, _pool(run, folders), quantize)
+
+
+def _traced(
+    network: ClipNetwork,
+    saved: Checkpoint,
+    run: Path,
+    which: str,
+    file_format: str,
+    target: Path,
+    pool: Pool | None,
+    quantize: str | None,
+) -> Exported:
+    """Write a traced network, if it gives the network's answers. Raises UserError as `export_run`."""
     program, any_frames = traced.trace(network, saved.config)
-    pool = _pool(run, folders)
     inputs = tuple(given_fields(made_up_input(network, saved.config, 1, 1)))
-    texts = about(saved, file, inputs, any_frames).to_texts()
+    texts = about(saved, run / f"{which}.pt", inputs, any_frames).to_texts()
     content = traced.as_onnx(program, texts) if file_format == "onnx" else traced.as_program(program, texts)
     other = OnnxSession(content, len(saved.labels)) if file_format == "onnx" else program.module()
     check = _check(network, other, saved, pool, run, any_frames)
