@@ -123,6 +123,7 @@ def choose_reader(root: Path, dataset: str) -> Reader:
         )
     if fitting is label_folders.READER:
         _refuse_incomplete_dataset(root)
+        fer2013.refuse_unusable(root)
         image_folders.refuse_unclear(root)
     return fitting
 

@@ -19,7 +19,7 @@ def extract_clip(
 ) -> ExtractedClip:
     """Extract one clip. What is wrong with it becomes its status, not an exception.
 
-    It is extracted in a process of its own, as `pipeline extract` does it: a clip that crashes or hangs is
+    It is extracted in a separate process, as `pipeline extract` does it: a clip that crashes or hangs is
     quarantined, libraries print nothing, and none of them reaches the network. Starting that process takes a second
     or two, so extract many clips with `pipeline extract`.
 

@@ -35,11 +35,13 @@ def commands(readme: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(astronaut, moving_astronaut, tmp_path_factory) -> Path:
+def home(astronaut, moving_astronaut, write_video, tmp_path_factory) -> Path:
     """A home folder with a dataset to extract, and the caches of others."""
     home = tmp_path_factory.mktemp("readme")
     (home / "data/DFEW").mkdir(parents=True)
     trees.build_dfew(home / "data/DFEW", [moving_astronaut(2)])
+    for name in ("video.mp4", "videos/1.mp4", "a.mp4", "b.mp4"):
+        write_video(home / name, moving_astronaut(4))
     (home / "data/FERplus").mkdir()
     still_trees.build_ferplus(home / "data/FERplus", [astronaut[20:180, 140:300]])
     for name in ("ferv39k", "afew", "crema-d", "cache"):
@@ -79,7 +81,13 @@ def run(command: str, here) -> subprocess.CompletedProcess:
     return here(program, *arguments)
 
 
-def test_every_command_of_the_readmes_runs(here, home, scheduler, monkeypatch):
+def python_lines(readme: Path) -> list[str]:
+    """The Python blocks of a README, but that of a network, which is a file."""
+    blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if not block.startswith("# mine.py")]
+
+
+def test_every_command_and_python_line_of_the_readmes_runs(here, home, scheduler, monkeypatch):
     monkeypatch.chdir(home)
     substitutes = {**HERE, "tcp://scheduler:8786": scheduler}
     done = []
@@ -93,4 +101,7 @@ def test_every_command_of_the_readmes_runs(here, home, scheduler, monkeypatch):
             outcome = run(command, here)
             accepted = (0, 1) if command == "pipeline doctor" else (0,)  # 1: this machine lacks something
             assert outcome.returncode in accepted, f"{readme}: {command}\n{outcome.stdout}{outcome.stderr}"
+        for block in python_lines(readme):
+            exec(block, {})
+            done.append(block)
     assert len(done) > 20

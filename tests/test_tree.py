@@ -41,6 +41,7 @@ LAYERS = {
         "commands",
         "several",
         "report",
+        "model_command",
         "use",
         "options",
         "cost_commands several_commands use_commands cli __main__",
@@ -130,6 +131,19 @@ def test_every_folder_is_installed_and_shown_to_editors():
     (links,) = settings["pyright"]["extraPaths"]
     for package in LAYERS:
         assert (ROOT / links / "dfer" / package).resolve() == ROOT / package
+
+
+def test_every_data_file_is_installed():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {
+        path
+        for package, names in patterns.items()
+        for name in names
+        for path in ROOT.joinpath(*package.split(".")[1:]).glob(name)
+    }
+    not_data = (".py", ".pyc", ".md", ".jpg")  # Python, and pages with the picture that one of them shows
+    files = {path for package in LAYERS for path in (ROOT / package).rglob("*") if path.is_file()}
+    assert {path for path in files if path.suffix not in not_data} == installed
 
 
 if __name__ == "__main__":

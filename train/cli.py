@@ -12,8 +12,9 @@ from dfer.schemas.support.commands import Program, print_result, printable
 from dfer.schemas.support.options import JSON_OPTION
 from dfer.schemas.support.text import command
 from dfer.train import options
-from dfer.train.config import default_preset, load_config
+from dfer.train.config import load_config
 from dfer.train.cost_commands import benchmark, describe
+from dfer.train.model_command import ModelCommand
 from dfer.train.options import PATH, TrainingFlags
 from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
 from dfer.train.use_commands import export, predict
@@ -31,7 +32,7 @@ def main() -> None:
     """Train and evaluate networks for dynamic facial expression recognition on landmark caches."""
 
 
-@main.command(cls=options.ModelCommand)
+@main.command(cls=ModelCommand)
 @options.CACHES
 @options.out("Folder of the run.")
 @options.PRESET
@@ -53,7 +54,7 @@ def run(
 
     click.get_current_context().meta["interrupted"] = "; run the same command with --resume to continue"
     config = load_config(preset, training.settings)
-    print_notes(preset or default_preset(training.settings.get("model")), config)
+    print_notes(preset, config, training)
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes
@@ -62,7 +63,7 @@ def run(
 
 @main.command()
 @options.CACHES
-@click.option("--folds", help=f"Cross-validate: {options.FOLDS_HELP}.")
+@click.option("--folds", type=options.TEXT, help=f"Cross-validate: {options.FOLDS_HELP}.")
 @options.split_options
 @options.SEED
 @click.option("--predictions", type=PATH, help="Write the prediction for every clip (.csv or .parquet).")

@@ -11,6 +11,7 @@ from dfer.schemas.support.text import counted
 from dfer.train import options
 from dfer.train.commands.measurement import TASKS, Measurement
 from dfer.train.config import TrainConfig
+from dfer.train.model_command import ModelCommand
 from dfer.train.options import MAX_BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ FASTEST = click.option(
 )
 
 
-@click.command(cls=options.ModelCommand)
+@click.command(cls=ModelCommand)
 @options.config_options("network", "num_frames", "image_size")
 @options.CLASSES
 @JSON_OPTION
@@ -68,7 +69,7 @@ def describe(configs: dict[str, TrainConfig], classes: int, as_json: bool) -> No
     print_result(as_json, lambda: [dataclasses.asdict(part) for part in parts], lambda: print_parts(parts))
 
 
-@click.command(cls=options.ModelCommand)
+@click.command(cls=ModelCommand)
 @options.config_options(*BENCHMARKED)
 @options.CLASSES
 @BATCH_SIZES

@@ -5,43 +5,36 @@
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.schemas.support.options import (
-    NumberList,
-    SettingOption,
-    SettingsCommand,
-    make_options,
-    setting_options,
-)
-from dfer.train.config import TrainConfig, chosen_model, load_config, preset_names, section_classes
-from dfer.train.models.registry import PAPER, ModelError
+from dfer.schemas.support.options import FilePath, NumberList, Text, setting_options
+from dfer.train.config import TrainConfig, load_config, preset_names, section_classes
+from dfer.train.model_command import MODEL_KEY, SETTINGS_OF
+from dfer.train.models.registry import PAPER
 
 if TYPE_CHECKING:
     from dfer.train.engine.experiment import RunOptions
     from dfer.train.engine.weights import Start
 
-PATH = click.Path(path_type=Path)
+PATH, TEXT = FilePath(), Text()
+SEVERAL_NAMES = "give names separated by commas, such as strong,former-dfer"
 MAX_BATCH_SIZE = 65536
-MODEL_KEY = "dfer.model"  # of the context's meta: the model whose flags a command has
-SETTINGS_OF = "Settings:"
-NETWORK = f"{SETTINGS_OF} network"
 SHARED = ("data", "recipe", "execution")  # sections of the settings that networks can share
 
 CACHES = click.argument("caches", metavar="CACHE...", nargs=-1, required=True, type=PATH)
 RUN = click.argument("run", type=PATH)
 PRESET = click.option(
     "--preset",
+    type=TEXT,
     help=f"Settings: {', '.join(preset_names())}, or a .toml file. Flags override them.  [default: that of --model]",
 )
 MODEL = click.option(
     "--model",
     metavar="NAME",
+    type=TEXT,
     help="The network: a name of train/models/README.md, or FILE.py:CLASS.  [default: that of --preset]",
 )
 CHECKPOINT = click.option(
@@ -72,9 +65,12 @@ SEEDS = click.option(
 DASK = click.option(
     "--dask",
     metavar="ADDRESS",
+    type=TEXT,
     help="Train each run on a worker of the Dask cluster with this scheduler.",
 )
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+DEVICE = click.option(
+    "--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."
+)
 _WORKERS = click.option(
     "--loader-workers",
     type=click.IntRange(0, 256),
@@ -133,40 +129,6 @@ class BudgetFlags(NamedTuple):
     run_options: "RunOptions"
 
 
-class ModelCommand(SettingsCommand):
-    """A command whose flags of the network are those of the model that --model or --preset names."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find the model first, since the other flags depend on it. Several models share no flags of the network."""
-        given = {name: _value_of(f"--{name}", args) for name in ("model", "preset")}
-        ctx.meta[MODEL_KEY] = None if "," in (given["model"] or "") else chosen_model(**given)
-        return super().parse_args(ctx, args)
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The parameters, with the chosen model's flags in the place of the paper's network's."""
-        params, model = super().get_params(ctx), ctx.meta.get(MODEL_KEY, PAPER)
-        theirs = [param for param in params if isinstance(param, SettingOption) and param.section == NETWORK]
-        if model == PAPER or not theirs:
-            return params
-        place = params.index(theirs[0])
-        others = [param for param in params if param not in theirs]
-        own = make_options(section_classes(model)["network"], NETWORK) if model else []
-        for name in {param.name for param in others} & {param.name for param in own}:
-            raise ModelError(f"--model {model}: its setting {name} has the name of another flag; rename it")
-        return [*others[:place], *own, *others[place:]]
-
-
-def _value_of(name: str, args: Sequence[str]) -> str | None:
-    """The last value that a command line gives to a flag."""
-    found = None
-    for arg, value in itertools.zip_longest(args, args[1:]):
-        if arg == name:
-            found = value
-        elif arg.startswith(f"{name}="):
-            found = arg.removeprefix(f"{name}=")
-    return found
-
-
 def out(help: str) -> Callable:
     """Add a required `--out`."""
     return click.option("--out", required=True, type=PATH, help=help)
@@ -195,6 +157,8 @@ def config_options(*only: str) -> Callable:
         def call(*args: Any, preset: str | None, model: str | None, **flags: Any) -> None:
             settings = _given(_take(flags, (field for _, field in _settings(_model(), only))))
             names = (model or preset or "paper").split(",")
+            if not all(names):
+                raise click.UsageError(f"--model {model}: {SEVERAL_NAMES}")
             command(*args, configs={name: _config(name, preset, settings) for name in names}, **flags)
 
         return PRESET(MODEL(_setting_options(call, only)))
@@ -241,7 +205,7 @@ def budget_options(command: Callable) -> Callable:
     @functools.wraps(command)
     def call(*args: Any, **flags: Any) -> None:
         run_options = _run_options(flags)
-        settings = _given(_take(flags, (field for _, field in _settings(PAPER, SHARED))))
+        settings = _given(_take(flags, (field for _, field in _settings(None))))
         command(*args, budget=BudgetFlags(settings, run_options), **flags)
 
     return _add(_RUNNING, _setting_options(call, SHARED))
@@ -284,9 +248,8 @@ def _settings(model: str | None, only: Collection[str] = ()) -> list[tuple[str, 
     only: names of sections and settings; all if empty
     """
     classes = section_classes(model or PAPER)
-    if model is None:
-        del classes["network"]
-    every = [(name, field) for name, kind in classes.items() for field in dataclasses.fields(kind)]
+    sections = classes if model else SHARED
+    every = [(name, field) for name in sections for field in dataclasses.fields(classes[name])]
     return [(name, field) for name, field in every if not only or {name, field.name} & set(only)]
 
 

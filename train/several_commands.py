@@ -14,6 +14,7 @@ from dfer.schemas.support.options import JSON_OPTION, NumberList, SettingsComman
 from dfer.schemas.support.settings import flag
 from dfer.train import options
 from dfer.train.config import TrainConfig, default_preset, load_config, preset_note
+from dfer.train.model_command import ModelCommand
 from dfer.train.options import TrainingFlags
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 Paths = tuple[Path, ...]
 
 
-@click.command(cls=options.ModelCommand)
+@click.command(cls=ModelCommand)
 @options.CACHES
 @options.out("Folder of all folds.")
-@click.option("--folds", required=True, help=f"{options.FOLDS_HELP}.")
+@click.option("--folds", required=True, type=options.TEXT, help=f"{options.FOLDS_HELP}.")
 @options.SEEDS
 @options.PRESET
 @options.DASK
@@ -50,7 +51,7 @@ def crossval(
 
     _check_seeds(seeds, training.settings)
     config = load_config(preset, training.settings)
-    print_notes(preset or default_preset(training.settings.get("model")), config)
+    print_notes(preset, config, training)
     if seeds:
         _cross_validate_seeds(caches, out, config, folds, seeds, training, as_json)
         return
@@ -59,14 +60,16 @@ def crossval(
         print_result(as_json, lambda: as_dict(result), lambda: print_crossval(result, out))
 
 
-@click.command(cls=options.ModelCommand)
+@click.command(cls=ModelCommand)
 @click.argument("name")
 @options.CACHES
 @options.out("Folder of all variants.")
 @click.option(
-    "--preset", help="Base of the variants that name none, or a .toml file.  [default: the sweep's]"
+    "--preset",
+    type=options.TEXT,
+    help="Base of the variants that name none, or a .toml file.  [default: the sweep's]",
 )
-@click.option("--folds", help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
+@click.option("--folds", type=options.TEXT, help=f"Cross-validate each variant: {options.FOLDS_HELP}.")
 @options.SEEDS
 @options.split_options
 @options.DASK
@@ -117,13 +120,14 @@ def sweep(
     help="Networks to compare: names of models or presets, or FILE.py:CLASS. The first is the one to compare with.",
 )
 @options.out("Folder of all networks.")
-@click.option("--folds", help=f"Cross-validate each network: {options.FOLDS_HELP}.")
+@click.option("--folds", type=options.TEXT, help=f"Cross-validate each network: {options.FOLDS_HELP}.")
 @options.SEEDS
 @options.split_options
 @click.option(
     "--recipe",
     "--preset",
     "recipe",
+    type=options.TEXT,
     default="own",
     show_default=True,
     help="own: each network with its published recipe, on the crops and for the epochs of the first; or a preset, "
@@ -170,7 +174,7 @@ def compare(
     refuse_both(folds, split)
     _check_seeds(seeds, budget.settings, split)
     if not all(models):
-        raise click.UsageError("--models: give names separated by commas, such as strong,former-dfer")
+        raise click.UsageError(f"--models {','.join(models)}: {options.SEVERAL_NAMES}")
     if pretrain_epochs and not stills:
         raise click.UsageError("--pretrain-epochs needs --pretrain STILLS")
     asked = Networks(
@@ -202,11 +206,14 @@ def refuse_both(folds: str | None, split: "SplitChoice") -> None:
         raise click.UsageError("--folds cannot be combined with --fold or --holdout")
 
 
-def print_notes(preset: str, config: TrainConfig) -> None:
-    """Print what a person should know of a preset and of unusual settings."""
+def print_notes(preset: str | None, config: TrainConfig, training: TrainingFlags) -> None:
+    """Print what a person should know of a preset, of unusual settings, and of a flag without effect."""
+    preset = preset or default_preset(training.settings.get("model"))
     note = preset_note(preset)
     print_note(note and f"preset {preset}: {note}")
     print_note(config.warning)
+    if "loaded_lr" in training.settings and not (training.start.init_from or training.start.backbone):
+        print_note("--loaded-lr has no effect: no weights are given with --init-from or --backbone")
 
 
 def print_note(note: str | None) -> None:

@@ -9,8 +9,16 @@ from dfer.schemas.support.options import JSON_OPTION
 from dfer.train import options
 from dfer.train.options import PATH
 
+LIMITS = """\
+The small model was trained on FER+: small grey pictures from web searches, posed or not, each labelled by ten people
+with the expression that they saw. What a face shows is not what a person feels. It was measured on posed clips, not
+on spontaneous expressions, nor on people who speak, whose mouths it misreads. Ages and skin tones are not balanced in
+FER+ and not recorded, so nobody knows for whom it is worse. It names happy and neutral faces best, and seldom
+recognises fear, disgust or contempt. It sees single frames and no movement. Do not decide anything about a person
+with it. Figures: train/README.md, "The small model"."""
 
-@click.command()
+
+@click.command(epilog=LIMITS)
 @click.argument("run")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.CHECKPOINT
@@ -48,7 +56,7 @@ def predict(
     device: str,
     as_json: bool,
 ) -> None:
-    """Name the emotion in clips with the network of a RUN, which may be an .onnx file of `train export`.
+    """Name the emotion in clips with the network of a RUN (also an .onnx file of `train export`), or with `default`.
 
     INPUT is a video, a folder or table of clips, a pattern such as 'clips/*.mp4', or a landmark cache. Videos are
     extracted like the clips that the network was trained on, in a temporary folder. Exits with 3 if there is a clip
@@ -64,6 +72,8 @@ def predict(
             raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
     flags = (("--csv", csv), ("--parquet", parquet))
     targets = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    if keep:
+        click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
     with show.prediction_progress() as watch:
         predictor = load(run, checkpoint=which, device=device, runtime=runtime)
         found = predictor.predict(inputs, keep=keep, frames_show=frames_show, workers=workers, watch=watch)

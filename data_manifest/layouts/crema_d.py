@@ -10,7 +10,7 @@ import polars as pl
 from dfer.data_manifest.disk.clips_by_filename import clips_by_filename, mostly_named
 from dfer.data_manifest.reader import Options, Reader, Rows
 
-FORM = r"^(?P<actor>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)$"
+FORM = r"^(?P<actor>1[0-9]{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?P<level>LO|MD|HI|XX|X)$"
 EXAMPLE = "1001_DFA_ANG_XX"
 EMOTIONS = {
     "ANG": "anger",

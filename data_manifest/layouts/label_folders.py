@@ -4,6 +4,7 @@ Clips directly in the root have no label: they can be extracted, but not trained
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import FRAME_FOLDER
 from dfer.schemas.support.errors import UserError
 
+OR_STILLS = "(--dataset stills reads the images instead of the clips)"
 TABLES = (".csv", ".tsv", ".parquet")
 
 
@@ -25,7 +27,10 @@ def read(root: Path, _: Options) -> Rows:
     """Read every clip. Top folders named after splits are splits if there are two, or if one contains everything."""
     found, problems = find_clips(root)
     _refuse_stills(root, found)
-    return named_after_folders(root, found, problems)
+    advised = [
+        replace(each, text=f"{each.text} {OR_STILLS}") if each.kind == "images" else each for each in problems
+    ]
+    return named_after_folders(root, found, advised)
 
 
 def named_after_folders(root: Path, found: pl.DataFrame, problems: Sequence[Problem]) -> Rows:
@@ -89,15 +94,17 @@ def _useless_folders(root: Path, found: pl.DataFrame, has_splits: bool) -> list[
     above = [f"{name}/" for name in subfolders(root) if name.lower() in SPLIT_NAMES] if has_splits else [""]
     labels = pl.Series([f"{top}{name}" for top in above for name in subfolders(root / top)], dtype=pl.String)
     used = found["path"].str.split("/").list.head(2 if has_splits else 1).list.join("/")
-    flat = found.filter(pl.col("kind") == FRAME_FOLDER, ~pl.col("path").str.contains("/"))["path"]
+    folders = found.filter(kind=FRAME_FOLDER)["path"]
+    flat = [path for path in folders if "/" not in path or is_label_folder(path)]
     text = (
-        "folders of images, each read as one clip without a label (if it is a label, give each clip a folder)"
+        "folders of images, each read as one clip (if it is a label, choose --dataset stills, "
+        "or give each clip a folder)"
     )
     return [
         *report(
             "folders", "folders without a clip that can be read", labels.filter(~labels.is_in(used.implode()))
         ),
-        *report("folders", text, flat),
+        *report("folders", text, pl.Series(flat, dtype=pl.String)),
     ]
 
 

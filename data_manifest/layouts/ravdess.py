@@ -14,7 +14,7 @@ from dfer.data_manifest.reader import Options, Reader, Rows
 
 FORM = (
     r"^(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
-    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>\d\d)$"
+    r"-(?P<statement>0[12])-(?P<repetition>0[12])-(?P<actor>[0-9]{2})$"
 )
 EXAMPLE = "01-01-06-01-02-01-12"
 EMOTIONS = {

@@ -25,12 +25,18 @@ from dfer.schemas.support.text import command, counted
 LISTED = 10  # unusable clips shown on the screen; the clips table has them all
 
 
-def print_problems(manifest: Manifest, config: ExtractConfig) -> None:
-    """Print to stderr what is wrong with the dataset's files, and whether its clips are face crops already."""
-    for problem in manifest.problems:
-        click.echo(printable(f"{manifest.dataset}: {problem.line}"), err=True)
+def problem_lines(manifest: Manifest, config: ExtractConfig) -> list[str]:
+    """What is wrong with the dataset's files, and whether its clips are face crops already, for a person."""
+    lines = [problem.line for problem in manifest.problems]
     if manifest.face_crops and config.input == SCENE:
-        click.echo(f"{manifest.dataset}: its frame folders are face crops; use --input face", err=True)
+        lines.append("its frame folders are face crops; use --input face")
+    return [f"{manifest.dataset}: {line}" for line in lines]
+
+
+def print_problems(manifest: Manifest, config: ExtractConfig) -> None:
+    """Print `problem_lines` to stderr."""
+    for line in problem_lines(manifest, config):
+        click.echo(printable(line), err=True)
 
 
 @contextmanager

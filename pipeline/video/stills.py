@@ -78,8 +78,10 @@ def read_row(path: Path) -> np.ndarray:
         numbers = np.array(row_text(path).split(), np.int64)
     except (ValueError, OverflowError):
         raise DecodeError("its pixels are not whole numbers") from None
+    if not len(numbers):
+        raise DecodeError("its row has no pixels")
     side = round(len(numbers) ** 0.5)
-    if not side or side * side != len(numbers):
+    if side * side != len(numbers):
         raise DecodeError(f"its row has {len(numbers)} pixels, which make no square")
     if numbers.min() < 0 or numbers.max() > 255:
         raise DecodeError("its pixels are not between 0 and 255")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import click
@@ -67,6 +68,27 @@ class SettingsCommand(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class Text(click.ParamType):
+    """Text that is not empty, as it would be of a shell variable that is not set."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value.strip():
+            self.fail("it is empty; give a value", param, ctx)
+        return value
+
+
+class FilePath(click.Path):
+    """A path that is not empty: that would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Text().convert(str(value), param, ctx), param, ctx)
 
 
 class NumberList(click.ParamType):

@@ -23,7 +23,7 @@ BUILDS = {
     "ravdess": lambda root, frames: trees.write_files(root, "Actor_01/01-01-06-01-02-01-12.mp4"),
     "ferplus": lambda root, frames: still_trees.build_ferplus(root, [], "parts"),
     "raf-db": lambda root, frames: still_trees.build_raf_db(root, []),
-    "affectnet": lambda root, frames: still_trees.build_affectnet(root, [], train=8, val=0),
+    "affectnet": lambda root, frames: still_trees.build_affectnet(root, [], train=4, val=4),
     "fer2013": lambda root, frames: still_trees.build_fer2013(root, []),
     "stills": lambda root, frames: still_trees.build_stills(root, []),
 }

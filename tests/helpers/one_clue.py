@@ -17,8 +17,31 @@ from dfer.train.engine.training import Training
 from dfer.train.models.registry import PAPER
 
 CHANCE = 0.5
-# Networks to which a clip is a set of frames, or of short windows of them.
 SPOTS = {"num_frames": FRAMES, "image_size": 16}
+EPOCHS = 60  # on the moving spots, at most; the learning rate falls to a tenth after 40
+# What a small network needs to learn the spots within a minute, if that is not SPOTS and the settings of `small`.
+LEARNS_SPOTS: dict[str, dict[str, object]] = {
+    PAPER: {},
+    "resnet-recurrent": {},
+    "c3d": {},
+    "c3d-lstm": {},
+    "p3d": {"image_size": 64},  # at 16 px its last maps are single pixels
+    "resnet3d-18": {},
+    "i3d": {"learning_rate": 3e-3},
+    "former-dfer": {},
+    "nr-dfernet": {},
+    # Attention that starts from weights of 0.02 looks at all frames alike and tells their order apart only slowly.
+    "logo-former": {"epochs": 150, "learning_rate": 2e-3, "schedule": "cosine"},
+    "stt": {
+        **{"depth": 2, "width": 64, "batch_size": 32, "clip_norm": 1.0},
+        **{"epochs": 300, "learning_rate": 2e-3, "schedule": "cosine"},
+    },
+    "est": {},
+    "dpcnet": {"learning_rate": 3e-3},
+    "estlnet": {"learning_rate": 9e-4},
+    "t-esfl": {},
+}
+# Networks to which a clip is a set of frames, or of short windows of them.
 WITHOUT_ORDER = ("resnet-average", "densenet", "vit", "emotion-fan", "ceflnet")
 
 
@@ -81,6 +104,12 @@ def learn(prepared: Training, epochs: int, enough: float = 1.1) -> Learnt:
             break
         prepared.next_epoch()
     return Learnt(war=figures.war, loss=loss, epochs=done)
+
+
+def learn_spots(folder: Path, model: str) -> Learnt:
+    """Train the small network of a model on the moving spots, until it is right on nearly all test clips."""
+    settings = {"epochs": EPOCHS, **SPOTS, **LEARNS_SPOTS.get(model, {})}
+    return learn_small(folder, model, settings.pop("epochs"), enough=0.95, **settings)
 
 
 def learn_small(folder: Path, model: str, epochs: int, enough: float = 1.1, **others: object) -> Learnt:

@@ -94,16 +94,11 @@ def print_line(console: Console, text: str) -> None:
     console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
-def print_loaded(console: Console, loaded: Loaded | None, loaded_lr: float) -> None:
+def print_loaded(console: Console, loaded: Loaded, loaded_lr: float) -> None:
     """Print which weights were loaded and skipped, and which of the network's are initialised at random.
 
     loaded_lr: factor on the learning rate of those loaded
     """
-    if not loaded:
-        if loaded_lr != 1:
-            reason = "no weights are given with --init-from or --backbone"
-            print_line(console, f"--loaded-lr {loaded_lr:g} has no effect: {reason}")
-        return
     print_line(console, f"weights from {loaded.source}")
     table = Table()
     for column in ("", "tensors", "names"):

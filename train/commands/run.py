@@ -8,27 +8,25 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from dfer.schemas.read_cache import refuse_inside_cache
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import temporary_name
 from dfer.schemas.support.folder_lock import FolderLock
 from dfer.schemas.support.processes import available_cores, stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.commands import progress
 from dfer.train.commands.progress import Notices, print_line
+from dfer.train.commands.run_contents import is_finished, saved_state
 from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.landmark_features import LandmarkFeatures
 from dfer.train.data.leaks import overlap
 from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.data.splits import Split
-from dfer.train.engine import checkpoint, distributed, loop
+from dfer.train.engine import distributed, loop
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.device import check_compiler, choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import (
     Experiment,
     RunOptions,
-    difference,
     library_versions,
     origin_of,
     started_from,
@@ -83,13 +81,14 @@ def train_run(
     with distributed.join(device) as world, ExitStack() as stack:
         with distributed.agreed(world):
             pool = open_pool(*folders)
+            wants_scores = experiment.config.settled(scores=True).network.takes_expressions
             experiment = experiment.settled(pool)
             split = experiment.choose(pool)
             origin = origin_of(experiment, pool, split, started_from(out))
-            saved = _saved_state(out, experiment, origin, resume=resume) if world.first else None
+            saved = saved_state(out, experiment, origin, resume=resume) if world.first else None
         # Processes on other machines may not see the folder.
         saved = distributed.from_first(saved, world)
-        if distributed.from_first(saved is not None and _is_finished(out, saved), world):
+        if distributed.from_first(saved is not None and is_finished(out, saved), world):
             return RunResult(rows=[*saved.rows], split=split, already_finished=True) if world.first else None
         origin["versions"] = library_versions()
         origin["extraction"] = pool.extraction  # `cache_settings_hash` stands for it where runs are compared
@@ -106,15 +105,11 @@ def train_run(
             if saved:
                 run.restore(saved)
             stack.enter_context(_locked(out, world))
-        rows = _train(run, saved, loaded, features, notices or Notices())
+        notices = notices or Notices()
+        rows = _train(run, saved, loaded, features, notices, wants_scores=wants_scores)
         if not world.first:
             return None
         return RunResult(rows=rows, split=split, baseline=baseline_figures(out, pool.labels))
-
-
-def _is_finished(out: Path, saved: Checkpoint) -> bool:
-    epochs = saved.config.recipe.epochs
-    return saved.epoch == epochs and all((out / name).exists() for name in run_folder.RESULTS)
 
 
 def _prepare(
@@ -169,21 +164,23 @@ def _train(
     loaded: Loaded | None,
     features: LandmarkFeatures,
     notices: Notices,
+    *,
+    wants_scores: bool,
 ) -> list[EpochRow]:
-    """Train to the end and show the progress on stderr."""
+    """Train to the end and show the progress on stderr. wants_scores: whether to say if there are none to use."""
     training, world, pool = run.training, run.training.world, features.pool
     console = Console(stderr=True, quiet=not world.first)
     some_have_scores = len(pool.without_expressions) < len(pool.caches)
-    left_out = (pool.scores_left_out,) if pool.scores_left_out and some_have_scores else ()
-    for note in filter(notices.first, (*pool.notes, *left_out, *training.split.notes)):
+    left_out = pool.scores_left_out if some_have_scores or wants_scores else None
+    for note in filter(notices.first, filter(None, (*pool.notes, left_out, *training.split.notes))):
         print_line(console, note)
     if saved:
         _print_resume(console, training, saved)
     elif world.first:
         loop.start_folder(run.out, training, pool.folders, run.origin, loaded)
-        if notices.first(str(loaded)):
-            progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
         if loaded:
+            if notices.first(str(loaded)):
+                progress.print_loaded(console, loaded, training.config.recipe.loaded_lr)
             _warn_of_overlap(console, training, loaded, pool, notices)
     _print_start(console, training)
     if world.first and not (saved and (run.out / run_folder.BASELINE).exists()):
@@ -209,40 +206,6 @@ def _locked(out: Path, world: World) -> Iterator[None]:
         if not lock.take(shared=False):
             raise UserError(f"{out}: another training run is using this folder; wait until it has finished")
         yield
-
-
-def _saved_state(out: Path, experiment: Experiment, origin: dict, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to continue from, None if there is none.
-
-    Raises UserError if the folder contains something else, steps of another run, or of this one and `resume` is
-    missing.
-    """
-    refuse_inside_cache(out)
-    if not out.exists() or _is_empty(out):
-        return None
-    if not (out / run_folder.RUN).exists():
-        raise UserError(f"{out} already exists and is not a run; choose another --out")
-    if not (out / run_folder.LAST).exists():
-        return None  # stopped before its first save: nothing is lost, whatever it was
-    other = difference(out, experiment.config, origin)
-    if other:
-        raise UserError(f"{out} contains another run (made with {other}); choose another --out")
-    saved = checkpoint.load(out / run_folder.LAST)
-    epochs = experiment.config.recipe.epochs
-    if saved.epoch < epochs and not resume:
-        raise UserError(
-            f"{out} contains this run, stopped after {saved.epoch} of {counted(epochs, 'epoch')}; "
-            "add --resume to continue it"
-        )
-    return saved
-
-
-def _is_empty(out: Path) -> bool:
-    """Whether a folder is empty, or has only what is written before run.json."""
-    names = (run_folder.SETTINGS, run_folder.WEIGHTS, run_folder.RUN)
-    complete = {out / name for name in names[:-1]}
-    expected = complete | {temporary_name(out / name) for name in names}
-    return out.is_dir() and all(path in expected for path in out.iterdir())
 
 
 def _print_start(console: Console, training: Training) -> None:

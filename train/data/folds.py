@@ -1,5 +1,6 @@
 """The folds of a cross-validation: the dataset's own, or drawn from its subjects or clips."""
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -30,7 +31,7 @@ def fold_choices(clips: pl.DataFrame, folds: str) -> list[SplitChoice]:
             )
         return [SplitChoice(fold=number) for number in numbers]
     word, _, count = folds.partition(":")
-    if word not in DRAWN or not count.isdecimal() or not 2 <= float(count) <= MAX_FOLDS:
+    if word not in DRAWN or not re.fullmatch("[0-9]+", count) or not 2 <= float(count) <= MAX_FOLDS:
         raise UserError(
             f"--folds {folds}: must be official, subject:K or clips:K, with K from 2 to {MAX_FOLDS}"
         )

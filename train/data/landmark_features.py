@@ -4,6 +4,7 @@ A frame's features are the logits of MediaPipe's 52 expression scores (if all ca
 in the crop; a clip's are their mean over the frames in which a face was found.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,12 +58,40 @@ def clip_features(pool: Pool, clips: pl.DataFrame) -> np.ndarray:
     """
     scores = uses_scores(pool)
     features = np.full((len(clips), feature_count(scores)), np.nan, np.float32)
+    for frames in read_frames(pool, clips, scores=scores):
+        features[frames.clips] = _clip_means(frames)
+    return features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """Frames of some clips, those of a clip next to each other.
+
+    points: (frames, 68, 2), crop pixels; size: side of the crops, pixels
+    scores: (frames, 52), 0–1, NaN where MediaPipe saw no face; None if they were not asked for
+    found: (frames,) whether a face was found
+    starts: (clips,) each clip's first frame; clips: (clips,) their places among the clips that were asked for
+    """
+
+    points: np.ndarray
+    size: int
+    scores: np.ndarray | None
+    found: np.ndarray
+    starts: np.ndarray
+    clips: np.ndarray
+
+
+def read_frames(pool: Pool, clips: pl.DataFrame, *, scores: bool) -> Iterator[Frames]:
+    """The frames of clips, a shard at a time.
+
+    clips: usable rows of the pool's table, in any order
+    scores: whether to read the expression scores, which then all caches must have
+
+    Raises UserError as `clip_features`.
+    """
     for (number, shard), wanted in clips.with_row_index("place").group_by("cache", "shard"):
         cache = pool.caches[number]
-        path = cache.folder / SHARD_FILES["landmarks"].format(shard)
-        frames = _read(path, cache, wanted, scores)
-        features[frames.clips] = frames.means()
-    return features
+        yield _read(cache.folder / SHARD_FILES["landmarks"].format(shard), cache, wanted, scores)
 
 
 class LandmarkFeatures:
@@ -94,29 +123,17 @@ class LandmarkFeatures:
         return self._clips.select("clip_id").with_row_index("place")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Frames:
-    """Frames of some clips, those of a clip next to each other.
-
-    features: (frames, F), found: (frames,) whether a face was found; starts: (clips,) each clip's first frame
-    clips: (clips,) their places in the result
-    """
-
-    features: np.ndarray
-    found: np.ndarray
-    starts: np.ndarray
-    clips: np.ndarray
-
-    def means(self) -> np.ndarray:
-        """Each clip's mean over its frames with a face, over all if there is none: (clips, F)."""
-        any_found = np.logical_or.reduceat(self.found, self.starts)
-        lengths = np.diff(self.starts, append=len(self.found))
-        counted = self.found | ~np.repeat(any_found, lengths)
-        # A frame lacks all of its scores or none.
-        known = counted & ~np.isnan(self.features[:, 0])
-        scores = self.features.shape[1] - feature_count(scores=False)
-        parts = [(self.features[:, :scores], known), (self.features[:, scores:], counted)]
-        return np.concatenate([_means(part, rows, self.starts) for part, rows in parts], axis=1)
+def _clip_means(frames: Frames) -> np.ndarray:
+    """Each clip's mean features over its frames with a face, over all if there is none: (clips, F)."""
+    features = frame_features(frames.points, frames.size, frames.scores)
+    any_found = np.logical_or.reduceat(frames.found, frames.starts)
+    lengths = np.diff(frames.starts, append=len(frames.found))
+    counted = frames.found | ~np.repeat(any_found, lengths)
+    # A frame lacks all of its scores or none.
+    known = counted & ~np.isnan(features[:, 0])
+    scores = features.shape[1] - feature_count(scores=False)
+    parts = [(features[:, :scores], known), (features[:, scores:], counted)]
+    return np.concatenate([_means(part, rows, frames.starts) for part, rows in parts], axis=1)
 
 
 def _means(values: np.ndarray, counted: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -126,7 +143,7 @@ def _means(values: np.ndarray, counted: np.ndarray, starts: np.ndarray) -> np.nd
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> _Frames:
+def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> Frames:
     """The frames of the wanted clips in a shard's table. Raises UserError."""
     table = _table(path, scores)
     places = wanted.select(clip_id="stored_id", place="place")
@@ -140,9 +157,10 @@ def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> _Fram
         order = place.arg_sort()
         table, place = table[order], place[order]
     clips, starts = np.unique(place.to_numpy(), return_index=True)
-    points = _in_crop(_numbers(table, "landmarks", path), _numbers(table, "transform", path))
-    return _Frames(
-        features=frame_features(points, cache.info.crop_size, _scores(table) if scores else None),
+    return Frames(
+        points=_in_crop(_numbers(table, "landmarks", path), _numbers(table, "transform", path)),
+        size=cache.info.crop_size,
+        scores=_scores(table) if scores else None,
         found=table["detector"].is_not_null().to_numpy(),
         starts=starts,
         clips=clips,

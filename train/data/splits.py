@@ -107,9 +107,7 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     used = pl.col("label").is_not_null() | (pl.lit(votes) & pl.col("votes").is_not_null())
     left_out, clips = clips.filter(~used), clips.filter(used)
     if clips["label"].is_null().all():
-        raise UserError(
-            "no clip in the cache has a label; extract a folder for each class, or a table with labels"
-        )
+        raise UserError("no clip in the cache has a label; extract a folder per class, or a labelled table")
     _require_folds(clips, choice)
     parts = clips.partition_by("cache", maintain_order=True)
     found = [_own_split(part, choice, seed) for part in parts]

@@ -110,6 +110,11 @@ class ClipNetwork(nn.Module):
         # (classes,) added to the scores when predicting, if the recipe adjusts them; saved with the weights
         self.register_buffer("class_shift", None)
 
+    @classmethod
+    def source_of(cls, config: NetworkSettings) -> Source:
+        """Where a network with these settings comes from: `source`, unless they add what was not published."""
+        return cls.source
+
     def prepare(self, features: np.ndarray, labels: np.ndarray) -> None:
         """Learn what is fitted before training, if the settings take landmarks; see `data.landmark_features`.
 

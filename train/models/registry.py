@@ -4,6 +4,7 @@ A model is named by a name of `MODELS`, by the name of an entry point of an inst
 or as FILE.py:CLASS.
 """
 
+import dataclasses
 import hashlib
 import importlib
 import sys
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.settings import setting_fields
 from dfer.train.models.keypoint.settings import KeypointSettings
 from dfer.train.models.settings import NetworkSettings
 
@@ -141,7 +143,21 @@ def _checked(found: object, model: str) -> "type[ClipNetwork]":
         raise ModelError(f"--model {model}: not a class derived from dfer.train.models.interface.ClipNetwork")
     if not issubclass(getattr(found, "Config", object), NetworkSettings) or not hasattr(found, "source"):
         raise ModelError(f"--model {model}: needs `Config`, derived from NetworkSettings, and `source`")
+    _require_flags(found.Config, model)
     return found
+
+
+def _require_flags(kind: type[NetworkSettings], model: str) -> None:
+    """Raise ModelError if a field of the settings would have no flag."""
+    if any(isinstance(value, dataclasses.Field) for value in vars(kind).values()):
+        raise ModelError(f"--model {model}: put @dataclass(frozen=True, kw_only=True) above {kind.__name__}")
+    flags = setting_fields(kind)
+    for field in dataclasses.fields(kind):
+        if field not in flags:
+            raise ModelError(
+                f"--model {model}: {kind.__name__}.{field.name} has no flag; "
+                f'write {field.name} = setting(DEFAULT, "what it is")'
+            )
 
 
 def _installed(model: str) -> object:
@@ -181,4 +197,6 @@ def _source(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"--model: the file {path} cannot be read: {error.strerror}; put it back") from None
+        raise ModelError(
+            f"--model: the file {path} cannot be read: {error.strerror}; correct the path, or put it back"
+        ) from None

@@ -42,14 +42,15 @@ def _overview(result: CompareResult) -> Html:
     best = max(found.rows, key=lambda row: row.estimate.war)
     shown = [
         ("dataset", found.dataset),
-        ("test clips", f"{found.clips:,}"),
+        (found.tested_on, f"{found.clips:,}"),
         ("networks", str(len(found.rows))),
         ("seeds", str(found.seeds)),
         (f"WAR, {best.name} (highest)", percent(best.estimate.war)),
     ]
     if found.baseline:
         shown.append((f"WAR, {NAME}", percent(found.baseline.estimate.war)))
-    return join(page.key_figures(shown), tag("p", f"Tested on: {found.protocol}."))
+    warning = "warning" if found.seen else None
+    return join(page.key_figures(shown), tag("p", f"Tested on: {found.protocol}.", class_=warning))
 
 
 def _accuracy(result: CompareResult) -> Html:
@@ -66,8 +67,8 @@ def _accuracy(result: CompareResult) -> Html:
     over = f", mean of {counted(found.seeds, 'seed')}" if found.seeds > 1 else ""
     drawn = found.rows[0].estimate.intervals.drawn
     note = (
-        f"All test clips pooled, last epoch{over}. In brackets: 95 % intervals, bootstrap over {drawn}; of the "
-        "differences a paired one. *: it excludes zero."
+        f"All {found.tested_on} pooled, last epoch{over}. In brackets: 95 % intervals, bootstrap over {drawn}; of "
+        "the differences a paired one. *: it excludes zero."
     )
     return join(wide_table(head, body, []), tag("p", tag("small", note)))
 

@@ -190,10 +190,11 @@ def wide_table(head: Sequence[str], body: Sequence[Sequence[str]], foot: Sequenc
     )
 
 
-def source_facts(source: Source) -> dict[str, object]:
+def source_facts(source: Source) -> dict[str, str]:
     """Where a network comes from, for `page.fact_tables`."""
-    return {
-        "source": source.citation,
-        "published parameters": source.parameters and f"{source.parameters:g} M",
-        "as far as published; left open there": source.gaps,
-    }
+    facts = {"source": source.citation}
+    if source.parameters:
+        facts["published parameters"] = f"{source.parameters:g} M"
+    if source.gaps:
+        facts["as far as published; left open there"] = source.gaps
+    return facts

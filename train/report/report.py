@@ -155,7 +155,7 @@ def _provenance(saved: Checkpoint, origin: dict[str, Any], weights: dict[str, An
     plain["split"] = SplitChoice.from_dict(origin["split"]).words
     initial = {"Initial weights": page.spaced(weights)} if weights else {}
     run = page.spaced(plain)
-    network = source_facts(network_class(saved.config.model).source)
+    network = source_facts(network_class(saved.config.model).source_of(saved.config.network))
     facts = {"Run": run, "Network": network, "Versions": origin["versions"], **settings, **initial}
     return page.fact_tables(facts)
 

@@ -29,7 +29,7 @@ def print_sweep(result: "SweepResult", out: Path) -> None:
     marks, notes = footnotes(_sweep_remarks(result))
     first = [plain(sweep.axis), *([""] if any(each.what for each in sweep.variants) else [])]
     ours = ["last\nWAR", "last\nUAR", "best\nWAR", "best\nUAR"]
-    table = Table(title=f"{plain(sweep.title)}, %", title_justify="left")
+    table = Table(title=f"{plain(sweep.title)}, {found.tested_on}, %", title_justify="left")
     for column in first:
         table.add_column(column)
     for column in (*ours, *(f"published\n{plain(dataset)}" for dataset in datasets)):
@@ -132,7 +132,7 @@ def print_compare(result: "CompareResult", out: Path) -> None:
 def _print_figures_and_costs(result: "Comparison") -> None:
     """Print each candidate's figures with intervals and its cost, then the differences from the first."""
     over = f", mean of {result.seeds} seeds" if result.seeds > 1 else ""
-    title = f"test clips pooled, last epoch{over}, % (95 % interval)"
+    title = f"{result.tested_on} pooled, last epoch{over}, % (95 % interval)"
     table = _table(title, "", "WAR", "UAR", "para-\nmeters", "multiply-\nadds", "clips/s")
     if result.baseline:
         table.add_row(ROW, *with_intervals(result.baseline.estimate))
@@ -189,7 +189,7 @@ def with_interval(value: float, bounds: tuple[float, float]) -> str:
 def _table(title: str, first: str, *numbers: str) -> Table:
     """A table without vertical lines, to fit 80 columns; a column of names, the others are numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=12)
     for column in numbers:
         table.add_column(column, justify="right", no_wrap=True)
     return table

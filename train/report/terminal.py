@@ -74,9 +74,9 @@ def print_crossval(result: "CrossValidation", out: Path) -> None:
         *(("last", figure) for figure in figures),
         *((which, figure) for which in others for figure in ("war", "uar")),
     ]
-    columns = [f"{which} {FIGURE_NAMES[figure]}" for which, figure in shown]
+    columns = [f"{which}\n{FIGURE_NAMES[figure]}" for which, figure in shown]
     table = Table(title=f"{counted(len(result.folds), 'fold')}, %", title_justify="left")
-    for column in ("fold", "clips", *columns, "best epoch"):
+    for column in ("fold", "clips", *columns, "best\nepoch"):
         table.add_column(column, justify="left" if column == "fold" else "right")
     for fold in result.folds:
         values = [_points(getattr(getattr(fold, which), figure)) for which, figure in shown]

@@ -1,6 +1,7 @@
 """Plots of results, as PNG."""
 
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def sweep_png(
     title: str,
     axis: str,
     comparable: bool,
+    tested_on: str,
     baseline: float | None = None,
 ) -> bytes:
     """Plot the WAR of a sweep's variants.
@@ -78,6 +80,7 @@ def sweep_png(
     published: dataset → published WAR of each variant, 0–1, NaN if there is none
     title, axis: of the plot; `axis` is what the variants differ in
     comparable: whether the published results are comparable with ours
+    tested_on: which clips the WAR is of
     baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
     """
     from matplotlib.figure import Figure
@@ -106,7 +109,7 @@ def sweep_png(
     turned = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 8 else {}  # they would overlap
     axes.set_xticks(positions, list(map(_plain, names)), **turned)
     axes.set_xlabel(_plain(axis))
-    axes.set_ylabel("WAR, %")
+    axes.set_ylabel(f"WAR of the {tested_on}, %")
     axes.set_title(_plain(title), fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
@@ -120,6 +123,8 @@ def cost_png(
     costs: Sequence[float],
     shares: Sequence[float],
     intervals: Sequence[tuple[float, float]],
+    *,
+    tested_on: str,
     baseline: float | None,
 ) -> bytes:
     """Plot accuracy against cost, a point for each network.
@@ -127,6 +132,7 @@ def cost_png(
     names: of the networks
     costs: multiply-adds per clip
     shares, intervals: their WAR and its 95 % intervals, 0–1
+    tested_on: which clips the WAR is of
     baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
     """
     import matplotlib
@@ -145,11 +151,13 @@ def cost_png(
     if baseline is not None:
         axes.axhline(100 * baseline, **BASELINE_LINE)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    decades = math.log10(max(costs) / min(costs))
+    digits = (1, 2, 3, 5, 7) if decades < 1 else (1, 3) if decades < 2.5 else (1,)  # more would overlap
+    axes.xaxis.set_major_locator(LogLocator(subs=digits))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("multiply-adds per clip, billions")
-    axes.set_ylabel("WAR, % (95 % interval)")
+    axes.set_ylabel(f"WAR of the {tested_on}, % (95 % interval)")
     axes.grid(alpha=0.3)
     axes.margins(x=0.1, y=0.1)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)

@@ -7,7 +7,7 @@ from dfer.schemas.cache import COMMIT_FILE, INFO_FILE, SEAL_FILE, SHARD_FILES, S
 from dfer.schemas.read_cache import refuse_inside_cache
 from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import target_file
+from dfer.schemas.support.files import target_file, temporary_name
 
 RUN, SETTINGS, WEIGHTS = "run.json", "settings.toml", "weights.json"
 CHECKPOINTS = LAST, BEST = "last.pt", "best.pt"
@@ -17,6 +17,11 @@ BASELINE = "baseline.parquet"
 RESULTS = (PREDICTIONS, BEST_PREDICTIONS, CONFUSION)
 CROSSVAL, SWEEP, SWEEP_PLOT = "crossval.csv", "sweep.csv", "sweep.png"
 COMPARISON, COMPARISON_PLOT, COMPARISON_PAGE = "compare.csv", "compare.png", "compare.html"
+
+# Commands that train several runs, by the table that they write.
+KINDS = {CROSSVAL: "a cross-validation", SWEEP: "a sweep", COMPARISON: "a comparison"}
+# What a run's folder has before run.json.
+BEGINNING = {SETTINGS, WEIGHTS, *(temporary_name(Path(name)).name for name in (SETTINGS, WEIGHTS, RUN))}
 
 # A folder with one of these is a run, several runs or a cache. Commands that write other files must
 # not overwrite OWN_FILES there.
@@ -43,6 +48,19 @@ def require_run(folder: Path) -> None:
     runs = sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/{RUN}"))
     if runs:
         raise UserError(f"{folder} contains several runs; give one of them, such as {runs[0]}")
+
+
+def require_own(out: Path, table: str) -> None:
+    """Raise UserError unless the folder for several runs is free, or has what this command wrote.
+
+    table: what it writes at last: CROSSVAL, SWEEP or COMPARISON
+    """
+    refuse_run_or_cache(out)
+    others = any((out / name).exists() for name in KINDS if name != table)
+    has_runs = any(True for depth in ("*", "*/*", "*/*/*") for _ in out.glob(f"{depth}/{RUN}"))
+    # Stopped before its first run began, it left no more than folders and these.
+    if others or not (has_runs or all(path.is_dir() or path.name in BEGINNING for path in out.rglob("*"))):
+        raise UserError(f"{out} already exists and is not {KINDS[table]}; choose another --out")
 
 
 def refuse_run_or_cache(out: Path) -> None:

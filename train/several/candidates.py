@@ -90,6 +90,7 @@ class Comparison:
     baseline: None if a run has none
     seeds: how many each candidate was trained with
     dataset, protocol, clips: what they were tested on, as in `comparison.not_comparable_reason`
+    seen: whether these are their training clips
     """
 
     baseline: BaselineResult | None
@@ -98,6 +99,11 @@ class Comparison:
     dataset: str
     protocol: str
     clips: int
+    seen: bool
+
+    @property
+    def tested_on(self) -> str:
+        return "training clips" if self.seen else "test clips"
 
 
 def candidate_jobs(candidates: Sequence[Candidate], plan: Plan, out: Path, pool: Pool) -> list[Job]:
@@ -188,6 +194,7 @@ def _compare(candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Co
         dataset=last.dataset,
         protocol=last.protocol,
         clips=last.clips,
+        seen=last.seen,
     )
 
 

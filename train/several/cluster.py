@@ -8,6 +8,7 @@ machines must see the same files.
 import json
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dfer.schemas.support.dask_client import connect
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.processes import stop_request
 from dfer.schemas.support.text import counted
 from dfer.train.config import config_from
 from dfer.train.data.splits import SplitChoice
@@ -24,9 +26,10 @@ from dfer.train.engine.experiment import Experiment, RunOptions
 from dfer.train.engine.weights import Start
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 POLL_SECONDS = 1
+WAIT_SECONDS = 0.2  # between two looks at the runs
 RETRIES = 2  # of a run whose process was killed; Dask itself retries the runs of lost workers
 GPU = "GPU"  # a resource that workers name with `dask worker --resources GPU=1`
 
@@ -91,25 +94,35 @@ def train_on_cluster(
 def _train_all(
     client: "Client", jobs: Sequence[Job], options: RunOptions, notify: Callable[[str], None]
 ) -> None:
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
-
     needs = {GPU: 1} if client.run_on_scheduler(_has_gpus) else None
-    futures = {}
+    waiting = {}
     for job in jobs:
         task = {"retries": RETRIES, "resources": needs, "pure": False}
-        futures[client.submit(run_job, job.as_json(options), **task)] = job
-    for done, future in enumerate(as_completed(futures), 1):
-        job = futures[future]
-        try:
-            problem = future.result()
-        except KilledWorker:
-            problem = "every Dask worker that took it was lost"
-        except RuntimeError as error:  # of `run_job`, after all retries
-            problem = str(error)
-        if problem:
-            raise UserError(f"{job.out} failed on the cluster: {problem}")
-        notify(f"{job.out}: trained on the cluster ({done} of {counted(len(jobs), 'run')})")
+        waiting[client.submit(run_job, job.as_json(options), **task)] = job
+    # Signals are noted, not raised: one that interrupts Dask while it has a lock leaves its own thread without it.
+    with stop_request() as stop:
+        while waiting:
+            stop.check()
+            for future in [future for future in waiting if future.done()]:
+                job = waiting.pop(future)
+                _require_trained(future, job)
+                done = f"{len(jobs) - len(waiting)} of {counted(len(jobs), 'run')}"
+                notify(f"{job.out}: trained on the cluster ({done})")
+            time.sleep(WAIT_SECONDS)
+
+
+def _require_trained(future: "Future", job: Job) -> None:
+    """Raise UserError if a finished future's run failed."""
+    from distributed.scheduler import KilledWorker
+
+    try:
+        problem = future.result()
+    except KilledWorker:
+        problem = "every Dask worker that took it was lost"
+    except RuntimeError as error:  # of `run_job`, after all retries
+        problem = str(error)
+    if problem:
+        raise UserError(f"{job.out} failed on the cluster: {problem}")
 
 
 def run_job(content: str) -> str:

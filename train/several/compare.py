@@ -24,6 +24,7 @@ from dfer.train.commands.benchmark import measure_models
 from dfer.train.commands.measurement import INFERENCE, TRAINING, Measurement
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
+from dfer.train.commands.run_contents import require_trainable_in
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import open_pool
 from dfer.train.data.splits import SplitChoice
@@ -31,12 +32,12 @@ from dfer.train.engine import distributed
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.distributed import World
 from dfer.train.engine.experiment import Experiment
-from dfer.train.engine.weights import Start
+from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.models.interface import Source
 from dfer.train.models.registry import network_class
 from dfer.train.results import baseline, plots, run_folder
 from dfer.train.results.comparison import not_comparable_reason
-from dfer.train.results.run_folder import COMPARISON, COMPARISON_PLOT, refuse_run_or_cache
+from dfer.train.results.run_folder import COMPARISON, COMPARISON_PLOT, require_own
 from dfer.train.several.candidates import (
     Candidate,
     Comparison,
@@ -107,19 +108,27 @@ def run_compare(
     """
     with distributed.join(choose_device(plan.run_options.here)) as world:
         with distributed.agreed(world):
-            refuse_run_or_cache(out)
+            require_own(out, COMPARISON)
             pool = open_pool(*plan.folders)
             configs = configs_of(asked)
-            candidates = [Candidate(name=name, config=config) for name, config in configs.items()]
+            pretrained = out / PRETRAINING
+            candidates = [
+                Candidate(
+                    name=name,
+                    config=config,
+                    start=Start(init_from=pretrained / name) if asked.stills else FROM_SCRATCH,
+                )
+                for name, config in configs.items()
+            ]
+            candidate_jobs(candidates, plan, out, pool)  # first: it refuses a cache without labels
             for candidate in candidates:
                 require_buildable(candidate.config, pool)
-            candidate_jobs(candidates, plan, out, pool)
         if world.first and asked.recipe == OWN:
             for name, recipe in zip(configs, recipes_of(asked), strict=True):
                 if recipe != name:
                     notify(f"{name} has no preset; its recipe is that of {recipe}")
         if asked.stills:
-            candidates = _pretrain(candidates, asked, plan, out / PRETRAINING, world, notify)
+            _pretrain(candidates, asked, plan, pretrained, world, notify)
         found = train_candidates(candidates, plan, out, pool, world, "network", notify)
         if not found:
             return None
@@ -129,7 +138,7 @@ def run_compare(
                 name=each.name,
                 config=each.config,
                 recipe=recipe,
-                source=network_class(each.config.model).source,
+                source=network_class(each.config.model).source_of(each.config.network),
                 speeds=speeds[each.name],
             )
             for each, recipe in zip(candidates, recipes_of(asked), strict=True)
@@ -144,8 +153,8 @@ def _pretrain(
     out: Path,
     world: World,
     notify: Callable[[str], None],
-) -> list[Candidate]:
-    """Train every network on the stills first. Returns the candidates, with these weights to start from."""
+) -> None:
+    """Train every network on the stills first, each in a folder below `out`."""
     with distributed.agreed(world):
         stills = open_pool(asked.stills)
         jobs = []
@@ -153,17 +162,13 @@ def _pretrain(
             experiment = Experiment(
                 config=stills_config(candidate.config, asked, stills), split=SplitChoice()
             )
-            experiment.choose(stills)
+            require_trainable_in(out / candidate.name, experiment, stills)
             jobs.append(Job(folders=(asked.stills,), out=out / candidate.name, experiment=experiment))
     options, notices = train_on_cluster(jobs, plan.run_options, world, notify), Notices()
     for job in jobs:
         if world.first:
             notify(f"{job.out.name} on {asked.stills}")
         train_run(job.folders, job.out, job.experiment, options, resume=True, notices=notices)
-    return [
-        dataclasses.replace(candidate, start=Start(init_from=job.out))
-        for candidate, job in zip(candidates, jobs, strict=True)
-    ]
 
 
 def _speeds(
@@ -231,6 +236,7 @@ def plot(result: CompareResult) -> bytes:
         [row.estimate.war for row in rows],
         [row.estimate.intervals.war for row in rows],
         baseline=line and line.estimate.war,
+        tested_on=result.comparison.tested_on,
     )
 
 
@@ -256,7 +262,8 @@ def as_table(result: CompareResult) -> pl.DataFrame:
                 "remark": network.remark,
             }
         )
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.insert_column(2, pl.lit(found.tested_on).alias("tested_on"))
 
 
 def as_dict(result: CompareResult) -> dict[str, Any]:

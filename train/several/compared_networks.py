@@ -1,7 +1,7 @@
 """What `train compare` compares: the settings of each network, which differ in the network and its recipe."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,11 @@ def configs_of(asked: Networks) -> dict[str, TrainConfig]:
     With OWN recipes, crops and epochs are those of the first network; a recipe's milestones and warm-up keep their
     place in the training. Raises UserError.
     """
-    names = [_short(model) for model in asked.models]
+    names = _names(asked.models)
     if len(set(names)) < len(names) or PRETRAINING in names:
-        raise UserError(f"--models {','.join(asked.models)}: give networks with different names")
+        raise UserError(
+            f"--models {','.join(asked.models)}: give networks with different names ({', '.join(names)})"
+        )
     if asked.recipe != OWN:
         chosen = [load_config(asked.recipe, {**asked.settings, "model": model}) for model in asked.models]
         return dict(zip(names, chosen, strict=True))
@@ -75,9 +77,13 @@ def _scaled(config: TrainConfig, epochs: int) -> dict[str, Any]:
     }
 
 
-def _short(model: str) -> str:
-    """A network's name in tables and folders: of FILE.py:CLASS the class."""
-    return model.rsplit(":", 1)[-1]
+def _names(models: Sequence[str]) -> list[str]:
+    """The names in tables and folders: of FILE.py:CLASS the class, or FILE.CLASS if others have the same class."""
+    classes = [model.rsplit(":", 1)[-1] for model in models]
+    return [
+        f"{Path(model.rsplit(':', 1)[0]).stem}.{name}" if classes.count(name) > 1 and ":" in model else name
+        for model, name in zip(models, classes, strict=True)
+    ]
 
 
 def require_buildable(config: TrainConfig, pool: Pool) -> None:

@@ -16,6 +16,7 @@ from dfer.schemas.support.files import write_atomic
 from dfer.schemas.support.text import counted
 from dfer.train.commands.progress import Notices
 from dfer.train.commands.run import train_run
+from dfer.train.commands.run_contents import require_trainable_in
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, open_pool
 from dfer.train.data.folds import fold_choices, protocol_of
@@ -31,7 +32,7 @@ from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, compute_figures
 from dfer.train.results.logs import best_row, read_rows
 from dfer.train.results.predictions import as_parquet, read_predictions
-from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
+from dfer.train.results.run_folder import CROSSVAL, require_own
 from dfer.train.several.cluster import Job, train_on_cluster
 
 FIGURES = ("war", "uar", "war_usable", "uar_usable")
@@ -105,7 +106,7 @@ def jobs_of(
     split: of the single run
     start: weights that every run starts from
 
-    Raises UserError unless each of them can be trained: find a bad last fold now, not after days of training.
+    Raises UserError unless each of them can be trained in its folder: find it now, not after days of training.
     """
     if folds:
         places = [(fold_folder(out, choice.fold), choice) for choice in fold_choices(pool.clips, folds)]
@@ -114,7 +115,7 @@ def jobs_of(
     jobs = []
     for folder, choice in places:
         experiment = Experiment(config=config, split=choice, start=start)
-        experiment.choose(pool)
+        require_trainable_in(folder, experiment, pool)
         jobs.append(Job(folders=tuple(folders), out=folder, experiment=experiment))
     return jobs
 
@@ -142,7 +143,7 @@ def cross_validate(
     """
     with distributed.join(choose_device(run_options.here)) as world:
         with distributed.agreed(world):
-            refuse_run_or_cache(out)
+            require_own(out, CROSSVAL)
             pool = open_pool(*folders)
             jobs = jobs_of(folders, out, config, pool, folds, SplitChoice(), start)
         run_options = train_on_cluster(jobs, run_options, world, notify)

@@ -58,6 +58,7 @@ class Baseline:
 class Outcome:
     """What a candidate was tested on, and its results.
 
+    seen: whether its test clips are its training clips
     figures: by their names in `candidates.Row`, means over folds and seeds
     predictions: of all its test clips after the last epoch, a table for each seed
     baseline: None unless all its runs have one
@@ -65,6 +66,7 @@ class Outcome:
 
     dataset: str
     protocol: str
+    seen: bool
     clips: int
     labels: tuple[str, ...]
     figures: Mapping[str, float]
@@ -117,6 +119,7 @@ def _of_folds(result: CrossValidation) -> tuple[dict, dict[str, float], pl.DataF
     about = {
         "dataset": result.dataset,
         "protocol": result.protocol,
+        "seen": False,
         "clips": result.pooled_last.clips,
         "labels": result.labels,
     }
@@ -130,6 +133,7 @@ def _of_run(run: Path) -> tuple[dict, dict[str, float], pl.DataFrame]:
     about = {
         "dataset": origin["dataset"],
         "protocol": origin["protocol"],
+        "seen": origin["tested_on_training_clips"],
         "clips": origin["test_clips"],
         "labels": labels,
     }

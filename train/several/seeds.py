@@ -25,7 +25,7 @@ from dfer.train.results import run_folder
 from dfer.train.results.baseline import baseline_json
 from dfer.train.results.bootstrap import Estimate, as_json, estimate
 from dfer.train.results.comparison import published_json
-from dfer.train.results.run_folder import CROSSVAL, refuse_run_or_cache
+from dfer.train.results.run_folder import CROSSVAL, require_own
 from dfer.train.several import crossval
 from dfer.train.several.cluster import train_on_cluster
 from dfer.train.several.crossval import CrossValidation, cross_validate, jobs_of
@@ -83,7 +83,7 @@ def cross_validate_seeds(
     """
     with distributed.join(choose_device(run_options.here)) as world:
         with distributed.agreed(world):
-            refuse_run_or_cache(out)
+            require_own(out, CROSSVAL)
             pool = open_pool(*folders)
             jobs = [
                 job

@@ -21,7 +21,7 @@ from dfer.train.engine.device import choose_device
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.results import baseline, plots, run_folder
 from dfer.train.results.comparison import ablation_not_comparable_reason
-from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, refuse_run_or_cache
+from dfer.train.results.run_folder import SWEEP, SWEEP_PLOT, require_own
 from dfer.train.several.candidates import (
     Candidate,
     Comparison,
@@ -85,7 +85,7 @@ def run_sweep(
                 sweep, variants=tuple(each for each in sweep.variants if each.name not in repeated)
             )
             candidates = [each for each in candidates if each.name not in repeated]
-            refuse_run_or_cache(out)
+            require_own(out, SWEEP)
             pool = open_pool(*plan.folders)
         if world.first:
             for name in repeated:
@@ -134,6 +134,7 @@ def _plot(result: SweepResult) -> bytes:
         axis=result.sweep.axis,
         comparable=result.not_comparable is None,
         baseline=line and line.war,
+        tested_on=result.comparison.tested_on,
     )
 
 
@@ -153,7 +154,8 @@ def as_table(result: SweepResult) -> pl.DataFrame:
             content[f"published_war_{dataset}"] = figure.war if figure else None
             content[f"published_remark_{dataset}"] = figure.remark if figure else None
         rows.append(content)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    return table.insert_column(2, pl.lit(found.tested_on).alias("tested_on"))
 
 
 def as_dict(result: SweepResult) -> dict[str, Any]:

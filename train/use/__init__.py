@@ -1,1 +1,1 @@
-"""Use a trained model: predict clips. Only this part of `train` calls the pipeline, to extract clips."""
+"""Use a trained model: predict clips. The one part of `train` that calls the pipeline, to extract its input."""

@@ -27,7 +27,7 @@ SHOWN_AS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Functions that are told how a prediction gets on; by default none is.
+    """Functions to call while a prediction runs; by default they do nothing.
 
     on_note: called with a line for a person to read
     on_clips: called with a word for what is done ("extracting", "predicting") and the number of clips to do
@@ -72,9 +72,10 @@ def extract_clips(
     from dfer.pipeline.cache.plan import default_shard_clips
     from dfer.pipeline.config import RunOptions
     from dfer.pipeline.run.extract import extract
+    from dfer.pipeline.run.terminal import problem_lines
 
-    for problem in manifest.problems:
-        watch.on_note(f"{manifest.dataset}: {problem.line}")
+    for line in problem_lines(manifest, config):
+        watch.on_note(line)
     extract(
         manifest,
         cache,
@@ -115,7 +116,7 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def require_empty_handed(keep: Path | None, to_extract: Sequence[Path]) -> None:
+def refuse_keeping_nothing(keep: Path | None, to_extract: Sequence[Path]) -> None:
     """Raise UserError for a folder to keep a cache in if there is nothing to extract."""
     if keep and not to_extract:
         raise UserError(f"--keep {keep}: only caches were given, so nothing is extracted; leave it out")

@@ -22,7 +22,7 @@ from dfer.train.use.extraction import (
     differences,
     extract_clips,
     folder_for,
-    require_empty_handed,
+    refuse_keeping_nothing,
     settings_for,
 )
 from dfer.train.use.model import Model
@@ -82,7 +82,7 @@ class Predictor:
         keep: folder to keep the extracted cache in; by default it is temporary
         frames_show: `scene` or `face`, if the clips show something else than the training clips
         workers: processes that extract; by default one per core
-        watch: is told of the progress
+        watch: functions to call with the progress
 
         Returns one prediction a clip, also for one that cannot be used, and one for an input without any clip.
         Raises UserError if a path does not exist, a cache cannot be used, or this machine cannot extract.
@@ -91,7 +91,7 @@ class Predictor:
         paths = expand([Path(path) for path in ([given] if isinstance(given, Given) else given)])
         caches = list({path.resolve(): path for path in paths if (path / INFO_FILE).is_file()}.values())
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
-        require_empty_handed(keep, others)
+        refuse_keeping_nothing(keep, others)
         pools = [self._open(cache, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []

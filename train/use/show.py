@@ -16,7 +16,6 @@ from dfer.train.use.extraction import Watch
 from dfer.train.use.predict import Prediction
 
 SHOWN = 0.01  # the lowest probability that is listed
-UNBROKEN = "\N{NO-BREAK SPACE}"  # a line of the table never ends between a class and its number
 
 
 @contextmanager
@@ -74,8 +73,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
 def _shares(prediction: Prediction) -> str:
     """The probabilities in percent, the largest first, without those that would round to nothing."""
     ordered = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
-    shown = (f"{label}{UNBROKEN}{100 * share:.0f}" for label, share in ordered if share >= SHOWN)
-    return plain(", ".join(shown))
+    return " ".join(f"{plain(label)}:{100 * share:.0f}" for label, share in ordered if share >= SHOWN)
 
 
 def as_json(run: str, labels: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, Any]:

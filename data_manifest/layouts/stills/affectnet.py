@@ -14,6 +14,7 @@ from dfer.data_manifest.disk.any_case import file_below, first_folder
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES
 from dfer.data_manifest.disk.listed_clips import read_listed
 from dfer.data_manifest.labels import SEVEN
+from dfer.data_manifest.layouts.stills.large_csv import first_row, read_columns
 from dfer.data_manifest.official_splits import TRAIN, VAL
 from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
@@ -30,7 +31,6 @@ PICTURES = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_
 PATH, EXPRESSION = "subdirectory_filepath", "expression"
 COLUMNS = 9
 EXPRESSION_AT = 6  # in a table without a header, as some copies of validation.csv are
-HEADER_BYTES = 4000  # of a table, to see its first row
 
 PARTS = {"train_set": TRAIN, "val_set": VAL}
 END = "_exp.npy"
@@ -55,7 +55,9 @@ def read(root: Path, _: Options) -> Rows:
             "unknown label", "annotations that cannot be read", pl.concat(bad for _, bad in found)
         )
     else:
-        raise UserError(f"{root}: neither training.csv nor train_set/annotations; complete it")
+        raise UserError(
+            f"{root}: no training.csv with the columns of AffectNet, and no train_set/annotations; complete it"
+        )
     entries, left = _without_class(entries.with_columns(fold=pl.lit(None, pl.Int32)))
     rows = read_listed(entries, root, EIGHT, written=WRITTEN)
     return Rows(table=rows.table, problems=(*problems, *left, *rows.problems))
@@ -77,25 +79,17 @@ def _without_class(entries: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
 
 
 def _tables(root: Path) -> dict[Path, str]:
-    """The tables that exist, and the split of each."""
+    """The tables in the first folder that has one of AffectNet's, and the split of each."""
     for folder in TABLE_FOLDERS:
         files = {file_below(root, f"{folder}/{name}".lstrip("/")): part for name, part in TABLES.items()}
-        found = {file: part for file, part in files.items() if _columns(file)}
-        if found:
-            return found
+        if any(map(_columns, files)):
+            return {file: part for file, part in files.items() if file.is_file()}
     return {}
 
 
 def _columns(file: Path) -> tuple[str, ...]:
     """The columns of a table, in lower case; () if it is none of AffectNet."""
-    try:
-        if not file.is_file():
-            return ()
-        with file.open("rb") as opened:
-            first = opened.read(HEADER_BYTES).decode("utf-8-sig", "replace").split("\n")[0]
-    except OSError:
-        return ()
-    cells = tuple(cell.strip(' "\r').lower() for cell in first.split(","))
+    cells = first_row(file)
     if PATH in cells and EXPRESSION in cells:
         return cells
     is_row = len(cells) == COLUMNS and os.path.splitext(cells[0])[1] in IMAGE_SUFFIXES  # noqa: PTH122
@@ -109,24 +103,24 @@ def _columns(file: Path) -> tuple[str, ...]:
 def _table_entries(file: Path, part: str) -> pl.DataFrame:
     """Entries of one table, as for `read_listed`, with the picture's path in its folder as id."""
     columns = _columns(file)
-    has_header = "column 1" not in columns
-    try:
-        table = pl.scan_csv(file, infer_schema=False, glob=False, has_header=has_header)
-        names = dict(zip(columns, table.collect_schema().names(), strict=True))
-        cells = table.select(
-            clip_id=pl.col(names[PATH]).str.strip_chars(), label=pl.col(names[EXPRESSION]).str.strip_chars()
-        ).collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError, ValueError):
-        raise UserError(f"{file}: cannot be read as CSV; unpack it again") from None
-    entries = cells.with_columns(
-        file=pl.lit(str(file)),
-        line=pl.int_range(1 + has_header, len(cells) + 1 + has_header),
-        part=pl.lit(part),
+    if not columns:
+        raise UserError(
+            f"{file}, line 1: neither AffectNet's header nor one of its rows of {COLUMNS} cells; "
+            "unpack the table again"
+        )
+    entries = read_columns(
+        file,
+        has_header="column 1" not in columns,
+        clip_id=pl.nth(columns.index(PATH)).str.strip_chars(),
+        label=pl.nth(columns.index(EXPRESSION)).str.strip_chars(),
     )
-    wrong = entries.filter(pl.col("clip_id").is_null() | pl.col("label").is_null())
-    if len(wrong):
-        raise UserError(f"{file}, line {wrong['line'][0]}: no path or no expression; unpack the table again")
-    return entries
+    cut_off = entries.filter(pl.col("clip_id").is_null() | pl.col("label").is_null())
+    if len(cut_off):
+        raise UserError(
+            f"{file}, line {cut_off['line'][0]}: cut off, without a path or an expression; unpack the table "
+            "again, or remove the line"
+        )
+    return entries.with_columns(file=pl.lit(str(file)), part=pl.lit(part))
 
 
 def _parts(root: Path) -> dict[str, str]:

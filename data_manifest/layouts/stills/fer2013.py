@@ -10,8 +10,9 @@ import polars as pl
 
 from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
 from dfer.data_manifest.labels import SEVEN, read_labels
+from dfer.data_manifest.layouts.stills.large_csv import first_row, read_columns
 from dfer.data_manifest.official_splits import SPLIT_NAMES, TEST, TRAIN, VAL
-from dfer.data_manifest.problems import report
+from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
 from dfer.schemas.manifest import IMAGE
 from dfer.schemas.support.errors import UserError
@@ -20,19 +21,20 @@ WRITTEN = dict(
     zip("0123456", ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"), strict=True)
 )
 USAGES = {"Training": TRAIN, "PublicTest": VAL, "PrivateTest": TEST}
+PIXELS = "pixels"
 COMPLETE = ("fer2013.csv", "icml_face_data.csv")
 FOLDERS = ("", "fer2013")  # below the root: the archive has the second
-HEADER_BYTES = 300  # of a file, to see its header; a row of pixels follows
 
 
 def fits(root: Path) -> bool:
-    return bool(pixel_files(root))
+    return bool(pixel_files(root)) or (root.name.lower() in COMPLETE and "path" not in first_row(root))
 
 
 def read(root: Path, _: Options) -> Rows:
     """Read one row per picture. Raises UserError, with the line, if a file is damaged."""
     files = pixel_files(root)
     if not files:
+        refuse_unusable(root)
         raise UserError(f"{root}: no {COMPLETE[0]} with the columns emotion, pixels and Usage; put it there")
     base = root if root.is_dir() else root.parent
     rows = pl.concat(read_pixels(file, base) for file in files)
@@ -40,22 +42,41 @@ def read(root: Path, _: Options) -> Rows:
     unlabelled = rows.filter(pl.col("label").is_null())["clip_id"]
     if len(unlabelled) and not problems:
         problems = report("no label", "pictures without an emotion", unlabelled, total=len(rows))
-    return Rows(table=rows, problems=tuple(problems), root=base)
+    return Rows(table=rows, problems=(*problems, *without_pixels(rows)), root=base)
 
 
 def pixel_files(root: Path) -> list[Path]:
     """The CSV files of pixels in a folder: the complete one, else one per split; or the given file."""
     if root.is_file():
-        return [root] if "pixels" in _header(root) else []
-    for folder in (root / (first_folder(root, (name,)) or name) for name in FOLDERS):
-        complete = [file for name in COMPLETE if "pixels" in _header(file := file_in_any_case(folder / name))]
+        return [root] if PIXELS in first_row(root) else []
+    for folder in _folders(root):
+        complete = [file for file in _complete(folder) if PIXELS in first_row(file)]
         if complete:
             return complete[:1]
         parts = [file for file in sorted(folder.glob("*.[cC][sS][vV]")) if file.stem.lower() in SPLIT_NAMES]
-        parts = [file for file in parts if "pixels" in _header(file)]
+        parts = [file for file in parts if PIXELS in first_row(file)]
         if parts:
             return parts
     return []
+
+
+def refuse_unusable(root: Path) -> None:
+    """Raise UserError if this file, or one of FER2013's name in this folder, has no column of pixels."""
+    files = [root] if root.is_file() else [file for folder in _folders(root) for file in _complete(folder)]
+    for file in files:
+        if PIXELS not in first_row(file):
+            raise UserError(
+                f"{file}: no column {PIXELS} in its first line, which should be like emotion,pixels,Usage; "
+                "download it again"
+            )
+
+
+def _folders(root: Path) -> list[Path]:
+    return [root / (first_folder(root, (name,)) or name) for name in FOLDERS]
+
+
+def _complete(folder: Path) -> list[Path]:
+    return [file for name in COMPLETE if (file := file_in_any_case(folder / name)).is_file()]
 
 
 def read_pixels(file: Path, base: Path) -> pl.DataFrame:
@@ -63,49 +84,39 @@ def read_pixels(file: Path, base: Path) -> pl.DataFrame:
 
     Raises UserError, with the line, if the file is damaged.
     """
-    names = _header(file)
+    names = first_row(file)
     has_usage = "usage" in names
-    try:
-        table = pl.scan_csv(file, infer_schema=False, glob=False)
-        column = dict(zip(names, table.collect_schema().names(), strict=True))
-        rows = table.select(
-            label=pl.col(column["emotion"]).str.strip_chars()
-            if "emotion" in names
-            else pl.lit(None, pl.String),
-            usage=pl.col(column["usage"]).str.strip_chars() if has_usage else pl.lit(None, pl.String),
-            bytes=pl.col(column["pixels"]).str.len_bytes().cast(pl.Int64),
-        ).collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError, ValueError):
-        raise UserError(f"{file}: cannot be read as CSV; download it again") from None
-    rows = rows.with_row_index("line", 2)
+    cell = {name: pl.nth(place) for place, name in enumerate(names)}
+    absent = pl.lit(None, pl.String)
+    rows = read_columns(
+        file,
+        label=cell.get("emotion", absent).str.strip_chars(),
+        usage=cell.get("usage", absent).str.strip_chars(),
+        bytes=cell[PIXELS].str.len_bytes().cast(pl.Int64),
+    )
     blank = pl.all_horizontal(pl.col("label", "usage", "bytes").is_null())
     rows = rows.filter(~blank).with_row_index("row")
     start = file.relative_to(base).as_posix()
-    known = pl.col("usage").is_in(list(USAGES)).fill_null(False) if has_usage else pl.lit(True)
-    damaged = rows.filter(~known | pl.col("bytes").is_null())
+    damaged = rows.filter(~pl.col("usage").is_in(list(USAGES)).fill_null(False)) if has_usage else rows[:0]
     if len(damaged):
         line, usage = damaged.select("line", "usage").row(0)
-        wrong = f"Usage is {usage or 'missing'}, not one of {', '.join(USAGES)}" if has_usage else "no pixels"
-        raise UserError(f"{file}, line {line}: {wrong}; download the file again")
+        raise UserError(
+            f"{file}, line {line}: Usage is {usage or 'missing'}, not one of {', '.join(USAGES)}; "
+            "download the file again"
+        )
     split = pl.col("usage").replace_strict(USAGES, return_dtype=pl.String)
     return rows.select(
         pl.format("{}/{}", pl.lit(start), pl.col("row").cast(pl.String).str.zfill(6)).alias("path"),
         "label",
         (split if has_usage else pl.lit(SPLIT_NAMES.get(file.stem.lower()), pl.String)).alias("split"),
-        "bytes",
+        pl.col("bytes").fill_null(0),
     )
 
 
-def _header(file: Path) -> list[str]:
-    """A CSV's column names in lower case, stripped; none if there is no such file."""
-    try:
-        if not file.is_file():
-            return []
-        with file.open("rb") as opened:
-            line = opened.read(HEADER_BYTES).decode("utf-8-sig", "replace").partition("\n")[0]
-    except OSError:
-        return []
-    return [name.strip(' "\r').lower() for name in line.split(",")]
+def without_pixels(rows: pl.DataFrame) -> list[Problem]:
+    """Report the pictures whose cell of pixels is empty. rows: of `read_pixels`"""
+    empty = rows.filter(bytes=0)["path"]
+    return report("empty", "rows without pixels, undecodable", empty, total=len(rows))
 
 
 READER = Reader(

@@ -12,7 +12,13 @@ from dfer.data_manifest.disk.any_case import file_in_any_case, first_folder
 from dfer.data_manifest.disk.folder_contents import images_in
 from dfer.data_manifest.disk.listed_clips import locate
 from dfer.data_manifest.labels import SEVEN
-from dfer.data_manifest.layouts.stills.fer2013 import USAGES, pixel_files, read_pixels
+from dfer.data_manifest.layouts.stills.fer2013 import (
+    USAGES,
+    pixel_files,
+    read_pixels,
+    refuse_unusable,
+    without_pixels,
+)
 from dfer.data_manifest.official_splits import one_row_per_clip
 from dfer.data_manifest.problems import Problem, report
 from dfer.data_manifest.reader import Options, Reader, Rows
@@ -62,6 +68,7 @@ def read(root: Path, _: Options) -> Rows:
     elif len(pixels) == 1 and _list(root).is_file():
         entries, removed = _without_removed(_paired(_list(root), pixels[0], root))
     else:
+        refuse_unusable(root)
         raise UserError(
             f"{root}: the votes of FER+, but no pictures; put fer2013.csv next to {LIST}, or the pictures in "
             f"{', '.join(FOLDERS.values())}"
@@ -70,7 +77,7 @@ def read(root: Path, _: Options) -> Rows:
     rows, tied = add_votes(entries, classes, others)
     rows, repeated = one_row_per_clip(rows)
     if "kind" in rows.columns:
-        return Rows(table=rows, problems=(*removed, *tied, *repeated), labels=CLASSES)
+        return Rows(table=rows, problems=(*removed, *tied, *repeated, *without_pixels(rows)), labels=CLASSES)
     rows, located = locate(rows, root)
     return Rows(table=rows, problems=(*removed, *tied, *repeated, *located), labels=CLASSES)
 

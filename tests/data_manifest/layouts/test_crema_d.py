@@ -19,15 +19,16 @@ def test_file_names_give_label_subject_and_intensity(root, video):
     assert rows["1040_ITH_SAD_X"]["intensity"] == rows["1001_DFA_ANG_XX"]["intensity"] == "XX"
 
 
-def test_a_video_with_another_name_has_no_label_and_is_reported(root, video):
+@pytest.mark.parametrize("name", ["holiday", "1٠٠2_DFA_ANG_XX"])
+def test_a_video_with_another_name_has_no_label_and_is_reported(root, video, name):
     trees.build_crema_d(root, [video], actors=[1001])
-    trees.write_video(root / "holiday.mp4", video)
+    trees.write_video(root / f"{name}.mp4", video)
     manifest = read_manifest(root)
     clips = manifest.clips
     assert clips.filter(label="anger")["clip_id"].to_list() == ["1001_DFA_ANG_XX"]
     assert clips["label"].null_count() == 1 and len(clips) == 7
     (problem,) = manifest.problems
-    assert problem.line == "clips without a name like 1001_DFA_ANG_XX, so without a label: 1 (holiday.mp4)"
+    assert problem.line == f"clips without a name like 1001_DFA_ANG_XX, so without a label: 1 ({name}.mp4)"
 
 
 def test_a_tree_without_such_a_name_is_refused(root, video):

@@ -98,14 +98,14 @@ def test_what_looks_like_the_wrong_folder_is_reported(root, names, text):
         (
             ("happy/s/a.mp4", "happy/s/poster.jpg"),
             ["happy/s/a.mp4"],
-            "images next to or above clips, ignored, in happy/s: 1$",
+            r"images next to or above clips, ignored, in happy/s \(--dataset stills reads .*\): 1$",
         ),
         (
             ("happy/a.mp4", "happy/b/c.mp4", "happy/cover.jpg"),
             ["happy/a.mp4", "happy/b/c.mp4"],
-            ".* in happy: 1$",
+            r".* in happy \(.*\): 1$",
         ),
-        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], ".* in . and 1 more folder: 2$"),
+        (("happy/c/1.jpg", "happy/1.jpg", "x.jpg"), ["happy/c"], r".* in . and 1 more folder \(.*\): 2$"),
     ],
 )
 def test_images_next_to_or_above_clips_are_ignored_and_reported(root, names, clips, line):
@@ -129,7 +129,9 @@ def test_images_directly_in_a_label_folder_are_reported(root):
     manifest = read_manifest(root)
     assert manifest.clips.filter(path="happy")["label"].to_list() == [None]
     (problem,) = manifest.problems
-    assert problem.text.startswith("folders of images, each read as one clip without a label")
+    assert problem.text.startswith(
+        "folders of images, each read as one clip (if it is a label, choose --dataset stills"
+    )
     assert problem.examples == ("happy",)
 
 

@@ -191,10 +191,7 @@ def bad_calls(tmp_path, sample_clips, sample_cache):
     return {
         "a missing folder": ([tmp_path / "missing", "--out", out], "no such file or folder"),
         "an empty folder": ([tmp_path / "empty", "--out", out], "no clips found"),
-        "a file as source": (
-            [sample_clips / "1001_DFA_ANG_XX.flv", "--out", out],
-            "give the folder that contains the clips",
-        ),
+        "a text as source": ([sample_clips / "CREDIT.txt", "--out", out], "CREDIT.txt"),
         "an output below a file": (
             [sample_clips, "--out", tmp_path / "file" / "cache"],
             "cannot write the cache",

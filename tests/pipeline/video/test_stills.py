@@ -98,8 +98,8 @@ def test_a_row_of_a_csv_of_pixels_is_a_clip_of_one_frame(portrait, write_csv, ho
     ("row", "reason"),
     [
         ("0,1 2 3,Training", "its row has 3 pixels, which make no square"),
-        ("0,,Training", "its row has 0 pixels"),
-        ("07", "its row has 0 pixels"),
+        ("0,,Training", "its row has no pixels"),
+        ("07", "its row has no pixels"),
         ("0,1 2 3 x,Training", "its pixels are not whole numbers"),
         (f"0,1 2 3 {'9' * 20},Training", "its pixels are not whole numbers"),
         ("0,1 2 3 256,Training", "its pixels are not between 0 and 255"),

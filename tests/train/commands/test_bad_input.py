@@ -171,3 +171,43 @@ def test_a_missing_tensorboard_is_reported_before_anything_is_read(here, monkeyp
     outcome = here("train", "run", tmp_path / "no cache", "--out", tmp_path / "run", "--tensorboard")
     assert outcome.stderr == "train: --tensorboard needs an extra: pip install '.[tensorboard]'\n"
     assert outcome.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            ("run", "cache", "--out", "out", "--model", ""),
+            "Invalid value for '--model': it is empty; give a value",
+        ),
+        (("run", "cache", "--out", "out", "--preset="), "Invalid value for '--preset': it is empty"),
+        (("run", "cache", "--out", ""), "Invalid value for '--out': it is empty"),
+        (("run", "cache", "--out", "out", "--init-from="), "Invalid value for '--init-from': it is empty"),
+        (("run", "", "--out", "out"), "Invalid value for 'CACHE...': it is empty"),
+        (
+            ("sweep", "heads", "cache", "--out", "out", "--preset", ""),
+            "Invalid value for '--preset': it is empty",
+        ),
+        (
+            ("sweep", "heads", "cache", "--out", "out", "--folds", ""),
+            "Invalid value for '--folds': it is empty",
+        ),
+        (
+            ("crossval", "cache", "--out", "out", "--folds", "official", "--dask="),
+            "Invalid value for '--dask'",
+        ),
+        (
+            ("compare", "cache", "--out", "out", "--models", "quick", "--recipe="),
+            "Invalid value for '--recipe'",
+        ),
+        (
+            ("compare", "cache", "--out", "out", "--models", "quick,,paper"),
+            "--models quick,,paper: give names",
+        ),
+        (("describe", "--model", "quick,,paper"), "--model quick,,paper: give names separated by commas"),
+    ],
+)
+def test_an_empty_value_is_wrong_usage_and_not_the_default(call, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = made_up.train(*call)
+    assert outcome.exit_code == 2 and message in outcome.stderr.splitlines()[-1]

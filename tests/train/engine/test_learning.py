@@ -8,16 +8,18 @@ import made_up
 import pytest
 from one_clue import (
     CHANCE,
+    LEARNS_SPOTS,
     SPOTS,
     WITHOUT_ORDER,
     learn,
     learn_small,
+    learn_spots,
     patch_settings,
     patches_cache,
     spots_cache,
 )
 
-from dfer.train.models.registry import PAPER
+from dfer.train.models.registry import MODELS, PAPER
 
 COMMON = {"flip": False, "crop_fraction": 1.0, "batch_size": 8, "depth": 1}
 PATCHES = {"image_size": 48, "num_frames": 1, "stage_strides": (1, 2, 2, 1), "learning_rate": 3e-4}
@@ -35,9 +37,18 @@ def patches(tmp_path_factory):
     return patches_cache(tmp_path_factory.mktemp("patches"))
 
 
-@pytest.mark.parametrize("model", [PAPER, "resnet-recurrent", "c3d", "resnet3d-18", "former-dfer"])
+def test_every_network_sees_the_order_of_frames_or_takes_them_in_any():
+    assert {*MODELS} == {*LEARNS_SPOTS, *WITHOUT_ORDER}
+
+
+@pytest.mark.parametrize("model", LEARNS_SPOTS)
 def test_a_network_that_sees_the_order_of_frames_learns_motion(spots, model):
-    assert learn_small(spots, model, 24, enough=0.95, **SPOTS).war >= 0.95
+    assert learn_spots(spots, model).war >= 0.95
+
+
+def test_vit_with_an_lstm_learns_motion(spots):
+    settings = {"temporal": "lstm", "average": "scores", "units": 32, "learning_rate": 1e-3}
+    assert learn_small(spots, "vit", 60, enough=0.95, **SPOTS, **settings).war >= 0.95
 
 
 @pytest.mark.parametrize("model", WITHOUT_ORDER)

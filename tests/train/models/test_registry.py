@@ -92,8 +92,9 @@ def test_a_changed_or_missing_file_is_named(mine, cache, tmp_path):
     call = ("run", cache, "--model", "mine.py:MyNetwork", "--width", 8, *SMALL, "--out", "run", "--resume")
     assert "another version of the model's code" in refused(*call)
     mine.unlink()
-    assert f"the file {mine} cannot be read: No such file or directory; put it back" in refused(
-        "evaluate", "run", cache
+    assert (
+        f"the file {mine} cannot be read: No such file or directory; correct the path, or put it back"
+        in refused("evaluate", "run", cache)
     )
 
 
@@ -143,6 +144,14 @@ def test_a_model_that_cannot_be_had_is_one_line(mine, cache, model, message):
         (
             ("self.head(clips))", "self.head(clips), {'x': self.head(clips)})"),
             "its `loss_weights` has no 'x'",
+        ),
+        (
+            ('= setting(64, "channels of the map", low=1)', "= 64"),
+            "MySettings.width has no flag; write width = setting(DEFAULT, ",
+        ),
+        (
+            ("@dataclass(frozen=True, kw_only=True)\n", ""),
+            "put @dataclass(frozen=True, kw_only=True) above MySettings",
         ),
         (("    Config = MySettings\n", ""), "needs `Config`, derived from NetworkSettings, and `source`"),
     ],

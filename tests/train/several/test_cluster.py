@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -124,10 +125,9 @@ def test_a_scheduler_that_is_not_there_is_one_line(folds, settings, tmp_path, mo
 
 
 def test_a_run_that_fails_on_the_cluster_names_its_folder_and_reason(dask_cluster, folds, settings, tmp_path):
-    blocked = tmp_path / "out" / "seed_0" / "fold_1"
-    blocked.mkdir(parents=True)
-    (blocked / "file").touch()
-    line = refused(
-        "crossval", folds, *settings, "--out", tmp_path / "out", "--dask", dask_cluster.scheduler_address
-    )
-    assert f"{blocked} failed on the cluster: train: {blocked} already exists and is not a run" in line
+    damaged, out = tmp_path / "damaged", tmp_path / "out"
+    shutil.copytree(folds, damaged)
+    (shard,) = (damaged / "faces").iterdir()
+    shard.write_bytes(bytes(shard.stat().st_size))
+    line = refused("crossval", damaged, *settings, "--out", out, "--dask", dask_cluster.scheduler_address)
+    assert re.search(rf"{out}/seed_\d/fold_\d failed on the cluster: train: {shard}", line)

@@ -13,6 +13,7 @@ from synthetic_cache import SyntheticClip
 
 from dfer.schemas.support.files import file_sha256
 from dfer.train.config import load_config
+from dfer.train.models.registry import network_class
 from dfer.train.several.compared_networks import Networks, configs_of
 
 README = Path(__file__).parents[3] / "train" / "models" / "README.md"
@@ -130,16 +131,48 @@ def test_every_network_starts_from_its_own_training_on_the_same_stills(here, tmp
     assert again.returncode == 0 and "epoch 1/" not in again.stderr
     other = here(*call)
     assert other.returncode == 1 and "other initial weights" in other.stderr
+    shutil.rmtree(out / "pretraining" / "nr-dfernet")  # it would be trained first, for nothing
+    for flags, reason in {
+        ("--learning-rate", 0.5): "instead of --learning-rate 0.5",
+        ("--pretrain", clips): "pretraining/quick contains another run",
+    }.items():
+        other = here(*call, "--pretrain", stills, "--pretrain-epochs", 2, *flags)
+        assert other.returncode == 1 and reason in other.stderr.splitlines()[-1]
+        assert "epoch 1/" not in other.stderr and not (out / "pretraining" / "nr-dfernet").exists()
 
 
-def test_a_network_of_a_users_own_is_compared_under_its_class_name(here, folds_cache, tmp_path, monkeypatch):
+def test_runs_from_scratch_are_not_pretrained_for_nothing(compared, here, folds_cache):
+    call, out, _ = compared
+    other = here(*call, "--pretrain", folds_cache)
+    assert other.returncode == 1 and "made with other initial weights" in other.stderr.splitlines()[-1]
+    assert "epoch 1/" not in other.stderr and not (out / "pretraining").exists()
+
+
+def test_networks_of_a_users_own_have_their_class_name_and_that_of_the_file_if_it_is_the_same(
+    here, sample_cache, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
-    Path("mine.py").write_text(code)
-    call = ("train", "compare", folds_cache, "--models", "quick,mine.py:MyNetwork", "--out", "out", *SIZE)
-    outcome = here(*call, "--fold", 1)
+    for name in ("mine.py", "other.py"):
+        Path(name).write_text(code)
+    Path("third.py").write_text(code.replace("MyNetwork", "Third"))
+    models = "mine.py:MyNetwork,other.py:MyNetwork,third.py:Third"
+    outcome = here("train", "compare", sample_cache, "--models", models, "--out", "out", *SIZE)
     assert outcome.returncode == 0, outcome.stderr
-    assert pl.read_csv("out/compare.csv")["network"].to_list() == ["baseline", "quick", "MyNetwork"]
+    table = pl.read_csv("out/compare.csv")
+    assert table["network"].to_list() == ["baseline", "mine.MyNetwork", "other.MyNetwork", "Third"]
+    assert set(table["tested_on"]) == {"training clips"}  # this cache has no split
+    assert "training clips pooled, last epoch" in outcome.stdout
+    page = Path("out/compare.html").read_text()
+    assert "All training clips pooled" in page and "test clips" not in page
+
+
+def test_a_network_with_parts_of_ours_is_not_called_the_published_one():
+    found = configs_of(Networks(models=("paper", "strong", "former-dfer")))
+    sources = {name: network_class(config.model).source_of(config.network) for name, config in found.items()}
+    assert sources["paper"].parameters == 17 and sources["former-dfer"].parameters == 18
+    assert sources["strong"].parameters is None
+    assert "expression scores, geometry, landmark regression added here" in sources["strong"].citation
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_the_table_fits_into_80_columns(small_run, sample_cache):
     assert outcome.exit_code == 0 and max(map(len, lines)) <= 80
     for word in ("1001_DFA_ANG_XX", "happiness", "probabilities, %"):
         assert word in outcome.stdout
+    assert "\\x" not in outcome.stdout  # what `printable` makes of odd characters
 
 
 def test_the_temporary_cache_is_private_and_removed(

@@ -68,6 +68,19 @@ class KeypointNetwork(ClipNetwork):
     frame_positions = "temporal.positions"
     mixes_hidden = True
 
+    @classmethod
+    def source_of(cls, config: KeypointSettings) -> Source:
+        """Names the parts that are not the paper's."""
+        ours = {
+            "expression scores": config.expression_scores != "off",
+            "geometry": config.geometry != "off",
+            "landmark regression": config.landmark_weight > 0,
+        }
+        added = [name for name, there in ours.items() if there]
+        if not added:
+            return cls.source
+        return Source(citation=f"{cls.source.citation}, with {', '.join(added)} added here")
+
     def __init__(self, config: KeypointSettings, task: Task) -> None:
         super().__init__(task)
         self.config = config

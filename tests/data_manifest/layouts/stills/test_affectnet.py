@@ -69,20 +69,40 @@ def test_missing_pictures_pictures_in_no_table_and_wrong_numbers_are_reported(ro
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (b"689/x.jpg,0,0\n", ", line 24: no path or no expression; unpack the table again"),
-        (b"689/\xff.jpg,0,0,9,9,1;2,6,0.1,0.2\n", ": cannot be read as CSV; unpack it again"),
+        (
+            b"689/x.jpg,0,0\n",
+            "cut off, without a path or an expression; unpack the table again, or remove the line",
+        ),
+        (b"\xff.jpg,0,0,9,9,1;2,6,0.1,0.2\n", "not UTF-8; download or unpack it again"),
+        (
+            b"689/x.jpg,0,0,689/y.jpg,0,0,9,9,1;2,6,0.1,0.2\n",
+            "12 cells where the first line has 9; download or unpack it again",
+        ),
     ],
 )
-def test_a_damaged_table_is_refused(root, row, message):
+@pytest.mark.parametrize(("table", "line"), [("training.csv", 24), ("validation.csv", 12)])
+def test_a_damaged_row_is_refused_with_its_line(root, row, message, table, line):
     build_affectnet(root, [])
-    file = root / LISTS / "training.csv"
+    file = root / LISTS / table
     file.write_bytes(file.read_bytes() + row)
-    assert refusal(root) == f"{LISTS}/training.csv{message}"
+    assert refusal(root) == f"{LISTS}/{table}, line {line}: {message}"
+
+
+def test_a_table_whose_first_line_is_cut_off_is_not_left_out(root):
+    build_affectnet(root, [])
+    file = root / LISTS / "validation.csv"
+    file.write_text(file.read_text()[100:])
+    assert refusal(root) == (
+        f"{LISTS}/validation.csv, line 1: neither AffectNet's header nor one of its rows of 9 cells; "
+        "unpack the table again"
+    )
 
 
 def test_a_table_with_another_header_is_not_affectnets(root):
     write_text(root / "training.csv", ["path,label", "a.jpg,3"])
-    assert refusal(root).endswith("neither training.csv nor train_set/annotations; complete it")
+    assert refusal(root).endswith(
+        "no training.csv with the columns of AffectNet, and no train_set/annotations; complete it"
+    )
 
 
 def test_annotations_of_the_smaller_release_are_read(root):

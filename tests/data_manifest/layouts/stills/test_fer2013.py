@@ -103,7 +103,35 @@ def test_a_damaged_row_is_refused_with_its_line(root, change, message):
 def test_a_row_with_too_many_cells_is_refused(root):
     build_fer2013(root, [])
     change_line(root / "fer2013.csv", 5, lambda line: line + ",a,b")
-    assert refusal(root) == "fer2013.csv: cannot be read as CSV; download it again"
+    assert (
+        refusal(root)
+        == "fer2013.csv, line 5: 5 cells where the first line has 3; download or unpack it again"
+    )
+
+
+def test_a_row_without_pixels_keeps_its_number_and_is_reported(root):
+    build_fer2013(root, [])
+    change_line(root / "fer2013.csv", 5, lambda line: "3,,Training")
+    change_line(root / "fer2013.csv", 6, lambda line: '4,"",Training')
+    manifest = read_manifest(root)
+    assert len(manifest.clips) == 21
+    assert manifest.clips.select("path", "label", "split", "bytes").rows()[3:5] == [
+        ("fer2013.csv/000003", "happiness", "train", 0),
+        ("fer2013.csv/000004", "sadness", "train", 0),
+    ]
+    assert [p.line for p in manifest.problems] == [
+        "rows without pixels, undecodable: 2 of 21 (fer2013.csv/000003, fer2013.csv/000004)"
+    ]
+
+
+@pytest.mark.parametrize("content", ["emotion;pixels;Usage\n0;1 2;Training\n", ""])
+@pytest.mark.parametrize(
+    ("given", "dataset"), [("", "auto"), ("", "fer2013"), ("fer2013.csv", "auto"), ("fer2013.csv", "fer2013")]
+)
+def test_a_file_that_cannot_be_used_is_named(root, content, given, dataset):
+    (root / "fer2013.csv").write_text(content)
+    with pytest.raises(UserError, match=r"fer2013.csv: no column pixels in its first line, which should be"):
+        read_manifest(root / given, dataset)
 
 
 def test_a_folder_without_the_file_says_what_is_expected(root):

@@ -159,3 +159,16 @@ def test_a_picture_listed_twice_counts_once(root):
     manifest = read_manifest(root)
     assert len(manifest.clips) == 19
     assert "repeated list entries, ignored: 1 (fer0000000)" in [p.line for p in manifest.problems]
+
+
+def test_pixels_that_cannot_be_used_are_named(root):
+    build_ferplus(root, [])
+    (root / "fer2013.csv").write_text("a web page")
+    assert refusal(root).startswith("fer2013.csv: no column pixels in its first line")
+
+
+def test_a_row_without_pixels_is_reported(root):
+    build_ferplus(root, [])
+    change_line(root / "fer2013.csv", 5, lambda line: "3,,Training")
+    lines = [problem.line for problem in read_manifest(root).problems]
+    assert "rows without pixels, undecodable: 1 of 19 (fer2013.csv/000003)" in lines

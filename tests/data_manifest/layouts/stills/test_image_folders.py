@@ -52,6 +52,31 @@ def test_posters_next_to_videos_do_not_make_stills(root):
 
 
 @pytest.mark.parametrize(
+    ("video", "line"),
+    [
+        (
+            "sad/a.mp4",
+            "images next to or above clips, ignored, in sad "
+            "(--dataset stills reads the images instead of the clips): 3",
+        ),
+        (
+            "a.mp4",
+            "folders of images, each read as one clip (if it is a label, choose --dataset stills, or give each clip "
+            "a folder): 4 (test/happy, test/sad, train/happy, …)",
+        ),
+    ],
+)
+def test_with_a_video_among_stills_the_other_reading_is_named(root, video, line):
+    build_stills(root, [], ("train", "test") if video == "a.mp4" else ())
+    trees.write_files(root, video)
+    assert line in [problem.line for problem in read_manifest(root).problems]
+    manifest = read_manifest(root, "stills")
+    assert set(manifest.clips["kind"]) == {IMAGE} and manifest.problems[0].line.startswith(
+        "videos among stills"
+    )
+
+
+@pytest.mark.parametrize(
     "names",
     [
         ("clip1/1.jpg", "clip2/1.jpg"),

@@ -81,7 +81,8 @@ def test_stages_have_the_published_shapes(published):
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (5, 100), (16, 224)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
     task = networks.task(num_frames, image_size)
-    networks.shapes(networks.on_meta(FormerDfer, task), task)
+    found = networks.scores(networks.on_meta(FormerDfer, task), networks.clips(task, device="meta"))
+    assert found.shape == (2, task.classes)
 
 
 def test_the_order_of_the_frames_matters(small):

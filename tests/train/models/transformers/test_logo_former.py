@@ -55,7 +55,8 @@ def test_stages_have_the_described_shapes(published):
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (11, 100), (16, 160)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
     task = networks.task(num_frames, image_size)
-    networks.shapes(networks.on_meta(LogoFormer, task), task)
+    found = networks.scores(networks.on_meta(LogoFormer, task), networks.clips(task, device="meta"))
+    assert found.shape == (2, task.classes)
 
 
 @pytest.mark.parametrize("grid", [(4, 6, 6), (5, 7, 4), (1, 2, 3)])

@@ -51,7 +51,8 @@ def test_stages_have_the_public_codes_shapes(published):
 @pytest.mark.parametrize(("num_frames", "image_size"), [(2, 16), (5, 100), (16, 224)])
 def test_it_takes_any_size_and_two_frames_or_more(num_frames, image_size):
     task = networks.task(num_frames, image_size, 3, labels=LABELS)
-    networks.shapes(networks.on_meta(NrDferNet, task), task)
+    found = networks.scores(networks.on_meta(NrDferNet, task), networks.clips(task, device="meta"))
+    assert found.shape == (2, task.classes)
 
 
 def test_a_single_frame_is_refused():

@@ -42,7 +42,8 @@ def test_stages_have_the_described_shapes(published):
 @pytest.mark.parametrize(("num_frames", "image_size"), [(1, 16), (5, 100), (16, 224)])
 def test_it_takes_any_number_of_frames_and_size(num_frames, image_size):
     task = networks.task(num_frames, image_size)
-    networks.shapes(networks.on_meta(Stt, task), task)
+    found = networks.scores(networks.on_meta(Stt, task), networks.clips(task, device="meta"))
+    assert found.shape == (2, task.classes)
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused():
