@@ -36,10 +36,10 @@ with it. Figures: train/README.md, "The small model"."""
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["torch", "onnx"]),
+    type=click.Choice(["torch", "onnx", "int8"]),
     default="torch",
     show_default=True,
-    help="onnx: use the file that `train export` wrote into RUN, on the CPU.",
+    help="onnx, int8: use the file that `train export` wrote into RUN, on the CPU.",
 )
 @options.DEVICE
 @JSON_OPTION

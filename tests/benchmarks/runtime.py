@@ -1,17 +1,15 @@
 """ONNX against the network itself: speed at one clip on the CPU, and which networks can be exported.
 
-    python tests/benchmarks/runtime.py [--presets quick,lean] [--rounds 15]
+    python tests/benchmarks/runtime.py [--presets quick,lean,strong]
     python tests/benchmarks/runtime.py --networks [--only vit,c3d]
 
-The first calls both in turn, so a machine that changes its speed slows both, and prints the median ratio. The second
-exports every network of the registry in small, and compares it at several batch sizes.
+The first calls the network and its float32 and int8 files in turn, so a machine that changes its speed slows all, and
+prints median ratios. The second exports every network of the registry in small to ONNX and to a program, and compares
+both with it at several batch sizes.
 """
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,8 +25,10 @@ from dfer.train.config import TrainConfig, load_config
 from dfer.train.models.interface import ClipNetwork
 from dfer.train.models.registry import build
 from dfer.train.use import traced
-from dfer.train.use.exported import OnnxSession
-from dfer.train.use.traced import Probabilities, given_fields, made_up_input
+from dfer.train.use.export import compare
+from dfer.train.use.exported import of_program, of_session, open_session
+from dfer.train.use.quantize import as_int8, times_as_fast
+from dfer.train.use.traced import made_up_input
 
 CLASSES = 7
 
@@ -37,54 +37,36 @@ def network_of(config: TrainConfig) -> ClipNetwork:
     return build(config.model, config.network, config.task(CLASSES, DLIB18), 0).eval()
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
-def speed(preset: str, rounds: int) -> tuple[float, float, float]:
-    """Seconds of a clip, eager and ONNX, and the median of their ratios."""
+def speed(preset: str) -> tuple[float, ...]:
+    """How many times as fast as the network its float32 and its int8 file predict a clip."""
     config = load_config(preset).settled(False)
     network = network_of(config)
-    program, _ = traced.trace(network, config)
-    session = OnnxSession(traced.as_onnx(program, {}), CLASSES)
-    given, eager = made_up_input(network, config, 1, config.data.num_frames), Probabilities(network)
-    with torch.inference_mode():
-        taken = [
-            (seconds(lambda: eager(**given_fields(given))), seconds(lambda: session(given)))
-            for _ in range(rounds + 1)
-        ][1:]
-    plain, onnx = zip(*taken, strict=True)
-    return statistics.median(plain), statistics.median(onnx), statistics.median(a / b for a, b in taken)
+    content = traced.as_onnx(traced.trace(network, config)[0], {})
+    given = made_up_input(network, config, 1, config.data.num_frames)
+    files = [of_session(open_session(each), CLASSES) for each in (content, as_int8(content, [given]))]
+    return times_as_fast(network, files, given)
 
 
-@torch.no_grad()
 def tried(model: str) -> str:
     """How the export of a small network went, in a phrase."""
     config = load_config("quick", small(model))
-    network, frames = network_of(config), config.data.num_frames
+    network = network_of(config)
     try:
         program, any_frames = traced.trace(network, config)
-        session = OnnxSession(traced.as_onnx(program, {}), CLASSES)
-        difference = 0.0
-        for clips, count in ((1, frames), (4, frames), *(((2, frames + 1),) if any_frames else ())):
-            given = made_up_input(network, config, clips, count)
-            other = session(given).clip.exp()
-            difference = max(
-                difference, float((Probabilities(network)(**given_fields(given)) - other).abs().max())
-            )
+        files = {
+            "ONNX": of_session(open_session(traced.as_onnx(program, {})), CLASSES),
+            "torch": of_program(program, CLASSES),
+        }
     except UserError as error:
         return str(error)
-    return (
-        f"{'any number of frames' if any_frames else 'its own number of frames'}, differs by {difference:.1e}"
-    )
+    checks = {name: compare(network, file, config, None, any_frames) for name, file in files.items()}
+    frames = "any number of frames" if any_frames else "its own number of frames"
+    return ", ".join([frames, *(f"{name} differs by {each.difference:.1e}" for name, each in checks.items())])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--presets", default="quick,lean")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--presets", default="quick,lean,strong")
     parser.add_argument("--networks", action="store_true")
     parser.add_argument("--only", default=",".join(NETWORKS))
     options = parser.parse_args()
@@ -93,12 +75,11 @@ def main() -> None:
         for model in options.only.split(","):
             console.print(f"{model}: {tried(model)}", soft_wrap=True)
         return
-    table = Table(title=f"one clip, {torch.get_num_threads()} threads", title_justify="left")
-    for column in ("preset", "eager, ms", "ONNX, ms", "times as fast"):
+    table = Table(title=f"one clip, threads: {torch.get_num_threads()}", title_justify="left")
+    for column in ("preset", "ONNX, times as fast as torch", "int8, times as fast"):
         table.add_column(column)
     for preset in options.presets.split(","):
-        plain, onnx, ratio = speed(preset, options.rounds)
-        table.add_row(preset, f"{1000 * plain:.1f}", f"{1000 * onnx:.1f}", f"{ratio:.2f}")
+        table.add_row(preset, *(f"{ratio:.2f}" for ratio in speed(preset)))
     console.print(table)
 
 

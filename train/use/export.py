@@ -19,14 +19,24 @@ from dfer.train.engine import checkpoint
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.experiment import read_origin
 from dfer.train.engine.forward import predict_clips
-from dfer.train.models.interface import ClipNetwork, NetworkInput
+from dfer.train.models.interface import ClipNetwork
 from dfer.train.results.run_folder import output_file, require_run
 from dfer.train.use import traced
-from dfer.train.use.exported import PACKAGES, OnnxSession, about, require_packages
+from dfer.train.use.exported import (
+    PACKAGES,
+    SUFFIXES,
+    AsNetwork,
+    about,
+    of_program,
+    of_session,
+    open_session,
+    require_packages,
+)
+from dfer.train.use.extraction import differences
 from dfer.train.use.quantize import Quantized, quantized
 from dfer.train.use.traced import Probabilities, given_fields, made_up_input
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+CPU = torch.device("cpu")
 CHECKED = 32  # clips at most
 BATCH = 3  # clips that are checked at a time: the last batch is smaller
 LARGEST = 1e-3  # difference of probabilities that rounding explains
@@ -91,95 +101,111 @@ def export_run(
     if not run.is_dir():
         raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
     require_run(run)
-    suffix = SUFFIXES[file_format]
-    middle = f".{quantize}" if quantize else ""
-    target = output_file(out or run / f"{which}{middle}{suffix}", "--out", (suffix,))
-    file = run / f"{which}.pt"
-    saved = checkpoint.load(file)
-    network = checkpoint.restore(saved)
+    target = output_file(
+        out or run / f"{which}{SUFFIXES[quantize or file_format]}", "--out", (SUFFIXES[file_format],)
+    )
+    trained = _load(run, which)
     if file_format == "safetensors":
-        inputs = tuple(given_fields(made_up_input(network, saved.config, 1, 1)))
-        texts = about(saved, file, inputs, False).to_texts()
-        write_atomic(target, traced.as_safetensors(network, texts))
-        return Exported(path=target, frames=saved.config.data.num_frames, any_frames=None, check=None)
-    return _traced(network, saved, run, which, file_format, target, _pool(run, folders), quantize)
-
-
-def _traced(
-    network: ClipNetwork,
-    saved: Checkpoint,
-    run: Path,
-    which: str,
-    file_format: str,
-    target: Path,
-    pool: Pool | None,
-    quantize: str | None,
-) -> Exported:
-    """Write a traced network, if it gives the network's answers. Raises UserError as `export_run`."""
-    program, any_frames = traced.trace(network, saved.config)
-    inputs = tuple(given_fields(made_up_input(network, saved.config, 1, 1)))
-    texts = about(saved, run / f"{which}.pt", inputs, any_frames).to_texts()
-    content = traced.as_onnx(program, texts) if file_format == "onnx" else traced.as_program(program, texts)
-    other = OnnxSession(content, len(saved.labels)) if file_format == "onnx" else program.module()
-    check = _check(network, other, saved, pool, run, any_frames)
-    if not check.same_labels or check.difference > LARGEST:
-        raise UserError(
-            f"the {file_format} file gives other answers than {run} (probabilities differ by up to "
-            f"{check.difference:.2g}), so it is not written; --format safetensors always works"
-        )
+        write_atomic(target, traced.as_safetensors(trained.network, trained.texts(False)))
+        return Exported(path=target, frames=trained.frames, any_frames=None, check=None)
+    pool = _pool(trained, folders)
+    if quantize and pool is None:
+        raise UserError(f"--quantize needs the clips of {run}, to measure what it costs; give --cache")
+    content, any_frames, check = _traced(trained, file_format, pool)
     measured = None
     if quantize:
-        if pool is None:
-            raise UserError(f"--quantize needs the clips of {run}, to measure what it costs; give --cache")
-        content, measured = quantized(content, saved, run, pool)
+        split = choose_clips(pool, run, trained.saved.config.recipe, "test")
+        content, measured = quantized(content, trained.network, trained.saved, split, pool)
     write_atomic(target, content)
     return Exported(
-        path=target,
-        frames=saved.config.data.num_frames,
-        any_frames=any_frames,
-        check=check,
-        quantized=measured,
+        path=target, frames=trained.frames, any_frames=any_frames, check=check, quantized=measured
     )
 
 
-def _pool(run: Path, folders: Sequence[Path]) -> Pool | None:
-    """The run's caches; None if they are gone and no other place is given."""
-    where = list(folders) or [Path(folder) for folder in read_origin(run)["caches"]]
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """A run's network after an epoch. file: its checkpoint"""
+
+    run: Path
+    file: Path
+    saved: Checkpoint
+    network: ClipNetwork
+
+    @property
+    def frames(self) -> int:
+        return self.saved.config.data.num_frames
+
+    def texts(self, any_frames: bool) -> dict[str, str]:
+        """What its exported file says about it."""
+        inputs = given_fields(made_up_input(self.network, self.saved.config, 1, 1))
+        return about(self.saved, self.file, tuple(inputs), any_frames).to_texts()
+
+
+def _load(run: Path, which: str) -> _Trained:
+    saved = checkpoint.load(run / f"{which}.pt")
+    return _Trained(run=run, file=run / f"{which}.pt", saved=saved, network=checkpoint.restore(saved))
+
+
+def _traced(trained: _Trained, file_format: str, pool: Pool | None) -> tuple[bytes, bool, Check]:
+    """The content of a traced file, whether it takes any number of frames, and its check."""
+    network = trained.network
+    program, any_frames = traced.trace(network, trained.saved.config)
+    texts = trained.texts(any_frames)
+    if file_format == "onnx":
+        content = traced.as_onnx(program, texts)
+        other = of_session(open_session(content), network.classes)
+    else:
+        content, other = traced.as_program(program, texts), of_program(program, network.classes)
+    check = compare(network, other, trained.saved.config, pool, any_frames)
+    if not check.same_labels or check.difference > LARGEST:
+        raise UserError(
+            f"the {file_format} file gives other answers than {trained.run} (probabilities differ by up to "
+            f"{check.difference:.2g}), so it is not written; --format safetensors always works"
+        )
+    return content, any_frames, check
+
+
+def _pool(trained: _Trained, folders: Sequence[Path]) -> Pool | None:
+    """The run's caches; None if they are gone and no other place is given.
+
+    Raises UserError if they are no caches, or their crops or key-points are not those that the run was trained on.
+    """
+    where = list(folders) or [Path(folder) for folder in read_origin(trained.run)["caches"]]
     if not folders and not all(folder.is_dir() for folder in where):
         return None
-    return open_pool(*where)
+    pool, points = open_pool(*where), trained.saved.keypoint_set
+    extraction = trained.saved.origin.get("extraction") or [None]
+    for cache in pool.caches:
+        other = differences(extraction[0], cache.info.settings)
+        if cache.info.keypoint_set != points:
+            other = f"it has the key-points {cache.info.keypoint_set}, the run {points}"
+        if other:
+            raise UserError(f"{cache.folder}: {other}; give the cache that {trained.run} was trained on")
+    return pool
 
 
-def _check(
-    network: ClipNetwork, other: Any, saved: Checkpoint, pool: Pool | None, run: Path, any_frames: bool
+def compare(
+    network: ClipNetwork, other: AsNetwork, config: TrainConfig, pool: Pool | None, any_frames: bool
 ) -> Check:
-    """Compare on made-up clips of all shapes that are allowed and, if there are any, on clips of the run."""
-    config, eager = saved.config, Probabilities(network)
-    count = config.data.num_frames
-    pairs = []
+    """Compare on made-up clips of all shapes that are allowed and, if there is a pool, on clips of it."""
+    count, pairs = config.data.num_frames, []
     for clips, frames in ((1, count), (4, count), *(((2, count + 1),) if any_frames else ())):
         given = made_up_input(network, config, clips, frames)
         with torch.no_grad():
-            pairs.append((eager(**given_fields(given)).numpy(), _shares(other, given)))
-    real = pl.DataFrame() if pool is None else usable(choose_clips(pool, run, config.recipe, "test").test)
-    real = real.head(CHECKED)
-    if pool is not None and len(real) and isinstance(other, OnnxSession):
-        plain = _in_batches(config)
-        device = torch.device("cpu")
-        pairs.append(tuple(predict_clips(each, pool, real, plain, device) for each in (network, other)))
+            pairs.append(
+                (Probabilities(network)(**given_fields(given)).numpy(), other(given).clip.exp().numpy())
+            )
+    real = usable(pool.clips) if pool else pl.DataFrame()
+    real = real.sample(min(CHECKED, len(real)), seed=0)
+    if len(real):
+        few = _in_batches(config)
+        pairs.append(tuple(predict_clips(each, pool, real, few, CPU) for each in (network, other)))
     compared = pairs[-1:] if len(real) else pairs  # of random pixels two classes may be as likely
     return Check(
-        clips=len(real) if isinstance(other, OnnxSession) else 0,
+        clips=len(real),
         difference=float(max(np.abs(a - b).max() for a, b in pairs)),
         same_labels=all((a.argmax(1) == b.argmax(1)).all() for a, b in compared),
     )
-
-
-def _shares(other: Any, given: NetworkInput) -> np.ndarray:
-    if isinstance(other, OnnxSession):
-        return other(given).clip.exp().numpy()
-    with torch.no_grad():
-        return other(**given_fields(given)).numpy()
 
 
 def _in_batches(config: TrainConfig) -> TrainConfig:
@@ -198,8 +224,10 @@ def as_dict(done: Exported) -> dict[str, Any]:
 def lines(done: Exported) -> list[str]:
     """What a person reads of an export."""
     said = []
-    if done.any_frames is False:
-        said.append(f"clips must have {done.frames} frames: the network takes no other number")
+    if done.any_frames:
+        said.append("takes any number of clips, of any number of frames")
+    elif done.any_frames is False:
+        said.append(f"takes any number of clips, of {done.frames} frames: the network takes no other number")
     if done.check:
         clips = f"{done.check.clips} clips" if done.check.clips else "made-up input"
         said.append(

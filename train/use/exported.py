@@ -20,14 +20,17 @@ from dfer.schemas.support.settings import setting
 from dfer.train.config import DataConfig, RecipeConfig, TrainConfig
 from dfer.train.data.augment import MEAN, STD
 from dfer.train.data.caches import Pool
+from dfer.train.data.loader import worker_deaths_explained
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan
 from dfer.train.models.interface import NetworkInput, Scores
 from dfer.train.models.settings import NetworkSettings
 from dfer.train.results.run_folder import require_run
+from dfer.train.use.traced import given_fields
 
 FORMAT = "dfer-keypoints export 1"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+SUFFIXES = {"onnx": ".onnx", "int8": ".int8.onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 
 
 def require_packages(*names: str) -> None:
@@ -122,24 +125,37 @@ class Taken(NetworkSettings):
     takes_expressions: bool = setting(False, "MediaPipe's expression scores")
 
 
-class OnnxSession(nn.Module):
-    """An ONNX file in the place of a network. Its scores are log probabilities."""
+class AsNetwork(nn.Module):
+    """A function that gives probabilities, in the place of a network. Its scores are log probabilities."""
 
-    class_shift = None  # it is part of the file
+    class_shift = None  # it is part of the function
 
-    def __init__(self, file: Path | bytes, classes: int) -> None:
+    def __init__(self, probabilities: Callable[[NetworkInput], Tensor], classes: int) -> None:
+        """probabilities: B clips → (B, classes) float32, on the CPU"""
         super().__init__()
-        self.session, self.classes = open_session(file), classes
-        self._inputs = [each.name for each in self.session.get_inputs()]
+        self._probabilities, self.classes = probabilities, classes
 
     def forward(self, given: NetworkInput) -> Scores:
-        feed = {name: getattr(given, name).cpu().numpy() for name in self._inputs}
-        (shares,) = self.session.run(["probabilities"], feed)
-        return Scores(_logarithm(shares))
+        return Scores(self._probabilities(given).clamp(min=torch.finfo(torch.float32).tiny).log())
 
 
-def _logarithm(shares: np.ndarray) -> Tensor:
-    return torch.from_numpy(shares).clamp(min=torch.finfo(torch.float32).tiny).log()
+def of_session(session: Any, classes: int) -> AsNetwork:
+    """An ONNX session in the place of its network."""
+    names = [each.name for each in session.get_inputs()]
+
+    def probabilities(given: NetworkInput) -> Tensor:
+        (shares,) = session.run(
+            ["probabilities"], {name: getattr(given, name).cpu().numpy() for name in names}
+        )
+        return torch.from_numpy(shares)
+
+    return AsNetwork(probabilities, classes)
+
+
+def of_program(program: Any, classes: int) -> AsNetwork:
+    """A program of torch.export in the place of its network."""
+    module = program.module()
+    return AsNetwork(lambda given: module(**given_fields(given)), classes)
 
 
 def open_session(file: Path | bytes) -> Any:
@@ -161,18 +177,15 @@ class ExportedNetwork:
     def __init__(self, file: Path, checkpoint: Path | None = None, loader_workers: int = 0) -> None:
         """Open a file.
 
-        checkpoint: that it must have been made of
+        checkpoint: that it must have been made of; None: any
         loader_workers: processes that decode JPEGs
 
-        Raises UserError if it is missing, something else, or of another checkpoint, or onnxruntime is missing.
+        Raises UserError if it is something else, or of another checkpoint, or onnxruntime is missing.
         """
         require_packages("onnxruntime")
-        if not file.is_file():
-            run = checkpoint.parent if checkpoint else "RUN"
-            raise UserError(f"no file {file}; make it with `train export {run} --format onnx`")
         try:
-            texts = open_session(file).get_modelmeta().custom_metadata_map
-            self.about = About.from_texts(texts)
+            session = open_session(file)
+            self.about = About.from_texts(session.get_modelmeta().custom_metadata_map)
             self._config = _config_of(self.about)
         except Exception as error:  # onnxruntime raises many kinds for a damaged file
             raise UserError(
@@ -181,8 +194,10 @@ class ExportedNetwork:
         if checkpoint and file_sha256(checkpoint) != self.about.checkpoint:
             raise UserError(f"{file} was made of another {checkpoint.name}; call `train export` again")
         self.name, self.labels, self.extraction = str(file), self.about.labels, self.about.extraction
-        self._network, self._workers = OnnxSession(file, len(self.labels)), loader_workers
+        self.num_frames = self.about.frames
+        self._network, self._workers = of_session(session, len(self.labels)), loader_workers
 
+    @worker_deaths_explained()
     def probabilities(self, pool: Pool, clips: pl.DataFrame, on_done: Callable[[int], None]) -> np.ndarray:
         """As `Model.probabilities`."""
         left = len(clips)
@@ -202,14 +217,23 @@ class ExportedNetwork:
         return found
 
 
-def exported_network(given: Path, which: str, loader_workers: int) -> ExportedNetwork:
-    """Open an .onnx file, or that of a run, which must be of the run's epoch `which`."""
+def exported_network(given: Path, which: str, runtime: str, loader_workers: int) -> ExportedNetwork:
+    """Open an .onnx file, or that of a run, which must be of the run's epoch `which`.
+
+    runtime: `onnx` or `int8`, which of the run's files
+    """
     if given.suffix == ".onnx" and not given.is_dir():
+        if not given.is_file():
+            raise UserError(f"no file {given}; make it with `train export RUN --out {given}`")
         return ExportedNetwork(given, loader_workers=loader_workers)
     if not given.is_dir():
         raise UserError(f"no such run: {given}; make it with `train run CACHE --out {given}`")
     require_run(given)
-    return ExportedNetwork(given / f"{which}.onnx", given / f"{which}.pt", loader_workers)
+    file = given / f"{which}{SUFFIXES[runtime]}"
+    if not file.is_file():
+        flags = (" --quantize int8" * (runtime == "int8"), " --checkpoint best" * (which == "best"))
+        raise UserError(f"no file {file}; make it with `train export {given}{''.join(flags)}`")
+    return ExportedNetwork(file, given / f"{which}.pt", loader_workers)
 
 
 def _config_of(about: About) -> TrainConfig:

@@ -148,18 +148,22 @@ def load(
     checkpoint: `last` or `best`, the epoch of the run
     device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`
     loader_workers: processes that decode JPEGs
-    runtime: `torch`, or `onnx` to use the file that `train export` wrote into the run's folder, on the CPU
+    runtime: `torch`; `onnx` or `int8`: the file that `train export` wrote into the run's folder, on the CPU
 
     Raises UserError if there is no such run, or it is damaged.
     """
     if str(run) == DEFAULT:
+        if runtime != "torch":
+            raise UserError(f"the small model has no file for --runtime {runtime}; leave it out")
         from dfer.train.use.small_model import default_model
 
         return Predictor(model=default_model())
-    if Path(run).suffix == ".onnx" or runtime == "onnx":
+    if Path(run).suffix == ".onnx" or runtime != "torch":
         from dfer.train.use.exported import exported_network
 
-        return Predictor(model=exported_network(Path(run), checkpoint, loader_workers))
+        if device not in ("auto", "cpu"):
+            raise UserError(f"ONNX files are computed on the CPU; leave out --device {device}")
+        return Predictor(model=exported_network(Path(run), checkpoint, runtime, loader_workers))
     from dfer.train.use.network import Network
 
     return Predictor(model=Network(Path(run), checkpoint, device, loader_workers))
