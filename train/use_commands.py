@@ -99,9 +99,13 @@ def predict(
     show_default=True,
     help="ONNX; a program for torch.export.load; or the weights alone.",
 )
-@click.option("--out", type=PATH, help="The file.  [default: RUN/last.onnx, .pt2 or .safetensors]")
+@click.option("--out", type=PATH, help="The file.  [default: in RUN, last.onnx and so on]")
 @options.CHECKPOINT
-@click.option("--quantize", type=click.Choice(["int8"]), help="Weights and activations of 8 bits (ONNX).")
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="ONNX with numbers of 8 bits, faster; shows its accuracy next to that without.",
+)
 @click.option(
     "--cache",
     "caches",
@@ -121,8 +125,8 @@ def export(
 ) -> None:
     """Write the network of a RUN as a file for other programs.
 
-    Class names, preprocessing, key-points and graph are in the file. It is checked against the network on the run's
-    test clips, or on made-up input if the cache is gone. ONNX needs an extra: pip install '.[export]'.
+    Class names, preprocessing, key-points and graph are in the file. It is compared with the network on clips of the
+    run's cache, or on made-up input if that is gone. ONNX needs an extra: pip install '.[export]'.
     """
     from dfer.train.report.cells import print_line
     from dfer.train.use.export import as_dict, export_run, lines

@@ -27,6 +27,7 @@ from dfer.train.use.exported import (
     SUFFIXES,
     AsNetwork,
     about,
+    extraction_of,
     of_program,
     of_session,
     open_session,
@@ -174,9 +175,8 @@ def _pool(trained: _Trained, folders: Sequence[Path]) -> Pool | None:
     if not folders and not all(folder.is_dir() for folder in where):
         return None
     pool, points = open_pool(*where), trained.saved.keypoint_set
-    extraction = trained.saved.origin.get("extraction") or [None]
     for cache in pool.caches:
-        other = differences(extraction[0], cache.info.settings)
+        other = differences(extraction_of(trained.saved), cache.info.settings)
         if cache.info.keypoint_set != points:
             other = f"it has the key-points {cache.info.keypoint_set}, the run {points}"
         if other:

@@ -88,7 +88,7 @@ class About:
 
 def about(saved: Checkpoint, file: Path, inputs: tuple[str, ...], any_frames: bool) -> About:
     """Describe a network. file: of its checkpoint"""
-    data, extraction = saved.config.data, saved.origin.get("extraction")
+    data = saved.config.data
     points = KEYPOINT_SETS[saved.keypoint_set]
     return About(
         model=saved.config.model,
@@ -111,10 +111,17 @@ def about(saved: Checkpoint, file: Path, inputs: tuple[str, ...], any_frames: bo
             name: getattr(points, name) for name in ("name", "sources", "labels", "regions", "flip", "edges")
         },
         expression_scores=BLENDSHAPES if "expressions" in inputs else (),
-        extraction=extraction[0] if isinstance(extraction, list) and extraction else None,
+        extraction=extraction_of(saved),
         batch_size=batch_size(saved.config),
         checkpoint=file_sha256(file),
     )
+
+
+def extraction_of(saved: Checkpoint) -> Mapping[str, Any] | None:
+    """The settings that the clips of a run's first cache were extracted with; None if they are unknown."""
+    extraction = saved.origin.get("extraction")
+    first = extraction[0] if isinstance(extraction, list) and extraction else None
+    return first if isinstance(first, Mapping) else None
 
 
 @dataclass(frozen=True, kw_only=True)
