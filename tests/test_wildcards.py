@@ -62,6 +62,7 @@ def calls(root: Path) -> Iterator[tuple]:
     yield "train", "evaluate", run, faces, "--clips", "all", *tables, "--json"
     yield "train", "predict", run, faces, cache, "--csv", root / "answers.csv", "--json"
     yield "train", "live", "default", clips / "1001_DFA_HAP_XX.flv"
+    yield "train", "export", run, "--format", "safetensors", "--out", root / "weights.safetensors", "--json"
     yield "train", "report", run, "--out", root / "run.html"
     yield "train", "crossval", faces, "--out", root / "folds", "--folds", "subject:2", *tiny, "--json"
     sweep = ("--out", root / "variants", *tiny[2:], "--holdout", 0.5, *made_up.TINY[2:8], "--tensorboard")

@@ -1,4 +1,4 @@
-"""The commands of `train` that use a trained model: `predict`, `live`."""
+"""The commands of `train` that use a trained model: `predict`, `live`, `export`."""
 
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,13 @@ INPUT = click.option(
     type=PATH,
     help="Write the video again (.mp4), with the face, key-points, class and probabilities drawn in.",
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["torch", "onnx", "int8"]),
+    default="torch",
+    show_default=True,
+    help="onnx, int8: use the file that `train export` wrote into RUN, on the CPU.",
+)
 @options.DEVICE
 @JSON_OPTION
 def predict(
@@ -76,10 +83,11 @@ def predict(
     step: float | None,
     plot: Path | None,
     annotate: Path | None,
+    runtime: str,
     device: str,
     as_json: bool,
 ) -> None:
-    """Name the emotion in clips with the network of a RUN, or with `default`, the small model of this package.
+    """Name the emotion in clips with the network of a RUN (also an .onnx file of `train export`), or with `default`.
 
     INPUT is a video, a folder or table of clips, a pattern such as 'clips/*.mp4', or a landmark cache. Videos are
     extracted like the clips that the network was trained on, in a temporary folder. Exits with 3 if there is a clip
@@ -103,7 +111,7 @@ def predict(
     if keep:
         click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
     with show.prediction_progress() as watch:
-        predictor = load(run, checkpoint=which, device=device)
+        predictor = load(run, checkpoint=which, device=device, runtime=runtime)
         found = predictor.predict(inputs, **choice, faces=bool(drawings), watch=watch)
         labels = predictor.labels
         for target in tables:
@@ -181,3 +189,49 @@ def live(
     finally:
         if pace.frames:
             click.echo(pace.text(), err=True)
+
+
+@click.command()
+@options.RUN
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx", "torch", "safetensors"]),
+    default="onnx",
+    show_default=True,
+    help="ONNX; a program for torch.export.load; or the weights alone.",
+)
+@click.option("--out", type=PATH, help="The file.  [default: in RUN, last.onnx and so on]")
+@options.CHECKPOINT
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="ONNX with numbers of 8 bits, faster; shows its accuracy next to that without.",
+)
+@click.option(
+    "--cache",
+    "caches",
+    multiple=True,
+    type=PATH,
+    help="The run's cache, if it was moved; for several, repeat it in the run's order.",
+)
+@JSON_OPTION
+def export(
+    run: Path,
+    file_format: str,
+    out: Path | None,
+    which: str,
+    quantize: str | None,
+    caches: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Write the network of a RUN as a file for other programs.
+
+    Class names, preprocessing, key-points and graph are in the file. It is compared with the network on clips of the
+    run's cache, or on made-up input if that is gone. ONNX needs an extra: pip install '.[export]'.
+    """
+    from dfer.train.report.cells import print_line
+    from dfer.train.use.export import as_dict, export_run, lines
+
+    done = export_run(run, file_format=file_format, which=which, out=out, folders=caches, quantize=quantize)
+    print_result(as_json, lambda: as_dict(done), lambda: [print_line(line) for line in lines(done)])

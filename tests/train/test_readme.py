@@ -31,4 +31,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(here, tmp_path, mon
         assert outcome.returncode == 0, (command, outcome.stderr)
         tested.add(name)
     several = {"crossval", "sweep", "compare"}
-    assert tested == {"run", "baseline", "evaluate", "report", "describe", "benchmark", "predict"} | several
+    assert (
+        tested
+        == {"run", "baseline", "evaluate", "report", "describe", "benchmark", "export", "predict"} | several
+    )

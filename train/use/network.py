@@ -1,15 +1,18 @@
-"""The network of a run as a `Model`. It imports torch, as only `shared_frames` also does."""
+"""A network as a `Model`. It imports torch, as `shared_frames` and `exported` also do."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import nn
 
 from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
 from dfer.schemas.support.errors import UserError
+from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
 from dfer.train.data.dataset import Batch
 from dfer.train.data.loader import worker_deaths_explained
@@ -24,51 +27,88 @@ if TYPE_CHECKING:
     from dfer.pipeline.live.follow import LiveFace
 
 
-class Network:
-    """The network of a run after its last or best epoch."""
+@dataclass(frozen=True, kw_only=True)
+class NetworkModel:
+    """A model that computes with a network, or with an exported file in its place.
+
+    name, labels, keypoints, extraction: as in `Model`
+    network: on `device`, takes a NetworkInput and gives Scores
+    config: the settings that it was trained with
+    loader_workers: processes that decode JPEGs
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    keypoints: KeypointSet
+    extraction: Mapping[str, Any] | None
+    network: nn.Module
+    config: TrainConfig
+    device: torch.device
+    loader_workers: int
 
     needs_faces = True
 
-    def __init__(self, run: Path, which: str = "last", device: str = "auto", loader_workers: int = 0) -> None:
-        """Load a run's network.
-
-        which: `last` or `best`, the epoch
-        device: as `choose_device` takes it
-        loader_workers: processes that decode JPEGs
-
-        Raises UserError if there is no such run, or it is damaged.
-        """
-        if not run.is_dir():
-            raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
-        require_run(run)
-        self._saved = checkpoint.load(run / f"{which}.pt")
-        self._device, self._workers = choose_device(device), loader_workers
-        self._network = checkpoint.restore(self._saved).to(self._device)
-        self.name, self.labels = str(run), self._saved.labels
-        self.keypoints = KEYPOINT_SETS[self._saved.keypoint_set]
-        self.num_frames = self._saved.config.data.num_frames
-        self.extraction = _first_of(self._saved.origin.get("extraction"))
+    @property
+    def num_frames(self) -> int:
+        return self.config.data.num_frames
 
     @worker_deaths_explained()
     def probabilities(self, pool: Pool, clips: pl.DataFrame, on_done: Callable[[int], None]) -> np.ndarray:
         """As `Model.probabilities`."""
-        config, common = self._saved.config, (self._network, pool, clips, self._saved.config, self._device)
-        if "first_frame" in clips.columns and works_by_frame(self._network):
-            found = predict_windows(*common, self._workers, on_done)
+        common = (self.network, pool, clips, self.config, self.device)
+        if "first_frame" in clips.columns and works_by_frame(self.network):
+            found = predict_windows(*common, self.loader_workers, on_done)
         else:
-            report = _by_batch(len(clips), batch_size(config), on_done)
-            found = predict_clips(*common, loader_workers=self._workers, on_batch=report)
+            report = _by_batch(len(clips), batch_size(self.config), on_done)
+            found = predict_clips(*common, loader_workers=self.loader_workers, on_batch=report)
         refuse_nan(found)
         return found
 
     @torch.inference_mode()
     def probabilities_of(self, faces: Sequence["LiveFace"]) -> np.ndarray:
         """As `Model.probabilities_of`."""
-        network, config = self._network.eval(), self._saved.config
-        batch = _stream_batch(faces, self.keypoints, self.num_frames).to(self._device)
-        found = scores_of(network, batch, config, self._device).clip.float().softmax(1).cpu().numpy()
+        batch = _stream_batch(faces, self.keypoints, self.num_frames).to(self.device)
+        scores = scores_of(self.network.eval(), batch, self.config, self.device).clip
+        found = scores.float().softmax(1).cpu().numpy()
         refuse_nan(found)
         return found[0].astype(float)
+
+
+def run_network(run: Path, which: str, device: str, loader_workers: int) -> NetworkModel:
+    """Load a run's network.
+
+    which: `last` or `best`, the epoch
+    device: as `choose_device` takes it
+    loader_workers: processes that decode JPEGs
+
+    Raises UserError if there is no such run, or it is damaged.
+    """
+    require_trained(run)
+    saved, chosen = checkpoint.load(run / f"{which}.pt"), choose_device(device)
+    return NetworkModel(
+        name=str(run),
+        labels=saved.labels,
+        keypoints=KEYPOINT_SETS[saved.keypoint_set],
+        extraction=extraction_of(saved),
+        network=checkpoint.restore(saved).to(chosen),
+        config=saved.config,
+        device=chosen,
+        loader_workers=loader_workers,
+    )
+
+
+def require_trained(run: Path) -> None:
+    """Raise UserError unless a folder is a run."""
+    if not run.is_dir():
+        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
+    require_run(run)
+
+
+def extraction_of(saved: checkpoint.Checkpoint) -> Mapping[str, Any] | None:
+    """The settings that the clips of a run's first cache were extracted with; None if they are unknown."""
+    extraction = saved.origin.get("extraction")
+    first = extraction[0] if isinstance(extraction, list) and extraction else None
+    return first if isinstance(first, Mapping) else None
 
 
 def _stream_batch(faces: Sequence["LiveFace"], keypoints: KeypointSet, frames: int) -> Batch:
@@ -105,9 +145,3 @@ def _by_batch(clips: int, size: int, on_done: Callable[[int], None]) -> Callable
         on_done(done)
 
     return on_batch
-
-
-def _first_of(extraction: object) -> Mapping[str, Any] | None:
-    """The settings of the first of a run's caches; None in a run of an earlier version."""
-    first = extraction[0] if isinstance(extraction, list) and extraction else None
-    return first if isinstance(first, Mapping) else None

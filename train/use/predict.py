@@ -177,23 +177,40 @@ class Predictor:
         )
 
 
-def load(run: Given, *, checkpoint: str = "last", device: str = "auto", loader_workers: int = 0) -> Predictor:
+def load(
+    run: Given,
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    loader_workers: int = 0,
+    runtime: str = "torch",
+) -> Predictor:
     """Load a model to predict with.
 
-    run: the folder of a run, or `default` for the small model that comes with the package
+    run: the folder of a run, an .onnx file of `train export`, or `default` for the small model that comes with the
+        package
     checkpoint: `last` or `best`, the epoch of the run
     device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`
     loader_workers: processes that decode JPEGs
+    runtime: `torch`; `onnx` or `int8`: the file that `train export` wrote into the run's folder, on the CPU
 
     Raises UserError if there is no such run, or it is damaged.
     """
     if str(run) == DEFAULT:
+        if runtime != "torch":
+            raise UserError(f"the small model has no file for --runtime {runtime}; leave it out")
         from dfer.train.use.small_model import default_model
 
         return Predictor(model=default_model())
-    from dfer.train.use.network import Network
+    if Path(run).suffix == ".onnx" or runtime != "torch":
+        from dfer.train.use.exported import exported_network
 
-    return Predictor(model=Network(Path(run), checkpoint, device, loader_workers))
+        if device not in ("auto", "cpu"):
+            raise UserError(f"ONNX files are computed on the CPU; leave out --device {device}")
+        return Predictor(model=exported_network(Path(run), checkpoint, runtime, loader_workers))
+    from dfer.train.use.network import run_network
+
+    return Predictor(model=run_network(Path(run), checkpoint, device, loader_workers))
 
 
 def all_answered(predictions: Sequence[Prediction]) -> bool:

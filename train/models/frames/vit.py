@@ -79,7 +79,7 @@ class Vit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, C)."""
         x = self.patches(x).flatten(2).transpose(1, 2)  # (B, places, C)
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # Eq. 1
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.positions  # Eq. 1
         return self.norm(self.blocks(x)[:, 0])  # Eq. 4
 
 

@@ -41,7 +41,7 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """x (B, N, R); seen (B, N) bool, the frames to attend to, None for all → (B, R)."""
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # (B, N + 1, R)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.positions  # (B, N + 1, R)
         if seen is not None:
             seen = F.pad(seen, (1, 0), value=True)  # (B, N + 1): the token is always there
         for block in self.blocks:

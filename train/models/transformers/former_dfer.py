@@ -85,7 +85,7 @@ class TemporalTransformer(nn.Module):
         self.blocks = blocks(config.depth, CHANNELS, config.heads, config.head_dim, config.mlp_width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions  # (B, N + 1, 512)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.positions  # (B, N + 1, 512)
         return self.blocks(x)[:, 0]  # (B, 512)
 
 

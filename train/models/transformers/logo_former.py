@@ -94,7 +94,7 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         windows = self.cutting.cut(x)  # (B·windows, T, R)
-        seen = None if self.real is None else self.real.repeat(len(x), 1)  # (B·windows, T)
+        seen = None if self.real is None else self.real.repeat(x.shape[0], 1)  # (B·windows, T)
         return self.cutting.join(self.attention(windows, seen))
 
 
@@ -116,7 +116,7 @@ class GlobalAttention(nn.Module):
         """(B, N, h, w, R) → (B, pieces, R)."""
         pieces = self.cutting.cut(x)  # (B·pieces, T, R)
         means = (pieces * self.summary).sum(1) + self.summary_bias  # (B·pieces, R)
-        return self.summary_norm(means).unflatten(0, (len(x), -1))
+        return self.summary_norm(means).unflatten(0, (x.shape[0], -1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.attention(x.flatten(1, 3), memory=self.summarised(x)).view_as(x)

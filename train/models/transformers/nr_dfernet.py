@@ -181,7 +181,7 @@ class NrDferNet(ClipNetwork):
 
         Returns (B, classes).
         """
-        shares = of_snippets.softmax(1).unflatten(0, (len(scores), -1))  # (B, snippets, classes)
+        shares = of_snippets.softmax(1).unflatten(0, (scores.shape[0], -1))  # (B, snippets, classes)
         neutral = shares[:, :, self.neutral]  # (B, snippets)
         sure = (neutral <= self.config.snippet_neutral) & (shares.amax(2) > self.config.snippet_certain)
         excluded = torch.zeros_like(scores, dtype=torch.bool)

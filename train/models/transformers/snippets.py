@@ -74,7 +74,7 @@ class SnippetTransformer(nn.Module):
             memory = block(memory)
         memory = self.encoder_norm(memory)
         # A copy: torch's counter of multiply-adds refuses a view of a weight as a module's input.
-        x = self.token.repeat(len(snippets), 1, 1)  # (B, 1, R)
+        x = self.token.repeat(snippets.shape[0], 1, 1)  # (B, 1, R)
         for block in self.decoder:
             x = block(x, memory=memory)
         return self.decoder_norm(x)[:, 0]

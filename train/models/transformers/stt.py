@@ -102,7 +102,7 @@ class Stt(CompactNetwork):
 
     def forward(self, given: NetworkInput) -> Scores:
         x = self.tokens(given.frames)  # (B, N, P, R)
-        tokens = self.token.unsqueeze(2).expand(len(x), -1, x.shape[2], -1)  # (B, 1, P, R)
+        tokens = self.token.unsqueeze(2).expand(x.shape[0], -1, x.shape[2], -1)  # (B, 1, P, R)
         x = torch.cat([tokens, x], dim=1).transpose(1, 2)  # (B, P, 1 + N, R)
         x = self.frames(x).transpose(1, 2)  # (B, 1 + N, P, R)
         token, x = x[:, :1, 0], x[:, 1:]  # (B, 1, R), (B, N, P, R)

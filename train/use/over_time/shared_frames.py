@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
@@ -19,9 +19,9 @@ from dfer.train.models.interface import ClipNetwork
 AT_ONCE = 256  # windows; the vectors of their frames are small
 
 
-def works_by_frame(network: ClipNetwork) -> bool:
-    """Whether a network has frame vectors that windows can share."""
-    return type(network).frame_vectors is not ClipNetwork.frame_vectors
+def works_by_frame(network: nn.Module) -> bool:
+    """Whether a network has frame vectors that windows can share; an exported file has none."""
+    return isinstance(network, ClipNetwork) and type(network).frame_vectors is not ClipNetwork.frame_vectors
 
 
 @torch.inference_mode()
