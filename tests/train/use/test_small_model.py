@@ -174,7 +174,7 @@ def changed(**numbers):
         (save({"mean": np.zeros(2)}), "about"),
         (changed(hidden_bias=None), "hidden_bias"),
         (changed(mean=np.zeros(3)), "mean has the shape (3,), expected (188,)"),
-        (changed(hidden_bias=np.zeros(2)), "hidden_weights has the shape (64, 188), expected (2, 188)"),
+        (changed(hidden_bias=np.zeros(2)), "hidden_weights has the shape (128, 188), expected (2, 188)"),
         (changed(output_bias=np.full(8, np.nan)), "output_bias has a value that is NaN or Inf"),
     ],
 )
@@ -190,10 +190,10 @@ def test_a_damaged_file_is_one_line(tmp_path, content, message):
 
 
 def test_its_file_says_what_it_was_trained_on_and_how_good_it_is(model):
-    assert FILE.stat().st_size < 40_000
+    assert FILE.stat().st_size < 60_000
     about = model.about
     assert about["trained_on"]["dataset"] == "ferplus" and about["trained_on"]["stills"] > 20_000
-    assert about["date"] and about["settings"]["units"] == 64 and about["extraction"]["blendshapes"] is True
+    assert about["date"] and about["settings"]["units"] == 128 and about["extraction"]["blendshapes"] is True
     for figures in about["figures"]:
         assert figures["war_interval"][0] <= figures["war"] <= figures["war_interval"][1]
         assert figures["uar_interval"][0] <= figures["uar"] <= figures["uar_interval"][1]

@@ -80,7 +80,7 @@ def written(caches):
 def test_it_writes_a_file_that_loads_and_says_how_good_it_is(caches, written):
     out, printed = written
     model = read_model(out)
-    assert model.labels == ("happiness", "sadness") and model.hidden_bias.shape == (64,)
+    assert model.labels == ("happiness", "sadness") and model.hidden_bias.shape == (128,)
     assert model.about["trained_on"]["stills"] == 60
     assert model.about["trained_on"]["left_out_because_in_another_part_too"] == 1
     of_test, of_clips = model.about["figures"]
