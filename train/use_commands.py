@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from dfer.schemas.support.commands import print_result, printable
-from dfer.schemas.support.options import JSON_OPTION
+from dfer.schemas.support.options import JSON_OPTION, NumberOrWord
 from dfer.train import options
 from dfer.train.options import PATH
 
@@ -28,6 +28,19 @@ with it. Figures: train/README.md, "The small model"."""
     "frames_show",
     type=click.Choice(["scene", "face"]),
     help="What the frames show, if not what those of the training clips do; face: face crops already.",
+)
+@click.option(
+    "--people",
+    type=NumberOrWord(("all",)),
+    default=1,
+    show_default=True,
+    help="Of how many people in a video to give an answer, one row each.",
+)
+@click.option(
+    "--person",
+    type=click.Choice(["heaviest", "largest", "center", "longest"]),
+    help="Whom to follow first, if not as in the training clips: the face that is large, certain and stays "
+    "(heaviest), the largest, the one nearest to the centre, or the one in most frames.",
 )
 @click.option("--keep", metavar="CACHE", type=PATH, help="Keep what is extracted as this cache.")
 @click.option("--csv", type=PATH, help="Write the predictions to this file too (.csv).")
@@ -66,6 +79,8 @@ def predict(
     inputs: tuple[str, ...],
     which: str,
     frames_show: str | None,
+    people: int | str,
+    person: str | None,
     keep: Path | None,
     csv: Path | None,
     parquet: Path | None,
@@ -98,6 +113,7 @@ def predict(
     windows = windows_for(window, step, drawn=bool(plot or annotate))
     drawings = drawings_of(plot, annotate, inputs)
     choice = {"keep": keep, "frames_show": frames_show, "workers": workers, "windows": windows}
+    choice |= {"people": people, "person": person}
     if keep:
         click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
     with show.prediction_progress() as watch:

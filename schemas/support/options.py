@@ -1,7 +1,7 @@
 """Flags that both command lines make alike: one for each field of a settings class, and `--json`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -108,6 +108,21 @@ class NumberList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
+class NumberOrWord(click.ParamType):
+    """An integer, or one of some words, which is passed on as it is: `Settings` knows what it stands for."""
+
+    def __init__(self, words: Collection[str]) -> None:
+        self.words, self.name = words, "|".join(["n", *words])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number or {' or '.join(self.words)}", param, ctx)
+
+
 def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: str) -> SettingOption:
     text = field.metadata["help"]
     notes = [f"{default}: {_as_typed(field.default)}", *_limits(field.metadata)]
@@ -117,6 +132,8 @@ def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: 
         name, kind = f"{name}/--no-{name[2:]}", None
     elif field.metadata["choices"]:
         kind = click.Choice(field.metadata["choices"])
+    elif field.metadata["words"]:
+        kind = NumberOrWord(field.metadata["words"])
     elif kind in (tuple[int, ...], tuple[float, ...]):
         kind = NumberList(int if kind == tuple[int, ...] else float)
     return SettingOption([name], type=kind, default=None, help=text, section=section)
