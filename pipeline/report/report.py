@@ -13,7 +13,7 @@ from dfer.pipeline.report.label_table import label_table
 from dfer.pipeline.report.source_warnings import warning_list
 from dfer.pipeline.report.svg import bar_chart, summary_text
 from dfer.pipeline.report.unusable import unusable_list
-from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, NO_FACE, OK, PERSON, STATUSES, CacheInfo
+from dfer.schemas.cache import CLIPS_FILE, INFO_FILE, NO_FACE, OK, STATUSES, CacheInfo
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import legend
@@ -61,8 +61,9 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
     info, clips = read_cache_info(cache), read_clips(cache)
     people = read_clips(cache, people=True)
     require_faces(cache)
-    figures = clip_figures(cache, clips, info.keypoints.count)
-    others = clip_figures(cache, people.filter(pl.col(PERSON) > 1), info.keypoints.count)
+    every = clip_figures(cache, people, info.keypoints.count)
+    own = pl.col("clip_id").is_in(clips["clip_id"].implode())
+    figures, others = every.filter(own), every.filter(~own)
     groups = [*choose_groups(figures, clips_per_group), *further_people(others, clips_per_group)]
     sheets = [contact_sheet(group, cache, info) for group in groups]
     stills = are_stills(clips)
