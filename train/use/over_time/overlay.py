@@ -98,7 +98,7 @@ class Overlay:
         font, line = self._font(round(8 * unit)), 10 * unit
         names = [_short(label) for label in answers[0][1].probabilities]
         name = max(draw.textlength(label, font=font) for label in names)
-        across = name + 58 * unit
+        across = name + 62 * unit
         fitting = max(1, int(width // (across + 2 * unit)))
         for place, (person, answer) in enumerate(answers):
             title = f"{person.person} {_short(answer.predicted)}"
@@ -125,8 +125,8 @@ class Overlay:
         """A small panel. name: width of the names of classes, pixels"""
         font, line, edge = self._font(round(8 * unit)), 10 * unit, 3 * unit
         x, y = corner
-        draw.rectangle([x, y, x + name + 58 * unit, y + (PANEL_LINES + 1.4) * line], fill=PANEL)
-        draw.rectangle([x, y, x + name + 58 * unit, y + 11 * unit], fill=colour)
+        draw.rectangle([x, y, x + name + 62 * unit, y + (PANEL_LINES + 1.4) * line], fill=PANEL)
+        draw.rectangle([x, y, x + name + 62 * unit, y + 11 * unit], fill=colour)
         draw.text((x + edge, y + unit), title, font=font, fill=DARK)
         ranked = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])[:PANEL_LINES]
         for number, (label, share) in enumerate(ranked, 1):
