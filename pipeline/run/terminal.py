@@ -94,6 +94,9 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
     warned = outcome.clips["source_warning"].count()
     if warned:
         click.echo(f"{counted(warned, 'clip')} with a warning; the report lists them")
+    others = outcome.clips["source_warning"].str.contains("show another person").sum()
+    if others:
+        click.echo(f"{counted(others, 'clip')} of these with another person too; --people all follows each")
     if counts[OK]:
         click.echo(
             f"next: look at it with {command('pipeline', 'report', cache)}{_training(outcome.clips, cache)}"

@@ -23,19 +23,19 @@ def timeline_page(
     run: what the model is called
     refused: clips without an answer, which the page does not show
     """
+    seconds = {each.predictions[0].path or each.clip: each.end for each in found}  # of each clip
     overview = key_figures(
         [
-            ("clips", str(len({each.clip for each in found}))),
+            ("clips", str(len(seconds))),
             *([("people", str(len(found)))] if any(each.person for each in found) else []),
-            ("seconds", f"{sum(each.end for each in found):.1f}"),
+            ("seconds", f"{sum(seconds.values()):.1f}"),
             ("window", f"{windows.seconds:g} s every {windows.step:g} s"),
             ("model", run),
         ]
     )
     if refused:
         overview = join(overview, tag("p", f"No answer for {counted(refused, 'clip')}."))
-    clips = {each.clip for each in found}
-    name = found[0].clip if len(clips) == 1 else counted(len(clips), "clip")
+    name = found[0].clip if len(seconds) == 1 else counted(len(seconds), "clip")
     sections = {"Over time": join(*(_clip(each, labels) for each in found))}
     return page.document("Emotions over time", name, overview, sections, origin=ORIGIN)
 
