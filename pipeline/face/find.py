@@ -125,7 +125,10 @@ def _track_faces(
     clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
     size = source.facts.width, source.facts.height
     people = choose_people(tracks, config, same_person, clear_score, size)
-    return [_follow(source, frames, faces, cuts, config, models) for faces in people]
+    return [
+        _follow(source, frames, faces, cuts, config, models, further=number > 0)
+        for number, faces in enumerate(people)
+    ]
 
 
 def _follow(
@@ -135,9 +138,10 @@ def _follow(
     cuts: list[int],
     config: ExtractConfig,
     models: ModelPaths,
+    further: bool,
 ) -> FoundFace:
-    """Follow one person through all frames, and find the landmarks."""
-    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models)
+    """Follow one person through all frames, and find the landmarks. further: as for `_fill_gaps`"""
+    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models, further)
     known = [t for t, face in enumerate(found) if face]
     turns = [found[_nearest(known, t)].turns for t in range(len(found))]
     faces = zip(regions, boxes, turns, strict=True)
@@ -233,8 +237,11 @@ def _fill_gaps(
     cuts: Sequence[int],
     config: ExtractConfig,
     models: ModelPaths,
+    further: bool,
 ) -> tuple[list[Detection | None], np.ndarray, list[FaceRegion]]:
     """Give every frame a box (m, 4) and a region.
+
+    further: whether it is a further person, who may come later or leave: tracked only between detections
 
     Where the face was not found, it is looked for where it should be, then tracked from the nearest frame in which it
     was found, or else its box is interpolated. Only such frames are decoded a second time.
@@ -248,7 +255,12 @@ def _fill_gaps(
         nearest = _nearest(known, t)
         if not cut_between(nearest, t, cuts):
             found[t] = _look_again(pixels, frames[t], tracked[nearest], boxes[t], config, models)
-            if not found[t] and (moved := regions[nearest].correlation_track(boxes[nearest], pixels)):
+            there = not further or known[0] < t < known[-1]
+            if (
+                not found[t]
+                and there
+                and (moved := regions[nearest].correlation_track(boxes[nearest], pixels))
+            ):
                 found[t] = replace(moved, turns=tracked[nearest].turns)
         if found[t]:
             boxes[t] = found[t].box

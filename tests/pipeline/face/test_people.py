@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from people_clips import left_to_right, nobody, side_by_side, two_people
+from PIL import Image
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import BLAZEFACE, ExtractConfig
@@ -138,3 +139,19 @@ def test_who_only_passes_by_is_no_person(people, write_video, model_paths, tmp_p
         right = actor[:seen] + nobody(actor[seen:])
         path = write_video(tmp_path / f"{seen}.mp4", side_by_side(astronaut, right))
         assert len(extract_clip(path, EVERYBODY, model_paths).others) == others
+
+
+@pytest.mark.parametrize(("seen_again", "expected"), [(False, None), (True, "tracker")])
+def test_a_further_person_is_tracked_only_between_frames_that_show_the_face(
+    seen_again, expected, people, write_video, model_paths, tmp_path
+):
+    astronaut, actor = ([frame.copy() for frame in frames[:12]] for frames in people)
+    config = ExtractConfig(people="all", person="largest")  # the actor comes second
+    clip = extract_clip(write_video(tmp_path / "v.mp4", side_by_side(astronaut, actor)), config, model_paths)
+    x0, y0, x1, y1 = clip.others[0].track.box[9].astype(int) - [320, 0, 320, 0]
+    for frame in actor[8:10] if seen_again else actor[8:]:
+        face = Image.fromarray(frame[y0:y1, x0:x1])
+        mosaic = face.resize((6, 6), Image.Resampling.BOX).resize(face.size, Image.Resampling.NEAREST)
+        frame[y0:y1, x0:x1] = np.array(mosaic)
+    clip = extract_clip(write_video(tmp_path / "w.mp4", side_by_side(astronaut, actor)), config, model_paths)
+    assert clip.others[0].track.detector[8:10] == [expected] * 2
