@@ -31,6 +31,7 @@ with it. Figures: train/README.md, "The small model"."""
 )
 @click.option(
     "--people",
+    metavar="N|all",
     type=NumberOrWord(("all",)),
     default=1,
     show_default=True,

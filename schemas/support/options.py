@@ -112,7 +112,7 @@ class NumberOrWord(click.ParamType):
     """An integer, or one of some words, which is passed on as it is: `Settings` knows what it stands for."""
 
     def __init__(self, words: Collection[str]) -> None:
-        self.words, self.name = words, "|".join(["n", *words])
+        self.words, self.name = words, "|".join(["N", *words])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in self.words or isinstance(value, int):
@@ -127,16 +127,17 @@ def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: 
     text = field.metadata["help"]
     notes = [f"{default}: {_as_typed(field.default)}", *_limits(field.metadata)]
     text = f"{text[0].upper()}{text[1:]}.  [{'; '.join(notes)}]"
-    name = flag(field.name)
+    name, metavar = flag(field.name), None
     if kind is bool:
         name, kind = f"{name}/--no-{name[2:]}", None
     elif field.metadata["choices"]:
         kind = click.Choice(field.metadata["choices"])
     elif field.metadata["words"]:
         kind = NumberOrWord(field.metadata["words"])
+        metavar = kind.name
     elif kind in (tuple[int, ...], tuple[float, ...]):
         kind = NumberList(int if kind == tuple[int, ...] else float)
-    return SettingOption([name], type=kind, default=None, help=text, section=section)
+    return SettingOption([name], type=kind, default=None, help=text, section=section, metavar=metavar)
 
 
 def _limits(metadata: Mapping[str, Any]) -> list[str]:

@@ -55,7 +55,12 @@ class People:
     first: str | None = None
 
 
-def settings_for(model: Model, frames_show: str | None, people: People, watch: Watch) -> "ExtractConfig":
+ONE_PERSON = People()
+
+
+def settings_for(
+    model: Model, frames_show: str | None, watch: Watch, people: People = ONE_PERSON
+) -> "ExtractConfig":
     """The settings to extract clips with for a model: those of its training clips.
 
     frames_show: `scene` or `face`, if the clips show something else than the training clips

@@ -19,6 +19,7 @@ from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, PERSON, SHARD_FILES, UNDE
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.use.extraction import (
+    ONE_PERSON,
     People,
     Watch,
     differences,
@@ -115,14 +116,14 @@ class Predictor:
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
         refuse_keeping_nothing(keep, others)
         asked = People(number=people, first=person)
-        if caches and asked != People():
+        if caches and asked != ONE_PERSON:
             watch.on_note("caches are used as they are; --people and --person are for videos")
         pools = [self._open(cache, faces, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
         with ExitStack() as stack:
             if found and found.manifest:
-                config = settings_for(self.model, frames_show, asked, watch)
+                config = settings_for(self.model, frames_show, watch, asked)
                 if windows:
                     config = for_windows(config, windows, self.model.num_frames)
                 cache = stack.enter_context(folder_for(keep))
