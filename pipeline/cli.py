@@ -164,12 +164,13 @@ def shard(cache: Path, source: Path, index: int, **flags: Any) -> None:
 @JSON_OPTION
 def finalize(cache: Path, as_json: bool) -> None:
     """Finish CACHE when all its slices are done."""
+    from dfer.pipeline.cache.counts import own_rows
     from dfer.pipeline.run.extract import Outcome
     from dfer.pipeline.run.finalize import finalize as finish
     from dfer.pipeline.run.terminal import print_outcome
 
     clips = finish(cache)
-    print_outcome(Outcome(clips=clips, extracted=len(clips), reused=None), cache, as_json)
+    print_outcome(Outcome(clips=clips, extracted=len(own_rows(clips)), reused=None), cache, as_json)
 
 
 @main.command()

@@ -15,7 +15,7 @@ from dfer.pipeline.face.align import (
     find_down,
 )
 from dfer.pipeline.face.detect import detect
-from dfer.pipeline.face.find import FoundFace, find_face, reuse_face
+from dfer.pipeline.face.find import FoundFace, find_faces, reuse_face
 from dfer.pipeline.face.landmarks import find_landmarks
 from dfer.pipeline.face.smoothing import smooth
 from dfer.pipeline.records import ExtractedClip, StoredFace, StoredFaces, Track
@@ -65,7 +65,9 @@ def extract_clip(
         except DecodeError as error:
             reason = reason or str(error)  # not the exception, which would keep the reader open
             continue
-        return dataclasses.replace(clip, fingerprint=fingerprint, reused=stored is not None)
+        others = tuple(dataclasses.replace(other, fingerprint=fingerprint) for other in clip.others)
+        reused = stored is not None
+        return dataclasses.replace(clip, fingerprint=fingerprint, reused=reused, others=others)
     return ExtractedClip(status=cache.UNDECODABLE, reason=reason, facts=facts, fingerprint=fingerprint)
 
 
@@ -89,21 +91,30 @@ def _file_name(error: OSError) -> str:
 
 def _extract(
     source: Source,
-    stored: StoredFace | None,
+    stored: tuple[StoredFace, ...] | None,
     config: ExtractConfig,
     models: ModelPaths,
     keypoints: KeypointSet,
 ) -> ExtractedClip:
-    """Extract an open clip, with its face found or reused. Raises DecodeError."""
+    """Extract an open clip, with its faces found or reused. Raises DecodeError."""
     if stored is None:
-        found = find_face(source, config, models)
+        faces = find_faces(source, config, models)
     else:
-        found = reuse_face(source, stored, config) if stored.positions else None
-    if found is None:
+        faces = [reuse_face(source, face, config) for face in stored]
+    if not faces:
         return ExtractedClip(status=cache.NO_FACE, reason="no face in any sampled frame", facts=source.facts)
-    if np.mean([name is not None for name in found.detector]) < config.min_found:
+    often = [f for f in faces if np.mean([name is not None for name in f.detector]) >= config.min_found]
+    if not often:
         reason = "its face is in too few frames for --min-found"
         return ExtractedClip(status=cache.NO_FACE, reason=reason, facts=source.facts)
+    first, *others = (_person(found, source, config, models, keypoints) for found in often)
+    return dataclasses.replace(first, others=tuple(others))
+
+
+def _person(
+    found: FoundFace, source: Source, config: ExtractConfig, models: ModelPaths, keypoints: KeypointSet
+) -> ExtractedClip:
+    """An open clip with one of its people."""
     # A reused face's warning repeats what the source says now.
     warnings = [w for text in (source.facts.warning, found.warning) if text for w in text.split("; ")]
     facts = dataclasses.replace(source.facts, warning="; ".join(dict.fromkeys(warnings)) or None)

@@ -12,6 +12,10 @@ from dfer.schemas.support.settings import Settings, setting
 SCENE, FACE = "scene", "face"
 SIMILARITY, BOX = "similarity", "box"
 BLAZEFACE, HOG = "blazeface", "hog"
+HEAVIEST, LARGEST, CENTER, LONGEST = "heaviest", "largest", "center", "longest"
+ALL, EVERYBODY = "all", 1000  # people in a clip: the word, and a number that no clip has
+# Settings that earlier versions did not have, left out where they change nothing: those caches stay the same.
+ADDED = {"rate": 0.0, "people": 1, "person": HEAVIEST}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,19 @@ class ExtractConfig(Settings):
         BLAZEFACE,
         "face detector; hog: dlib's alone, without MediaPipe, which misses small faces",
         choices=(BLAZEFACE, HOG),
+    )
+    people: int = setting(
+        1,
+        "how many people to follow in a clip; each further one is a row CLIP#2, CLIP#3, … without a label",
+        low=1,
+        high=EVERYBODY,
+        words={ALL: EVERYBODY},
+    )
+    person: str = setting(
+        HEAVIEST,
+        "whom to follow first: the face that is large, certain and stays (heaviest), the largest, the one nearest to "
+        "the centre of the picture, or the one in most frames (longest)",
+        choices=(HEAVIEST, LARGEST, CENTER, LONGEST),
     )
     min_score: float = setting(0.5, "lowest score of a BlazeFace detection", low=0, high=1)
     min_found: float = setting(
@@ -65,13 +82,14 @@ class ExtractConfig(Settings):
 
     def landmark_settings(self) -> dict[str, Any]:
         """Return the settings that boxes and landmarks depend on."""
-        names = ("frames", "rate", "input", "detector", "min_score", "min_found")
+        names = ("frames", "rate", "people", "person", "input", "detector", "min_score", "min_found")
         found = self.as_dict()
         return {name: found[name] for name in names if name in found}
 
     def as_dict(self) -> dict[str, Any]:
-        """All settings by name, without the rate where none is set: caches of earlier versions stay the same."""
-        return {name: value for name, value in asdict(self).items() if name != "rate" or value}
+        """All settings by name, as flags take them, without those of `ADDED` that have their defaults."""
+        found = asdict(self) | {"people": ALL if self.people == EVERYBODY else self.people}
+        return {name: value for name, value in found.items() if name not in ADDED or value != ADDED[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFace:
-    """A tracked face from an earlier extraction, in source pixels. No positions: it found no face.
+    """A tracked face from an earlier extraction, in source pixels.
 
     positions: m frame numbers
     detector, score: m entries, None where the box was interpolated
@@ -43,8 +43,8 @@ class StoredFace:
 class StoredFaces(Protocol):
     """The faces of earlier extractions."""
 
-    def find(self, fingerprint: str) -> StoredFace | None:
-        """Return the face of the clip with this content; None if it is not known."""
+    def find(self, fingerprint: str) -> tuple[StoredFace, ...] | None:
+        """Return the faces of the clip with this content, one a person; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ class ExtractedClip:
     facts, fingerprint: None where the file could not be read
     track: None unless it is ok
     reused: whether the face was taken from an earlier cache
+    others: the same clip with each further person, if several were asked for
     """
 
     status: str
@@ -95,3 +96,4 @@ class ExtractedClip:
     fingerprint: str | None = None
     track: Track | None = None
     reused: bool = False
+    others: "tuple[ExtractedClip, ...]" = ()

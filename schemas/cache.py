@@ -2,7 +2,7 @@
 
 cache.json               what made the cache: dataset, labels, settings, versions, model files
 manifest.parquet         the dataset as read: one row per clip, paths relative to its folder
-clips.parquet            one row per clip of the manifest, usable or not
+clips.parquet            one row per clip of the manifest, usable or not; more if several people were followed
 clips/00000.parquet      results for the clips of one shard
 faces/00000.arrow        one record batch per usable clip: JPEG crops, landmarks and key-points in crop pixels
 landmarks/00000.parquet  one row per usable clip and frame, in square pixels of the picture as shown
@@ -61,6 +61,11 @@ RESULTS_SCHEMA = pl.Schema(
     }
 )
 
+# In both tables of clips, if several people were followed: 1 in a clip's own row; 2, 3, … in those of further people,
+# which come next. They have the ids of `person_id` and the clip's path; all else of the manifest is null.
+PERSON = "person"
+PERSON_SCHEMA = pl.Schema({PERSON: pl.Int32})
+
 # The same plus the manifest's columns, which may change without decoding a clip again.
 CLIPS_SCHEMA = pl.Schema(
     {
@@ -79,6 +84,11 @@ CLIPS_SCHEMA = pl.Schema(
         **{name: kind for name, kind in RESULTS_SCHEMA.items() if name != "clip_id"},
     }
 )
+
+
+def person_id(clip_id: str, person: int) -> str:
+    """The id of a person in a clip; that of the first is the clip's."""
+    return clip_id if person == 1 else f"{clip_id}#{person}"
 
 
 def landmarks_schema(keypoints: int) -> pl.Schema:
@@ -140,6 +150,21 @@ class CacheInfo:
     def keypoints(self) -> KeypointSet:
         """The key-point set that the cache was made with."""
         return KEYPOINT_SETS[self.keypoint_set]
+
+    @property
+    def several_people(self) -> bool:
+        """Whether its tables of clips may have several rows for a clip, and say which person each is."""
+        return "people" in self.settings
+
+    @property
+    def results_schema(self) -> pl.Schema:
+        """The columns of a shard's clip table."""
+        return pl.Schema({**RESULTS_SCHEMA, **(PERSON_SCHEMA if self.several_people else {})})
+
+    @property
+    def clips_schema(self) -> pl.Schema:
+        """The columns of the clips table."""
+        return pl.Schema({**CLIPS_SCHEMA, **(PERSON_SCHEMA if self.several_people else {})})
 
     @property
     def crop_size(self) -> int:

@@ -12,6 +12,8 @@ from dfer.schemas.cache import (
     FORMAT_VERSION,
     INFO_FILE,
     OK,
+    PERSON,
+    PERSON_SCHEMA,
     SHARD_FILES,
     CacheInfo,
 )
@@ -109,8 +111,10 @@ def _check_values(path: Path, info: CacheInfo) -> None:
         raise UserError(f"{path}: a label is listed twice; extract again")
 
 
-def read_clips(cache: Path) -> pl.DataFrame:
+def read_clips(cache: Path, *, people: bool = False) -> pl.DataFrame:
     """Read and check the clips table (CLIPS_SCHEMA).
+
+    people: with the column `person`, and the rows of further people in a clip, if several were followed
 
     Raises UserError if it is missing (the extraction is unfinished) or damaged.
     """
@@ -122,11 +126,14 @@ def read_clips(cache: Path) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({reason}); run `pipeline extract` again") from None
-    wrong = [name for name, kind in CLIPS_SCHEMA.items() if clips.schema.get(name) != kind]
+    if PERSON not in clips.columns:
+        clips = clips.with_columns(pl.lit(1, pl.Int32).alias(PERSON))
+    schema = {**CLIPS_SCHEMA, **PERSON_SCHEMA}
+    wrong = [name for name, kind in schema.items() if clips.schema.get(name) != kind]
     if wrong:
         raise UserError(f"{path}: missing or wrong columns: {', '.join(wrong)}; extract again")
     if clips["clip_id"].null_count() or clips["clip_id"].is_duplicated().any():
         raise UserError(f"{path}: a clip is listed twice or has no id; extract again")
     if clips.filter(status=OK).select("shard", "row").null_count().sum_horizontal().sum():
         raise UserError(f"{path}: a usable clip has no shard or row; extract again")
-    return clips
+    return clips if people else clips.filter(pl.col(PERSON) == 1).drop(PERSON)

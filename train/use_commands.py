@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from dfer.schemas.support.commands import print_result, printable
-from dfer.schemas.support.options import JSON_OPTION
+from dfer.schemas.support.options import JSON_OPTION, NumberOrWord
 from dfer.train import options
 from dfer.train.options import PATH
 
@@ -31,6 +31,20 @@ INPUT = click.option(
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.CHECKPOINT
 @INPUT
+@click.option(
+    "--people",
+    metavar="N|all",
+    type=NumberOrWord(("all",)),
+    default=1,
+    show_default=True,
+    help="Of how many people in a video to give an answer, one row each.",
+)
+@click.option(
+    "--person",
+    type=click.Choice(["heaviest", "largest", "center", "longest"]),
+    help="Whom to follow first, if not as in the training clips: the face that is large, certain and stays "
+    "(heaviest), the largest, the one nearest to the centre, or the one in most frames.",
+)
 @click.option("--keep", metavar="CACHE", type=PATH, help="Keep what is extracted as this cache.")
 @click.option("--csv", type=PATH, help="Write the predictions to this file too (.csv).")
 @click.option("--parquet", type=PATH, help="Write the predictions to this file too (.parquet).")
@@ -75,6 +89,8 @@ def predict(
     inputs: tuple[str, ...],
     which: str,
     frames_show: str | None,
+    people: int | str,
+    person: str | None,
     keep: Path | None,
     csv: Path | None,
     parquet: Path | None,
@@ -108,6 +124,7 @@ def predict(
     windows = windows_for(window, step, drawn=bool(plot or annotate))
     drawings = drawings_of(plot, annotate, inputs)
     choice = {"keep": keep, "frames_show": frames_show, "workers": workers, "windows": windows}
+    choice |= {"people": people, "person": person}
     if keep:
         click.get_current_context().meta["interrupted"] = "; run the same command again to continue"
     with show.prediction_progress() as watch:

@@ -15,6 +15,7 @@ import polars as pl
 
 from dfer.data_manifest.datasets import Manifest
 from dfer.pipeline.cache import plan, seal, shard_files
+from dfer.pipeline.config import ADDED
 from dfer.schemas import cache as layout
 from dfer.schemas.cache import CacheInfo
 from dfer.schemas.manifest import MANIFEST_SCHEMA
@@ -23,6 +24,8 @@ from dfer.schemas.support import files
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256, remove_durably, temporary_name, write_atomic
 from dfer.schemas.support.settings import flag
+
+RESULTS = (*layout.RESULTS_SCHEMA, layout.PERSON)
 
 
 def writing(cache: Path) -> AbstractContextManager[None]:
@@ -100,7 +103,8 @@ def read_results(cache: Path, index: int) -> pl.DataFrame:
         committed = json.loads(commit.read_bytes())["files"][str(path.relative_to(cache))]
         if file_sha256(path) != committed["sha256"]:
             raise ValueError
-        return pl.read_parquet(path, glob=False).select(layout.RESULTS_SCHEMA.names())
+        table = pl.read_parquet(path, glob=False)
+        return table.select(name for name in table.columns if name in RESULTS)
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
         raise UserError(
             f"{path} is damaged; remove {commit} and run again to extract this shard again"
@@ -114,8 +118,13 @@ def finish_cache(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard])
     Returns the clips table. Raises UserError if a shard's table is damaged or the cache cannot be written.
     """
     results = pl.concat([read_results(cache, shard.index) for shard in planned])
-    clips = manifest.clips.join(results, on="clip_id", how="left", maintain_order="left")
-    clips = clips.select(layout.CLIPS_SCHEMA.names())
+    if layout.PERSON in results.columns:  # each clip's row is followed by those of its further people
+        clips = results.join(manifest.clips, on="clip_id", how="left", maintain_order="left")
+        clips = clips.with_columns(pl.col("path").forward_fill())
+        clips = clips.select(*layout.CLIPS_SCHEMA, layout.PERSON)
+    else:
+        clips = manifest.clips.join(results, on="clip_id", how="left", maintain_order="left")
+        clips = clips.select(layout.CLIPS_SCHEMA.names())
     with writing(cache):
         leftovers = shard_files.leftovers(cache, len(planned))
         if leftovers:
@@ -203,12 +212,13 @@ def _folders(cache: Path) -> set[Path]:
 
 def _difference(found: CacheInfo, asked: CacheInfo) -> str:
     """The settings in which two caches differ, as flags."""
-    names = [name for name in asked.settings if found.settings.get(name) != asked.settings[name]]
+    before, now = ADDED | dict(found.settings), ADDED | dict(asked.settings)
+    names = [name for name in now if before.get(name) != now[name]]
     if not names:
         return "other model files"
-    if missing := [name for name in names if name not in found.settings]:
+    if missing := [name for name in names if name not in before]:
         return f"an earlier version, which had no {', '.join(map(flag, missing))}"
-    return f"{_as_flags(found.settings, names)}, this command asks for {_as_flags(asked.settings, names)}"
+    return f"{_as_flags(before, names)}, this command asks for {_as_flags(now, names)}"
 
 
 def _as_flags(settings: Mapping[str, Any], names: Sequence[str]) -> str:

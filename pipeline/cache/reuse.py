@@ -12,14 +12,13 @@ import polars as pl
 
 from dfer.pipeline.records import StoredFace
 from dfer.schemas import cache as layout
-from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.read_cache import read_cache_info, read_clips
 from dfer.schemas.support.errors import UserError
 
 # Read from a landmark table. None of their types depends on the key-points.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")
 
-# cache, shard, clip_id, status, source_warning
+# of a person in a clip: cache, shard, clip_id, status, source_warning
 Place = tuple[Path, int, str, str, str | None]
 
 
@@ -33,13 +32,13 @@ class Reuse:
         """Read the tables of clips, which `find` looks into."""
         _index(self.folders)
 
-    def find(self, fingerprint: str) -> StoredFace | None:
-        """Find the face of the clip with this content; None if no cache has it.
+    def find(self, fingerprint: str) -> tuple[StoredFace, ...] | None:
+        """Find the faces of the clip with this content, one a person; None if no cache has it.
 
         Raises UserError if a cache is damaged.
         """
-        place = _index(self.folders).get(fingerprint)
-        return None if place is None else _read(*place)
+        places = _index(self.folders).get(fingerprint)
+        return places and tuple(_read(*place) for place in places if place[3] == layout.OK)
 
 
 def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
@@ -59,23 +58,22 @@ def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
 
 
 @functools.cache
-def _index(folders: tuple[Path, ...]) -> dict[str, Place]:
-    """Map the fingerprint of each clip with a reusable result to its place."""
-    places: dict[str, Place] = {}
+def _index(folders: tuple[Path, ...]) -> dict[str, list[Place]]:
+    """Map the fingerprint of each clip with a reusable result to the places of its people."""
+    places: dict[str, list[Place]] = {}
     for folder in folders:
-        clips = read_clips(folder).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
-        rows = clips.select("fingerprint", "shard", "clip_id", "status", "source_warning").iter_rows()
-        for fingerprint, *place in rows:
-            places.setdefault(fingerprint, (folder, *place))
+        clips = read_clips(folder, people=True).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
+        columns = ("person", "fingerprint", "shard", "clip_id", "status", "source_warning")
+        of_clip: list[Place] = []
+        for person, fingerprint, *place in clips.select(columns).iter_rows():
+            if person == 1:
+                of_clip = []  # further people come right after the clip's own row
+                places.setdefault(fingerprint, of_clip)
+            of_clip.append((folder, *place))
     return places
 
 
-def _read(folder: Path, shard: int, clip_id: str, status: str, warning: str | None) -> StoredFace:
-    if status == layout.NO_FACE:
-        boxes, landmarks = np.zeros((0, 4)), np.zeros((0, LANDMARKS, 2))
-        return StoredFace(
-            positions=[], detector=[], score=[], boxes=boxes, landmarks=landmarks, warning=warning
-        )
+def _read(folder: Path, shard: int, clip_id: str, _status: str, warning: str | None) -> StoredFace:
     rows = _shard_table(folder, shard).filter(pl.col("clip_id") == clip_id).sort("frame")
     numbers = [rows[name].to_numpy() for name in ("box", "landmarks")] if len(rows) else []
     if not numbers or not all(np.isfinite(part).all() for part in numbers):

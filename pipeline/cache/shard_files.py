@@ -12,38 +12,41 @@ from dfer.pipeline.cache.plan import Shard
 from dfer.pipeline.records import ExtractedClip
 from dfer.schemas.cache import (
     COMMIT_FILE,
-    RESULTS_SCHEMA,
+    PERSON,
     SHARD_FILES,
+    CacheInfo,
     faces_schema,
     is_unfinished_file,
     landmarks_schema,
+    person_id,
     shard_of,
 )
 from dfer.schemas.support.files import atomic_file, file_sha256, remove_durably, write_atomic, write_parquet
 
 
-def write_shard(
-    cache: Path, shard: Shard, clips: Sequence[ExtractedClip], settings_hash: str, keypoints: int
-) -> None:
+def write_shard(cache: Path, shard: Shard, clips: Sequence[ExtractedClip], info: CacheInfo) -> None:
     """Write and commit one shard.
 
     clips: the extracted clips, in the shard's order
-    settings_hash: of the cache, for the commit
-    keypoints: number of key-points per frame
+    info: content of the cache's `cache.json`
 
     Raises OSError if the cache cannot be written; the shard then counts as not done.
     """
-    named = list(zip(shard.clip_ids, clips, strict=True))
-    usable = [(clip_id, clip) for clip_id, clip in named if clip.track]
+    named = [
+        (person_id(clip_id, person), person, seen)
+        for clip_id, clip in zip(shard.clip_ids, clips, strict=True)
+        for person, seen in enumerate((clip, *clip.others), 1)
+    ]
+    usable = [(clip_id, clip) for clip_id, _, clip in named if clip.track]
     commit = cache / COMMIT_FILE.format(shard.index)
     remove_durably(commit)  # an old commit must not cover new files
     files = {kind: cache / name.format(shard.index) for kind, name in SHARD_FILES.items()}
     with atomic_file(files["faces"]) as file:
         _write_faces(file, usable)
-    write_parquet(files["landmarks"], _landmark_table(usable, landmarks_schema(keypoints)))
-    write_parquet(files["clips"], _result_table(shard.index, named))
+    write_parquet(files["landmarks"], _landmark_table(usable, landmarks_schema(info.keypoints.count)))
+    write_parquet(files["clips"], _result_table(shard.index, named, info.results_schema))
     content = {
-        "settings_hash": settings_hash,
+        "settings_hash": info.settings_hash,
         "clip_list_hash": shard.clip_list_hash,
         "rows": {
             "clips": len(named),
@@ -126,9 +129,11 @@ def _scores_or_null(scores: np.ndarray | None, frames: int) -> list[list[float] 
     return [None if np.isnan(row).any() else row.tolist() for row in scores]
 
 
-def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.DataFrame:
+def _result_table(
+    shard: int, named: Sequence[tuple[str, int, ExtractedClip]], schema: pl.Schema
+) -> pl.DataFrame:
     rows, usable = [], 0
-    for clip_id, clip in named:
+    for clip_id, person, clip in named:
         facts, track = clip.facts, clip.track
         rows.append(
             {
@@ -146,7 +151,8 @@ def _result_table(shard: int, named: Sequence[tuple[str, ExtractedClip]]) -> pl.
                 "fingerprint": clip.fingerprint,
                 "shard": shard,
                 "row": usable if track else None,
+                PERSON: person,
             }
         )
         usable += track is not None
-    return pl.DataFrame(rows, schema=RESULTS_SCHEMA)
+    return pl.DataFrame(rows, schema=schema)

@@ -1,8 +1,8 @@
 """`pipeline verify`: check every checksum, schema, count and cross-reference of a cache. Reads only.
 
 First the bytes: the seal covers the single files and the commits, the commits cover their shards' files. Then the
-content of the files whose bytes are right (`verify_content`): it may have been wrong before it was written, or it may
-be forged, as a cache can come from anybody.
+content of the files whose bytes are right (`verify_content`, `verify_clips`): it may have been wrong before it was
+written, or it may be forged, as a cache can come from anybody.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from dfer.pipeline.cache import verify_clips as clips
 from dfer.pipeline.cache import verify_content as content
 from dfer.pipeline.cache.info import read_config
 from dfer.pipeline.cache.seal import read_seal, sealed_names
@@ -81,10 +82,10 @@ def verify(cache: Path) -> Iterator[Fault]:
         commits[index] = checks.run(file, content.read_commit, cache / file, index, info)
         results[index] = _check_shard(checks, index, commits[index], info)
     if SEAL_FILE in present:  # an unfinished extraction may still have an older table
-        checks.run(CLIPS_FILE, content.check_clips, cache / CLIPS_FILE, info, commits, results)
+        checks.run(CLIPS_FILE, clips.check_clips, cache / CLIPS_FILE, info, commits, results)
         paths = cache / MANIFEST_FILE, cache / CLIPS_FILE
         if CLIPS_FILE not in checks.problems and info:
-            checks.run(MANIFEST_FILE, content.check_manifest, *paths, info, commits)
+            checks.run(MANIFEST_FILE, clips.check_manifest, *paths, info, commits)
     yield from (Fault(file=file, problem=problem) for file, problem in checks.problems.items())
     yield from _strays(present, shards)
 
@@ -146,7 +147,7 @@ def _check_shard(
         paths[kind] = file, checks.cache / file
         checks.run(file, _check_committed, checks.cache / file, commit.files[file] if commit else None)
     file, path = paths["clips"]
-    results = checks.run(file, content.read_results, path, index, commit, info)
+    results = checks.run(file, clips.read_results, path, index, commit, info)
     file, path = paths["landmarks"]
     landmarks = checks.run(file, content.read_landmarks, path, results, commit, info)
     file, path = paths["faces"]

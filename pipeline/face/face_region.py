@@ -9,6 +9,7 @@ import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import align, mediapipe_tasks, track, turned
+from dfer.pipeline.face.cuts import Thumbnail
 from dfer.pipeline.face.detect import Detection
 from dfer.pipeline.face.enlarge import AS_IT_IS, View
 from dfer.pipeline.face.landmarks import find_landmarks
@@ -106,3 +107,12 @@ class FaceRegion:
     def _inside(self, box: Sequence[float]) -> np.ndarray:
         """A box (4,) in pixels of the region."""
         return self.view.boxes_in(np.asarray(box)) - np.tile(self.corner, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameFaces:
+    """What is kept of a sampled frame: its number, its faces with the regions around them, and a thumbnail."""
+
+    position: int
+    regions: dict[Detection, FaceRegion]
+    thumbnail: Thumbnail

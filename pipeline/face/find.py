@@ -1,6 +1,5 @@
-"""Find one person's face in every sampled frame of a clip: detect and track it, or reuse an earlier cache's."""
+"""Find people's faces in every sampled frame of a clip: detect and track them, or reuse those of a cache."""
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
-from dfer.pipeline.face.cuts import Thumbnail, cut_between, find_cuts, thumbnail
+from dfer.pipeline.face.cuts import cut_between, find_cuts, thumbnail
 from dfer.pipeline.face.detect import (
     TRACKER,
     Detection,
@@ -18,11 +17,17 @@ from dfer.pipeline.face.detect import (
     overlap,
     searches_closer,
 )
-from dfer.pipeline.face.doubts import CLEAR_SCORE, best_score, describe_doubts, is_clear
+from dfer.pipeline.face.doubts import (
+    CLEAR_SCORE,
+    CLEAR_SMALL_SCORE,
+    best_score,
+    describe_doubts,
+    is_clear,
+)
 from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
-from dfer.pipeline.face.face_region import FaceRegion
-from dfer.pipeline.face.same_person import is_same_person
-from dfer.pipeline.face.track import Node, SamePerson, interpolate_boxes, link_cost, track_face
+from dfer.pipeline.face.face_region import FaceRegion, FrameFaces
+from dfer.pipeline.face.people import choose_people, comparison, warn_of_others
+from dfer.pipeline.face.track import Faces, interpolate_boxes, link_cost, track_people
 from dfer.pipeline.face.turned import TurnedSource, turn_boxes_back, turn_points_back
 from dfer.pipeline.records import StoredFace
 from dfer.pipeline.setup.models import ModelPaths
@@ -31,7 +36,6 @@ from dfer.pipeline.video.sources import Source
 
 SEARCHED_FRAMES = 8  # of a clip without a confident face, searched thoroughly
 CONFIRMED_BY = 5  # frames that are shown to MediaPipe's landmarker where a face is uncertain
-MANY_OTHERS = 1 / 8  # share of the frames that show somebody else, from which a user should know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,37 +61,22 @@ class FoundFace:
     warning: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrameFaces:
-    """What is kept of a sampled frame: its number, its faces with the regions around them, and a thumbnail."""
-
-    position: int
-    regions: dict[Detection, FaceRegion]
-    thumbnail: Thumbnail
-
-
-def find_face(source: Source, config: ExtractConfig, models: ModelPaths) -> FoundFace | None:
-    """Detect and track the face of an open clip; None where no frame has one. Raises DecodeError.
+def find_faces(source: Source, config: ExtractConfig, models: ModelPaths) -> list[FoundFace]:
+    """Detect and track the people of an open clip, as many as the settings ask for. Raises DecodeError.
 
     Where the first search finds no clear face, some frames are searched for small and for turned faces.
     """
     view = choose_view(source.facts)
     source = shown(source, view)
-    found = _track_face(source, config, models, view)
+    found = _track_faces(source, config, models, view)
 
     def is_sure(face: FoundFace) -> bool:
         return view != AS_IT_IS or is_clear(face.detector, face.score)
 
-    if searches_closer(config) and not (found and is_sure(found)):
+    if searches_closer(config) and not (found and is_sure(found[0])):
         found = _search_thoroughly(source, config, models, view, found)
-        if found and not is_sure(found) and not _is_confirmed(found, models):
-            found = None
-    if found is None:
-        return None
-    if view != AS_IT_IS:
-        found = _as_in_source(found, view)
-    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, view)
-    return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
+        found = [face for face in found if is_sure(face) or _is_confirmed(face, models)]
+    return [_with_doubts(face if view == AS_IT_IS else _as_in_source(face, view), view) for face in found]
 
 
 def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> FoundFace:
@@ -109,6 +98,11 @@ def reuse_face(source: Source, stored: StoredFace, config: ExtractConfig) -> Fou
     )
 
 
+def _with_doubts(found: FoundFace, view: View) -> FoundFace:
+    doubts = describe_doubts(found.detector, found.score, found.boxes, found.landmarks, view)
+    return replace(found, warning="; ".join([*doubts, *filter(None, [found.warning])]) or None)
+
+
 def _as_in_source(found: FoundFace, view: View) -> FoundFace:
     """Map a face that was found in a view to source pixels, rounded as in `_fill_gaps`."""
     boxes, landmarks = view.boxes_out(found.boxes), view.points_out(found.landmarks)
@@ -120,24 +114,42 @@ def _as_in_source(found: FoundFace, view: View) -> FoundFace:
     )
 
 
-def _track_face(
+def _track_faces(
     source: Source,
     config: ExtractConfig,
     models: ModelPaths,
     view: View,
     seeds: dict[int, list[Detection]] | None = None,
-) -> FoundFace | None:
-    """Detect and track the face of an open clip.
+) -> list[FoundFace]:
+    """Detect and track the people of an open clip.
 
     view: as which `source` shows the frames
     seeds: faces that were found before, by frame number; they guide the search
     """
     frames = _detect_faces(source, config, models, view, seeds or {})
     cuts = find_cuts([frame.thumbnail for frame in frames])
-    tracked = track_face([list(frame.regions) for frame in frames], cuts, _same_person(frames, models))
-    if not any(tracked):
-        return None
-    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models)
+    same_person = comparison(frames, models)
+    tracks = track_people([list(frame.regions) for frame in frames], cuts, same_person)
+    clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
+    size = source.facts.width, source.facts.height
+    people = choose_people(tracks, config, same_person, clear_score, size)
+    return [
+        _follow(source, frames, faces, cuts, config, models, further=number > 0)
+        for number, faces in enumerate(people)
+    ]
+
+
+def _follow(
+    source: Source,
+    frames: Sequence[FrameFaces],
+    tracked: Faces,
+    cuts: list[int],
+    config: ExtractConfig,
+    models: ModelPaths,
+    further: bool,
+) -> FoundFace:
+    """Follow one person through all frames, and find the landmarks. further: as for `_fill_gaps`"""
+    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models, further)
     known = [t for t, face in enumerate(found) if face]
     turns = [found[_nearest(known, t)].turns for t in range(len(found))]
     faces = zip(regions, boxes, turns, strict=True)
@@ -149,16 +161,16 @@ def _track_face(
         landmarks=np.stack([region.find_landmarks(box, k, models) for region, box, k in faces]),
         regions=regions,
         cuts=cuts,
-        warning=_warn_of_others(frames, found),
+        warning=warn_of_others(frames, found) if config.people == 1 else None,
     )
 
 
 def _search_thoroughly(
-    source: Source, config: ExtractConfig, models: ModelPaths, view: View, found: FoundFace | None
-) -> FoundFace | None:
+    source: Source, config: ExtractConfig, models: ModelPaths, view: View, found: list[FoundFace]
+) -> list[FoundFace]:
     """Search some frames for small faces and for turned ones, and track the best of them.
 
-    found: the face of the first search, which is kept unless a turned one is clearer
+    found: the faces of the first search, which are kept unless a turned one is clearer
     """
     positions = sample_positions(source.facts.frames, frames_to_keep(source.facts.duration_s, config))
     chosen = [positions[i] for i in sample_positions(len(positions), SEARCHED_FRAMES)]
@@ -172,18 +184,21 @@ def _search_thoroughly(
     scores = [max((f.score for seen in by_frame.values() for f in seen), default=0.0) for by_frame in faces]
     # A drawing may look like a face in one of four turns by chance, so a turned face must be a clear one.
     turns = int(np.argmax(scores)) if max(scores) > CLEAR_SCORE else 0
-    if scores[turns] <= (best_score(found.detector, found.score) if found else 0.0):
+    if scores[turns] <= (best_score(found[0].detector, found[0].score) if found else 0.0):
         return found
-    again = _track_face(TurnedSource(source, turns), config, models, view, faces[turns])
-    if again is None:
-        return found
+    again = _track_faces(TurnedSource(source, turns), config, models, view, faces[turns])
+    return [_turned_back(face, source, turns, config) for face in again] or found
+
+
+def _turned_back(found: FoundFace, source: Source, turns: int, config: ExtractConfig) -> FoundFace:
+    """Map a face that was found in turned frames to the frames. turns: quarter turns, 0–3"""
     width, height = source.facts.width, source.facts.height
-    pixels = source.read(again.positions)
-    boxes = turn_boxes_back(again.boxes, turns, width, height)
+    pixels = source.read(found.positions)
+    boxes = turn_boxes_back(found.boxes, turns, width, height)
     return replace(
-        again,
+        found,
         boxes=boxes,
-        landmarks=turn_points_back(again.landmarks, turns, width, height),
+        landmarks=turn_points_back(found.landmarks, turns, width, height),
         regions=[FaceRegion.around(frame, box, config) for frame, box in zip(pixels, boxes, strict=True)],
     )
 
@@ -218,26 +233,18 @@ def _detect_faces(
     return frames
 
 
-def _same_person(frames: Sequence[FrameFaces], models: ModelPaths) -> SamePerson:
-    """Return a function that compares two faces of these frames, and embeds each at most once."""
-
-    @functools.cache
-    def embed(node: Node) -> np.ndarray:
-        t, face = node
-        return frames[t].regions[face].embed(face.box, face.turns, models)
-
-    return lambda a, b, close: is_same_person([embed(n) for n in a], [embed(n) for n in b], close)
-
-
 def _fill_gaps(
     source: Source,
     frames: Sequence[FrameFaces],
-    tracked: Sequence[Detection | None],
+    tracked: Faces,
     cuts: Sequence[int],
     config: ExtractConfig,
     models: ModelPaths,
+    further: bool,
 ) -> tuple[list[Detection | None], np.ndarray, list[FaceRegion]]:
     """Give every frame a box (m, 4) and a region.
+
+    further: whether it is a further person, who may come later or leave: tracked only between detections
 
     Where the face was not found, it is looked for where it should be, then tracked from the nearest frame in which it
     was found, or else its box is interpolated. Only such frames are decoded a second time.
@@ -251,7 +258,12 @@ def _fill_gaps(
         nearest = _nearest(known, t)
         if not cut_between(nearest, t, cuts):
             found[t] = _look_again(pixels, frames[t], tracked[nearest], boxes[t], config, models)
-            if not found[t] and (moved := regions[nearest].correlation_track(boxes[nearest], pixels)):
+            there = not further or known[0] < t < known[-1]
+            if (
+                not found[t]
+                and there
+                and (moved := regions[nearest].correlation_track(boxes[nearest], pixels))
+            ):
                 found[t] = replace(moved, turns=tracked[nearest].turns)
         if found[t]:
             boxes[t] = found[t].box
@@ -286,12 +298,3 @@ def _look_again(
 def _nearest(numbers: Iterable[int], number: int) -> int:
     """Return the nearest of some frame numbers, the first of two equally near ones."""
     return min(numbers, key=lambda other: abs(other - number))
-
-
-def _warn_of_others(frames: Sequence[FrameFaces], found: Sequence[Detection | None]) -> str | None:
-    """Warn where a good part of the clip shows somebody else, without the tracked person."""
-    left = [[] if face else list(frame.regions) for frame, face in zip(frames, found, strict=True)]
-    others = sum(face is not None for face in track_face(left))
-    if others < MANY_OTHERS * len(frames):
-        return None
-    return f"{others} of {len(frames)} frames show another person"

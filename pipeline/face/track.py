@@ -1,4 +1,4 @@
-"""Track one person from frame to frame: choose a detection in each frame, and bridge the gaps."""
+"""Track people from frame to frame: choose a detection of one person in each frame, and bridge the gaps."""
 
 import itertools
 from collections import Counter
@@ -25,6 +25,7 @@ NEAR_LINK = 6  # detections on each side of a doubtful link, of which the cleare
 CLEAREST = 3
 
 Node = tuple[int, Detection]  # frame and face
+Faces = list[Detection | None]  # of one person in each frame
 SamePerson = Callable[[Sequence[Node], Sequence[Node], bool], bool]
 
 
@@ -32,24 +33,52 @@ def track_face(
     frames: Sequence[Sequence[Detection]],
     cuts: Collection[int] = (),
     same_person: SamePerson = lambda a, b, close: close,
-) -> list[Detection | None]:
-    """Choose one person, and the detection of this person in each frame.
+) -> Faces:
+    """Choose one person, the first of `track_people`; all are None where no detection of a person is confident."""
+    return next(track_people(frames, cuts, same_person), [None] * len(frames))
+
+
+def track_people(
+    frames: Sequence[Sequence[Detection]], cuts: Collection[int], same_person: SamePerson
+) -> Iterator[Faces]:
+    """Choose one person after the other, and the detection of this person in each frame.
 
     frames: the detections of each frame
     cuts: frames before which there may be a cut
     same_person: whether two lists of (frame, face) show one person, who could have moved from one to the other
         (close) or not (across a cut); called for doubtful links of likely answers only, since it is expensive
 
-    Returns one detection or None a frame; all are None where no detection of the person is confident.
+    Yields one detection or None a frame.
 
-    The person is the heaviest chain with a confident detection. A chain links detections that one head could have
+    A person is the heaviest chain with a confident detection. A chain links detections that one head could have
     moved between, and weighs the sum of its detections less the cost of the moves. So a face that stays beats a
     larger one that passes. A link across a cut, or far while others are near, is taken on trust until the chain is
     the heaviest; then the faces on its two sides are compared, and if they are two people, all links between these
-    two parts are given up.
+    two parts are given up. The next person is the heaviest chain of the detections that are left.
     """
     nodes = [(t, face) for t, found in enumerate(frames) for face in found]
     costs, doubtful = _link_costs(nodes, cuts)
+    while chain := _chain_of_one_person(nodes, costs, doubtful, cuts, same_person):
+        chosen: Faces = [None] * len(frames)
+        for i in chain:
+            t, chosen[t] = nodes[i]
+        yield chosen
+        left = np.setdiff1d(np.arange(len(nodes)), chain)
+        nodes = [nodes[i] for i in left]
+        costs, doubtful = costs[np.ix_(left, left)], doubtful[np.ix_(left, left)]
+
+
+def _chain_of_one_person(
+    nodes: Sequence[Node],
+    costs: np.ndarray,
+    doubtful: np.ndarray,
+    cuts: Collection[int],
+    same_person: SamePerson,
+) -> list[int]:
+    """Find the heaviest chain that shows one person; empty if there is none.
+
+    costs, doubtful: as of `_link_costs`; the links between two people become infinite
+    """
     while chain := _heaviest_chain(nodes, costs):
         refused = next(
             (
@@ -62,10 +91,7 @@ def track_face(
         if refused is None:
             break
         costs[np.ix_(*refused)] = np.inf
-    chosen: list[Detection | None] = [None] * len(frames)
-    for i in chain:
-        t, chosen[t] = nodes[i]
-    return chosen
+    return chain
 
 
 def weigh(face: Detection) -> float:
@@ -81,7 +107,7 @@ def link_cost(a: Detection, b: Detection) -> float:
     return float(_move_costs([a], [b])[0][0, 0])
 
 
-def interpolate_boxes(tracked: Sequence[Detection | None]) -> np.ndarray:
+def interpolate_boxes(tracked: Faces) -> np.ndarray:
     """Give every frame a box (m, 4): the tracked face's, interpolated where it was not found.
 
     Before the first and after the last detection the box stays where it was. At least one frame has a face.

@@ -58,6 +58,16 @@ def choose_groups(figures: pl.DataFrame, count: int) -> list[Group]:
     ]
 
 
+def further_people(figures: pl.DataFrame, count: int) -> list[Group]:
+    """Choose a random sample of the further people in clips, with their ids in place of the path."""
+    shown = min(count, len(figures))
+    if not shown:
+        return []
+    choice = f"{shown} of {len(figures)} in clips that show several, drawn with the fixed seed {SEED}."
+    named = random_sample(figures, count).with_columns(path="clip_id")
+    return [Group(title="Further people", choice=choice, figures=named)]
+
+
 def contact_sheet(group: Group, cache: Path, info: CacheInfo) -> Html:
     """Show the cards of a group. info: the cache's `cache.json`.
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from dfer.pipeline.cache.counts import are_stills, count_clips
 from dfer.pipeline.report.clip_statistics import bins, clip_figures
-from dfer.pipeline.report.contact_sheet import choose_groups, contact_sheet
+from dfer.pipeline.report.contact_sheet import choose_groups, contact_sheet, further_people
 from dfer.pipeline.report.label_table import label_table
 from dfer.pipeline.report.source_warnings import warning_list
 from dfer.pipeline.report.svg import bar_chart, summary_text
@@ -59,19 +59,29 @@ def report_page(cache: Path, clips_per_group: int) -> bytes:
     Raises UserError if the cache is unfinished or damaged, or has no faces.
     """
     info, clips = read_cache_info(cache), read_clips(cache)
+    people = read_clips(cache, people=True)
     require_faces(cache)
-    figures = clip_figures(cache, clips, info.keypoints.count)
-    sheets = [contact_sheet(group, cache, info) for group in choose_groups(figures, clips_per_group)]
+    every = clip_figures(cache, people, info.keypoints.count)
+    own = pl.col("clip_id").is_in(clips["clip_id"].implode())
+    figures, others = every.filter(own), every.filter(~own)
+    groups = [*choose_groups(figures, clips_per_group), *further_people(others, clips_per_group)]
+    sheets = [contact_sheet(group, cache, info) for group in groups]
     stills = are_stills(clips)
     sections = {
         "Labels": label_table(clips, info.labels, stills=stills),
         "Distributions": _distributions(figures, stills),
         "Contact sheets": _contact_sheets(sheets, figures, info.keypoints, stills),
         "Unusable clips": unusable_list(clips),
-        "Source warnings": warning_list(clips),
+        "Source warnings": warning_list(people),
         "Settings and versions": _provenance(info),
     }
-    return page.document("Landmark cache", info.dataset, _overview(clips), sections, origin=_origin(cache))
+    return page.document(
+        "Landmark cache",
+        info.dataset,
+        _overview(people if info.several_people else clips),
+        sections,
+        origin=_origin(cache),
+    )
 
 
 def report_target(cache: Path, out: Path | None) -> Path:
@@ -96,7 +106,8 @@ def _origin(cache: Path) -> Origin:
 def _overview(clips: pl.DataFrame) -> Html:
     counts = count_clips(clips)
     stills = are_stills(clips)
-    names = ["clips", *(status for status in STATUSES if status == OK or counts[status])]
+    statuses = (status for status in STATUSES if status == OK or counts[status])
+    names = ["clips", *statuses, *(["people"] if "people" in counts else [])]
     words = {OK: "usable", "frames": "frames kept"}
     numbers = [*names, *([] if stills else ["frames"])]
     shown = [(words.get(name, name), f"{counts[name]:,}".replace(",", "\u202f")) for name in numbers]

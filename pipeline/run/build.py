@@ -87,7 +87,7 @@ def write_shards(
         if len(done) == len(shard.clip_ids):
             clips = [done[i] for i in range(len(done))]
             with writing(cache):
-                shard_files.write_shard(cache, shard, clips, info.settings_hash, info.keypoints.count)
+                shard_files.write_shard(cache, shard, clips, info)
             del collected[index]
 
 

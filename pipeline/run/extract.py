@@ -66,6 +66,8 @@ def extract(
     use, or if this machine cannot extract.
     """
     _require_clips(manifest)
+    if config.people > 1:
+        _refuse_ids_of_people(manifest.clips["clip_id"])
     # Before the cache is made; on a cluster only the workers need the models.
     extractor = None if options.dask else make_extractor(config, keypoints, options)
     sealed = seal.read_seal(cache)
@@ -123,6 +125,17 @@ def _require_clips(manifest: Manifest) -> None:
             f"{manifest.root}: none of the {counted(len(clips), 'clip')} in its lists is on disk; the first "
             f"should be {manifest.root / clips['path'][0]}: unpack the clips there, fix the start of the paths "
             "in the lists, or give the folder above both"
+        )
+
+
+def _refuse_ids_of_people(ids: pl.Series) -> None:
+    """Raise UserError if the id of a clip is what a further person in another clip may be called."""
+    of_clip = ids.str.extract(r"^(.*)#[0-9]+$", 1)
+    taken = ids.filter(of_clip.is_in(ids.implode()).fill_null(False))
+    if len(taken):
+        raise UserError(
+            f"clip {taken[0]}: a further person in clip {taken[0].rpartition('#')[0]} may get this id; rename it, or "
+            "extract it without --people"
         )
 
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dfer.data_manifest.datasets import Manifest
-from dfer.pipeline.cache.counts import are_stills, count_clips
+from dfer.pipeline.cache.counts import are_stills, count_clips, own_rows
 from dfer.pipeline.config import SCENE, ExtractConfig
 from dfer.pipeline.run.extract import Outcome
 from dfer.pipeline.video.sources import LASTING, NO_IMAGES
@@ -81,7 +81,9 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
         done = "tables updated, no clip extracted" if outcome.updated else "nothing to do"
         click.echo(f"{done}: {cache}, {usable}")
     else:
-        print_clips(outcome.clips, Console())
+        print_clips(own_rows(outcome.clips), Console())
+        if "people" in counts:
+            click.echo(f"people followed: {counts['people']}")
         if outcome.reused:
             click.echo(
                 f"landmarks reused for {outcome.reused} of {counted(outcome.extracted, 'extracted clip')}"
@@ -92,6 +94,9 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
     warned = outcome.clips["source_warning"].count()
     if warned:
         click.echo(f"{counted(warned, 'clip')} with a warning; the report lists them")
+    others = outcome.clips["source_warning"].str.contains("show another person").sum()
+    if others:
+        click.echo(f"{counted(others, 'clip')} of these with another person too; --people all follows each")
     if counts[OK]:
         click.echo(
             f"next: look at it with {command('pipeline', 'report', cache)}{_training(outcome.clips, cache)}"

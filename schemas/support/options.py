@@ -1,7 +1,7 @@
 """Flags that both command lines make alike: one for each field of a settings class, and `--json`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -108,18 +108,36 @@ class NumberList(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1,2", param, ctx)
 
 
+class NumberOrWord(click.ParamType):
+    """An integer, or one of some words, which is passed on as it is: `Settings` knows what it stands for."""
+
+    def __init__(self, words: Collection[str]) -> None:
+        self.words, self.name = words, "|".join(["N", *words])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number or {' or '.join(self.words)}", param, ctx)
+
+
 def _setting_option(field: dataclasses.Field, kind: Any, section: str, default: str) -> SettingOption:
     text = field.metadata["help"]
     notes = [f"{default}: {_as_typed(field.default)}", *_limits(field.metadata)]
     text = f"{text[0].upper()}{text[1:]}.  [{'; '.join(notes)}]"
-    name = flag(field.name)
+    name, metavar = flag(field.name), None
     if kind is bool:
         name, kind = f"{name}/--no-{name[2:]}", None
     elif field.metadata["choices"]:
         kind = click.Choice(field.metadata["choices"])
+    elif field.metadata["words"]:
+        kind = NumberOrWord(field.metadata["words"])
+        metavar = kind.name
     elif kind in (tuple[int, ...], tuple[float, ...]):
         kind = NumberList(int if kind == tuple[int, ...] else float)
-    return SettingOption([name], type=kind, default=None, help=text, section=section)
+    return SettingOption([name], type=kind, default=None, help=text, section=section, metavar=metavar)
 
 
 def _limits(metadata: Mapping[str, Any]) -> list[str]:

@@ -18,14 +18,16 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    words: Mapping[str, int] | None = None,
 ) -> Any:
     """Define a settings field.
 
     help: a phrase in lower case, without a full stop; the text of the flag
     low, high: limits, inclusive; of each item if the field is a tuple
     choices: the allowed values of a text field
+    words: words that may be given for some values of an integer field
     """
-    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "words": words or {}}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -39,7 +41,9 @@ class Settings:
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self))
         for field in setting_fields(type(self)):
-            value = _convert(getattr(self, field.name), kinds[field.name], flag(field.name))
+            given, words = getattr(self, field.name), field.metadata["words"]
+            value = words[given] if isinstance(given, str) and given in words else given
+            value = _convert(value, kinds[field.name], flag(field.name))
             _check_limits(value, field.metadata, flag(field.name))
             object.__setattr__(self, field.name, value)
 

@@ -47,7 +47,7 @@ def test_a_setting_out_of_range_names_its_flag(wrong):
 def test_every_setting_has_a_flag_with_its_default(here):
     help_text = " ".join(here("pipeline", "extract", "--help").stdout.split())
     for field in fields(ExtractConfig):
-        shown = {True: "yes", False: "no"}.get(field.default, field.default)
+        shown = {"True": "yes", "False": "no"}.get(str(field.default), field.default)
         flag = f"--{field.name.replace('_', '-')}"
         assert flag in help_text and f"default: {shown}" in help_text.split(flag)[-1], flag
 
@@ -57,6 +57,8 @@ def test_every_setting_changes_the_hash_that_a_commit_must_match():
         {},
         {"frames": 31},
         {"rate": 4.0},
+        {"people": "all"},
+        {"person": "center"},
         {"min_score": 0.6},
         {"size": 96},
         {"margin": 0.2},

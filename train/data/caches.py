@@ -20,8 +20,11 @@ from dfer.schemas.support.text import counted
 class Cache:
     """One open cache: what made it, and its clips."""
 
-    def __init__(self, folder: Path, *, faces: bool = True) -> None:
-        """faces: whether its crops are needed; `pipeline share` leaves them out.
+    def __init__(self, folder: Path, *, faces: bool = True, people: bool = False) -> None:
+        """Open a cache.
+
+        faces: whether its crops are needed; `pipeline share` leaves them out
+        people: as for `open_pool`
 
         Raises UserError if the folder is not a finished cache that this program can read.
         """
@@ -29,7 +32,7 @@ class Cache:
         self.info: CacheInfo = read_cache_info(folder)
         if faces:
             require_faces(folder)
-        self.clips: pl.DataFrame = read_clips(folder)
+        self.clips: pl.DataFrame = read_clips(folder, people=people)
         if not self.clips.select(votes_fit(len(self.info.labels)).fill_null(False).all()).item():
             raise UserError(f"{folder / CLIPS_FILE}: its votes do not fit its labels; extract again")
         others = self.clips.filter(~pl.col("label").is_in(self.info.labels))["label"]
@@ -120,15 +123,17 @@ class Pool:
             )
 
 
-def open_pool(*folders: Path, faces: bool = True) -> Pool:
+def open_pool(*folders: Path, faces: bool = True, people: bool = False) -> Pool:
     """Open caches to use together, in this order.
 
     faces: whether their crops are needed
+    people: with a row for each person in a clip, and the column `person`; a clip's label is only for the first, and
+        only the first is ever trained on or tested
 
     Raises UserError for a folder that is not a cache or is given twice, and for caches with different crop sizes or
     key-point sets.
     """
-    caches = tuple(Cache(folder, faces=faces) for folder in folders)
+    caches = tuple(Cache(folder, faces=faces, people=people) for folder in folders)
     tables = [
         cache.clips.with_columns(cache=pl.lit(number, pl.Int32), stored_id="clip_id")
         for number, cache in enumerate(caches)

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import stop_request
+from dfer.train.data.caches import Pool
 from dfer.train.use.model import Model
 
 if TYPE_CHECKING:
@@ -40,12 +43,29 @@ class Watch:
     on_done: Callable[[int, int], None] = lambda clips, unusable: None
 
 
-def settings_for(model: Model, frames_show: str | None, watch: Watch) -> "ExtractConfig":
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """Whom to answer for in a clip.
+
+    number: how many people, or `all`
+    first: whom to follow first, `heaviest`, `largest`, `center` or `longest`; None: as in the training clips
+    """
+
+    number: int | str = 1
+    first: str | None = None
+
+
+ONE_PERSON = People()
+
+
+def settings_for(
+    model: Model, frames_show: str | None, watch: Watch, people: People = ONE_PERSON
+) -> "ExtractConfig":
     """The settings to extract clips with for a model: those of its training clips.
 
     frames_show: `scene` or `face`, if the clips show something else than the training clips
 
-    Raises UserError if they are unknown.
+    Raises UserError if they are unknown, or if there cannot be as many people.
     """
     from dfer.pipeline.cache.info import config_from
     from dfer.pipeline.config import FACE
@@ -56,6 +76,7 @@ def settings_for(model: Model, frames_show: str | None, watch: Watch) -> "Extrac
             "settings of its cache, and give that cache"
         )
     config = config_from(model.extraction, model.name)
+    config = dataclasses.replace(config, people=people.number, person=people.first or config.person)
     if frames_show:
         return dataclasses.replace(config, input=frames_show)
     if config.input == FACE:
@@ -93,6 +114,15 @@ def extract_clips(
         on_start=lambda clips: watch.on_clips("extracting", clips),
         on_done=watch.on_done,
     )
+
+
+def shows_others(pool: Pool) -> str | None:
+    """Say which clips show somebody else for a while, where only one person was followed; None if there are none."""
+    clips = pool.clips.filter(pl.col("source_warning").str.contains("show another person"))["clip_id"]
+    if not len(clips):
+        return None
+    more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+    return f"{clips[0]}{more}: another person is shown too; --people all answers for each"
 
 
 def differences(trained: Mapping[str, Any] | None, cache: Mapping[str, Any]) -> str | None:

@@ -53,8 +53,8 @@ def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
         probabilities=answer.probabilities,
         face=face,
     )
-    timeline = Timeline(clip="live", predictions=(said,), edges=np.array([[0.0, np.inf]]))
-    return Overlay(timeline).draw(seen.frame.pixels, 0.0)
+    timeline = Timeline(clip="live", person=None, predictions=(said,), edges=np.array([[0.0, np.inf]]))
+    return Overlay([timeline]).draw(seen.frame.pixels, 0.0)
 
 
 def in_window() -> Show:

@@ -1,4 +1,4 @@
-"""`train predict`: what is to be classified, to one answer a clip.
+"""`train predict`: what is to be classified, to one answer a clip, or several where several people were followed.
 
 Videos, folders, tables and patterns are extracted into one cache (`extraction`); that and the caches that were given
 are predicted by the same code.
@@ -15,16 +15,19 @@ import numpy as np
 import polars as pl
 
 from dfer.data_manifest.inputs import expand, read_inputs
-from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, SHARD_FILES, UNDECODABLE
+from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, PERSON, SHARD_FILES, UNDECODABLE
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.use.extraction import (
+    ONE_PERSON,
+    People,
     Watch,
     differences,
     extract_clips,
     folder_for,
     refuse_keeping_nothing,
     settings_for,
+    shows_others,
 )
 from dfer.train.use.model import Model
 from dfer.train.use.over_time.face_track import FaceTrack, face_tracks
@@ -39,6 +42,7 @@ class Prediction:
     """The answer for a clip.
 
     clip: its id
+    person: which of the people in it, from 1; a clip without an answer counts as one
     path: where its file is; None for a clip of a cache that was given
     status: `ok`, or why there is no answer: `no_face`, `undecodable`, `quarantined`
     reason: the same in words; None if there is an answer
@@ -52,6 +56,7 @@ class Prediction:
     """
 
     clip: str
+    person: int = 1
     path: Path | None
     status: str
     reason: str | None = None
@@ -81,6 +86,8 @@ class Predictor:
         *,
         keep: Given | None = None,
         frames_show: str | None = None,
+        people: int | str = 1,
+        person: str | None = None,
         workers: int | None = None,
         windows: Windows | None = None,
         faces: bool = False,
@@ -92,13 +99,15 @@ class Predictor:
             same), which are extracted as the model's training clips were; or caches, which are used as they are
         keep: folder to keep the extracted cache in; by default it is temporary
         frames_show: `scene` or `face`, if the clips show something else than the training clips
+        people: of how many people to give an answer, or `all`; of a cache, all that it has
+        person: whom to follow first: `heaviest`, `largest`, `center`, `longest`; by default as in the training clips
         workers: processes that extract; by default one per core
         windows: predict each window of a clip, not the clip as one
         faces: give each prediction the face that was followed, with its crops
         watch: functions to call with the progress
 
-        Returns one prediction a clip (or window), also for a clip that cannot be used, and one for an input without
-        any clip.
+        Returns one prediction a clip (or window, and person), also for a clip that cannot be used, and one for an
+        input without any clip.
         Raises UserError if a path does not exist, a cache cannot be used, or this machine cannot extract.
         """
         watch, keep = watch or Watch(), Path(keep) if keep else None
@@ -106,18 +115,24 @@ class Predictor:
         caches = list({path.resolve(): path for path in paths if (path / INFO_FILE).is_file()}.values())
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
         refuse_keeping_nothing(keep, others)
+        asked = People(number=people, first=person)
+        if caches and asked != ONE_PERSON:
+            watch.on_note("caches are used as they are; --people and --person are for videos")
         pools = [self._open(cache, faces, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
         with ExitStack() as stack:
             if found and found.manifest:
-                config = settings_for(self.model, frames_show, watch)
+                config = settings_for(self.model, frames_show, watch, asked)
                 if windows:
                     config = for_windows(config, windows, self.model.num_frames)
                 cache = stack.enter_context(folder_for(keep))
                 limits = LIMITS if windows else {}
                 extract_clips(found.manifest, cache, config, workers, watch, limits)
-                answers += self._predict(open_pool(cache), found.manifest.root, windows, faces, watch)
+                pool = open_pool(cache, people=True)
+                if note := shows_others(pool):
+                    watch.on_note(note)
+                answers += self._predict(pool, found.manifest.root, windows, faces, watch)
         for pool in pools:
             if windows and (note := sparse(pool, windows, self.model.num_frames)):
                 watch.on_note(note)
@@ -126,7 +141,7 @@ class Predictor:
         return (*answers, *(_no_clip(path, reason) for path, reason in refused))
 
     def _open(self, cache: Path, faces: bool, watch: Watch) -> Pool:
-        pool = open_pool(cache, faces=faces or self.model.needs_faces)
+        pool = open_pool(cache, faces=faces or self.model.needs_faces, people=True)
         other = differences(self.model.extraction, pool.caches[0].info.settings)
         if other and self.model.needs_faces:
             watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")
@@ -163,7 +178,8 @@ class Predictor:
     ) -> Prediction:
         """The answer for a row of a clips table, or of `window_rows`. times: of its frames"""
         return Prediction(
-            clip=row["clip_id"],
+            clip=row["clip_id"] if row[PERSON] == 1 else row["clip_id"].removesuffix(f"#{row[PERSON]}"),
+            person=row[PERSON],
             path=root / row["path"] if root else None,
             status=row["status"],
             reason=row["reason"],
@@ -221,11 +237,13 @@ def all_answered(predictions: Sequence[Prediction]) -> bool:
 
 def as_table(predictions: Sequence[Prediction], labels: Sequence[str]) -> pl.DataFrame:
     """The predictions as a table: a column for each field, start_s and end_s, and p_<label> of each class."""
-    texts = ("clip", "path", "status", "reason", "label", "predicted")
+    texts = ("path", "status", "reason", "label", "predicted")
     columns = {
-        name: pl.Series([_text(getattr(each, name)) for each in predictions], dtype=pl.String)
-        for name in texts
+        "clip": pl.Series([each.clip for each in predictions], dtype=pl.String),
+        "person": pl.Series([each.person for each in predictions], dtype=pl.Int32),
     }
+    for name in texts:
+        columns[name] = pl.Series([_text(getattr(each, name)) for each in predictions], dtype=pl.String)
     for name in ("start_s", "end_s"):
         columns[name] = pl.Series([getattr(each, name) for each in predictions], dtype=pl.Float64)
     for label in labels:

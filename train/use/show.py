@@ -62,32 +62,35 @@ def note(line: str) -> None:
 def print_predictions(predictions: Sequence[Prediction], windowed: bool = False) -> None:
     """Print a row for each clip or window: its class, and the probabilities in percent; or why it has none."""
     labelled = any(each.label is not None for each in predictions)
+    several = any(each.person > 1 for each in predictions)
     table = Table()
     table.add_column("clip", overflow="fold")
+    if several:
+        table.add_column("person", justify="right")
     if windowed:
         table.add_column("seconds", no_wrap=True)
     if labelled:
         table.add_column("label", overflow="fold")
     table.add_column("predicted", overflow="fold")
     table.add_column("probabilities, %", overflow="fold")
-    before = None
+    before, person = None, None
     for each in predictions:
-        if windowed and before not in (None, each.clip):
+        if windowed and before is not None and (before, person) != (each.clip, each.person):
             table.add_section()
         own = [plain(each.clip) if each.clip != before else ""]  # once for all windows
+        own += [str(each.person)] if several else []
         own += [_place(each)] if windowed else []
         own += [plain(each.label or "")] if labelled else []
         if each.probabilities:
             table.add_row(*own, plain(each.predicted), _shares(each))
         else:
             table.add_row(*own, "–", plain(f"{each.status}: {each.reason}"))
-        before = each.clip
+        before, person = each.clip, each.person
     Console().print(table)
     without = sum(each.probabilities is None for each in predictions)
     if without:
-        print_line(
-            f"no answer for {without} of {counted(len(predictions), 'window' if windowed else 'clip')}"
-        )
+        row = "window" if windowed else "row" if several else "clip"
+        print_line(f"no answer for {without} of {counted(len(predictions), row)}")
 
 
 def _place(prediction: Prediction) -> str:

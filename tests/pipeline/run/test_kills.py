@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 import json
 import os
-import pickle
 import random
 import re
 import runpy
@@ -81,27 +80,6 @@ def extracted(tiny_clips, model_paths):
     clips = {path: extract_clip(tiny_clips / path, config, model_paths) for path in paths}
     assert [clip.status for clip in clips.values()] == ["ok"] * 5 + ["undecodable"]
     return clips, config
-
-
-@pytest.fixture
-def killed_build(tmp_path):
-    """killed_build(job)(step, cache) → the exit code of a process that builds a cache and is killed at a step."""
-    with contextlib.ExitStack() as stack:
-
-        def serve(job):
-            (tmp_path / "job").write_bytes(pickle.dumps(job))
-            command = [sys.executable, KILLER / "build.py", tmp_path / "job"]
-            server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            stack.enter_context(server)
-
-            def call(step, cache):
-                server.stdin.write(json.dumps([step, str(cache)]) + "\n")
-                server.stdin.flush()
-                return int(server.stdout.readline())
-
-            return call
-
-        yield serve
 
 
 @pytest.mark.parametrize("start", ["nothing", "a longer dataset's cache"])

@@ -1,6 +1,6 @@
 """A video again as MP4, with what the model sees in it drawn in, and its sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,18 @@ CLOCK = Fraction(1, 90_000)  # seconds; fine enough for the frames of any rate
 PLAYED = ("aac", "mp3", "opus", "flac")  # sound that browsers play in an MP4, so it is copied as it is
 
 
-def annotate_video(path: Path, timeline: Timeline, target: Path, watch: Watch) -> None:
+def annotate_video(path: Path, people: Sequence[Timeline], target: Path, watch: Watch) -> None:
     """Draw a clip's answers into its video.
 
     path: the video
-    timeline: its answers
+    people: its answers for each person
     target: the MP4 to write; it gets its name only when it is complete
 
     Raises UserError if the video cannot be decoded or encoded, OSError if the target cannot be written.
     """
     import av
 
-    overlay = Overlay(timeline)
+    overlay = Overlay(people)
     try:
         with (
             av.open(str(path), metadata_errors="replace") as source,

@@ -56,7 +56,7 @@ def _plotter(target: Path) -> Draw:
         else:
             if len(drawn) > MOST_CLIPS:
                 watch.on_note(
-                    f"{target.name} shows the first {MOST_CLIPS} of {len(drawn)} clips; .html shows all"
+                    f"{target.name} shows the first {MOST_CLIPS} of {len(drawn)} timelines; .html shows all"
                 )
             content = timeline_png(drawn[:MOST_CLIPS], predictor.labels)
         with writing(f"the plot {target}", "run the same command again"):
@@ -71,12 +71,11 @@ def _annotator(target: Path) -> Draw:
         drawn = _to_draw(found, watch, f"{target.name} is not written")
         if not drawn:
             return False
-        if len(drawn) > 1:  # of a table
-            raise UserError(
-                f"--annotate draws one video, but {counted(len(drawn), 'clip')} were given; give one"
-            )
+        clips = len({each.clip for each in drawn})
+        if clips > 1:  # of a table
+            raise UserError(f"--annotate draws one video, but {counted(clips, 'clip')} were given; give one")
         with writing(f"the video {target}", "run the same command again"):
-            annotate_video(drawn[0].predictions[0].path, drawn[0], target, watch)
+            annotate_video(drawn[0].predictions[0].path, drawn, target, watch)
         return True
 
     return draw

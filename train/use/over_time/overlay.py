@@ -1,11 +1,13 @@
-"""Draw into a frame of a video: the face's box, its key-points, the class and the probabilities of that moment."""
+"""Draw into a frame of a video: each face's box, its key-points, the class and the probabilities of that moment."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dfer.schemas.html.overlay import region_colors
 from dfer.schemas.support.commands import printable
+from dfer.train.use.over_time.face_track import FaceTrack
 from dfer.train.use.over_time.timeline import Timeline
 from dfer.train.use.predict import Prediction
 
@@ -13,43 +15,45 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 BOX, CARRIED = "#ffffff", "#9aa3ad"  # of a face that was found, and where its box is carried over
-PANEL, INK, BAR = (0, 0, 0, 150), "#ffffff", "#6ba6e8"
+PANEL, INK, DARK, BAR = (0, 0, 0, 150), "#ffffff", "#000000", "#6ba6e8"
+PANEL_LINES, PANEL_ROWS = 3, 2  # classes in a small panel, and rows of such panels in a picture
 NO_FACE = "no face found"
 LONGEST = 18  # characters of a class name
 
 
 class Overlay:
-    """Draws a clip's answers into its frames."""
+    """Draws a clip's answers into its frames. Several people have a colour each, and their number."""
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline, self._fonts = timeline, {}
-        keypoints = timeline.face.keypoint_set
+    def __init__(self, people: Sequence[Timeline]) -> None:
+        self._people, self._fonts = people, {}
+        keypoints = people[0].face.keypoint_set
         self._colours = {k: colour for _, members, colour in region_colors(keypoints) for k in members}
 
     def draw(self, picture: np.ndarray, seconds: float) -> np.ndarray:
-        """Return a frame (H, W, 3) uint8 with the answer for a moment, seconds from the first frame, drawn in."""
+        """Return a frame (H, W, 3) uint8 with the answers for a moment, seconds from the first frame, drawn in."""
         from PIL import Image, ImageDraw
 
         image = Image.fromarray(picture)
         draw = ImageDraw.Draw(image, "RGBA")
         unit = max(1.0, min(picture.shape[:2]) / 240)  # a line's width, pixels
-        answer = self._timeline.at(seconds)
-        if self._draw_face(draw, seconds, unit) and answer.probabilities:
-            self._draw_answer(draw, answer, unit)
-        else:
+        seen = [person for person in self._people if self._draw_face(draw, person, seconds, unit)]
+        answers = [(person, person.at(seconds)) for person in seen if person.at(seconds).probabilities]
+        if not answers:
             self._draw_nothing(draw, unit)
+        elif answers[0][0].person is None:
+            self._draw_answer(draw, answers[0][1], unit)
+        else:
+            self._draw_answers(draw, answers, seconds, picture.shape[1], unit)
         return np.asarray(image)
 
-    def _draw_face(self, draw: "ImageDraw", seconds: float, unit: float) -> bool:
+    def _draw_face(self, draw: "ImageDraw", person: Timeline, seconds: float, unit: float) -> bool:
         """Draw box and key-points of a moment. Returns whether the face was found then."""
-        face = self._timeline.face
-        after = min(int(np.searchsorted(face.times, seconds)), len(face.times) - 1)
-        before = max(after - 1, 0)
-        box, points = (
-            _between(face.times, values, before, after, seconds) for values in (face.boxes, face.keypoints)
-        )
-        detected = bool(face.detected[before] and face.detected[after])
-        draw.rectangle([*box.tolist()], outline=BOX if detected else CARRIED, width=round(1.5 * unit))
+        face = person.face
+        box, points, detected = _at(face, seconds)
+        if not detected and person.person is not None:
+            return False  # there are others to look at
+        colour = (person.colour or BOX) if detected else CARRIED
+        draw.rectangle([*box.tolist()], outline=colour, width=round(1.5 * unit))
         if not detected:
             return False
         radius = 1.5 * unit
@@ -82,6 +86,55 @@ class Overlay:
             draw.rectangle([left, y + 2 * unit, left + 30 * unit * share, y + 8 * unit], fill=BAR)
             draw.text((left + 33 * unit, y), f"{100 * share:.0f} %", font=small, fill=INK)
 
+    def _draw_answers(
+        self,
+        draw: "ImageDraw",
+        answers: Sequence[tuple[Timeline, Prediction]],
+        seconds: float,
+        width: int,
+        unit: float,
+    ) -> None:
+        """Number and class of each person above the box, and the most probable classes in a panel at the top."""
+        font, line = self._font(round(8 * unit)), 10 * unit
+        names = [_short(label) for label in answers[0][1].probabilities]
+        name = max(draw.textlength(label, font=font) for label in names)
+        across = name + 62 * unit
+        fitting = max(1, int(width // (across + 2 * unit)))
+        for place, (person, answer) in enumerate(answers):
+            title = f"{person.person} {_short(answer.predicted)}"
+            x, y, _, _ = _at(person.face, seconds)[0].tolist()
+            long = draw.textlength(title, font=font)
+            top = max(0.0, y - 11 * unit)
+            draw.rectangle([x, top, x + long + 4 * unit, top + 11 * unit], fill=person.colour)
+            draw.text((x + 2 * unit, top + unit), title, font=font, fill=DARK)
+            if place < PANEL_ROWS * fitting:
+                row, column = divmod(place, fitting)
+                corner = column * (across + 2 * unit), row * (PANEL_LINES + 1.6) * line
+                self._draw_panel(draw, corner, title, person.colour, answer, name, unit)
+
+    def _draw_panel(
+        self,
+        draw: "ImageDraw",
+        corner: tuple[float, float],
+        title: str,
+        colour: str,
+        answer: Prediction,
+        name: float,
+        unit: float,
+    ) -> None:
+        """A small panel. name: width of the names of classes, pixels"""
+        font, line, edge = self._font(round(8 * unit)), 10 * unit, 3 * unit
+        x, y = corner
+        draw.rectangle([x, y, x + name + 62 * unit, y + (PANEL_LINES + 1.4) * line], fill=PANEL)
+        draw.rectangle([x, y, x + name + 62 * unit, y + 11 * unit], fill=colour)
+        draw.text((x + edge, y + unit), title, font=font, fill=DARK)
+        ranked = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])[:PANEL_LINES]
+        for number, (label, share) in enumerate(ranked, 1):
+            top, left = y + number * line + 2 * unit, x + edge + name + 3 * unit
+            draw.text((x + edge, top), _short(label), font=font, fill=INK)
+            draw.rectangle([left, top + 2 * unit, left + 25 * unit * share, top + 7 * unit], fill=BAR)
+            draw.text((left + 27 * unit, top), f"{100 * share:.0f} %", font=font, fill=INK)
+
     def _font(self, size: int) -> Any:
         from matplotlib import get_data_path
         from PIL import ImageFont
@@ -91,11 +144,19 @@ class Overlay:
         return self._fonts[size]
 
 
-def _between(times: np.ndarray, values: np.ndarray, before: int, after: int, seconds: float) -> np.ndarray:
-    """Values (m, …) of kept frames, at a moment between two of them or beyond the last."""
-    gap = times[after] - times[before]
-    share = float(np.clip((seconds - times[before]) / gap, 0, 1)) if gap > 0 else 0.0
-    return (1 - share) * values[before] + share * values[after]
+def _at(face: FaceTrack, seconds: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Box (4,) and key-points (K, 2) at a moment between two kept frames, and whether the face was found in both."""
+    after = min(int(np.searchsorted(face.times, seconds)), len(face.times) - 1)
+    before = max(after - 1, 0)
+    gap = face.times[after] - face.times[before]
+    share = float(np.clip((seconds - face.times[before]) / gap, 0, 1)) if gap > 0 else 0.0
+    start, end = face.boxes[before], face.boxes[after]
+    if np.abs(start - end).max() > (start[2:] - start[:2]).max():
+        share = round(share)  # a cut, and not a head that flies
+    box, points = (
+        (1 - share) * values[before] + share * values[after] for values in (face.boxes, face.keypoints)
+    )
+    return box, points, bool(face.detected[before] and face.detected[after])
 
 
 def _short(label: str) -> str:

@@ -24,21 +24,40 @@ CLIP_HEIGHT, LEGEND_HEIGHT, BARE_SIZE = (
     (4.2, 2.6),
 )  # inches; a page scales the bare chart down on a phone
 THUMBNAIL = 0.48  # inches
+PEOPLE = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#cc79a7",
+    "#f0e442",
+    "#d55e00",
+)  # colours, clear on video and on paper
 NARROW = 0.09  # share of the axis from which a band has room for a word
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """A clip over time, W windows.
+    """A person in a clip over time, W windows.
 
     clip: its id
+    person: which of the people in it, from 1; None if there is only one
     predictions: of its windows, in order; some have no answer
     edges: (W, 2) seconds for which a window stands: half a step around its middle
     """
 
     clip: str
+    person: int | None
     predictions: tuple[Prediction, ...]
     edges: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.clip if self.person is None else f"{self.clip}, person {self.person}"
+
+    @property
+    def colour(self) -> str | None:
+        """The person's, if there are several."""
+        return None if self.person is None else PEOPLE[(self.person - 1) % len(PEOPLE)]
 
     @property
     def face(self) -> FaceTrack:
@@ -60,10 +79,11 @@ class Timeline:
 
 
 def timelines(predictions: Iterable[Prediction]) -> list[Timeline]:
-    """Group the windows of each clip whose times are known. predictions: with faces"""
+    """Group the windows of each person in each clip whose times are known. predictions: with faces"""
     known = [each for each in predictions if each.face and each.start_s is not None]
+    several = {each.path or each.clip for each in known if each.person > 1}
     found = []
-    for (clip, _), windows in groupby(known, lambda each: (each.clip, id(each.face))):
+    for (clip, person, _), windows in groupby(known, lambda each: (each.clip, each.person, id(each.face))):
         of_clip = tuple(windows)
         if not any(each.probabilities for each in of_clip):
             continue
@@ -71,7 +91,8 @@ def timelines(predictions: Iterable[Prediction]) -> list[Timeline]:
         middles = (starts + ends) / 2
         between = (middles[1:] + middles[:-1]) / 2
         edges = np.stack([[starts[0], *between], [*between, ends[-1]]], 1)
-        found.append(Timeline(clip=clip, predictions=of_clip, edges=edges))
+        shown = person if (of_clip[0].path or clip) in several else None
+        found.append(Timeline(clip=clip, person=shown, predictions=of_clip, edges=edges))
     return found
 
 
@@ -98,7 +119,7 @@ def timeline_png(found: Sequence[Timeline], labels: Sequence[str], *, crops: boo
         lines = _draw_lines(axes[0], timeline, labels)
         _draw_band(axes[1], timeline, labels)
         if crops:
-            axes[0].set_title(plain_text(timeline.clip), fontsize=10)
+            axes[0].set_title(plain_text(timeline.name), fontsize=10)
             _draw_crops(axes[2], timeline)
         axes[-1].set_xlabel("seconds")
         axes[-1].set_xlim(0, timeline.end)
@@ -168,7 +189,10 @@ def _draw_crops(axes: "Axes", timeline: Timeline) -> None:
     for seconds, frame in shown_crops(timeline.face, timeline.end):
         pixels = np.asarray(Image.open(io.BytesIO(timeline.face.crops[frame])).convert("RGB"))
         picture = OffsetImage(pixels, zoom=72 * THUMBNAIL / len(pixels))
-        box = AnnotationBbox(picture, (seconds, 0.5), frameon=False, pad=0)
+        edge = {"edgecolor": timeline.colour, "linewidth": 2}
+        box = AnnotationBbox(
+            picture, (seconds, 0.5), frameon=timeline.colour is not None, pad=0, bboxprops=edge
+        )
         box.set_in_layout(False)
         axes.add_artist(box)
     axes.set_ylim(0, 1)

@@ -23,17 +23,19 @@ def timeline_page(
     run: what the model is called
     refused: clips without an answer, which the page does not show
     """
+    seconds = {each.predictions[0].path or each.clip: each.end for each in found}  # of each clip
     overview = key_figures(
         [
-            ("clips", str(len(found))),
-            ("seconds", f"{sum(each.end for each in found):.1f}"),
+            ("clips", str(len(seconds))),
+            *([("people", str(len(found)))] if any(each.person for each in found) else []),
+            ("seconds", f"{sum(seconds.values()):.1f}"),
             ("window", f"{windows.seconds:g} s every {windows.step:g} s"),
             ("model", run),
         ]
     )
     if refused:
         overview = join(overview, tag("p", f"No answer for {counted(refused, 'clip')}."))
-    name = found[0].clip if len(found) == 1 else counted(len(found), "clip")
+    name = found[0].clip if len(seconds) == 1 else counted(len(seconds), "clip")
     sections = {"Over time": join(*(_clip(each, labels) for each in found))}
     return page.document("Emotions over time", name, overview, sections, origin=ORIGIN)
 
@@ -46,11 +48,19 @@ def _clip(timeline: Timeline, labels: Sequence[str]) -> Html:
     chart = timeline_png([timeline], labels, crops=False)
     return tag(
         "figure",
-        tag("h3", timeline.clip),
+        tag("h3", _mark(timeline.colour), timeline.name),
         picture(chart, f"probability of each class over time; predicted: {most}"),
         tag("div", *(_crop(timeline, *place) for place in _places(timeline)), class_="film"),
         tag("figcaption", f"{counted(len(timeline.predictions), 'window')}; {most} of the time"),
     )
+
+
+def _mark(colour: str | None) -> Html | None:
+    """A dot in a person's colour."""
+    if colour is None:
+        return None
+    dot = tag("circle", cx=5, cy=5, r=5, fill=colour)
+    return join(tag("svg", dot, viewBox="0 0 10 10", width=12, height=12, aria_hidden="true"), " ")
 
 
 def _places(timeline: Timeline) -> list[tuple[float, int]]:
