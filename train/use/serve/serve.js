@@ -54,7 +54,7 @@ function send(file) {
   };
   const left = (text) => { if (request === own) stop(text, true); };
   own.upload.onprogress = (event) => { say("Sending…"); show(event.loaded / event.total); };
-  own.upload.onload = () => { say("Waiting for the server…"); show(null); };
+  own.upload.onload = () => { say("Reading the video…"); show(null); };
   own.onprogress = listen;
   own.onload = () => {
     listen();

@@ -50,6 +50,7 @@ def serve(served: Served, limits: Limits, host: str, port: int, note: Print) -> 
         server = uvicorn.Server(_quiet(uvicorn, make_app(desk, served.run, host)))
         try:
             worker.start()
+            listener.listen()  # from now on connections wait until uvicorn takes them
             note(f"open http://{f'[{address}]' if ':' in address else address}:{used}/ (Ctrl-C ends it)")
             server.run(sockets=[listener])
         finally:
