@@ -190,7 +190,7 @@ def test_without_a_mouse_a_file_is_chosen_and_each_refusal_is_a_sentence(server,
             said[name] = tab.wait_for("document.querySelector('#status.refused')?.textContent")
             tab.value("document.getElementById('status').className = ''")
         assert_fits(tab, 390)
-    assert said["page.mp4"].startswith("This is not a video: a web page")
+    assert said["page.mp4"].startswith("This is a web page, not a video")
     assert said["large.mp4"] == "The file is larger than 2 MB, the most that this server takes."
     assert said["notes.txt"].startswith("By its name this is not a video")
 
@@ -307,6 +307,7 @@ def test_two_hundred_hostile_uploads_leave_no_file_no_process_and_a_working_serv
     for part in (b"", clip.read_bytes()[:50_000]) * 15:
         server.open_upload(part, MB).close()  # left in the middle
         sent += 1
+    eventually(lambda: server.files() == [])
     slow = [server.open_upload(b"x", MB) for _ in range(40)]  # at once, and they never end
     eventually(lambda: len(select.select(slow, [], [], 0)[0]) == 32)
     answered, _, _ = select.select(slow, [], [], 0)
@@ -333,7 +334,7 @@ def test_what_takes_too_long_is_refused_and_the_next_upload_answered(program, cl
         _, lines = server.send(clip.read_bytes(), "a.flv")
         assert lines[-1] == {"refused": "No answer within 0.5 s; try a shorter video."}
         eventually(lambda: server.files() == [])
-        assert server.send(b"<html>")[1][-1]["refused"].startswith("This is not a video")
+        assert server.send(b"<html>")[1][-1]["refused"].startswith("This is a web page")
         eventually(lambda: len(server.processes()) == len(before))
         assert set(server.processes()) != set(before)  # another process answers now
         assert len(list(server.temporary.rglob("*"))) == 2

@@ -55,12 +55,12 @@ def video_seconds(video: Path) -> float:
     from dfer.pipeline.video.not_videos import describe_other_content
     from dfer.pipeline.video.sources import DecodeError
 
+    if other := describe_other_content(video):
+        raise RefusedError(f"This is {other}.")
     try:
-        if other := describe_other_content(video):
-            raise DecodeError(other)
         track = read_track(video)
     except DecodeError as error:
-        raise RefusedError(f"This is not a video: {error}.", 415) from None
+        raise RefusedError(f"This is not a video: {error}.") from None
     times = track.packets.times if track else np.zeros(0)
     return float(np.nanmax(times, initial=0.0))
 
