@@ -76,9 +76,7 @@ class Exchange(Response):
         with _private_folder(self._desk.folder) as folder:
             video = folder / f"video{video_suffix(self._name)}"
             await self._receive(video, receive)
-            gone = asyncio.create_task(
-                receive()
-            )  # nothing comes after the body but the end of the connection
+            gone = asyncio.create_task(receive())  # after the body, only the connection's end can come
             try:
                 answer = await self._answer(video, folder / "answer.html", gone, send)
             finally:

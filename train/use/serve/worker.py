@@ -65,6 +65,9 @@ class Worker:
         Yields its events, an empty one where nothing happened for a moment; `answered` or `refused` is the last.
         """
         orderly = False
+        if not self._process.is_alive():  # killed by somebody else while it had nothing to do
+            self.stop()
+            self._start()
         try:
             while not self._ready:  # a new process loads the model
                 event = self._next()
@@ -99,7 +102,7 @@ class Worker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
-        self._folder.mkdir(mode=0o700)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
