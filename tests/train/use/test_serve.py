@@ -340,6 +340,7 @@ def test_what_takes_too_long_is_refused_and_the_next_upload_answered(program, cl
         for each in server.processes():
             if "spawn_main" in " ".join(each.cmdline()):
                 each.kill()
+                eventually(lambda killed=each: not alive(killed))
         assert server.send(b"<html>")[1][-1]["refused"].startswith("This is a web page")
         assert len(list(server.temporary.rglob("*"))) == 2
 
