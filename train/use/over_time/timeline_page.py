@@ -71,5 +71,7 @@ def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
     alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label or 'nothing'}"
     note = tag("span", f"{face.times[frame]:.1f} s", class_="note")
     side = Image.open(io.BytesIO(face.crops[frame])).width
-    points = keypoint_overlay(face.keypoint_set, face.crop_keypoints[frame], side)
+    points = tag("div", "no face", class_="flag")  # its key-points are carried over from other frames
+    if face.detected[frame]:
+        points = keypoint_overlay(face.keypoint_set, face.crop_keypoints[frame], side)
     return tag("div", tag("div", picture(face.crops[frame], alt, "jpeg"), points, class_="crop"), note)

@@ -22,7 +22,7 @@ BODY = "application/octet-stream"  # a form of another page cannot send it
 STOPPED = "The server was stopped."
 LONGEST_NAME = 100  # characters printed
 DRAIN_SECONDS = 10
-TOO_LARGE = 413
+TOO_LARGE, TOO_SLOW = 413, 408
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,9 @@ class Exchange(Response):
                     async for chunk in self._body(receive):
                         file.write(chunk)
         except TimeoutError:
-            raise RefusedError(f"The video did not arrive within {limits.timeout:g} s.", status=408) from None
+            raise RefusedError(
+                f"The video did not arrive within {limits.timeout:g} s.", status=TOO_SLOW
+            ) from None
         if not self._size:
             raise RefusedError("The file is empty.")
 
@@ -119,7 +121,7 @@ class Exchange(Response):
         if self._started:
             await self._say(send, {"refused": text}, last=True)
             return
-        if status != TOO_LARGE:
+        if status not in (TOO_LARGE, TOO_SLOW):
             with suppress(RefusedError, ClientDisconnect, TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     async for _ in self._body(receive):
