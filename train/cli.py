@@ -17,7 +17,7 @@ from dfer.train.cost_commands import benchmark, describe
 from dfer.train.model_command import ModelCommand
 from dfer.train.options import PATH, TrainingFlags
 from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
-from dfer.train.use_commands import export, live, predict
+from dfer.train.use_commands import export, live, predict, serve
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
@@ -184,5 +184,5 @@ def report_command(
     write_page(target, page, as_json)
 
 
-for each in (predict, live, export, crossval, sweep, compare, job, describe, benchmark):
+for each in (predict, live, serve, export, crossval, sweep, compare, job, describe, benchmark):
     main.add_command(each)

@@ -1,4 +1,4 @@
-"""The commands of `train` that use a trained model: `predict`, `live`, `export`."""
+"""The commands of `train` that use a trained model: `predict`, `live`, `serve`, `export`."""
 
 from functools import partial
 from pathlib import Path
@@ -206,6 +206,66 @@ def live(
     finally:
         if pace.frames:
             click.echo(pace.text(), err=True)
+
+
+@click.command(epilog=LIMITS)
+@click.argument("run")
+@options.CHECKPOINT
+@INPUT
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; the default is reached from this machine only.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free port."
+)
+@click.option(
+    "--max-mb",
+    type=click.FloatRange(min=0, min_open=True),
+    default=200,
+    show_default=True,
+    help="Refuse larger files.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120,
+    show_default=True,
+    help="Refuse longer videos.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300,
+    show_default=True,
+    help="Seconds in which a video must arrive, and then be answered.",
+)
+@options.DEVICE
+def serve(
+    run: str,
+    which: str,
+    frames_show: str | None,
+    host: str,
+    port: int,
+    max_mb: float,
+    max_seconds: float,
+    timeout: float,
+    device: str,
+) -> None:
+    """Serve a local page that takes a video and shows the emotion over time.
+
+    It uses the network of a RUN, or with `default` the small model of this package. Videos are answered one after
+    the other, in a process of its own, and deleted. Needs the extra `serve`: pip install '.[serve]'
+    """
+    from dfer.train.use.serve.limits import Limits
+    from dfer.train.use.serve.server import Served
+    from dfer.train.use.serve.server import serve as serve_page
+    from dfer.train.use.show import note
+
+    served = Served(run=run, checkpoint=which, device=device, frames_show=frames_show)
+    serve_page(served, Limits(mb=max_mb, seconds=max_seconds, timeout=timeout), host, port, note)
 
 
 @click.command()

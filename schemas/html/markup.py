@@ -7,7 +7,7 @@ from typing import Any
 MAX_CHARACTERS = 500  # shown of one text; a value in a damaged file may have a megabyte
 # These reorder the characters that follow: with one, a label could read as another label.
 REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-VOID = frozenset({"br", "img", "meta"})
+VOID = frozenset({"br", "img", "input", "link", "meta"})
 
 
 class Html(str):

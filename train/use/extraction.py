@@ -146,10 +146,17 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
     if keep:
         yield keep
         return
-    folder = Path(tempfile.gettempdir()) / f"dfer-predict-{secrets.token_hex(8)}"
+    with private_folder("dfer-predict") as folder:
+        yield folder / "cache"
+
+
+@contextmanager
+def private_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder that only this user can read; it is removed however the block ends."""
+    folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
     try:
         folder.mkdir(mode=0o700)
-        yield folder / "cache"
+        yield folder
     finally:
         with stop_request():  # a second Ctrl-C would leave faces there
             shutil.rmtree(folder, ignore_errors=True)

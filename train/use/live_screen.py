@@ -42,6 +42,7 @@ def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
         boxes=seen.face.box[None],
         keypoints=seen.face.keypoints[None],
         keypoint_set=keypoints,
+        crop_keypoints=seen.face.crop_keypoints[None],
         detected=np.ones(1, bool),
         crops=(),
     )

@@ -22,6 +22,7 @@ class FaceTrack:
     boxes: (m, 4) x0, y0, x1, y1 in pixels of the picture as it is shown
     keypoints: (m, K, 2) likewise
     keypoint_set: which key-points these are
+    crop_keypoints: (m, K, 2) in pixels of the crops
     detected: (m,) bool, False where the box is carried over from neighbouring frames
     crops: m JPEGs
     """
@@ -30,6 +31,7 @@ class FaceTrack:
     boxes: np.ndarray
     keypoints: np.ndarray
     keypoint_set: KeypointSet
+    crop_keypoints: np.ndarray
     detected: np.ndarray
     crops: tuple[bytes, ...]
 
@@ -58,6 +60,7 @@ def face_tracks(pool: Pool, clips: pl.DataFrame) -> dict[str, FaceTrack]:
                 boxes=table["box"].to_numpy(),
                 keypoints=table["keypoints"].to_numpy(),
                 keypoint_set=pool.keypoints,
+                crop_keypoints=np.array(stored.keypoints),
                 detected=np.array(stored.detected),
                 crops=tuple(map(bytes, stored.crops)),
             )

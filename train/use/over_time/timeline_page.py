@@ -1,10 +1,14 @@
 """Emotions over time as an HTML page, in the style of `train report`."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 
+from PIL import Image
+
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
+from dfer.schemas.html.overlay import keypoint_overlay
 from dfer.schemas.html.page import Origin, key_figures, picture
 from dfer.schemas.support.text import counted
 from dfer.train.use.over_time.timeline import Timeline, shown_crops, timeline_png
@@ -36,11 +40,15 @@ def timeline_page(
     if refused:
         overview = join(overview, tag("p", f"No answer for {counted(refused, 'clip')}."))
     name = found[0].clip if len(seconds) == 1 else counted(len(seconds), "clip")
-    sections = {"Over time": join(*(_clip(each, labels) for each in found))}
+    sections = {"Over time": join(*(clip_figure(each, labels) for each in found))}
     return page.document("Emotions over time", name, overview, sections, origin=ORIGIN)
 
 
-def _clip(timeline: Timeline, labels: Sequence[str]) -> Html:
+def clip_figure(timeline: Timeline, labels: Sequence[str]) -> Html:
+    """A clip's chart, and crops of the face with its key-points.
+
+    labels: all classes of the model, in its order
+    """
     seconds = Counter()
     for each, (start, end) in zip(timeline.predictions, timeline.edges.tolist(), strict=True):
         seconds[each.predicted or "no face"] += end - start
@@ -72,4 +80,8 @@ def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
     seen = "" if face.detected[frame] else ", no face found"
     alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label or 'nothing'}"
     note = tag("span", f"{face.times[frame]:.1f} s", class_="note")
-    return tag("div", picture(face.crops[frame], alt, "jpeg"), note)
+    side = Image.open(io.BytesIO(face.crops[frame])).width
+    points = tag("div", "no face", class_="flag")  # its key-points are carried over from other frames
+    if face.detected[frame]:
+        points = keypoint_overlay(face.keypoint_set, face.crop_keypoints[frame], side)
+    return tag("div", tag("div", picture(face.crops[frame], alt, "jpeg"), points, class_="crop"), note)

@@ -1,0 +1,102 @@
+"""A video to what the page shows of it. It runs in the worker process."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dfer.schemas.html.markup import Html, join, tag
+from dfer.train.use.extraction import Watch
+from dfer.train.use.over_time.timeline import Timeline, timelines
+from dfer.train.use.over_time.timeline_page import clip_figure
+from dfer.train.use.over_time.windows import DRAWN, Windows
+from dfer.train.use.predict import Predictor
+from dfer.train.use.serve.limits import Limits, RefusedError
+
+Tell = Callable[[Mapping[str, object]], None]
+
+
+def answer_video(
+    predictor: Predictor, video: Path, name: str, frames_show: str | None, limits: Limits, tell: Tell
+) -> Html:
+    """Predict the windows of a video, and draw them.
+
+    name: to show
+    frames_show: as `Predictor.predict`
+    tell: called with what is done, `doing`, `of` and `done`, or a `note`
+
+    Raises RefusedError if there is nothing to show, UserError if this machine cannot extract.
+    """
+    limits.refuse_long(video_seconds(video))
+    found = predictor.predict(
+        video,
+        windows=Windows(seconds=DRAWN),
+        faces=True,
+        workers=1,
+        frames_show=frames_show,
+        watch=_watch(tell),
+    )
+    drawn = timelines(found)
+    if not drawn:
+        reason = next((each.reason for each in found if each.reason), "its frames have no times")
+        raise RefusedError(f"No answer for this video: {reason}.")
+    timeline = dataclasses.replace(drawn[0], clip=name)
+    limits.refuse_long(timeline.end)
+    return join(clip_figure(timeline, predictor.labels), _shares(timeline, predictor))
+
+
+def video_seconds(video: Path) -> float:
+    """How long a video is by its packets, before anything is decoded; 0 where they cannot be read.
+
+    Raises RefusedError for what is not a video.
+    """
+    from dfer.pipeline.video.container import read_track
+    from dfer.pipeline.video.not_videos import describe_other_content
+    from dfer.pipeline.video.sources import DecodeError
+
+    if other := describe_other_content(video):
+        raise RefusedError(f"This is {other}.")
+    try:
+        track = read_track(video)
+    except DecodeError as error:
+        raise RefusedError(f"This is not a video: {error}.") from None
+    times = track.packets.times if track else np.zeros(0)
+    return float(np.nanmax(times, initial=0.0))
+
+
+def _shares(timeline: Timeline, predictor: Predictor) -> Html:
+    """A table of the mean probability of each class, the largest first."""
+    means = {label: float(np.nanmean(timeline.shares(label))) for label in predictor.labels}
+    rows = (
+        tag("tr", tag("th", label, scope="row"), tag("td", f"{100 * share:.1f} %"), tag("td", _bar(share)))
+        for label, share in sorted(means.items(), key=lambda pair: -pair[1])
+    )
+    return tag("table", tag("caption", "Mean probability"), tag("tbody", *rows), class_="shares")
+
+
+def _bar(share: float) -> Html:
+    return tag(
+        "svg",
+        tag("rect", width=f"{100 * share:.1f}", height=8),
+        viewBox="0 0 100 8",
+        preserveAspectRatio="none",
+        class_="rate",
+        aria_hidden="true",
+    )
+
+
+def _watch(tell: Tell) -> Watch:
+    doing, of, done = "", 0, 0
+
+    def on_clips(word: str, clips: int) -> None:
+        nonlocal doing, of, done
+        doing, of, done = word, clips, 0
+        tell({"doing": doing, "of": of, "done": done})
+
+    def on_done(clips: int, _unusable: int) -> None:
+        nonlocal done
+        done += clips
+        tell({"doing": doing, "of": of, "done": done})
+
+    return Watch(on_note=lambda line: tell({"note": line}), on_clips=on_clips, on_done=on_done)

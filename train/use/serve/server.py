@@ -1,0 +1,92 @@
+"""`train serve`: FastAPI and uvicorn around a worker process, on this machine's own address."""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.processes import stop_request
+from dfer.train.use.extraction import private_folder
+from dfer.train.use.serve.limits import Limits
+from dfer.train.use.serve.worker import Served, Worker
+
+STOP_SECONDS = 1  # for uploads that are on their way when the server is stopped
+
+Print = Callable[[str], None]
+
+
+def serve(served: Served, limits: Limits, host: str, port: int, note: Print) -> None:
+    """Serve the page until a signal stops it, which raises KeyboardInterrupt.
+
+    host, port: to listen on; port 0 is any free one
+    note: called with a line for each upload, one with the address when the page can be opened, and a warning
+
+    Raises UserError if the web framework is missing, the address cannot be used, or the model cannot be loaded.
+    """
+    try:
+        import uvicorn
+
+        from dfer.train.use.serve.app import make_app
+        from dfer.train.use.serve.exchange import Desk
+        from dfer.train.use.serve.line import Line
+    except ImportError as error:
+        raise UserError(
+            f"`train serve` needs {error.name}, which is not installed: pip install '.[serve]'"
+        ) from None
+    with closing(_bound(host, port)) as listener, private_folder("dfer-serve") as folder:
+        address, used = listener.getsockname()[:2]
+        if not ipaddress.ip_address(address).is_loopback:
+            note(f"warning: --host {host}: whoever reaches this machine over the network can send it videos")
+        worker = Worker(served, limits, folder / "work")
+        desk = Desk(
+            worker=worker,
+            line=Line(),
+            limits=limits,
+            folder=folder,
+            stopping=lambda: server.should_exit,
+            log=note,
+        )
+        server = uvicorn.Server(_quiet(uvicorn, make_app(desk, served.run, host)))
+        try:
+            worker.start()
+            listener.listen()  # from now on connections wait until uvicorn takes them
+            note(f"open http://{f'[{address}]' if ':' in address else address}:{used}/ (Ctrl-C ends it)")
+            server.run(sockets=[listener])
+        finally:
+            with stop_request():  # a second Ctrl-C would leave the process
+                worker.stop()
+
+
+def _quiet(uvicorn, app):
+    """uvicorn's settings: it prints nothing, and believes no header that a proxy may set."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket with this address. Raises UserError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise UserError(f"--host {host}: {error.strerror}; give an address of this machine") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"--host {host} --port {port}: {error.strerror}; choose another --port, or 0 for any free one"
+        ) from None
+    return listener
