@@ -45,7 +45,7 @@ LAYERS = {
         "model_command",
         "use",
         "options",
-        "cost_commands several_commands use_commands cli __main__",
+        "cost_commands several_commands use_commands live_commands cli __main__",
     ],
 }
 MAY_IMPORT = {

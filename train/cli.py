@@ -14,10 +14,11 @@ from dfer.schemas.support.text import command
 from dfer.train import options
 from dfer.train.config import load_config
 from dfer.train.cost_commands import benchmark, describe
+from dfer.train.live_commands import live, serve
 from dfer.train.model_command import ModelCommand
 from dfer.train.options import PATH, TrainingFlags
 from dfer.train.several_commands import compare, crossval, job, print_notes, refuse_both, sweep
-from dfer.train.use_commands import export, live, predict, serve
+from dfer.train.use_commands import export, predict
 
 if TYPE_CHECKING:
     from dfer.train.data.splits import SplitChoice
