@@ -4,8 +4,6 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 
-from PIL import Image
-
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.html.overlay import keypoint_overlay
@@ -76,6 +74,8 @@ def _places(timeline: Timeline) -> list[tuple[float, int]]:
 
 
 def _crop(timeline: Timeline, seconds: float, frame: int) -> Html:
+    from PIL import Image
+
     face, label = timeline.face, timeline.at(seconds).predicted
     seen = "" if face.detected[frame] else ", no face found"
     alt = f"the face at {face.times[frame]:.1f} s{seen}; predicted: {label or 'nothing'}"
