@@ -63,11 +63,23 @@ class Worker:
         out: file for the answer, a piece of HTML
 
         Yields its events, an empty one where nothing happened for a moment; `answered` or `refused` is the last.
+        A video is tried once more if the process dies before it says anything about it: it may have been killed by
+        somebody else while it had nothing to do.
         """
+        for last in (False, True):
+            silent = True
+            async with contextlib.aclosing(self._attempt(video, name, out)) as events:
+                async for event in events:
+                    if "died" in event and silent and not last:
+                        break
+                    silent = silent and not event
+                    yield event
+                else:
+                    return
+
+    async def _attempt(self, video: Path, name: str, out: Path) -> AsyncIterator[Event]:
+        """As `answer`, once."""
         orderly = False
-        if not self._process.is_alive():  # killed by somebody else while it had nothing to do
-            self.stop()
-            self._start()
         try:
             while not self._ready:  # a new process loads the model
                 event = self._next()
