@@ -54,6 +54,7 @@ def test_overrides_replace_the_presets_values():
         ("[network]\nheads = 0", "--heads 0: must be between 1 and 100"),
         ("[network]\nfusion = 'sum'", "--fusion sum: must be one of structure, mean, lstm"),
         ("[network]\nstage_strides = [1, 2]", "--stage-strides 1,2: give four numbers"),
+        ("[network]\nstage_widths = [64]", "--stage-widths 64: give four numbers"),
         ("[network]\nstage_strides = 3", "--stage-strides 3: must be a list of numbers"),
         ("[recipe]\nlearning_rate = nan", "--learning-rate nan: must be between"),
         ("[recipe]\nbetas = [0.9]", "--betas 0.9: give two numbers"),

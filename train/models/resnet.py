@@ -64,7 +64,7 @@ class ResNet(nn.Module):
 
     block: BasicBlock or Bottleneck
     blocks: in each stage
-    width: channels of the stem; each stage's blocks are twice as wide as those before
+    widths: of the blocks of each stage; the stem has as many channels as the first
     strides: of each stage; the stem before them divides the size by 4
 
     Convolutions start as torchvision's do (He normal, fan-out).
@@ -74,21 +74,21 @@ class ResNet(nn.Module):
         self,
         block: type[BasicBlock | Bottleneck],
         blocks: Sequence[int],
-        width: int,
+        widths: Sequence[int],
         strides: Sequence[int] = (1, 2, 2, 2),
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs = width
-        for number, (count, stride) in enumerate(zip(blocks, strides, strict=True)):
+        inputs = widths[0]
+        for number, (count, width, stride) in enumerate(zip(blocks, widths, strides, strict=True), start=1):
             stage = []
             for index in range(count):
-                stage.append(block(inputs, width * 2**number, 1 if index else stride))
+                stage.append(block(inputs, width, 1 if index else stride))
                 inputs = stage[-1].outputs
-            self.add_module(f"layer{number + 1}", nn.Sequential(*stage))
+            self.add_module(f"layer{number}", nn.Sequential(*stage))
         self.outputs = inputs
         start_convolutions(self)
 
@@ -112,22 +112,23 @@ class ResNet(nn.Module):
 class ResNet18(ResNet):
     """Turn images (B, 3, H, W) into a map (B, 512, h, w), by default (B, 512, H/32, W/32), rounded up.
 
-    stage_strides: of the four stages. From 112 px, (1, 2, 1, 1) gives 14×14 and the plain ResNet-18 4×4
+    strides: of the four stages. From 112 px, (1, 2, 1, 1) gives 14×14 and the plain ResNet-18 4×4
+    widths: channels of the four stages; the last is that of the map
     """
 
-    def __init__(self, stage_strides: Sequence[int] = (1, 2, 2, 2)) -> None:
-        super().__init__(BasicBlock, (2, 2, 2, 2), STAGE_WIDTHS[0], stage_strides)
+    def __init__(self, strides: Sequence[int] = (1, 2, 2, 2), widths: Sequence[int] = STAGE_WIDTHS) -> None:
+        super().__init__(BasicBlock, (2, 2, 2, 2), widths, strides)
 
 
 class ResNet50(ResNet):
     """Turn images (B, 3, H, W) into a map (B, outputs, H/32, W/32), rounded up.
 
-    width: channels of the stem, 64 in ResNet-50; outputs = 32 · width
+    width: channels of the stem, 64 in ResNet-50, doubled from stage to stage; outputs = 32 · width
     start_as_shortcuts: whether the last norm of each block starts at zero (Goyal et al. 2017, Section 5.1)
     """
 
     def __init__(self, width: int = 64, *, start_as_shortcuts: bool = False) -> None:
-        super().__init__(Bottleneck, (3, 4, 6, 3), width)
+        super().__init__(Bottleneck, (3, 4, 6, 3), [width * 2**stage for stage in range(4)])
         if start_as_shortcuts:
             for module in self.modules():
                 if isinstance(module, Bottleneck):

@@ -34,6 +34,14 @@ def test_stage_strides_set_the_size_of_the_map(strides, side):
         assert network(images).shape == network.maps(images)[-1].shape == (2, 512, side, side)
 
 
+def test_stage_widths_set_the_channels_of_each_map():
+    with torch.device("meta"):
+        network, images = ResNet18((1, 2, 2, 1), (32, 64, 96, 48)), torch.empty(1, 3, 64, 64)
+        shapes = [tuple(x.shape[1:]) for x in network.maps(images)]
+    assert shapes == [(32, 16, 16), (64, 8, 8), (96, 4, 4), (48, 4, 4)]
+    assert network.outputs == 48 and network.conv1.out_channels == 32
+
+
 def test_a_basic_block_is_two_convolutions_and_a_shortcut():
     torch.manual_seed(0)
     block = ResNet18().layer2[0].eval()

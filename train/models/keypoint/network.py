@@ -21,7 +21,7 @@ from dfer.train.models.keypoint.settings import KeypointSettings
 from dfer.train.models.keypoint.temporal import TemporalLstm, TemporalTransformer, masked_mean
 from dfer.train.models.keypoint.triplet_attention import TripletAttention
 from dfer.train.models.landmark_regression import fit, moments
-from dfer.train.models.resnet import CHANNELS, ResNet18
+from dfer.train.models.resnet import ResNet18
 
 
 class KeypointFeatures(nn.Module):
@@ -84,12 +84,12 @@ class KeypointNetwork(ClipNetwork):
     def __init__(self, config: KeypointSettings, task: Task) -> None:
         super().__init__(task)
         self.config = config
-        self.backbone = ResNet18(config.stage_strides)
+        self.backbone = ResNet18(config.stage_strides, config.stage_widths)
         self.attention = TripletAttention()
         self.keypoint_features = KeypointFeatures(config.heatmap_sigma, config.heatmap_scale)
-        self.graph = _graph(config, task.keypoints)
+        self.graph = _graph(config, task.keypoints, self.backbone.outputs)
         self.fusion = make_fusion(
-            config.fusion, task.keypoints, self.graph.outputs if self.graph else CHANNELS
+            config.fusion, task.keypoints, self.graph.outputs if self.graph else self.backbone.outputs
         )
         width = self.fusion.outputs  # R
         self.expressions = self.face_features = self.geometry = self.regression = None
@@ -199,10 +199,11 @@ def _blend(x: Tensor, mix: float) -> Tensor:
     return x if mix == 1 else mix * x + (1 - mix) * x.roll(1, 0)
 
 
-def _graph(config: KeypointSettings, keypoints: KeypointSet) -> KeypointGraph | None:
+def _graph(config: KeypointSettings, keypoints: KeypointSet, channels: int) -> KeypointGraph | None:
     if config.graph == "none":
         return None
-    return KeypointGraph(keypoints, adjacency=config.adjacency, message_passing=config.graph == "messages")
+    messages = config.graph == "messages"
+    return KeypointGraph(keypoints, channels, adjacency=config.adjacency, message_passing=messages)
 
 
 def _temporal(config: KeypointSettings, width: int, num_frames: int) -> nn.Module | None:

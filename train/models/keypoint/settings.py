@@ -15,6 +15,9 @@ class KeypointSettings(NetworkSettings):
     stage_strides: tuple[int, ...] = setting(
         (1, 2, 1, 1), "strides of ResNet-18's four stages", low=1, high=2
     )
+    stage_widths: tuple[int, ...] = setting(
+        (64, 128, 256, 512), "channels of ResNet-18's four stages", low=1, high=4096
+    )
     heatmap_sigma: float = setting(
         0.1, "sigma of the key-point maps, as a fraction of the crop's side", low=0.001, high=10
     )
@@ -78,9 +81,9 @@ class KeypointSettings(NetworkSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.stage_strides) != 4:
-            given = ",".join(map(str, self.stage_strides))
-            raise UserError(f"--stage-strides {given}: give four numbers")
+        for flag, values in (("strides", self.stage_strides), ("widths", self.stage_widths)):
+            if len(values) != 4:
+                raise UserError(f"--stage-{flag} {','.join(map(str, values))}: give four numbers")
         if self.mask_missing and self.temporal == "lstm":
             raise UserError("--mask-missing needs --temporal transformer or mean; an LSTM reads every frame")
         if self.fusion == "global" and self.graph == "messages":

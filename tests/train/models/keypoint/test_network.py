@@ -58,6 +58,17 @@ def test_every_combination_of_parts_trains_all_its_parameters(temporal, fusion):
     assert without == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"graph": "none"}, {"graph": "none", "fusion": "global"}])
+def test_every_part_takes_a_narrower_map(settings):
+    config = KeypointSettings(
+        stage_strides=(1, 2, 2, 2), stage_widths=(8, 16, 24, 40), heads=6, depth=1, geometry="on", **settings
+    )
+    network = build(config, classes=7, num_frames=3, seed=1, keypoints=DLIB18)
+    assert network.backbone.outputs == 40
+    given = seen(torch.randn(2, 3, 3, 48, 48), torch.rand(2, 3, 18, 2))
+    assert network(given._replace(landmarks=torch.rand(2, 3, 68, 2))).clip.shape == (2, 7)
+
+
 def test_initial_weights_depend_on_the_seed_only():
     small = KeypointSettings(stage_strides=(1, 2, 2, 2), depth=1)
     states = []
