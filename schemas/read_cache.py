@@ -1,6 +1,7 @@
 """Read what a cache says of itself, and check it: a cache may come from anybody."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from dfer.schemas.cache import (
     PERSON_SCHEMA,
     SHARD_FILES,
     CacheInfo,
+    landmarks_schema,
 )
 from dfer.schemas.keypoints import KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
@@ -137,3 +139,26 @@ def read_clips(cache: Path, *, people: bool = False) -> pl.DataFrame:
     if clips.filter(status=OK).select("shard", "row").null_count().sum_horizontal().sum():
         raise UserError(f"{path}: a usable clip has no shard or row; extract again")
     return clips if people else clips.filter(pl.col(PERSON) == 1).drop(PERSON)
+
+
+def read_landmarks(
+    cache: Path, shard: int, columns: Sequence[str], *, advice: str = "extract this cache again"
+) -> pl.DataFrame:
+    """Read columns of a shard's landmark table, a row a frame of a clip.
+
+    columns: all but `keypoints` are checked to have the type of LANDMARKS_SCHEMA
+    advice: what to do if the table cannot be used
+
+    Raises UserError if the table is missing or damaged.
+    """
+    path = cache / SHARD_FILES["landmarks"].format(shard)
+    try:
+        table = pl.read_parquet(path, columns=list(columns), glob=False)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path} is missing or damaged ({reason}); {advice}") from None
+    expected = landmarks_schema(keypoints=0)
+    wrong = [name for name in columns if name != "keypoints" and table.schema[name] != expected[name]]
+    if wrong:
+        raise UserError(f"{path}: wrong columns: {', '.join(wrong)}; {advice}")
+    return table

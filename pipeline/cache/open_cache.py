@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from dfer.schemas.cache import OK, SHARD_FILES, CacheInfo
+from dfer.schemas.cache import OK, CacheInfo, landmarks_schema
 from dfer.schemas.face_shards import ShardReader, StoredClip
-from dfer.schemas.read_cache import read_cache_info, read_clips, require_faces
+from dfer.schemas.read_cache import read_cache_info, read_clips, read_landmarks, require_faces
 from dfer.schemas.support.errors import UserError
 
 
@@ -60,11 +60,8 @@ class OpenCache:
         Raises UserError as `cache[clip_id]`.
         """
         shard, _ = self._place(clip_id)
-        path = self.folder / SHARD_FILES["landmarks"].format(shard)
-        try:
-            return pl.scan_parquet(path, glob=False).filter(clip_id=clip_id).sort("frame").collect()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"{path} is missing or damaged ({type(error).__name__}); extract again") from None
+        table = read_landmarks(self.folder, shard, landmarks_schema(self.info.keypoints.count).names())
+        return table.filter(clip_id=clip_id).sort("frame")
 
     def _place(self, clip_id: str) -> tuple[int, int]:
         if clip_id not in self._places:

@@ -12,14 +12,14 @@ import polars as pl
 
 from dfer.pipeline.records import StoredFace
 from dfer.schemas import cache as layout
-from dfer.schemas.read_cache import read_cache_info, read_clips
+from dfer.schemas.read_cache import read_cache_info, read_clips, read_landmarks
 from dfer.schemas.support.errors import UserError
 
-# Read from a landmark table. None of their types depends on the key-points.
+# Read from a landmark table.
 COLUMNS = ("clip_id", "frame", "source_frame", "detector", "score", "box", "landmarks")
 
-# of a person in a clip: cache, shard, clip_id, status, source_warning
-Place = tuple[Path, int, str, str, str | None]
+# of a person in a clip: cache, shard, clip_id, source_warning; None where no face was found
+Place = tuple[Path, int, str, str | None] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Reuse:
         Raises UserError if a cache is damaged.
         """
         places = _index(self.folders).get(fingerprint)
-        return places and tuple(_read(*place) for place in places if place[3] == layout.OK)
+        return places and tuple(_read(*place) for place in places if place)
 
 
 def open_reuse(folders: tuple[Path, ...], landmark_hash: str) -> Reuse | None:
@@ -63,17 +63,17 @@ def _index(folders: tuple[Path, ...]) -> dict[str, list[Place]]:
     places: dict[str, list[Place]] = {}
     for folder in folders:
         clips = read_clips(folder, people=True).filter(pl.col("status").is_in([layout.OK, layout.NO_FACE]))
-        columns = ("person", "fingerprint", "shard", "clip_id", "status", "source_warning")
+        columns = ("person", "fingerprint", "status", "shard", "clip_id", "source_warning")
         of_clip: list[Place] = []
-        for person, fingerprint, *place in clips.select(columns).iter_rows():
+        for person, fingerprint, status, *place in clips.select(columns).iter_rows():
             if person == 1:
                 of_clip = []  # further people come right after the clip's own row
                 places.setdefault(fingerprint, of_clip)
-            of_clip.append((folder, *place))
+            of_clip.append((folder, *place) if status == layout.OK else None)
     return places
 
 
-def _read(folder: Path, shard: int, clip_id: str, _status: str, warning: str | None) -> StoredFace:
+def _read(folder: Path, shard: int, clip_id: str, warning: str | None) -> StoredFace:
     rows = _shard_table(folder, shard).filter(pl.col("clip_id") == clip_id).sort("frame")
     numbers = [rows[name].to_numpy() for name in ("box", "landmarks")] if len(rows) else []
     if not numbers or not all(np.isfinite(part).all() for part in numbers):
@@ -90,12 +90,4 @@ def _read(folder: Path, shard: int, clip_id: str, _status: str, warning: str | N
 
 @functools.lru_cache(maxsize=2)
 def _shard_table(folder: Path, shard: int) -> pl.DataFrame:
-    path = folder / layout.SHARD_FILES["landmarks"].format(shard)
-    try:
-        table = pl.read_parquet(path, columns=list(COLUMNS), glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path} is missing or damaged ({type(error).__name__}); leave out --reuse") from None
-    expected = layout.landmarks_schema(keypoints=0)
-    if any(table.schema[name] != expected[name] for name in COLUMNS):
-        raise UserError(f"{path} has the wrong columns; leave out --reuse {folder}")
-    return table
+    return read_landmarks(folder, shard, COLUMNS, advice=f"leave out --reuse {folder}")

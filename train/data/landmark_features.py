@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.blendshapes import BLENDSHAPES, SMALLEST_SCORE
-from dfer.schemas.cache import SHARD_FILES, landmarks_schema
+from dfer.schemas.cache import SHARD_FILES
 from dfer.schemas.keypoints import LANDMARKS
+from dfer.schemas.read_cache import read_landmarks
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Cache, Pool, usable
 from dfer.train.data.splits import Split
@@ -91,7 +92,7 @@ def read_frames(pool: Pool, clips: pl.DataFrame, *, scores: bool) -> Iterator[Fr
     """
     for (number, shard), wanted in clips.with_row_index("place").group_by("cache", "shard"):
         cache = pool.caches[number]
-        yield _read(cache.folder / SHARD_FILES["landmarks"].format(shard), cache, wanted, scores)
+        yield _read(cache, shard, wanted, scores)
 
 
 class LandmarkFeatures:
@@ -143,9 +144,11 @@ def _means(values: np.ndarray, counted: np.ndarray, starts: np.ndarray) -> np.nd
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> Frames:
+def _read(cache: Cache, shard: int, wanted: pl.DataFrame, scores: bool) -> Frames:
     """The frames of the wanted clips in a shard's table. Raises UserError."""
-    table = _table(path, scores)
+    path = cache.folder / SHARD_FILES["landmarks"].format(shard)
+    columns = [name for name in COLUMNS if scores or name != "blendshapes"]
+    table = read_landmarks(cache.folder, shard, columns)
     places = wanted.select(clip_id="stored_id", place="place")
     place = table.select("clip_id").join(places, on="clip_id", how="left", maintain_order="left")["place"]
     if place.null_count():
@@ -165,21 +168,6 @@ def _read(path: Path, cache: Cache, wanted: pl.DataFrame, scores: bool) -> Frame
         starts=starts,
         clips=clips,
     )
-
-
-def _table(path: Path, scores: bool) -> pl.DataFrame:
-    """The columns that features need, checked. Raises UserError."""
-    names = [name for name in COLUMNS if scores or name != "blendshapes"]
-    try:
-        table = pl.read_parquet(path, columns=names, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is missing or damaged ({reason}); extract this cache again") from None
-    expected = landmarks_schema(keypoints=0)
-    wrong = [name for name in names if table.schema[name] != expected[name]]
-    if wrong:
-        raise UserError(f"{path}: wrong columns: {', '.join(wrong)}; extract this cache again")
-    return table
 
 
 def _numbers(table: pl.DataFrame, name: str, path: Path) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from dfer.data_manifest.inputs import expand, read_inputs
-from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, PERSON, SHARD_FILES, UNDECODABLE
+from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, PERSON, UNDECODABLE
+from dfer.schemas.read_cache import read_landmarks
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.use.extraction import (
@@ -35,6 +36,7 @@ from dfer.train.use.over_time.windows import LIMITS, Windows, for_windows, spars
 
 DEFAULT = "default"
 Given = str | os.PathLike
+Times = dict[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +154,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """The answers for all clips of a pool. root: the folder of their files, if it is known"""
         clips = usable(pool.clips)
-        times, found = _frames(pool, clips)
         tracks = face_tracks(pool, clips) if faces else {}
+        times, found = _frames_of(tracks) if faces else _frames(pool, clips)
         if windows:
             clips = window_rows(clips, times, windows)
         watch.on_clips("predicting windows" if windows else "predicting", len(clips))
@@ -262,22 +264,24 @@ def _no_clip(path: Path, reason: str) -> Prediction:
     return Prediction(clip=name, path=Path(name), status=UNDECODABLE, reason=reason)
 
 
-def _frames(
-    pool: Pool, clips: pl.DataFrame
-) -> tuple[dict[str, tuple[float | None, ...]], dict[str, list[bool]]]:
+def _frames_of(tracks: Mapping[str, FaceTrack]) -> tuple[Times, dict[str, list[bool]]]:
+    """As `_frames`, from faces that were read already."""
+    times = {
+        clip: tuple(None if np.isnan(t) else float(t) for t in face.times) for clip, face in tracks.items()
+    }
+    return times, {clip: face.detected.tolist() for clip, face in tracks.items()}
+
+
+def _frames(pool: Pool, clips: pl.DataFrame) -> tuple[Times, dict[str, list[bool]]]:
     """When the kept frames of each clip are shown, and whether a face was found in each, by the clip's id.
 
     clips: usable, of one cache
     """
     times, found = {}, {}
     for shard in clips["shard"].unique().sort():
-        path = pool.folders[0] / SHARD_FILES["landmarks"].format(shard)
-        try:
-            rows = pl.read_parquet(path, columns=["clip_id", "frame", "time_s", "detector"], glob=False)
-            rows = rows.sort("clip_id", "frame").with_columns(found=pl.col("detector").is_not_null())
-            by_clip = rows.group_by("clip_id", maintain_order=True).agg("time_s", "found")
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"{path} is missing or damaged ({type(error).__name__}); extract again") from None
+        rows = read_landmarks(pool.folders[0], shard, ("clip_id", "frame", "time_s", "detector"))
+        rows = rows.sort("clip_id", "frame").with_columns(found=pl.col("detector").is_not_null())
+        by_clip = rows.group_by("clip_id", maintain_order=True).agg("time_s", "found")
         for clip, seconds, seen in by_clip.iter_rows():
             times[clip], found[clip] = tuple(seconds), seen
     return times, found

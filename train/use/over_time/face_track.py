@@ -8,6 +8,7 @@ import polars as pl
 from dfer.schemas.cache import SHARD_FILES
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.keypoints import KeypointSet
+from dfer.schemas.read_cache import read_landmarks
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool
 
@@ -45,16 +46,13 @@ def face_tracks(pool: Pool, clips: pl.DataFrame) -> dict[str, FaceTrack]:
     """
     reader, tracks = ShardReader(pool.folders[0], pool.keypoints.count), {}
     for (shard,), of_shard in clips.group_by("shard", maintain_order=True):
-        path = pool.folders[0] / SHARD_FILES["landmarks"].format(shard)
-        try:
-            found = pl.read_parquet(path, columns=list(COLUMNS), glob=False)
-            tables = found.sort("clip_id", "frame").partition_by("clip_id", as_dict=True)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"{path} is missing or damaged ({type(error).__name__}); extract again") from None
+        found = read_landmarks(pool.folders[0], shard, COLUMNS).sort("clip_id", "frame")
+        tables = found.partition_by("clip_id", as_dict=True)
         for clip, row in of_shard.select("stored_id", "row").iter_rows():
             stored, table = reader.read(shard, row, clip), tables.get((clip,))
             if table is None or len(table) != len(stored.crops):
-                raise UserError(f"{path} lacks frames of clip {clip}; extract again")
+                path = pool.folders[0] / SHARD_FILES["landmarks"].format(shard)
+                raise UserError(f"{path} lacks frames of clip {clip}; extract this cache again")
             tracks[clip] = FaceTrack(
                 times=table["time_s"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
                 boxes=table["box"].to_numpy(),
