@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from dfer.train.data.landmark_dataset import LandmarkDataset
     from dfer.train.use.extraction import Watch
     from dfer.train.use.over_time.windows import Windows
-    from dfer.train.use.predict import Prediction, Predictor, load
+    from dfer.train.use.predict import Predictor, load
+    from dfer.train.use.prediction import Prediction
 
 __all__ = ["LandmarkDataset", "Prediction", "Predictor", "Watch", "Windows", "load"]
 __getattr__ = lazy_names(
     __name__,
     {
         "LandmarkDataset": "dfer.train.data.landmark_dataset",
-        "Prediction": "dfer.train.use.predict",
+        "Prediction": "dfer.train.use.prediction",
         "Predictor": "dfer.train.use.predict",
         "Watch": "dfer.train.use.extraction",
         "Windows": "dfer.train.use.over_time.windows",

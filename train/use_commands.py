@@ -114,7 +114,8 @@ def predict(
     from dfer.train.use import show
     from dfer.train.use.over_time.drawings import drawings_of
     from dfer.train.use.over_time.windows import windows_for
-    from dfer.train.use.predict import all_answered, as_table, load
+    from dfer.train.use.predict import load
+    from dfer.train.use.prediction import all_answered, as_table
 
     for value in inputs:
         if not value:

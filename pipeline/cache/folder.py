@@ -138,7 +138,7 @@ def finish_cache(cache: Path, manifest: Manifest, planned: Sequence[plan.Shard])
 
 
 def not_a_cache(cache: Path) -> UserError:
-    return UserError(f"{cache} exists and is not a landmark cache; choose another --out")
+    return UserError(f"{cache} exists and is not a landmark cache; choose another folder")
 
 
 def _write_table(cache: Path, name: str, table: pl.DataFrame) -> None:
@@ -170,10 +170,10 @@ def _check_existing(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> CacheI
     if found.keypoint_set != info.keypoint_set:
         raise UserError(
             f"{cache} was made with key-point set {found.keypoint_set}, not {info.keypoint_set}; "
-            "choose another --out"
+            "choose another folder"
         )
     if found.settings_hash != info.settings_hash:
-        raise UserError(f"{cache} was made with {_difference(found, info)}; choose another --out")
+        raise UserError(f"{cache} was made with {_difference(found, info)}; choose another folder")
     if (cache / layout.MANIFEST_FILE).exists():
         _refuse_other_clips(cache, clips)
     return found
@@ -192,7 +192,7 @@ def _refuse_other_clips(cache: Path, clips: pl.DataFrame) -> None:
         # Both ids, because one clip from elsewhere in a table changes the start of every id.
         raise UserError(
             f"{cache} was made from other clips: it starts with {before}, the current dataset with {now}; "
-            "choose another --out"
+            "choose another folder"
         )
 
 

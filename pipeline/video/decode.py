@@ -25,6 +25,7 @@ from dfer.pipeline.video.sources import NO_VIDEO_STREAM, DecodeError, Source
 from dfer.schemas.support.text import counted
 
 TIME_TOLERANCE_S = 0.002
+ATTEMPTS = 4  # to decode a frame
 NOT_A_VIDEO = "not a readable video file"
 
 
@@ -129,16 +130,15 @@ class SeekingVideo:
         return decord.VideoReader(str(self._path), num_threads=1)
 
     def _decode(self, position: int) -> np.ndarray:
-        try:
-            return self._reader[position].asnumpy()
-        except Exception:
-            # decord's threads race after a seek: it then rejects sound data of some videos. A new reader does not.
-            self._reader = None
-        try:
-            self._reader = self._open()
-            return self._reader[position].asnumpy()
-        except Exception as error:
-            raise DecodeError(f"decoding stops early: {_reason(error)}") from error
+        # decord's threads race after a seek: it then rejects sound data of some videos. A new reader mostly does not.
+        for attempt in range(ATTEMPTS):
+            try:
+                if attempt:
+                    self._reader = self._open()
+                return self._reader[position].asnumpy()
+            except Exception as error:
+                self._reader, failure = None, error
+        raise DecodeError(f"decoding stops early: {_reason(failure)}") from failure
 
 
 class SequentialVideo:

@@ -14,7 +14,7 @@ import polars as pl
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import stop_request
-from dfer.train.data.caches import Pool
+from dfer.train.data.caches import Pool, usable
 from dfer.train.use.model import Model
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ SHOWN_AS = {
     "margin": "--margin",
     "align": "--align",
 }  # settings that decide what a crop shows
+
+ANOTHER = "show another person"  # in the warning of a clip in which one person was followed
+MOST_WARNINGS = 5  # printed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +119,35 @@ def extract_clips(
     )
 
 
+def without_folder_names(manifest: "Manifest", classes: Sequence[str]) -> "Manifest":
+    """Leave out labels if none of them is one of the classes: they are names of folders that only sort files."""
+    from dfer.data_manifest.labels import match_labels
+
+    if not manifest.labels or any(match_labels(classes, manifest.labels).values()):
+        return manifest
+    return dataclasses.replace(
+        manifest,
+        labels=(),
+        clips=manifest.clips.with_columns(pl.lit(None, pl.String).alias("label")),
+        problems=tuple(each for each in manifest.problems if each.kind != "labels"),
+    )
+
+
+def warnings(pool: Pool) -> list[str]:
+    """What was wrong with clips that can be used nevertheless, for a person: damage, a doubtful face."""
+    warned = usable(pool.clips).filter(
+        pl.col("source_warning").is_not_null() & ~pl.col("source_warning").str.contains(ANOTHER)
+    )
+    lines = [f"{clip}: {text}" for clip, text in warned.select("clip_id", "source_warning").iter_rows()]
+    more = [
+        f"{len(lines) - MOST_WARNINGS} more clips with a warning; --csv and --json have the column warning"
+    ]
+    return lines if len(lines) <= MOST_WARNINGS + 1 else lines[:MOST_WARNINGS] + more
+
+
 def shows_others(pool: Pool) -> str | None:
     """Say which clips show somebody else for a while, where only one person was followed; None if there are none."""
-    clips = pool.clips.filter(pl.col("source_warning").str.contains("show another person"))["clip_id"]
+    clips = pool.clips.filter(pl.col("source_warning").str.contains(ANOTHER))["clip_id"]
     if not len(clips):
         return None
     more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""

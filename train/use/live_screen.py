@@ -17,7 +17,7 @@ from dfer.train.use.live import Moment
 from dfer.train.use.over_time.face_track import FaceTrack
 from dfer.train.use.over_time.overlay import Overlay
 from dfer.train.use.over_time.timeline import Timeline
-from dfer.train.use.predict import Prediction
+from dfer.train.use.prediction import Prediction
 
 TITLE = "train live (q ends)"
 KEYS = (ord("q"), 27)  # 27: Esc
@@ -50,11 +50,13 @@ def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
         clip="live",
         path=None,
         status="ok",
+        start_s=0.0,
+        end_s=0.0,
         predicted=answer.predicted,
         probabilities=answer.probabilities,
         face=face,
     )
-    timeline = Timeline(clip="live", person=None, predictions=(said,), edges=np.array([[0.0, np.inf]]))
+    timeline = Timeline(clip="live", person=None, predictions=(said,))
     return Overlay([timeline]).draw(seen.frame.pixels, 0.0)
 
 

@@ -6,16 +6,15 @@ are predicted by the same code.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from dfer.data_manifest.inputs import expand, read_inputs
-from dfer.schemas.cache import INFO_FILE, NO_FACE, OK, PERSON, UNDECODABLE
+from dfer.schemas.cache import INFO_FILE, NO_FACE, PERSON
 from dfer.schemas.read_cache import read_landmarks
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import Pool, open_pool, usable
@@ -29,46 +28,21 @@ from dfer.train.use.extraction import (
     refuse_keeping_nothing,
     settings_for,
     shows_others,
+    warnings,
+    without_folder_names,
 )
 from dfer.train.use.model import Model
 from dfer.train.use.over_time.face_track import FaceTrack, face_tracks
-from dfer.train.use.over_time.windows import LIMITS, Windows, for_windows, sparse, window_rows
+from dfer.train.use.over_time.windows import LIMITS, Windows, for_windows, shorter_than, sparse, window_rows
+from dfer.train.use.prediction import Prediction, no_clip
+
+if TYPE_CHECKING:
+    from dfer.data_manifest.datasets import Manifest
+    from dfer.pipeline.config import ExtractConfig
 
 DEFAULT = "default"
 Given = str | os.PathLike
 Times = dict[str, tuple[float | None, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """The answer for a clip.
-
-    clip: its id
-    person: which of the people in it, from 1; a clip without an answer counts as one
-    path: where its file is; None for a clip of a cache that was given
-    status: `ok`, or why there is no answer: `no_face`, `undecodable`, `quarantined`
-    reason: the same in words; None if there is an answer
-    label: the class that it is known to have; None if unknown
-    predicted: the most probable class; None without an answer
-    probabilities: of each class, in the model's order, sum 1; None without an answer
-    start_s, end_s: of the window that was asked for, or of the first and last frame that are kept of the clip,
-        seconds from the video's first frame; None where unknown
-    times: when the frames that are kept of it are shown, seconds from its first frame; None where unknown
-    face: the face that was followed through it; None unless asked for
-    """
-
-    clip: str
-    person: int = 1
-    path: Path | None
-    status: str
-    reason: str | None = None
-    label: str | None = None
-    predicted: str | None = None
-    probabilities: Mapping[str, float] | None = None
-    start_s: float | None = None
-    end_s: float | None = None
-    times: tuple[float | None, ...] = ()
-    face: FaceTrack | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,24 +97,36 @@ class Predictor:
         pools = [self._open(cache, faces, watch) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
-        with ExitStack() as stack:
-            if found and found.manifest:
-                config = settings_for(self.model, frames_show, watch, asked)
-                if windows:
-                    config = for_windows(config, windows, self.model.num_frames)
-                cache = stack.enter_context(folder_for(keep))
-                limits = LIMITS if windows else {}
-                extract_clips(found.manifest, cache, config, workers, watch, limits)
-                pool = open_pool(cache, people=True)
-                if note := shows_others(pool):
-                    watch.on_note(note)
-                answers += self._predict(pool, found.manifest.root, windows, faces, watch)
+        if found and found.manifest:
+            manifest = found.manifest if keep else without_folder_names(found.manifest, self.labels)
+            config = settings_for(self.model, frames_show, watch, asked)
+            answers += self._extracted(manifest, config, keep, workers, windows, faces, watch)
         for pool in pools:
             if windows and (note := sparse(pool, windows, self.model.num_frames)):
                 watch.on_note(note)
             answers += self._predict(pool, None, windows, faces, watch)
         refused = found.refused if found else ()
-        return (*answers, *(_no_clip(path, reason) for path, reason in refused))
+        return (*answers, *(no_clip(path, reason) for path, reason in refused))
+
+    def _extracted(
+        self,
+        manifest: "Manifest",
+        config: "ExtractConfig",
+        keep: Path | None,
+        workers: int | None,
+        windows: Windows | None,
+        faces: bool,
+        watch: Watch,
+    ) -> list[Prediction]:
+        """Extract clips, and answer for them."""
+        config = for_windows(config, windows, self.model.num_frames) if windows else config
+        with folder_for(keep) as cache:
+            extract_clips(manifest, cache, config, workers, watch, LIMITS if windows else {})
+            pool = open_pool(cache, people=True)
+            short = windows and shorter_than(pool, windows, self.model.num_frames)
+            for note in filter(None, (shows_others(pool), short, *warnings(pool))):
+                watch.on_note(note)
+            return list(self._predict(pool, manifest.root.absolute(), windows, faces, watch))
 
     def _open(self, cache: Path, faces: bool, watch: Watch) -> Pool:
         pool = open_pool(cache, faces=faces or self.model.needs_faces, people=True)
@@ -168,21 +154,27 @@ class Predictor:
         for clip in pool.clips.iter_rows(named=True):
             for row, answer in answers.get(clip["clip_id"], [(clip, None)]):
                 shown = times.get(row["clip_id"], ())[row.get("first_frame") : row.get("end_frame")]
-                yield self._prediction(row, answer, shown, root, tracks.get(row["clip_id"]))
+                where = {"path": root / row["path"]} if root else {"path": None, "cache": pool.folders[0]}
+                yield self._prediction(row, answer, shown, where, tracks.get(row["clip_id"]))
 
     def _prediction(
         self,
         row: Mapping[str, Any],
         answer: list[float] | None,
         times: tuple[float | None, ...],
-        root: Path | None,
+        where: Mapping[str, Path | None],
         face: FaceTrack | None,
     ) -> Prediction:
-        """The answer for a row of a clips table, or of `window_rows`. times: of its frames"""
+        """The answer for a row of a clips table, or of `window_rows`.
+
+        times: of its frames
+        where: its path and cache
+        """
         return Prediction(
             clip=row["clip_id"] if row[PERSON] == 1 else row["clip_id"].removesuffix(f"#{row[PERSON]}"),
             person=row[PERSON],
-            path=root / row["path"] if root else None,
+            **where,
+            warning=row["source_warning"],
             status=row["status"],
             reason=row["reason"],
             label=row["label"],
@@ -231,44 +223,9 @@ def load(
     return Predictor(model=run_network(Path(run), checkpoint, device, loader_workers))
 
 
-def all_answered(predictions: Sequence[Prediction]) -> bool:
-    """Whether there is an answer for every clip, or for a window of it."""
-    answered = {each.clip for each in predictions if each.status == OK}
-    return all(each.clip in answered for each in predictions)
-
-
-def as_table(predictions: Sequence[Prediction], labels: Sequence[str]) -> pl.DataFrame:
-    """The predictions as a table: a column for each field, start_s and end_s, and p_<label> of each class."""
-    texts = ("path", "status", "reason", "label", "predicted")
-    columns = {
-        "clip": pl.Series([each.clip for each in predictions], dtype=pl.String),
-        "person": pl.Series([each.person for each in predictions], dtype=pl.Int32),
-    }
-    for name in texts:
-        columns[name] = pl.Series([_text(getattr(each, name)) for each in predictions], dtype=pl.String)
-    for name in ("start_s", "end_s"):
-        columns[name] = pl.Series([getattr(each, name) for each in predictions], dtype=pl.Float64)
-    for label in labels:
-        shares = [each.probabilities[label] if each.probabilities else None for each in predictions]
-        columns[f"p_{label}"] = pl.Series(shares, dtype=pl.Float64)
-    return pl.DataFrame(columns)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _no_clip(path: Path, reason: str) -> Prediction:
-    """The answer for an input without any clip. Its name may not be UTF-8, which no table can store."""
-    name = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return Prediction(clip=name, path=Path(name), status=UNDECODABLE, reason=reason)
-
-
 def _frames_of(tracks: Mapping[str, FaceTrack]) -> tuple[Times, dict[str, list[bool]]]:
     """As `_frames`, from faces that were read already."""
-    times = {
-        clip: tuple(None if np.isnan(t) else float(t) for t in face.times) for clip, face in tracks.items()
-    }
+    times = {clip: _seconds(face.times) for clip, face in tracks.items()}
     return times, {clip: face.detected.tolist() for clip, face in tracks.items()}
 
 
@@ -283,5 +240,10 @@ def _frames(pool: Pool, clips: pl.DataFrame) -> tuple[Times, dict[str, list[bool
         rows = rows.sort("clip_id", "frame").with_columns(found=pl.col("detector").is_not_null())
         by_clip = rows.group_by("clip_id", maintain_order=True).agg("time_s", "found")
         for clip, seconds, seen in by_clip.iter_rows():
-            times[clip], found[clip] = tuple(seconds), seen
+            times[clip], found[clip] = _seconds(np.array(seconds, float)), seen
     return times, found
+
+
+def _seconds(times: np.ndarray) -> tuple[float | None, ...]:
+    """To a microsecond: some decoders give single precision. None for NaN"""
+    return tuple(None if np.isnan(t) else round(float(t), 6) for t in times)

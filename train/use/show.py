@@ -20,7 +20,7 @@ from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
 from dfer.train.report.cells import plain, print_line
 from dfer.train.use.extraction import Watch
-from dfer.train.use.predict import Prediction
+from dfer.train.use.prediction import Prediction
 
 SHOWN = 0.01  # the lowest probability that is listed
 
@@ -41,10 +41,11 @@ def prediction_progress() -> Iterator[Watch]:
         task, bad = progress.add_task("loading", total=None, unit="", unusable=""), 0
 
         def on_clips(doing: str, clips: int) -> None:
-            nonlocal bad
+            nonlocal task, bad
             bad = 0
             unit = "" if " " in doing else "clips"  # "drawing frames" names its own
-            progress.reset(task, total=clips, description=doing, unit=unit, unusable="")
+            progress.remove_task(task)
+            task = progress.add_task(doing, total=clips or None, unit=unit, unusable="")
 
         def on_done(clips: int, unusable: int) -> None:
             nonlocal bad
@@ -61,6 +62,7 @@ def note(line: str) -> None:
 
 def print_predictions(predictions: Sequence[Prediction], windowed: bool = False) -> None:
     """Print a row for each clip or window: its class, and the probabilities in percent; or why it has none."""
+    names = _names(predictions)
     labelled = any(each.label is not None for each in predictions)
     several = any(each.person > 1 for each in predictions)
     table = Table()
@@ -73,24 +75,36 @@ def print_predictions(predictions: Sequence[Prediction], windowed: bool = False)
         table.add_column("label", overflow="fold")
     table.add_column("predicted", overflow="fold")
     table.add_column("probabilities, %", overflow="fold")
-    before, person = None, None
-    for each in predictions:
-        if windowed and before is not None and (before, person) != (each.clip, each.person):
+    before = None
+    for each, name in zip(predictions, names, strict=True):
+        again = (each.source, each.person) == before  # both are shown once for all windows
+        if windowed and before and not again:
             table.add_section()
-        own = [plain(each.clip) if each.clip != before else ""]  # once for all windows
-        own += [str(each.person)] if several else []
+        own = ["" if again else plain(name)]
+        own += ["" if again else str(each.person)] if several else []
         own += [_place(each)] if windowed else []
         own += [plain(each.label or "")] if labelled else []
         if each.probabilities:
             table.add_row(*own, plain(each.predicted), _shares(each))
         else:
             table.add_row(*own, "–", plain(f"{each.status}: {each.reason}"))
-        before, person = each.clip, each.person
+        before = (each.source, each.person)
     Console().print(table)
     without = sum(each.probabilities is None for each in predictions)
     if without:
         row = "window" if windowed else "row" if several else "clip"
         print_line(f"no answer for {without} of {counted(len(predictions), row)}")
+
+
+def _names(predictions: Sequence[Prediction]) -> list[str]:
+    """What to call each clip: its id, with the cache where another clip has the same."""
+    sources: dict[str, set] = {}
+    for each in predictions:
+        sources.setdefault(each.clip, set()).add(each.source)
+    return [
+        f"{each.cache}: {each.clip}" if each.cache and len(sources[each.clip]) > 1 else each.clip
+        for each in predictions
+    ]
 
 
 def _place(prediction: Prediction) -> str:
@@ -113,4 +127,4 @@ def as_json(run: str, labels: Sequence[str], predictions: Sequence[Prediction]) 
 
 def _clip_json(each: Prediction) -> dict[str, Any]:
     fields = {name: value for name, value in vars(each).items() if name not in ("times", "face")}
-    return {**fields, "path": each.path and str(each.path)}
+    return fields | {name: fields[name] and str(fields[name]) for name in ("path", "cache")}

@@ -68,7 +68,8 @@ class SmallModel:
         lacking = pool.without_expressions
         if lacking:
             raise UserError(
-                f"{lacking[0]} has no expression scores, which {self.name} needs; extract with --blendshapes"
+                f"{lacking[0]} has no expression scores, which {self.name} needs; give the videos themselves, or a "
+                "cache that was extracted with --blendshapes"
             )
         found = np.empty((len(clips), len(self.labels)))
         whole = _with_windows(clips)

@@ -265,7 +265,7 @@ def test_another_key_point_set_needs_only_another_argument(astronaut_video, monk
     np.testing.assert_allclose(table["keypoints"].to_numpy(), expected, atol=1e-3)
     assert ShardReader(cache, TEN.count).read(0, 0, clip_id).keypoints.shape == (2, 10, 2)
     assert len(Page(report_page(cache, 1)).all("circle")) == 2 * 10
-    with pytest.raises(UserError, match="was made with key-point set ten, not dlib18; choose another --out"):
+    with pytest.raises(UserError, match="was made with key-point set ten, not dlib18; choose another folder"):
         extract(manifest, cache, config, options)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from linked_copy import linked_copy
 from made_up import refused
 
 from dfer import train
@@ -197,6 +198,42 @@ def test_damaged_settings_of_the_extraction_are_refused(small_run, sample_clips,
     assert str(run) in refused("predict", run, sample_clips)
 
 
+def test_clips_of_one_name_in_two_caches_are_told_apart(here, small_run, sample_cache, tmp_path):
+    other = linked_copy(sample_cache, tmp_path / "other", "clips.parquet")
+    no_face = pl.when(pl.col("clip_id") == "1001_DFA_ANG_XX").then(pl.lit("no_face"))
+    clips = pl.read_parquet(other / "clips.parquet")
+    clips.with_columns(no_face.otherwise("status").alias("status")).write_parquet(other / "clips.parquet")
+    outcome = here("train", "predict", small_run, sample_cache, other, "--csv", tmp_path / "p.csv")
+    assert outcome.returncode == 3  # the other cache's clip of this name has an answer
+    assert "no answer for 1 of 12 clips" in outcome.stdout
+    table = pl.read_csv(tmp_path / "p.csv")
+    assert table["cache"].to_list() == [str(sample_cache)] * 6 + [str(other)] * 6
+    shown = "".join(outcome.stdout.split())
+    assert "other:1001_DFA_ANG_XX" in "".join(char for char in shown if char not in "│┃")
+
+
+def test_names_of_folders_that_are_no_classes_are_no_labels(here, small_run, sample_clips, tmp_path):
+    (tmp_path / "in" / "day one").mkdir(parents=True)
+    shutil.copy(sample_clips / "1001_DFA_HAP_XX.flv", tmp_path / "in" / "day one" / "a.flv")
+    outcome = here("train", "predict", small_run, tmp_path / "in", "--json")
+    assert outcome.returncode == 0 and outcome.stderr == ""
+    (clip,) = json.loads(outcome.stdout)["clips"]
+    assert clip["clip"] == "day one/a.flv" and clip["label"] is None
+    (tmp_path / "in" / "day one").rename(tmp_path / "in" / "Happy")
+    (found,) = train.load(small_run).predict(tmp_path / "in")
+    assert found.label == "Happy"
+
+
+def test_a_damaged_video_is_answered_with_a_warning(here, small_run, moving_astronaut, write_video, tmp_path):
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    write_video(whole, moving_astronaut(60))
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    outcome = here("train", "predict", small_run, cut, "--json")
+    (clip,) = json.loads(outcome.stdout)["clips"]
+    assert clip["predicted"] and "cut off" in clip["warning"]
+    assert outcome.stderr == f"cut.avi: {clip['warning']}\n"
+
+
 def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "missing.mp4")
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "*.mp4")
@@ -224,8 +261,6 @@ def test_the_run_records_the_settings_of_its_cache(small_run, sample_cache):
 
 
 def test_clips_without_a_label_are_predicted_and_not_trained_on(here, small_run, sample_cache, tmp_path):
-    from linked_copy import linked_copy
-
     cache = linked_copy(sample_cache, tmp_path / "cache", "clips.parquet", "cache.json")
     clips = pl.read_parquet(cache / "clips.parquet").with_columns(label=pl.lit(None, pl.String))
     clips.write_parquet(cache / "clips.parquet")

@@ -22,6 +22,8 @@ from dfer.train.data.caches import open_pool
 from dfer.train.engine import checkpoint
 from dfer.train.engine.forward import predict_clips
 from dfer.train.models.resnet import ResNet18
+from dfer.train.use.over_time.annotate import annotate_video
+from dfer.train.use.over_time.timeline import timelines
 from dfer.train.use.over_time.windows import window_rows
 
 FPS, FRAMES = 25, 75  # three seconds
@@ -94,7 +96,7 @@ def test_windows_of_the_small_model_have_the_answers_of_their_frames(talking, tm
     scores, points = table["blendshapes"].to_numpy(), table["landmarks"].to_numpy()
     detected = table["detector"].is_not_null().to_numpy()
     for each in found:
-        inside = np.isin(table["time_s"].to_numpy(), each.times)
+        inside = np.isin(table["time_s"].to_numpy().round(6), each.times)
         expected = predictor.model.clip_probabilities(scores[inside], points[inside], detected[inside])
         assert [*each.probabilities.values()] == pytest.approx(expected.tolist(), abs=1e-4)
         assert 15 <= inside.sum() <= 17
@@ -138,6 +140,35 @@ def test_the_table_says_when_each_window_is(here, over_time, small_run):
     assert outcome.returncode == 0 and "0.25 – 1.25" in outcome.stdout
     width, height = Image.open(folder / "t.png").size
     assert width > 600 and height > 400
+
+
+def test_lines_are_drawn_at_the_middle_of_each_window(over_time, small_run):
+    folder, clips = over_time
+    found = train.load(small_run).predict(
+        folder / "kept", windows=train.Windows(seconds=1, step=0.5), faces=True
+    )
+    (timeline,) = timelines(found)
+    assert timeline.middles.tolist() == [0.5, 1.0, 1.5, 2.0, pytest.approx(2.5, abs=0.02)]
+    assert timeline.edges[0, 0] == 0 and timeline.end == clips[-1]["end_s"]
+    for moment, number in ((0, 0), (0.74, 0), (0.76, 1), (2.9, 4), (9, 4)):
+        assert timeline.at(moment) is found[number]
+
+
+def test_a_window_longer_than_the_video_is_noted(small_run, talking):
+    notes = []
+    watch = train.Watch(on_note=notes.append)
+    train.load(small_run).predict(talking, windows=train.Windows(seconds=30), watch=watch)
+    assert [note for note in notes if "shorter than a window (3.0 s)" in note and "expect" in note]
+
+
+def test_drawing_shows_how_many_frames_there_are(small_run, talking, tmp_path):
+    """Matroska does not count them."""
+    asked = []
+    watch = train.Watch(on_clips=lambda doing, count: asked.append((doing, count)))
+    predictor = train.load(small_run)
+    found = predictor.predict(talking, windows=train.Windows(seconds=1), faces=True)
+    annotate_video(talking, timelines(found), tmp_path / "a.mp4", watch)
+    assert asked == [("drawing frames", FRAMES)]
 
 
 def test_the_page_has_chart_and_crops_and_loads_nothing(over_time):
@@ -230,6 +261,7 @@ def test_windows_without_a_face_are_rows_with_a_reason_and_are_drawn_as_such(
 def test_wrong_windows_and_files_are_one_line(small_run, sample_cache, talking, tmp_path):
     predict = ("predict", small_run, sample_cache)
     assert "--window 0" in refused(*predict, "--window", 0)
+    assert "--window inf" in refused(*predict, "--window", "inf")
     assert "--step 2" in refused(*predict, "--window", 1, "--step", 2)
     assert "--window 2" in refused(*predict, "--step", 1)
     assert ".png or .html" in refused(*predict, "--plot", tmp_path / "p.gif")

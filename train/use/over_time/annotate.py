@@ -47,7 +47,7 @@ def _write(source: Any, out: Any, overlay: Overlay, watch: Watch) -> None:
     from dfer.pipeline.video.container import choose_stream
 
     video, sound = choose_stream(source), source.streams.best("audio")
-    watch.on_clips("drawing frames", video.frames)
+    watch.on_clips("drawing frames", video.frames or _estimated_frames(source, video))
     stream = out.add_stream(
         CODEC, rate=video.average_rate or 25, options={"crf": QUALITY, "preset": "veryfast"}
     )
@@ -78,6 +78,13 @@ def _write(source: Any, out: Any, overlay: Overlay, watch: Watch) -> None:
     out.mux(stream.encode(None))
     if track:
         track.finish()
+
+
+def _estimated_frames(source: Any, video: Any) -> int:
+    """How many frames a video has by its length, 0 if unknown: Matroska does not count them."""
+    import av
+
+    return round((source.duration or 0) / av.time_base * (video.average_rate or 0))
 
 
 def _pictures(

@@ -14,7 +14,8 @@ from dfer.train.use.over_time.annotate import annotate_video
 from dfer.train.use.over_time.timeline import MOST_CLIPS, Timeline, timeline_png, timelines
 from dfer.train.use.over_time.timeline_page import ORIGIN, timeline_page
 from dfer.train.use.over_time.windows import Windows
-from dfer.train.use.predict import Prediction, Predictor
+from dfer.train.use.predict import Predictor
+from dfer.train.use.prediction import Prediction
 
 Draw = Callable[[Sequence[Prediction], Predictor, Windows, Watch], bool]
 

@@ -9,7 +9,7 @@ from dfer.schemas.html.overlay import region_colors
 from dfer.schemas.support.commands import printable
 from dfer.train.use.over_time.face_track import FaceTrack
 from dfer.train.use.over_time.timeline import Timeline
-from dfer.train.use.predict import Prediction
+from dfer.train.use.prediction import Prediction
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -10,7 +10,7 @@ import numpy as np
 
 from dfer.train.results.plots import WIDTH, plain_text, png
 from dfer.train.use.over_time.face_track import FaceTrack
-from dfer.train.use.predict import Prediction
+from dfer.train.use.prediction import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,13 +42,11 @@ class Timeline:
     clip: its id
     person: which of the people in it, from 1; None if there is only one
     predictions: of its windows, in order; some have no answer
-    edges: (W, 2) seconds for which a window stands: half a step around its middle
     """
 
     clip: str
     person: int | None
     predictions: tuple[Prediction, ...]
-    edges: np.ndarray
 
     @property
     def name(self) -> str:
@@ -64,9 +62,20 @@ class Timeline:
         return self.predictions[0].face
 
     @property
+    def middles(self) -> np.ndarray:
+        """Of the windows (W,), seconds."""
+        return np.array([(each.start_s + each.end_s) / 2 for each in self.predictions])
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The seconds for which each window stands (W, 2): half a step around its middle, to the ends of the clip."""
+        first, last = self.predictions[0].start_s, self.predictions[-1].end_s
+        return np.stack([[first, *self._changes], [*self._changes, last]], 1)
+
+    @property
     def end(self) -> float:
         """Seconds."""
-        return float(self.edges[-1, 1])
+        return self.predictions[-1].end_s
 
     def shares(self, label: str) -> np.ndarray:
         """The probability of a class in each window (W,), 0–1, NaN where there is no answer."""
@@ -74,25 +83,24 @@ class Timeline:
 
     def at(self, seconds: float) -> Prediction:
         """The window that stands for a moment."""
-        place = np.searchsorted(self.edges[:, 1], seconds, side="right")
-        return self.predictions[min(int(place), len(self.predictions) - 1)]
+        return self.predictions[int(np.searchsorted(self._changes, seconds, side="right"))]
+
+    @property
+    def _changes(self) -> np.ndarray:
+        """When the next window stands for the clip (W − 1,), seconds."""
+        return (self.middles[1:] + self.middles[:-1]) / 2
 
 
 def timelines(predictions: Iterable[Prediction]) -> list[Timeline]:
     """Group the windows of each person in each clip whose times are known. predictions: with faces"""
     known = [each for each in predictions if each.face and each.start_s is not None]
-    several = {each.path or each.clip for each in known if each.person > 1}
+    several = {each.source for each in known if each.person > 1}
     found = []
-    for (clip, person, _), windows in groupby(known, lambda each: (each.clip, each.person, id(each.face))):
+    for (source, person), windows in groupby(known, lambda each: (each.source, each.person)):
         of_clip = tuple(windows)
-        if not any(each.probabilities for each in of_clip):
-            continue
-        starts, ends = np.array([[each.start_s, each.end_s] for each in of_clip]).T
-        middles = (starts + ends) / 2
-        between = (middles[1:] + middles[:-1]) / 2
-        edges = np.stack([[starts[0], *between], [*between, ends[-1]]], 1)
-        shown = person if (of_clip[0].path or clip) in several else None
-        found.append(Timeline(clip=clip, person=shown, predictions=of_clip, edges=edges))
+        if any(each.probabilities for each in of_clip):
+            shown = person if source in several else None
+            found.append(Timeline(clip=of_clip[0].clip, person=shown, predictions=of_clip))
     return found
 
 
@@ -121,7 +129,7 @@ def timeline_png(found: Sequence[Timeline], labels: Sequence[str], *, crops: boo
         if crops:
             axes[0].set_title(plain_text(timeline.name), fontsize=10)
             _draw_crops(axes[2], timeline)
-        axes[-1].set_xlabel("seconds")
+        axes[-1].set_xlabel("seconds (lines: at the middle of each window)")
         axes[-1].set_xlim(0, timeline.end)
     figure.legend(handles=lines, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return png(figure)
@@ -136,7 +144,7 @@ def _colour(number: int) -> tuple:
 
 def _draw_lines(axes: "Axes", timeline: Timeline, labels: Sequence[str]) -> list:
     """A line for each class; grey where no face was found. Returns the lines."""
-    middles = timeline.edges.mean(1)
+    middles = timeline.middles
     lines = []
     for number, label in enumerate(labels):
         style = {"color": _colour(number), "ls": DASHES[number % len(DASHES)], "clip_on": False}

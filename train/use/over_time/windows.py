@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.data.caches import Pool
+from dfer.train.data.caches import Pool, usable
 
 if TYPE_CHECKING:
     from dfer.pipeline.config import ExtractConfig
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OVERLAP = 4  # windows of which each moment is part, if the step is not given
 MOST_FRAMES = 10_000  # kept of a video
 LIMITS = {"clip_timeout": 600.0, "worker_memory": 6.0}  # of the extraction of one video
-SHORTEST = 0.05  # seconds
+SHORTEST, LONGEST = 0.05, 3600  # seconds
 DRAWN = 2.0  # seconds, of the windows of a plot or an annotated video if nothing else is asked for
 
 
@@ -33,8 +33,8 @@ class Windows:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.seconds >= SHORTEST:
-            raise UserError(f"--window {self.seconds:g}: must be at least {SHORTEST} s")
+        if not SHORTEST <= self.seconds <= LONGEST:
+            raise UserError(f"--window {self.seconds:g}: must be between {SHORTEST} and {LONGEST} s")
         if self.step is None:
             object.__setattr__(self, "step", max(self.seconds / OVERLAP, SHORTEST))
         if not SHORTEST <= self.step <= self.seconds:
@@ -83,6 +83,22 @@ def sparse(pool: Pool, windows: Windows, frames: int) -> str | None:
         f"{pool.where} keeps {kept:.1f} frames a second, so a window of {windows.seconds:g} s has fewer than "
         f"the {frames} that the model takes; give the videos, or extract with --rate {frames / windows.seconds:.3g} "
         f"--frames {MOST_FRAMES}"
+    )
+
+
+def shorter_than(pool: Pool, windows: Windows, frames: int) -> str | None:
+    """Say that videos are shorter than a window, so that few frames were kept of them; None if there are none.
+
+    frames: how many frames the network takes of a clip
+    """
+    clips = usable(pool.clips).filter(pl.col("duration_s") < windows.seconds, pl.col("frames") < 0.9 * frames)
+    if not len(clips):
+        return None
+    first = clips.row(0, named=True)
+    more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+    return (
+        f"{first['clip_id']}{more}: shorter than a window ({first['duration_s']:.1f} s), so {first['frames']} frames "
+        f"were taken of it, not the {frames} of the model; expect a worse answer, or choose a shorter --window"
     )
 
 
