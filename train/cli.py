@@ -140,7 +140,7 @@ def evaluate(
     if written:
         click.echo(f"wrote {', '.join(written)}", err=as_json)
     if not (as_json or (run / "report.html").exists()):
-        click.echo(f"next: {command('train', 'report', run)}; on a video of yours {command('train', 'predict', run)} VIDEO")
+        click.echo(f"next: {command('train', 'report', run)}, or {command('train', 'predict', run)} VIDEO")
 
 
 @main.command("report")
