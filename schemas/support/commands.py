@@ -1,7 +1,7 @@
 """What both command lines share: one line for an error, `--debug` for its traceback, fixed exit codes.
 
 0 done, 1 wrong input or failure, 2 wrong usage (click's own), 3 `--strict`, 128 + the number of the signal that
-stopped it (130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
+stopped it (129 SIGHUP, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
 """
 
 import functools

@@ -26,7 +26,7 @@ def benchmark(program):
             left.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_command_prints_one_line_and_leaves_no_process(benchmark, number):
     process, started = benchmark
     process.send_signal(number)

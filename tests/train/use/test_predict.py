@@ -159,7 +159,7 @@ def test_the_temporary_cache_is_private_and_removed(
     assert list(tmp_path.iterdir()) == [video]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_prediction_leaves_nothing(program, small_run, sample_clips, tmp_path, number):
     command = [program("train"), "predict", small_run, sample_clips]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -170,6 +170,35 @@ def test_an_interrupted_prediction_leaves_nothing(program, small_run, sample_cli
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (128 + number, "", "train: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLDING = """
+import sys
+from dfer.train.use.private_folder import private_folder
+with private_folder("dfer-predict") as folder:
+    (folder / "face.jpg").touch()
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_is_in_use_is_not(tmp_path):
+    def start() -> tuple[subprocess.Popen, Path]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        process = subprocess.Popen([sys.executable, "-c", HOLDING], env=environment, **pipes)
+        return process, Path(process.stdout.readline().strip())
+
+    killed, left = start()
+    running, used = start()
+    killed.kill()
+    killed.wait()
+    assert (left / "face.jpg").exists()
+    last, own = start()
+    assert sorted(tmp_path.iterdir()) == sorted([used, own]) and (used / "face.jpg").exists()
+    for process in (running, last):
+        process.communicate()
     assert list(tmp_path.iterdir()) == []
 
 

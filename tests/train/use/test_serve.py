@@ -358,7 +358,7 @@ def test_who_leaves_before_the_answer_ends_the_work(server, clip):
     eventually(lambda: server.files() == [] and any("left.flv: left before" in line for line in server.lines))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_an_answer_leaves_no_file_and_no_process(program, clip, tmp_path, number):
     with serving(program, tmp_path / "server") as server:
         video = clip.read_bytes()
