@@ -6,6 +6,7 @@ import shutil
 
 import made_up
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -228,6 +229,31 @@ def test_a_cache_that_the_run_cannot_be_checked_on_is_refused(small_run, sample_
     assert "no such cache" in line(tmp_path / "gone")
     assert "is not a landmark cache" in line(tmp_path)
     assert not (tmp_path / "a.onnx").exists()
+
+
+SIX = ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("edited", "words"),
+    [
+        ({"labels": SIX[:2]}, "2 labels for 6 classes"),
+        ({"labels": [*SIX[:5], "a"]}, "two labels are the same"),
+        ({"labels": [*SIX[:5], 1]}, "a label is no text"),
+        ({"inputs": ["frames"]}, "which its description lacks"),
+        ({"frames": 0}, "--num-frames 0: must be"),
+        ({"extraction": ["size"]}, "extraction is no table of settings"),
+        ({"extraction": {"size": 112}}, "are missing"),
+    ],
+)
+def test_a_description_that_does_not_fit_its_file_is_one_line(
+    exported_run, sample_cache, tmp_path, edited, words
+):
+    changed = onnx.load(exported_run[0] / "last.onnx")
+    for each in changed.metadata_props:
+        each.value = json.dumps(edited.get(each.key, json.loads(each.value)))
+    onnx.save(changed, tmp_path / "a.onnx")
+    assert words in refused("predict", tmp_path / "a.onnx", sample_cache)
 
 
 def test_what_is_missing_or_damaged_is_one_line(small_run, sample_cache, tmp_path):

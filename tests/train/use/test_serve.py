@@ -204,13 +204,23 @@ def test_other_pages_cannot_use_the_server_and_it_loads_nothing_from_elsewhere(s
     for headers in (
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": f"x://{server.host}"},
+        {"Origin": f"https://{server.host}"},
+        {"Host": f"evil.example@{server.host}", "Origin": f"http://evil.example@{server.host}"},
         {"Origin": ""},
         {"Host": "evil.example"},
     ):
         status, _ = server.send(video, **headers)
         assert status == 403, headers
     assert server.request("GET", "/", headers={"Host": "evil.example:80"})[0] == 403
-    assert server.request("GET", "/", headers={"Host": "[1:2"})[0] == 403
+    for host in (
+        "[1:2",
+        f"evil.example@{server.host}",
+        f"@{server.host}",
+        f"{server.host}/a",
+        f"{server.host}?a",
+    ):
+        assert server.request("GET", "/", headers={"Host": host})[0] == 403
     port = server.host.split(":")[1]
     for host in (f"localhost:{port}", f"[::1]:{port}"):
         assert server.request("GET", "/", headers={"Host": host})[0] == 200
