@@ -114,7 +114,10 @@ def test_a_torch_program_gives_the_answers_of_the_network(small_run, tmp_path):
 
 
 def test_safetensors_has_the_weights_and_the_same_facts(small_run, tmp_path):
-    made_up.done("export", small_run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
+    said = made_up.done(
+        "export", small_run, "--format", "safetensors", "--out", tmp_path / "a.safetensors"
+    ).stdout
+    assert f"next: in Python safetensors.torch.load_file('{tmp_path / 'a.safetensors'}')" in said
     saved = checkpoint.load(small_run / "last.pt")
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert json.loads(file.metadata()["labels"]) == list(saved.labels)
@@ -270,6 +273,8 @@ def test_what_is_missing_or_damaged_is_one_line(small_run, sample_cache, tmp_pat
     (tmp_path / "a.onnx").write_bytes(b"no model")
     assert "is damaged, or not written by `train export`" in line(tmp_path / "a.onnx")
     assert "no such run" in refused("export", tmp_path / "none")
+    line = refused("export", small_run, "--out", "/proc/a.onnx")
+    assert "--out /proc/a.onnx: " in line and "give a file in a folder that you can write" in line
     assert "must end in .onnx" in refused("export", small_run, "--out", tmp_path / "a.pt")
     assert "needs --format onnx" in refused("export", small_run, "--format", "torch", "--quantize", "int8")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "a.onnx"]

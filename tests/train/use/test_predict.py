@@ -232,6 +232,13 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "missing.mp4")
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "*.mp4")
     assert "no such run" in refused("predict", tmp_path / "missing", sample_cache)
+    for name in ("last.pt", "best.pt"):
+        line = refused("predict", small_run / name, sample_cache)
+        assert f"is a file of a run; give its folder {small_run}" in line
+        assert ("--checkpoint best" in line) == (name == "best.pt")
+    (tmp_path / "last.pt2").touch()
+    line = refused("predict", tmp_path / "last.pt2", sample_cache)
+    assert "is a file; give the folder of a run, or an .onnx file" in line
     assert "is a cache" in refused("predict", sample_cache, sample_cache)
     assert "--keep" in refused("predict", small_run, sample_cache, "--keep", tmp_path / "kept")
     assert "must end in .csv" in refused("predict", small_run, sample_cache, "--csv", tmp_path / "p.txt")

@@ -158,10 +158,12 @@ def test_a_dropped_video_waits_visibly_and_is_answered_in_the_browser(server, cl
         assert tab.value("document.querySelectorAll('.crop img').length") == 16
         assert tab.value("[...document.images].every(each => each.complete && each.naturalWidth)")
         assert tab.value("document.activeElement.id") == "result"
+        assert tab.value("document.getElementById('video').files[0].name") == clip.name
         assert_fits(tab, 1280)
         tab.screenshot(tmp_path / "1280.png")
         tab.resize(390)
         assert_fits(tab, 390)
+        assert tab.value("document.querySelector('.shares .rate').getBoundingClientRect().width") > 100
         tab.screenshot(tmp_path / "390.png")
         first.join()
         assert {urlsplit(url).netloc for url in tab.loaded() if not url.startswith("data:")} == {server.host}
