@@ -201,8 +201,6 @@ def exported_network(given: Path, which: str, runtime: str, loader_workers: int)
 
 def _open(file: Path, made_of: Path | None, loader_workers: int) -> NetworkModel:
     """Open an .onnx file. made_of: the checkpoint that it must have been made of; None: any"""
-    from dfer.pipeline.cache.info import config_from
-
     require_packages("onnxruntime")
     try:
         session = open_session(file)
@@ -215,8 +213,6 @@ def _open(file: Path, made_of: Path | None, loader_workers: int) -> NetworkModel
         raise UserError(
             f"{file} is damaged, or not written by `train export` ({fault}); call `train export` again"
         )
-    if said.extraction is not None:
-        config_from(said.extraction, str(file))
     if made_of and file_sha256(made_of) != said.checkpoint:
         raise UserError(f"{file} was made of another {made_of.name}; call `train export` again")
     return NetworkModel(

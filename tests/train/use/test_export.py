@@ -246,7 +246,6 @@ SIX = ["a", "b", "c", "d", "e", "f"]
         ({"inputs": ["frames"]}, "which its description lacks"),
         ({"frames": 0}, "--num-frames 0: must be"),
         ({"extraction": ["size"]}, "extraction is no table of settings"),
-        ({"extraction": {"size": 112}}, "are missing"),
     ],
 )
 def test_a_description_that_does_not_fit_its_file_is_one_line(
