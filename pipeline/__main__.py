@@ -1,5 +1,12 @@
-"""`python -m dfer.pipeline`."""
+"""`pipeline` and `python -m dfer.pipeline`."""
 
-from dfer.pipeline.cli import main
+from dfer.schemas.support.start import start
 
-main(prog_name="pipeline")
+
+def main() -> None:
+    """Run `pipeline`."""
+    start("pipeline")
+
+
+if __name__ == "__main__":
+    main()

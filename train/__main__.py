@@ -1,5 +1,12 @@
-"""`python -m dfer.train`."""
+"""`train` and `python -m dfer.train`."""
 
-from dfer.train.cli import main
+from dfer.schemas.support.start import start
 
-main(prog_name="train")
+
+def main() -> None:
+    """Run `train`."""
+    start("train")
+
+
+if __name__ == "__main__":
+    main()

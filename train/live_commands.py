@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from dfer.schemas.support.commands import printable
 from dfer.schemas.support.options import JSON_OPTION
 from dfer.train import options
 from dfer.train.options import PATH
@@ -48,17 +49,17 @@ def live(
 
     from dfer.train.use import live_screen
     from dfer.train.use.extraction import Watch
-    from dfer.train.use.live import Pace
+    from dfer.train.use.live import Pace, source_of
     from dfer.train.use.live import live as moments_of
     from dfer.train.use.predict import load
     from dfer.train.use.show import note
 
+    played, pace, written = source_of(source), Pace(), live_screen.IntoFolder(out) if out else None
+    model = load(run, checkpoint=which, device=device).model
     shows = [live_screen.Lines(as_json).show]
-    shows += [live_screen.into_folder(out)] if out else []
-    shows += [live_screen.in_window()] if live_screen.has_display() else []
-    model, pace = load(run, checkpoint=which, device=device).model, Pace()
-    camera = int(source) if source.isdecimal() else Path(source)
-    moments = moments_of(model, camera, window=window, frames_show=frames_show, watch=Watch(on_note=note))
+    shows += [written.show] if written else []
+    shows += [live_screen.in_window()] if live_screen.has_display(note) else []
+    moments = moments_of(model, played, window=window, frames_show=frames_show, watch=Watch(on_note=note))
     try:
         with closing(moments):
             for moment in moments:
@@ -71,6 +72,8 @@ def live(
     finally:
         if pace.frames:
             click.echo(pace.text(), err=True)
+        if written and written.frames:
+            click.echo(printable(written.line), err=as_json)
 
 
 @click.command(epilog=LIMITS)

@@ -44,7 +44,10 @@ class NewestFrame:
         threading.Thread(target=self._play, daemon=True).start()
 
     def take(self) -> LiveFrame | None:
-        """Wait for a frame that was not taken yet; None at the end. Raises UserError if the source cannot be read."""
+        """Wait for a frame that was not taken yet; None at the end. Raises UserError if the source cannot be read.
+
+        Whatever else goes wrong while it is played is raised here too.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._ended or not self._taken)
             if not self._taken:
@@ -67,7 +70,7 @@ class NewestFrame:
                     )
                     self._taken = False
                     self._changed.notify_all()
-        except UserError as error:
+        except Exception as error:
             self._error = error
         finally:
             with self._changed:
@@ -79,8 +82,11 @@ def _camera(number: int) -> Iterator[tuple[float, np.ndarray]]:
     """Seconds and pixels of each frame of a camera. Raises UserError if it cannot be opened, or goes away."""
     import cv2
 
-    camera = cv2.VideoCapture(number)
-    if not camera.isOpened():
+    try:
+        camera = cv2.VideoCapture(number)
+    except cv2.error:  # the number is too large for it
+        camera = None
+    if not (camera and camera.isOpened()):
         raise UserError(f"camera {number} cannot be opened; is it plugged in, and used by no other program?")
     start = time.monotonic()
     while True:
@@ -91,7 +97,9 @@ def _camera(number: int) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def _file(path: Path) -> Iterator[tuple[float, np.ndarray | None]]:
-    """Seconds and pixels of each frame of a video, each given when it is due. Raises UserError if it is no video.
+    """Seconds and pixels of each frame of a video, each given when it is due.
+
+    Raises UserError if it is no video, or where it is damaged.
 
     Where decoding falls behind, an overdue frame has no pixels: the time goes to later ones.
     """
@@ -99,13 +107,18 @@ def _file(path: Path) -> Iterator[tuple[float, np.ndarray | None]]:
 
     from dfer.pipeline.video.container import choose_stream
     from dfer.pipeline.video.display import read_display
-    from dfer.pipeline.video.sources import DecodeError
+    from dfer.pipeline.video.not_videos import describe_other_content
+    from dfer.pipeline.video.sources import STILL_IMAGE, DecodeError
 
+    display = first = start = None
+    seconds = 0.0
     try:
+        if other := describe_other_content(path):
+            what = STILL_IMAGE if other.startswith(STILL_IMAGE) else other.removeprefix("the file is ")
+            raise UserError(f"{path}: it is {what}")
         with av.open(str(path), metadata_errors="replace") as source:
             stream = choose_stream(source)
             stream.thread_type = "AUTO"
-            display = first = start = None
             for frame in source.decode(stream):
                 if frame.time is None:
                     continue
@@ -118,4 +131,5 @@ def _file(path: Path) -> Iterator[tuple[float, np.ndarray | None]]:
                 yield seconds, None if overdue else display.picture(frame.to_ndarray(format="rgb24"))
     except (av.FFmpegError, DecodeError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path}: it cannot be played ({reason})") from None
+        fault = "it cannot be played" if start is None else f"it is damaged from {seconds:.1f} s on"
+        raise UserError(f"{path}: {fault} ({reason})") from None

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -76,7 +77,8 @@ class FaceStream:
 
         timeout: seconds; None is returned if no frame came in this time
 
-        Raises EOFError at the end of the source, UserError if it cannot be read, or if the process ended.
+        Raises EOFError at the end of the source, UserError if it cannot be read, or if the process ended, and
+        whatever else was raised there.
         """
         if not self._frames.poll(timeout):
             return None
@@ -86,7 +88,7 @@ class FaceStream:
             raise UserError(ENDED) from None
         if found is None:
             raise EOFError
-        if isinstance(found, UserError):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -111,7 +113,7 @@ def _search(
     models: ModelPaths,
     keypoints: KeypointSet,
 ) -> None:
-    """Send what is seen in each frame, then None; or a UserError. It runs in the process."""
+    """Send what is seen in each frame, then None; or an error. It runs in the process."""
     prepare_process(parent)
     with contextlib.suppress(BrokenPipeError):  # the reader is gone
         try:
@@ -120,6 +122,9 @@ def _search(
             while frame := newest.take():
                 out.send(Seen(frame=frame, face=follower.find(frame.pixels, frame.seconds)))
             out.send(None)
-        except UserError as error:
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            error.add_note(traceback.format_exc())  # for --debug
             out.send(error)
     os._exit(0)  # MediaPipe's own end takes longer

@@ -167,7 +167,7 @@ class _Worker:
 
         environment = {**NO_NETWORK, **dict.fromkeys(THREAD_LIMITS, "1")}
         self._note.unlink(missing_ok=True)
-        with signals_blocked(signal.SIGINT, signal.SIGUSR1):
+        with signals_blocked(signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             self._executor = ProcessPoolExecutor(
                 1, env=environment, initializer=prepare_process, initargs=(os.getpid(),)
             )

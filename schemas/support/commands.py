@@ -1,7 +1,7 @@
 """What both command lines share: one line for an error, `--debug` for its traceback, fixed exit codes.
 
 0 done, 1 wrong input or failure, 2 wrong usage (click's own), 3 `--strict`, 128 + the number of the signal that
-stopped it (130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
+stopped it (129 SIGHUP, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM).
 """
 
 import functools
@@ -17,6 +17,7 @@ import click
 
 from dfer.schemas.support.errors import Interrupted, UserError
 from dfer.schemas.support.processes import job_signals_raise
+from dfer.schemas.support.start import command_runs
 
 
 class Program(click.Group):
@@ -42,6 +43,7 @@ class Program(click.Group):
         if sys.stderr is None:  # closed by the caller, but libraries write to it
             sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
+            command_runs()
             with job_signals_raise():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,7 +64,7 @@ def writing(what: str, retry: str) -> Iterator[None]:
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
-    """Resolve the path of a file to write, and check that it can be a file.
+    """Resolve the path of a file to write, and check that it can be a file, and be written.
 
     option: the flag that names it, for the message
     suffixes: allowed endings in lower case; none means any
@@ -79,7 +80,13 @@ def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = (
         raise UserError(f"{option} {path} is a folder; give a file name")
     if target.exists() and not target.is_file():
         raise UserError(f"{option} {path} exists and is not a regular file; choose another name")
-    return target
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            return target
+    except OSError as error:
+        raise UserError(
+            f"{option} {path}: {error.strerror}; give a file in a folder that you can write"
+        ) from None
 
 
 def temporary_name(path: Path) -> Path:

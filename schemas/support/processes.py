@@ -1,10 +1,13 @@
 """Signals, and processes that end when their parent does.
 
-Ctrl-C and job managers send SIGINT or SIGTERM, SLURM also SIGUSR1 shortly before a job's time is over, and all of
-them may reach every process of a group. A program here decides itself when it stops (`stop_request`), its workers
-stop with it and not before (`signals_blocked`), and no worker outlives it (`end_with_parent`).
+Ctrl-C and job managers send SIGINT or SIGTERM, SLURM also SIGUSR1 shortly before a job's time is over, a terminal
+that is closed sends SIGHUP, and all of them may reach every process of a group. A program here decides itself when it
+stops (`stop_request`), its workers stop with it and not before (`signals_blocked`), and no worker outlives it
+(`end_with_parent`).
 """
 
+import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -19,9 +22,9 @@ from types import FrameType
 
 from dfer.schemas.support.errors import Interrupted, UserError
 
-JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of job managers
+JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)  # of job managers and terminals
 STOP_SIGNALS = (signal.SIGINT, *JOB_SIGNALS)
-# torchrun passes its own signal on, so a signal to the group reaches its processes twice.
+# torchrun passes its own signal on, so a signal to the group reaches its processes twice; so may SIGHUP.
 REPEAT_SECONDS = 2.0
 POLL_SECONDS = 1.0
 LOCKS = 16  # more than a worker process shares with its parent; each takes a page of memory
@@ -73,6 +76,7 @@ def stop_request(announcement: str | None = None) -> Iterator[StopRequest]:
         nonlocal first
         if not request.number:
             request.number, first = number, time.monotonic()
+            _leave_closed_terminal(number)
             if announcement:
                 print(announcement, file=sys.stderr)
         elif announcement and time.monotonic() - first >= REPEAT_SECONDS:
@@ -86,9 +90,14 @@ def stop_request(announcement: str | None = None) -> Iterator[StopRequest]:
 
 @contextmanager
 def job_signals_raise() -> Iterator[None]:
-    """Make JOB_SIGNALS raise Interrupted, as Ctrl-C raises KeyboardInterrupt."""
+    """Make JOB_SIGNALS raise Interrupted, as Ctrl-C raises KeyboardInterrupt. One that comes twice counts once."""
+    last: dict[int, float] = {}
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        before, last[number] = last.get(number, -math.inf), time.monotonic()
+        if last[number] - before < REPEAT_SECONDS:
+            return  # it would break off what cleans up after the first one
+        _leave_closed_terminal(number)
         raise Interrupted(number)
 
     with _handlers(dict.fromkeys(JOB_SIGNALS, stop)):
@@ -166,6 +175,18 @@ def end_with_parent(parent: int | None = None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _leave_closed_terminal(number: int) -> None:
+    """After SIGHUP write to nowhere instead of a terminal that is gone, where each line would be an error."""
+    for stream in (1, 2) if number == signal.SIGHUP else ():
+        try:
+            os.write(stream, b"")
+        except OSError:
+            with contextlib.suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream)
+                os.close(nowhere)
+
+
 def _wait_for_end(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
@@ -174,11 +195,17 @@ def _wait_for_end(parent: int) -> None:
 
 @contextmanager
 def _handlers(handlers: Mapping[int, Handler]) -> Iterator[None]:
-    """Set signal handlers for the block; outside the main thread, where Python runs none, change nothing."""
+    """Set signal handlers for the block; outside the main thread, where Python runs none, change nothing.
+
+    SIGHUP stays ignored where it is: `nohup` asks for that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    kept = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    before = {
+        number: signal.signal(number, handler) for number, handler in handlers.items() if number not in kept
+    }
     try:
         yield
     finally:

@@ -234,6 +234,15 @@ def lines(done: Exported) -> list[str]:
     if done.quantized:
         said += done.quantized.lines
     said.append(f"wrote {done.path}")
-    if done.path.suffix == ".onnx":
-        said.append(f"next: {command('train', 'predict', done.path)} INPUT…")
-    return said
+    return [*said, _next(done.path)]
+
+
+def _next(file: Path) -> str:
+    """What to do with a file."""
+    if file.suffix == ".onnx":
+        return f"next: {command('train', 'predict', file)} INPUT…"
+    if file.suffix == SUFFIXES["torch"]:
+        load = f"torch.export.load({str(file)!r}).module()"
+    else:
+        load = f"safetensors.torch.load_file({str(file)!r})"
+    return f"next: in Python {load}; `train predict` takes the run's folder or an .onnx file"

@@ -15,6 +15,7 @@ from dfer.schemas.keypoints import KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import file_sha256
 from dfer.schemas.support.settings import setting
+from dfer.schemas.support.text import counted
 from dfer.train.config import DataConfig, RecipeConfig, TrainConfig
 from dfer.train.data.augment import MEAN, STD
 from dfer.train.engine.checkpoint import Checkpoint
@@ -80,6 +81,17 @@ class About:
             raise ValueError(values["format"])
         lists = {name: tuple(values[name]) for name in ("labels", "inputs", "expression_scores")}
         return cls(**{**values, **lists})
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it; None if nothing."""
+        if not all(isinstance(label, str) and label for label in self.labels):
+            return "a label is no text"
+        if len(set(self.labels)) < len(self.labels):
+            return "two labels are the same"
+        if not isinstance(self.extraction, Mapping | None):
+            return "extraction is no table of settings"
+        return None
 
 
 def about(saved: Checkpoint, file: Path, inputs: tuple[str, ...], any_frames: bool) -> About:
@@ -194,10 +206,13 @@ def _open(file: Path, made_of: Path | None, loader_workers: int) -> NetworkModel
         session = open_session(file)
         said = About.from_texts(session.get_modelmeta().custom_metadata_map)
         config, keypoints = _config_of(said), KEYPOINT_SETS[said.keypoints["name"]]
+        fault = said.fault or _unlike(said, session)
     except Exception as error:  # onnxruntime raises many kinds for a damaged file
+        fault = str(error) if isinstance(error, UserError) else type(error).__name__
+    if fault:
         raise UserError(
-            f"{file} is damaged, or not written by `train export` ({type(error).__name__})"
-        ) from None
+            f"{file} is damaged, or not written by `train export` ({fault}); call `train export` again"
+        )
     if made_of and file_sha256(made_of) != said.checkpoint:
         raise UserError(f"{file} was made of another {made_of.name}; call `train export` again")
     return NetworkModel(
@@ -210,6 +225,17 @@ def _open(file: Path, made_of: Path | None, loader_workers: int) -> NetworkModel
         device=torch.device("cpu"),
         loader_workers=loader_workers,
     )
+
+
+def _unlike(said: About, session: Any) -> str | None:
+    """How a file differs from what it says; None if it does not."""
+    (output,) = session.get_outputs()
+    classes = output.shape[-1]
+    if len(said.labels) != classes:
+        return f"{counted(len(said.labels), 'label')} for {classes} classes"
+    if unknown := {each.name for each in session.get_inputs()} - set(said.inputs):
+        return f"it takes {min(unknown)}, which its description lacks"
+    return None
 
 
 def _config_of(about: About) -> TrainConfig:

@@ -1,9 +1,6 @@
 """Clips to a landmark cache, by the pipeline's own run, in the way that a model's training clips were extracted."""
 
 import dataclasses
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.processes import stop_request
 from dfer.train.data.caches import Pool, usable
 from dfer.train.use.model import Model
+from dfer.train.use.private_folder import private_folder
 
 if TYPE_CHECKING:
     from dfer.data_manifest.datasets import Manifest
@@ -177,18 +174,6 @@ def folder_for(keep: Path | None) -> Iterator[Path]:
         return
     with private_folder("dfer-predict") as folder:
         yield folder / "cache"
-
-
-@contextmanager
-def private_folder(prefix: str) -> Iterator[Path]:
-    """A temporary folder that only this user can read; it is removed however the block ends."""
-    folder = Path(tempfile.gettempdir()) / f"{prefix}-{secrets.token_hex(8)}"
-    try:
-        folder.mkdir(mode=0o700)
-        yield folder
-    finally:
-        with stop_request():  # a second Ctrl-C would leave faces there
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_keeping_nothing(keep: Path | None, to_extract: Sequence[Path]) -> None:

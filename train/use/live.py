@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 from dfer.train.use.extraction import Watch, settings_for
 from dfer.train.use.model import Model
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 RATE_OVER = 2.0  # seconds over which the frame rate is measured
 SHORTEST, LONGEST = 0.1, 60.0  # seconds, of a window
+DIGITS = 9  # of a camera's number, which OpenCV takes as 32 bits
+SHOWN = 30  # characters of a wrong number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,19 @@ class Moment:
     rate: float
 
 
+def source_of(given: str) -> int | Path:
+    """The camera or the video that a text names. Raises UserError for what is neither."""
+    if not given:
+        raise UserError("the SOURCE is empty; give a video, or a camera's number (0 is the first)")
+    if given.isascii() and given.isdecimal():
+        if len(given) > DIGITS:
+            raise UserError(f"no camera has so large a number: {given[:SHOWN]}; 0 is the first")
+        return int(given)
+    if "://" in given and not Path(given).exists():
+        raise UserError(f"{given}: addresses are not opened; download the video first, and give its file")
+    return Path(given)
+
+
 def live(
     model: Model,
     source: int | Path,
@@ -72,7 +88,8 @@ def live(
     watch: functions to call with notes
 
     Yields a moment for each frame that was searched. An answer is computed next to that, and the next one starts
-    when it is there, from what is then the newest frame: nothing is queued.
+    when it is there, from what is then the newest frame: nothing is queued. At the end the last frame comes again,
+    with the answer that was still computed.
     Raises UserError if the source cannot be read.
     """
     from dfer.pipeline import FaceStream
@@ -80,27 +97,34 @@ def live(
     if not SHORTEST <= window <= LONGEST:
         raise UserError(f"--window {window:g}: must be between {SHORTEST:g} and {LONGEST:g} s")
     if isinstance(source, Path) and not source.is_file():
-        raise UserError(f"no such video: {source}; give a file, or a camera's number (0 is the first)")
+        what = f"{source} is a folder" if source.is_dir() else f"no such video: {source}"
+        raise UserError(f"{what}; give a file, or a camera's number (0 is the first)")
     config = settings_for(model, frames_show, watch or Watch())
     seen_at: deque[float] = deque()
     faces: deque[LiveFace] = deque()
     pending: Future[LiveAnswer] | None = None
-    answer, fresh = None, False
+    answer, fresh, last, end = None, False, None, None
     with FaceStream(source, config, keypoints=model.keypoints) as stream, ThreadPoolExecutor(1) as pool:
         while True:
             try:
                 seen = stream.next()
-            except EOFError:
-                return
+            except (EOFError, UserError) as error:
+                end = error
+                break
             if pending and pending.done():
                 answer, fresh, pending = pending.result(), True, None
             if seen is None:
                 continue
+            last = seen
             _remember(seen, faces, seen_at, window)
             if not pending:
                 pending = pool.submit(_answer, model, tuple(faces), seen)
             yield Moment(seen=seen, answer=answer, fresh=fresh, rate=_rate(seen_at))
             fresh = False
+        if pending:
+            yield Moment(seen=last, answer=pending.result(), fresh=True, rate=_rate(seen_at))
+    if isinstance(end, UserError):
+        raise end
 
 
 def _remember(seen: "Seen", faces: deque["LiveFace"], seen_at: deque[float], window: float) -> None:
@@ -154,7 +178,8 @@ class Pace:
         """Count a moment."""
         now = moment.seen.frame.at
         self.first = self.first or now
-        self.frames, self.last, self.dropped = self.frames + 1, now, moment.seen.frame.dropped
+        again = now == self.last  # the last frame, with the last answer
+        self.frames, self.last, self.dropped = self.frames + (not again), now, moment.seen.frame.dropped
         if moment.fresh:
             if self.answers:
                 self.longest = max(self.longest, now - self.answered)
@@ -164,10 +189,11 @@ class Pace:
     def text(self) -> str:
         """All of it in a line."""
         passed = self.last - self.first
-        if not self.answers or not passed:
-            return f"{self.frames} frames, no answer"
+        frames, answers = counted(self.frames, "frame"), counted(self.answers, "answer")
+        if not self.answers:
+            return f"{frames}, no answer"
+        pace = f"{passed:.1f} s: {(self.frames - 1) / passed:.1f} frames/s searched" if passed else frames
+        apart = f", at most {self.longest:.2f} s apart" if self.answers > 1 else ""
         return (
-            f"{passed:.1f} s: {(self.frames - 1) / passed:.1f} frames/s searched, {self.dropped} dropped; "
-            f"{self.answers} answers, at most {self.longest:.2f} s apart; "
-            f"mean delay {self.delay / self.answers:.2f} s"
+            f"{pace}, {self.dropped} dropped; {answers}{apart}; mean delay {self.delay / self.answers:.2f} s"
         )

@@ -2,8 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,6 +15,7 @@ from dfer.schemas.keypoints import KeypointSet
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.text import counted
 from dfer.train.use.live import Moment
 from dfer.train.use.over_time.face_track import FaceTrack
 from dfer.train.use.over_time.overlay import Overlay
@@ -21,15 +24,30 @@ from dfer.train.use.prediction import Prediction
 
 TITLE = "train live (q ends)"
 KEYS = (ord("q"), 27)  # 27: Esc
+TRY = "import cv2; cv2.namedWindow('train live')"
+DISPLAY_SECONDS = 20
 LINE_EVERY = 0.5  # seconds
 QUALITY = 90  # of the JPEGs
 
 Show = Callable[[np.ndarray, Moment], bool]  # shows a frame; returns whether to go on
 
 
-def has_display() -> bool:
-    """Whether a window can be opened."""
-    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+def has_display(note: Callable[[str], None]) -> bool:
+    """Whether a window can be opened. note: called with a line where there should be a display, but is none
+
+    Qt ends the process where it cannot reach the display, so another one tries it first.
+    """
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "darwin" or not display:
+        return sys.platform == "darwin"
+    with suppress(subprocess.TimeoutExpired):
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", TRY], capture_output=True, timeout=DISPLAY_SECONDS, check=False
+        )
+        if not tried.returncode:
+            return True
+    note(f"the display {display} cannot be opened, so there is no window")
+    return False
 
 
 def drawn(moment: Moment, keypoints: KeypointSet) -> np.ndarray:
@@ -64,6 +82,7 @@ def in_window() -> Show:
     """Open a window; return a function that shows a frame there. q, Esc and closing the window end it."""
     import cv2
 
+    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # of fonts that OpenCV does not bring
     cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
 
     def show(picture: np.ndarray, _moment: Moment) -> bool:
@@ -74,24 +93,46 @@ def in_window() -> Show:
     return show
 
 
-def into_folder(folder: Path) -> Show:
-    """A function that writes each frame as a JPEG, named by its time. Raises UserError for a folder with files."""
-    import simplejpeg
+class IntoFolder:
+    """Writes each frame as a JPEG, named by its time. It makes the folder with the first one."""
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        used = any(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"--out {folder}: {error.strerror}") from None
-    if used:
-        raise UserError(f"--out {folder} is not empty; give a new folder")
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError for a folder with files, or what is no folder."""
+        self._folder, self._names = folder, set()
+        try:
+            if folder.exists() and any(folder.iterdir()):
+                raise UserError(f"--out {folder} is not empty; give a new folder")
+        except NotADirectoryError:
+            raise UserError(f"--out {folder} is a file; give a new folder") from None
+        except OSError as error:
+            raise self._refusal(error) from None
 
-    def show(picture: np.ndarray, moment: Moment) -> bool:
+    def show(self, picture: np.ndarray, moment: Moment) -> bool:
+        """Write a frame. Raises UserError if it cannot be written."""
+        import simplejpeg
+
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=QUALITY, colorspace="RGB")
-        write_atomic(folder / f"{moment.seen.frame.seconds:010.3f}.jpg", jpeg)
+        name = f"{moment.seen.frame.seconds:010.3f}.jpg"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._folder / name, jpeg)
+        except OSError as error:
+            raise self._refusal(error) from None
+        self._names.add(name)
         return True
 
-    return show
+    @property
+    def frames(self) -> int:
+        """How many were written."""
+        return len(self._names)
+
+    @property
+    def line(self) -> str:
+        """What was written, for a person."""
+        return f"wrote {counted(self.frames, 'frame')} to {self._folder}"
+
+    def _refusal(self, error: OSError) -> UserError:
+        return UserError(f"--out {self._folder}: {error.strerror}; give a folder that you can write")
 
 
 class Lines:

@@ -20,7 +20,7 @@ from dfer.train.data.sampling import evaluation_view, frame_positions
 from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan, scores_of
-from dfer.train.results.run_folder import require_run
+from dfer.train.results.run_folder import BEST, CHECKPOINTS, require_run
 from dfer.train.use.over_time.shared_frames import predict_windows, works_by_frame
 
 if TYPE_CHECKING:
@@ -99,9 +99,19 @@ def run_network(run: Path, which: str, device: str, loader_workers: int) -> Netw
 
 def require_trained(run: Path) -> None:
     """Raise UserError unless a folder is a run."""
+    if run.is_file():
+        raise UserError(f"{run} {_in_place_of_a_run(run)}")
     if not run.is_dir():
         raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
     require_run(run)
+
+
+def _in_place_of_a_run(file: Path) -> str:
+    """What a file is, and what to give instead."""
+    if file.name in CHECKPOINTS:
+        flag = " and add --checkpoint best" if file.name == BEST else ""
+        return f"is a file of a run; give its folder {file.parent}{flag}"
+    return "is a file; give the folder of a run, or an .onnx file of `train export`"
 
 
 def extraction_of(saved: checkpoint.Checkpoint) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ import polars as pl
 import torch
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import counted
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, usable
 from dfer.train.data.class_matching import match_classes, only_covered
@@ -65,8 +66,8 @@ class Quantized:
             for name, (float32, int8) in pairs.items()
         )
         said = [
-            f"int8 on {self.clips} clips ({self.description}): {accuracy}; "
-            f"{metrics.percent(self.same_labels)} get the same label",
+            f"int8: {accuracy}; {metrics.percent(self.same_labels)} get the same label",
+            f"measured on {counted(self.clips, 'clip')}: {self.description}",
             f"one clip on this CPU: int8 {self.speed[1]:.2f} × as fast as torch, float32 {self.speed[0]:.2f} ×; "
             f"the int8 file has {metrics.percent(self.size)} of the size",
         ]

@@ -1,11 +1,13 @@
 """A played file: its frames come when they are due, are dropped where nobody takes them, and never queue."""
 
 import os
+import re
 import signal
 import time
 
 import psutil
 import pytest
+from PIL import Image
 
 from dfer import pipeline
 from dfer.schemas.support.errors import UserError
@@ -47,11 +49,33 @@ def test_a_slow_reader_gets_new_frames_and_not_a_queue(video):
     assert max(late[2:]) < 1.0  # one that was searched meanwhile; a queue would grow to 2 s and more
 
 
-def test_a_source_that_cannot_be_read_is_one_line(tmp_path):
+def test_a_source_that_cannot_be_read_is_one_line(astronaut, tmp_path):
     (tmp_path / "no.mp4").write_text("no video")
-    for source, words in ((tmp_path / "no.mp4", "cannot be played"), (99, "camera 99 cannot be opened")):
+    Image.fromarray(astronaut).save(tmp_path / "still.jpg")
+    for source, words in (
+        (tmp_path / "no.mp4", "cannot be played"),
+        (tmp_path / "still.jpg", "it is a still image, not a video"),
+        (99, "camera 99 cannot be opened"),
+        (10**20, "camera 100000000000000000000 cannot be opened"),
+    ):
         with pipeline.FaceStream(source) as stream, pytest.raises(UserError, match=words):
             list(rest(stream))
+
+
+def test_a_video_that_is_damaged_half_way_is_played_up_to_there(video, tmp_path):
+    content = video.read_bytes()
+    index = content.find(b"moov") - 8  # after the pictures
+    (tmp_path / "v.mp4").write_bytes(content[: index // 2] + b"\xff" * (index - index // 2) + content[index:])
+    with pipeline.FaceStream(tmp_path / "v.mp4") as stream, pytest.raises(UserError) as refused:
+        for seen in rest(stream):
+            last = seen.frame.seconds
+    seconds = re.search(r"it is damaged from (\d\.\d) s on", str(refused.value))[1]
+    assert last - 0.05 <= float(seconds) and 1 < float(seconds) < 2
+
+
+def test_an_unknown_error_while_it_is_played_is_raised(tmp_path):
+    with pipeline.FaceStream(tmp_path / "a\0.mp4") as stream, pytest.raises(ValueError, match="null byte"):
+        list(rest(stream))
 
 
 def test_a_process_that_dies_is_one_line_and_none_is_left_at_the_end(video):

@@ -200,6 +200,7 @@ def test_a_kill_at_a_step_of_the_command_leaves_no_process_and_the_same_bytes(
         (signal.SIGINT, False),
         (signal.SIGTERM, False),
         (signal.SIGUSR1, True),  # SLURM, before a job's time is over
+        (signal.SIGHUP, True),  # a closed terminal
     ],
 )
 def test_an_interrupted_run_gives_advice_and_leaves_no_process(

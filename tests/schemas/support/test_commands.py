@@ -1,6 +1,7 @@
 import contextlib
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 
@@ -26,13 +27,27 @@ def benchmark(program):
             left.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_command_prints_one_line_and_leaves_no_process(benchmark, number):
     process, started = benchmark
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (128 + number, "train: interrupted\n")
     assert not psutil.wait_procs(started, timeout=30)[1]
+
+
+@pytest.mark.parametrize("name", ["pipeline", "train"])
+def test_a_program_that_is_interrupted_while_it_starts_says_so_in_one_line(name, tmp_path):
+    """Its command line takes a second to import here, as on a slow disk."""
+    (tmp_path / "click.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dfer.{name}.__main__ import main; main()"
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], preexec_fn=heard, **pipes)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, f"{name}: interrupted\n")
 
 
 def test_a_killed_command_leaves_no_process(benchmark):

@@ -1,9 +1,12 @@
 """Signals in real processes."""
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 
 import psutil
@@ -110,3 +113,48 @@ def test_a_process_ends_when_its_parent_is_killed():
 def test_a_process_whose_parent_is_gone_already_ends_at_once():
     child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, text=True, timeout=30)
     assert (child.returncode, child.stdout) == (-signal.SIGKILL, "")
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with stop_request() as stop, job_signals_raise():
+        signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN and not stop.number
+    signal.signal(signal.SIGHUP, before)
+
+
+SAVING = """
+import sys, time
+from pathlib import Path
+from dfer.schemas.support.processes import job_signals_raise, stop_request
+with job_signals_raise(), stop_request("stopping") as stop:
+    print("ready", flush=True)
+    while not stop.number:
+        time.sleep(0.01)
+    print("saved", flush=True)
+    Path(sys.argv[1]).touch()
+"""
+
+
+def test_a_closed_terminal_is_a_stop_request_and_no_error(tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", SAVING, tmp_path / "saved"]
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    process = subprocess.Popen(
+        command, **streams, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    )
+    os.close(theirs)
+    assert b"ready" in os.read(ours, 100)
+    os.close(ours)
+    assert process.wait(30) == 0 and (tmp_path / "saved").exists()
+
+
+def test_a_signal_that_comes_twice_does_not_break_off_the_clean_up():
+    steps = []
+    with pytest.raises(Interrupted), job_signals_raise():
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            signal.raise_signal(signal.SIGHUP)
+            steps.append("removed")
+    assert steps == ["removed"]

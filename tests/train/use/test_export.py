@@ -6,6 +6,7 @@ import shutil
 
 import made_up
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -113,7 +114,10 @@ def test_a_torch_program_gives_the_answers_of_the_network(small_run, tmp_path):
 
 
 def test_safetensors_has_the_weights_and_the_same_facts(small_run, tmp_path):
-    made_up.done("export", small_run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
+    said = made_up.done(
+        "export", small_run, "--format", "safetensors", "--out", tmp_path / "a.safetensors"
+    ).stdout
+    assert f"next: in Python safetensors.torch.load_file('{tmp_path / 'a.safetensors'}')" in said
     saved = checkpoint.load(small_run / "last.pt")
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert json.loads(file.metadata()["labels"]) == list(saved.labels)
@@ -230,6 +234,30 @@ def test_a_cache_that_the_run_cannot_be_checked_on_is_refused(small_run, sample_
     assert not (tmp_path / "a.onnx").exists()
 
 
+SIX = ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("edited", "words"),
+    [
+        ({"labels": SIX[:2]}, "2 labels for 6 classes"),
+        ({"labels": [*SIX[:5], "a"]}, "two labels are the same"),
+        ({"labels": [*SIX[:5], 1]}, "a label is no text"),
+        ({"inputs": ["frames"]}, "which its description lacks"),
+        ({"frames": 0}, "--num-frames 0: must be"),
+        ({"extraction": ["size"]}, "extraction is no table of settings"),
+    ],
+)
+def test_a_description_that_does_not_fit_its_file_is_one_line(
+    exported_run, sample_cache, tmp_path, edited, words
+):
+    changed = onnx.load(exported_run[0] / "last.onnx")
+    for each in changed.metadata_props:
+        each.value = json.dumps(edited.get(each.key, json.loads(each.value)))
+    onnx.save(changed, tmp_path / "a.onnx")
+    assert words in refused("predict", tmp_path / "a.onnx", sample_cache)
+
+
 def test_what_is_missing_or_damaged_is_one_line(small_run, sample_cache, tmp_path):
     def line(run, *flags):
         return refused("predict", run, sample_cache, *flags)
@@ -244,6 +272,8 @@ def test_what_is_missing_or_damaged_is_one_line(small_run, sample_cache, tmp_pat
     (tmp_path / "a.onnx").write_bytes(b"no model")
     assert "is damaged, or not written by `train export`" in line(tmp_path / "a.onnx")
     assert "no such run" in refused("export", tmp_path / "none")
+    line = refused("export", small_run, "--out", "/proc/a.onnx")
+    assert "--out /proc/a.onnx: " in line and "give a file in a folder that you can write" in line
     assert "must end in .onnx" in refused("export", small_run, "--out", tmp_path / "a.pt")
     assert "needs --format onnx" in refused("export", small_run, "--format", "torch", "--quantize", "int8")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "a.onnx"]

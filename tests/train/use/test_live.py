@@ -54,6 +54,7 @@ def test_each_answer_is_a_line_and_each_frame_a_picture(cli, model, small_run, v
     run = small_run if model == "run" else model
     outcome = cli("train", "live", run, video, "--window", 1, "--out", tmp_path / "out", "--json")
     assert outcome.returncode == 0, outcome.stderr
+    pace, wrote = outcome.stderr.splitlines()
     answers = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert len(answers) > 3 and [a["seconds"] for a in answers] == sorted(a["seconds"] for a in answers)
     said = [answer for answer in answers if answer["predicted"]]
@@ -61,7 +62,8 @@ def test_each_answer_is_a_line_and_each_frame_a_picture(cli, model, small_run, v
     pictures = sorted((tmp_path / "out").iterdir())
     assert len(pictures) + answers[-1]["dropped"] <= 75 and {p.suffix for p in pictures} == {".jpg"}
     panel = np.asarray(Image.open(pictures[-1]))[:40, :40]
-    assert (panel < 120).mean() > 0.3 and "frames/s searched" in outcome.stderr.splitlines()[-1]
+    assert (panel < 120).mean() > 0.3 and "frames/s searched" in pace
+    assert wrote == f"wrote {len(pictures)} frames to {tmp_path / 'out'}"
 
 
 def test_ctrl_c_ends_it_with_a_summary_and_leaves_no_process(program, video):
@@ -87,5 +89,22 @@ def test_what_cannot_be_shown_is_one_line(small_run, video, tmp_path):
     refused = made_up.refused
     assert "no such video" in refused("live", small_run, tmp_path / "none.mp4")
     assert "not empty" in refused("live", small_run, video, "--out", tmp_path)
+    assert "is a file; give a new folder" in refused("live", small_run, video, "--out", tmp_path / "mine.txt")
+    assert f"{tmp_path} is a folder; give a file" in refused("live", small_run, tmp_path)
+    assert "is empty; give a video" in refused("live", small_run, "")
+    assert "download the video first" in refused("live", small_run, "http://there/v.mp4")
     assert "--window 0" in refused("live", small_run, video, "--window", 0)
-    assert "cannot be opened" in refused("live", "default", 99)
+    assert "no camera has so large a number" in refused("live", "default", "9" * 20)
+    assert "cannot be opened" in refused("live", "default", 99, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_of_one_frame_is_answered_also_where_the_display_cannot_be_reached(
+    cli, write_video, moving_astronaut, tmp_path
+):
+    video = write_video(tmp_path / "v.mp4", moving_astronaut(1))
+    outcome = cli("train", "live", "default", video, "--json", DISPLAY=":77")
+    assert outcome.returncode == 0 and json.loads(outcome.stdout)["predicted"] == "happiness"
+    note, pace = outcome.stderr.splitlines()
+    assert note == "the display :77 cannot be opened, so there is no window"
+    assert pace.startswith("1 frame, 0 dropped; 1 answer; ")

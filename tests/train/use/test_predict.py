@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 import made_up
 import numpy as np
@@ -160,7 +162,7 @@ def test_the_temporary_cache_is_private_and_removed(
     assert list(tmp_path.iterdir()) == [video]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_prediction_leaves_nothing(program, small_run, sample_clips, tmp_path, number):
     command = [program("train"), "predict", small_run, sample_clips]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -171,6 +173,35 @@ def test_an_interrupted_prediction_leaves_nothing(program, small_run, sample_cli
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (128 + number, "", "train: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLDING = """
+import sys
+from dfer.train.use.private_folder import private_folder
+with private_folder("dfer-predict") as folder:
+    (folder / "face.jpg").touch()
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_is_in_use_is_not(tmp_path):
+    def start() -> tuple[subprocess.Popen, Path]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        process = subprocess.Popen([sys.executable, "-c", HOLDING], env=environment, **pipes)
+        return process, Path(process.stdout.readline().strip())
+
+    killed, left = start()
+    running, used = start()
+    killed.kill()
+    killed.wait()
+    assert (left / "face.jpg").exists()
+    last, own = start()
+    assert sorted(tmp_path.iterdir()) == sorted([used, own]) and (used / "face.jpg").exists()
+    for process in (running, last):
+        process.communicate()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -238,6 +269,13 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "missing.mp4")
     assert "no such file or folder" in refused("predict", small_run, tmp_path / "*.mp4")
     assert "no such run" in refused("predict", tmp_path / "missing", sample_cache)
+    for name in ("last.pt", "best.pt"):
+        line = refused("predict", small_run / name, sample_cache)
+        assert f"is a file of a run; give its folder {small_run}" in line
+        assert ("--checkpoint best" in line) == (name == "best.pt")
+    (tmp_path / "last.pt2").touch()
+    line = refused("predict", tmp_path / "last.pt2", sample_cache)
+    assert "is a file; give the folder of a run, or an .onnx file" in line
     assert "is a cache" in refused("predict", sample_cache, sample_cache)
     assert "--keep" in refused("predict", small_run, sample_cache, "--keep", tmp_path / "kept")
     assert "must end in .csv" in refused("predict", small_run, sample_cache, "--csv", tmp_path / "p.txt")

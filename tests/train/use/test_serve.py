@@ -158,10 +158,12 @@ def test_a_dropped_video_waits_visibly_and_is_answered_in_the_browser(server, cl
         assert tab.value("document.querySelectorAll('.crop img').length") == 16
         assert tab.value("[...document.images].every(each => each.complete && each.naturalWidth)")
         assert tab.value("document.activeElement.id") == "result"
+        assert tab.value("document.getElementById('video').files[0].name") == clip.name
         assert_fits(tab, 1280)
         tab.screenshot(tmp_path / "1280.png")
         tab.resize(390)
         assert_fits(tab, 390)
+        assert tab.value("document.querySelector('.shares .rate').getBoundingClientRect().width") > 100
         tab.screenshot(tmp_path / "390.png")
         first.join()
         assert {urlsplit(url).netloc for url in tab.loaded() if not url.startswith("data:")} == {server.host}
@@ -204,13 +206,23 @@ def test_other_pages_cannot_use_the_server_and_it_loads_nothing_from_elsewhere(s
     for headers in (
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": f"x://{server.host}"},
+        {"Origin": f"https://{server.host}"},
+        {"Host": f"evil.example@{server.host}", "Origin": f"http://evil.example@{server.host}"},
         {"Origin": ""},
         {"Host": "evil.example"},
     ):
         status, _ = server.send(video, **headers)
         assert status == 403, headers
     assert server.request("GET", "/", headers={"Host": "evil.example:80"})[0] == 403
-    assert server.request("GET", "/", headers={"Host": "[1:2"})[0] == 403
+    for host in (
+        "[1:2",
+        f"evil.example@{server.host}",
+        f"@{server.host}",
+        f"{server.host}/a",
+        f"{server.host}?a",
+    ):
+        assert server.request("GET", "/", headers={"Host": host})[0] == 403
     port = server.host.split(":")[1]
     for host in (f"localhost:{port}", f"[::1]:{port}"):
         assert server.request("GET", "/", headers={"Host": host})[0] == 200
@@ -358,7 +370,7 @@ def test_who_leaves_before_the_answer_ends_the_work(server, clip):
     eventually(lambda: server.files() == [] and any("left.flv: left before" in line for line in server.lines))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_an_answer_leaves_no_file_and_no_process(program, clip, tmp_path, number):
     with serving(program, tmp_path / "server") as server:
         video = clip.read_bytes()

@@ -50,15 +50,18 @@ class Guard:
         host = headers.get("host", "")
         if not self._known(host):
             return "Refused: open this page by the address that `train serve` printed."
-        if method not in READING and headers.get("origin", "").partition("://")[2] != host:
+        if method not in READING and headers.get("origin", "") != f"http://{host}":
             return "Refused: only this server's own page may send videos."
         return ""
 
     def _known(self, host: str) -> bool:
         """Whether a Host header is an address or a name that no other site can have."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
         except ValueError:
+            return False
+        name = parts.hostname or ""
+        if parts.netloc != host or "@" in host:  # a path, or user information before the address
             return False
         return name in ("localhost", self._host) or _is_address(name)
 

@@ -20,7 +20,6 @@ function stop(text, refused) {
   request = null;
   progress.hidden = cancel.hidden = true;
   input.disabled = false;
-  input.value = "";
   say(text, refused);
 }
 
@@ -69,6 +68,7 @@ function send(file) {
   cancel.hidden = false;
 }
 
+input.onclick = () => { input.value = ""; }; // or choosing the same file again would be no change
 input.onchange = () => { if (input.files.length) send(input.files[0]); };
 cancel.onclick = () => request.abort();
 addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -79,5 +79,8 @@ addEventListener("drop", (event) => {
   const files = event.dataTransfer.files;
   if (request || !files.length) return;
   if (files.length > 1) say("Drop one video at a time.", true);
-  else send(files[0]);
+  else {
+    input.files = files; // shows its name
+    send(files[0]);
+  }
 });

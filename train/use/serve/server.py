@@ -2,12 +2,12 @@
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import stop_request
-from dfer.train.use.extraction import private_folder
+from dfer.train.use.private_folder import private_folder
 from dfer.train.use.serve.limits import Limits
 from dfer.train.use.serve.worker import Served, Worker
 
@@ -47,19 +47,28 @@ def serve(served: Served, limits: Limits, host: str, port: int, note: Print) -> 
             stopping=lambda: server.should_exit,
             log=note,
         )
-        server = uvicorn.Server(_quiet(uvicorn, make_app(desk, served.run, host)))
+        app = make_app(desk, served.run, host)
         try:
             worker.start()
             listener.listen()  # from now on connections wait until uvicorn takes them
             note(f"open http://{f'[{address}]' if ':' in address else address}:{used}/ (Ctrl-C ends it)")
-            server.run(sockets=[listener])
+            with stop_request() as request:
+
+                async def look() -> None:
+                    server.should_exit = server.should_exit or bool(request.number)
+
+                server = uvicorn.Server(_quiet(uvicorn, app, look))
+                server.run(sockets=[listener])
         finally:
             with stop_request():  # a second Ctrl-C would leave the process
                 worker.stop()
 
 
-def _quiet(uvicorn, app):
-    """uvicorn's settings: it prints nothing, and believes no header that a proxy may set."""
+def _quiet(uvicorn, app, look: Callable[[], Awaitable[None]]):
+    """uvicorn's settings: it prints nothing, and believes no header that a proxy may set.
+
+    look: called several times a second: of the signals that stop, uvicorn hears SIGINT and SIGTERM only
+    """
     return uvicorn.Config(
         app,
         http="h11",
@@ -71,6 +80,8 @@ def _quiet(uvicorn, app):
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
+        callback_notify=look,
+        timeout_notify=0,
     )
 
 
