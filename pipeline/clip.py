@@ -13,11 +13,11 @@ from dfer.pipeline.face.align import (
     estimate_similarity,
     find_anchors,
     find_down,
+    smooth,
 )
 from dfer.pipeline.face.detect import detect
 from dfer.pipeline.face.find import FoundFace, find_faces, reuse_face
 from dfer.pipeline.face.landmarks import find_landmarks
-from dfer.pipeline.face.smoothing import smooth
 from dfer.pipeline.records import ExtractedClip, StoredFace, StoredFaces, Track
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video import clip_files

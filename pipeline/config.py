@@ -80,6 +80,11 @@ class ExtractConfig(Settings):
         if self.blendshapes and self.detector == HOG:
             raise UserError("--blendshapes needs MediaPipe, which --detector hog avoids; drop one")
 
+    @property
+    def only_heaviest(self) -> bool:
+        """Whether only the heaviest face is followed, as by default, so that nobody else need be found."""
+        return self.people == 1 and self.person == HEAVIEST
+
     def landmark_settings(self) -> dict[str, Any]:
         """Return the settings that boxes and landmarks depend on."""
         names = ("frames", "rate", "people", "person", "input", "detector", "min_score", "min_found")

@@ -135,7 +135,7 @@ def predict(
         for target in tables:
             write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
         drawn = [path for path, draw in drawings if draw(found, predictor, windows, watch)]
-    shown = partial(show.print_predictions, found, windowed=bool(windows))
+    shown = partial(show.print_predictions, found, windowed=bool(windows), several=people != 1)
     print_result(as_json, lambda: show.as_json(run, labels, found), shown)
     written = [*(path for path in (csv, parquet) if path), *drawn]
     if written:

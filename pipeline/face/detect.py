@@ -105,7 +105,35 @@ def detect(
         found = _confirm(frame, landmarker, found) or _hog(frame)
     elif view == AS_IT_IS and not hog_only and not any(face.score >= SURE_SCORE for face in found):
         found = _look_closer(frame, landmarker, config.min_score, found, previous)
-    return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
+    return _largest(found)
+
+
+def detect_others(
+    frame: np.ndarray,
+    landmarker: Path,
+    config: ExtractConfig,
+    found: Sequence[Detection],
+    previous: Sequence[Detection] = (),
+) -> list[Detection]:
+    """Add to the faces that `detect` found those that tiles show, the largest first.
+
+    frame: (H, W, 3) uint8
+    found, previous: the faces of this frame, and those of the frame before
+
+    Next to a sure face, BlazeFace misses others in the frame, small in it or far to the side. Sure faces stay as they
+    are. Of others that touch, the best stays.
+    """
+    height, width = frame.shape[:2]
+    sure = [face for face in found if face.score >= SURE_SCORE]
+    unsure = [face for face in found if face.score < SURE_SCORE]
+    lost = [face for face in previous if not any(touch(face, other) for other in found)]
+    tiles = [tile_around(face, height, width) for face in (*unsure, *lost)] + tile_grid(height, width)
+    others = _on_tiles(frame, landmarker, config.min_score, tiles)
+    kept: list[Detection] = []
+    for face in (*sure, *sorted([*unsure, *others], key=lambda d: d.score, reverse=True)):
+        if not any(touch(face, other) for other in kept):
+            kept.append(face)
+    return _largest(kept)
 
 
 def searches_closer(config: ExtractConfig) -> bool:
@@ -143,7 +171,7 @@ def _look_closer(
     if not closer and not any(face.confident for face in found):
         closer = _on_tiles(frame, landmarker, min_score, tile_grid(height, width)) or _hog(frame)
     # What a closer look saw is better than the first one, and what it did not confirm is no face.
-    unseen = [face for face in found if not any(_touch(face, other) for other in closer)]
+    unseen = [face for face in found if not any(touch(face, other) for other in closer)]
     return closer + [face for face in unseen if max(height, width) < CLOSER * tiles[face][2]]
 
 
@@ -217,7 +245,11 @@ def overlap(a: Detection, b: Detection) -> float:
     return shared / (a.side**2 + b.side**2 - shared)
 
 
-def _touch(a: Detection, b: Detection) -> bool:
+def _largest(found: Iterable[Detection]) -> list[Detection]:
+    return sorted(found, key=lambda d: d.side, reverse=True)[:MAX_FACES]
+
+
+def touch(a: Detection, b: Detection) -> bool:
     """Whether one box has the centre of the other in it."""
     return any(
         x0 < x < x1 and y0 < y < y1 for (x0, y0, x1, y1), (x, y) in ((a.box, b.centre), (b.box, a.centre))

@@ -111,8 +111,17 @@ class FaceRegion:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameFaces:
-    """What is kept of a sampled frame: its number, its faces with the regions around them, and a thumbnail."""
+    """What is kept of a sampled frame.
+
+    position: its number
+    faces: in it
+    first_look: those that a search for one person finds; the same, if nobody else is wanted
+    regions: around all of them, and around those that are found where a person's track has a gap
+    thumbnail: of the frame
+    """
 
     position: int
+    faces: Sequence[Detection]
+    first_look: Sequence[Detection]
     regions: dict[Detection, FaceRegion]
     thumbnail: Thumbnail

@@ -1,33 +1,27 @@
 """Find people's faces in every sampled frame of a clip: detect and track them, or reuse those of a cache."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face.align import count_turns, find_down
-from dfer.pipeline.face.cuts import cut_between, find_cuts, thumbnail
+from dfer.pipeline.face.cuts import find_cuts, thumbnail
 from dfer.pipeline.face.detect import (
     TRACKER,
     Detection,
     detect,
-    detect_near,
+    detect_others,
     detect_thoroughly,
-    overlap,
     searches_closer,
 )
-from dfer.pipeline.face.doubts import (
-    CLEAR_SCORE,
-    CLEAR_SMALL_SCORE,
-    best_score,
-    describe_doubts,
-    is_clear,
-)
+from dfer.pipeline.face.doubts import CLEAR_SCORE, CLEAR_SMALL_SCORE, best_score, describe_doubts, is_clear
 from dfer.pipeline.face.enlarge import AS_IT_IS, View, choose_view, shown
 from dfer.pipeline.face.face_region import FaceRegion, FrameFaces
+from dfer.pipeline.face.gaps import fill_gaps, nearest
 from dfer.pipeline.face.people import choose_people, comparison, warn_of_others
-from dfer.pipeline.face.track import Faces, interpolate_boxes, link_cost, track_people
+from dfer.pipeline.face.track import LONGEST_GAP, Faces, SamePerson, track_face, track_people
 from dfer.pipeline.face.turned import TurnedSource, turn_boxes_back, turn_points_back
 from dfer.pipeline.records import StoredFace
 from dfer.pipeline.setup.models import ModelPaths
@@ -104,7 +98,7 @@ def _with_doubts(found: FoundFace, view: View) -> FoundFace:
 
 
 def _as_in_source(found: FoundFace, view: View) -> FoundFace:
-    """Map a face that was found in a view to source pixels, rounded as in `_fill_gaps`."""
+    """Map a face that was found in a view to source pixels, rounded as in `fill_gaps`."""
     boxes, landmarks = view.boxes_out(found.boxes), view.points_out(found.landmarks)
     return replace(
         found,
@@ -129,12 +123,16 @@ def _track_faces(
     frames = _detect_faces(source, config, models, view, seeds or {})
     cuts = find_cuts([frame.thumbnail for frame in frames])
     same_person = comparison(frames, models)
-    tracks = track_people([list(frame.regions) for frame in frames], cuts, same_person)
+    longest_gap = np.inf if config.only_heaviest else LONGEST_GAP
+    tracks = track_people([frame.faces for frame in frames], cuts, same_person, longest_gap)
+    alone: Faces = []
+    if not config.only_heaviest:
+        alone = track_face([frame.first_look for frame in frames], cuts, same_person)
     clear_score = CLEAR_SCORE if view == AS_IT_IS else CLEAR_SMALL_SCORE
     size = source.facts.width, source.facts.height
-    people = choose_people(tracks, config, same_person, clear_score, size)
+    people = choose_people(tracks, config, same_person, clear_score, size, alone)
     return [
-        _follow(source, frames, faces, cuts, config, models, further=number > 0)
+        _follow(source, frames, faces, cuts, config, models, same_person, further=number > 0)
         for number, faces in enumerate(people)
     ]
 
@@ -146,12 +144,13 @@ def _follow(
     cuts: list[int],
     config: ExtractConfig,
     models: ModelPaths,
+    same_person: SamePerson,
     further: bool,
 ) -> FoundFace:
-    """Follow one person through all frames, and find the landmarks. further: as for `_fill_gaps`"""
-    found, boxes, regions = _fill_gaps(source, frames, tracked, cuts, config, models, further)
+    """Follow one person through all frames, and find the landmarks. same_person, further: as for `fill_gaps`"""
+    found, boxes, regions = fill_gaps(source, frames, tracked, cuts, config, models, same_person, further)
     known = [t for t, face in enumerate(found) if face]
-    turns = [found[_nearest(known, t)].turns for t in range(len(found))]
+    turns = [found[nearest(known, t)].turns for t in range(len(found))]
     faces = zip(regions, boxes, turns, strict=True)
     return FoundFace(
         positions=[frame.position for frame in frames],
@@ -223,78 +222,22 @@ def _detect_faces(
 ) -> list[FrameFaces]:
     """Detect the faces of every sampled frame."""
     positions = sample_positions(source.facts.frames, frames_to_keep(source.facts.duration_s, config))
+    more = not config.only_heaviest and view == AS_IT_IS and searches_closer(config)
     frames: list[FrameFaces] = []
+    seen: list[Detection] = []
     faces: list[Detection] = []
     for position, pixels in zip(positions, source.read(positions), strict=True):
-        around = faces or (seeds[_nearest(seeds, position)] if seeds else [])
-        faces = detect(pixels, models.landmarker, config, around, view)
-        regions = {face: FaceRegion.around(pixels, face.box, config) for face in faces}
-        frames.append(FrameFaces(position=position, regions=regions, thumbnail=thumbnail(pixels)))
+        around = seen or (seeds[nearest(seeds, position)] if seeds else [])
+        seen = detect(pixels, models.landmarker, config, around, view)
+        faces = detect_others(pixels, models.landmarker, config, seen, faces) if more else seen
+        regions = {face: FaceRegion.around(pixels, face.box, config) for face in (*seen, *faces)}
+        frames.append(
+            FrameFaces(
+                position=position,
+                faces=faces,
+                first_look=seen,
+                regions=regions,
+                thumbnail=thumbnail(pixels),
+            )
+        )
     return frames
-
-
-def _fill_gaps(
-    source: Source,
-    frames: Sequence[FrameFaces],
-    tracked: Faces,
-    cuts: Sequence[int],
-    config: ExtractConfig,
-    models: ModelPaths,
-    further: bool,
-) -> tuple[list[Detection | None], np.ndarray, list[FaceRegion]]:
-    """Give every frame a box (m, 4) and a region.
-
-    further: whether it is a further person, who may come later or leave: tracked only between detections
-
-    Where the face was not found, it is looked for where it should be, then tracked from the nearest frame in which it
-    was found, or else its box is interpolated. Only such frames are decoded a second time.
-    """
-    found = list(tracked)
-    boxes = interpolate_boxes(tracked)
-    regions = [frame.regions.get(face) for frame, face in zip(frames, tracked, strict=True)]
-    known = [t for t, face in enumerate(tracked) if face]
-    gaps = [t for t, face in enumerate(tracked) if not face]
-    for t, pixels in zip(gaps, source.read([frames[t].position for t in gaps]), strict=True):
-        nearest = _nearest(known, t)
-        if not cut_between(nearest, t, cuts):
-            found[t] = _look_again(pixels, frames[t], tracked[nearest], boxes[t], config, models)
-            there = not further or known[0] < t < known[-1]
-            if (
-                not found[t]
-                and there
-                and (moved := regions[nearest].correlation_track(boxes[nearest], pixels))
-            ):
-                found[t] = replace(moved, turns=tracked[nearest].turns)
-        if found[t]:
-            boxes[t] = found[t].box
-        regions[t] = FaceRegion.around(pixels, boxes[t], config)
-    # Rounded as the cache stores them, so that crops made from a reused cache are the same.
-    return found, boxes.astype(np.float32).astype(float), regions
-
-
-def _look_again(
-    pixels: np.ndarray,
-    frame: FrameFaces,
-    nearest: Detection,
-    box: np.ndarray,
-    config: ExtractConfig,
-    models: ModelPaths,
-) -> Detection | None:
-    """Look for the face around the place where it should be: next to a larger face it may have been too small.
-
-    Faces of the frame that the track passed by are other people's.
-    """
-    if not searches_closer(config):
-        return None
-    faces = [
-        face
-        for face in detect_near(pixels, models.landmarker, config, box)
-        if np.isfinite(link_cost(nearest, face))
-        and not any(overlap(face, other) > 0.1 for other in frame.regions)
-    ]
-    return min(faces, key=lambda face: link_cost(nearest, face), default=None)
-
-
-def _nearest(numbers: Iterable[int], number: int) -> int:
-    """Return the nearest of some frame numbers, the first of two equally near ones."""
-    return min(numbers, key=lambda other: abs(other - number))

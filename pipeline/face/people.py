@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from dfer.pipeline.config import CENTER, HEAVIEST, LARGEST, LONGEST, ExtractConfig
+from dfer.pipeline.face.detect import Detection, touch
 from dfer.pipeline.face.doubts import is_clear
 from dfer.pipeline.face.face_region import FrameFaces
 from dfer.pipeline.face.same_person import is_same_person
-from dfer.pipeline.face.track import CLEAREST, Faces, Node, SamePerson, track_face
+from dfer.pipeline.face.track import Faces, Node, SamePerson, clearest, track_face
 from dfer.pipeline.setup.models import ModelPaths
 
 SHARE = 1 / 8  # of the frames that show somebody, from which a user should know, and may want this person too
@@ -22,6 +23,7 @@ def choose_people(
     same_person: SamePerson,
     clear_score: float,
     size: tuple[int, int],
+    alone: Sequence[Detection | None] = (),
 ) -> list[Faces]:
     """Choose as many people as the settings ask for, in the order that they ask for.
 
@@ -29,22 +31,24 @@ def choose_people(
     same_person: as for `track_people`
     clear_score: BlazeFace's, of a clear face
     size: width and height of the frames, pixels
+    alone: the person who is followed where only one is wanted, and whose the clip's label is; the heaviest of several
+        may be another one, whom a search for one person misses
 
     Tracks that share no frame are one person where their faces are alike: somebody left and came back elsewhere.
     The heaviest track is a person in any case. Another one is if some frame shows it clearly, and it is in an eighth
     of the frames or in 16: who only passes by is none.
     """
     tracks = iter(tracks)
-    if config.people == 1 and config.person == HEAVIEST:
+    if config.only_heaviest:
         return [faces for _, faces in zip(range(1), tracks, strict=False)]
     found = _join(tracks, same_person)
     people = [faces for n, faces in enumerate(found) if n == 0 or _is_person(faces, clear_score)]
-    return sorted(people, key=_order(config.person, size))[: config.people]
+    return sorted(people, key=_order(config.person, size, alone))[: config.people]
 
 
 def warn_of_others(frames: Sequence[FrameFaces], found: Faces) -> str | None:
     """Warn where a good part of the clip shows somebody else, without the tracked person."""
-    left = [[] if face else list(frame.regions) for frame, face in zip(frames, found, strict=True)]
+    left = [[] if face else frame.faces for frame, face in zip(frames, found, strict=True)]
     others = sum(face is not None for face in track_face(left))
     if others < SHARE * len(frames):
         return None
@@ -68,17 +72,12 @@ def _join(tracks: Iterable[Faces], same_person: SamePerson) -> list[Faces]:
     for track in tracks:
         for place, faces in enumerate(people):
             apart = not any(a and b for a, b in zip(faces, track, strict=True))
-            if apart and same_person(_clearest(faces), _clearest(track), False):
+            if apart and same_person(clearest(_seen(faces)), clearest(_seen(track)), False):
                 people[place] = [a or b for a, b in zip(faces, track, strict=True)]
                 break
         else:
             people.append(track)
     return people
-
-
-def _clearest(faces: Faces) -> list[Node]:
-    """A few clear faces of a person, with their frames."""
-    return sorted(_seen(faces), key=lambda node: node[1].score, reverse=True)[:CLEAREST]
 
 
 def _seen(faces: Faces) -> list[Node]:
@@ -91,7 +90,7 @@ def _is_person(faces: Faces, clear_score: float) -> bool:
     return len(seen) >= needed and is_clear([f.detector for f in seen], [f.score for f in seen], clear_score)
 
 
-def _order(rule: str, size: tuple[int, int]) -> Callable[[Faces], float]:
+def _order(rule: str, size: tuple[int, int], alone: Sequence[Detection | None]) -> Callable[[Faces], float]:
     """A function whose value is lowest for the person to follow first. Equals stay in the order of their weights."""
 
     def side(faces: Faces) -> float:
@@ -101,8 +100,11 @@ def _order(rule: str, size: tuple[int, int]) -> Callable[[Faces], float]:
         centres = np.array([face.centre for _, face in _seen(faces)])
         return float(np.linalg.norm(centres - np.array(size) / 2, axis=1).mean())
 
+    def shared(faces: Faces) -> int:
+        return -sum(bool(a and b and touch(a, b)) for a, b in zip(faces, alone, strict=False))
+
     rules: dict[str, Callable[[Faces], float]] = {
-        HEAVIEST: lambda faces: 0.0,
+        HEAVIEST: shared,
         LARGEST: side,
         CENTER: distance,
         LONGEST: lambda faces: -len(_seen(faces)),

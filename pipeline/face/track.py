@@ -21,7 +21,8 @@ DOUBTFUL_MOVE, DOUBTFUL_SCALE_LOG2 = 0.5, 0.5
 SURE_SCORE, LEAST_WEIGHT = 0.9, 0.1  # a face of this score weighs its side, the weakest ones this share of it
 CUT_COST = 0.5  # of linking two faces across a cut, in sides
 NEAR_FRAMES = 3  # before and after a link, in which somebody else makes it doubtful
-NEAR_LINK = 6  # detections on each side of a doubtful link, of which the clearest are compared
+LONGEST_GAP = 3  # frames over which one of several people is taken for the same without a comparison
+NEAR_LINK = 6  # detections on each side of a doubtful link or gap, of which the clearest are compared
 CLEAREST = 3
 
 Node = tuple[int, Detection]  # frame and face
@@ -39,7 +40,10 @@ def track_face(
 
 
 def track_people(
-    frames: Sequence[Sequence[Detection]], cuts: Collection[int], same_person: SamePerson
+    frames: Sequence[Sequence[Detection]],
+    cuts: Collection[int],
+    same_person: SamePerson,
+    longest_gap: float = np.inf,
 ) -> Iterator[Faces]:
     """Choose one person after the other, and the detection of this person in each frame.
 
@@ -47,17 +51,18 @@ def track_people(
     cuts: frames before which there may be a cut
     same_person: whether two lists of (frame, face) show one person, who could have moved from one to the other
         (close) or not (across a cut); called for doubtful links of likely answers only, since it is expensive
+    longest_gap: a link over more frames is doubtful: another one may have taken the place
 
     Yields one detection or None a frame.
 
     A person is the heaviest chain with a confident detection. A chain links detections that one head could have
     moved between, and weighs the sum of its detections less the cost of the moves. So a face that stays beats a
-    larger one that passes. A link across a cut, or far while others are near, is taken on trust until the chain is
-    the heaviest; then the faces on its two sides are compared, and if they are two people, all links between these
-    two parts are given up. The next person is the heaviest chain of the detections that are left.
+    larger one that passes. A doubtful link, across a cut or far while others are near, is taken on trust until the
+    chain is the heaviest; then the faces on its two sides are compared, and if they are two people, all links between
+    these two parts are given up. The next person is the heaviest chain of the detections that are left.
     """
     nodes = [(t, face) for t, found in enumerate(frames) for face in found]
-    costs, doubtful = _link_costs(nodes, cuts)
+    costs, doubtful = _link_costs(nodes, cuts, longest_gap)
     while chain := _chain_of_one_person(nodes, costs, doubtful, cuts, same_person):
         chosen: Faces = [None] * len(frames)
         for i in chain:
@@ -92,6 +97,11 @@ def _chain_of_one_person(
             break
         costs[np.ix_(*refused)] = np.inf
     return chain
+
+
+def clearest(nodes: Sequence[Node]) -> list[Node]:
+    """A few faces of a person to compare with others, the clearest first."""
+    return sorted(nodes, key=lambda node: node[1].score, reverse=True)[:CLEAREST]
 
 
 def weigh(face: Detection) -> float:
@@ -139,7 +149,9 @@ def correlation_track(start: np.ndarray, box: np.ndarray, image: np.ndarray) -> 
     )
 
 
-def _link_costs(nodes: Sequence[Node], cuts: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+def _link_costs(
+    nodes: Sequence[Node], cuts: Collection[int], longest_gap: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Price the links between all detections.
 
     Returns their costs (n, n), pixels, infinite where one person cannot be both, and which are doubtful (n, n) bool.
@@ -154,7 +166,8 @@ def _link_costs(nodes: Sequence[Node], cuts: Collection[int]) -> tuple[np.ndarra
     crowds = {t for t, count in Counter(frame.tolist()).items() if count > 1}
     # A far move is doubtful only where there is somebody else to confuse the person with.
     crowded = np.array([any(abs(t - other) <= NEAR_FRAMES for other in crowds) for t in frame], bool)
-    doubtful = doubtful & np.logical_or.outer(crowded, crowded) | across
+    late = np.subtract.outer(frame, frame) < -longest_gap
+    doubtful = doubtful & np.logical_or.outer(crowded, crowded) | across | late
     return np.where(np.less.outer(frame, frame), costs, np.inf), doubtful
 
 
@@ -220,6 +233,5 @@ def _is_one_person(
 ) -> bool:
     """Compare the clearest faces on both sides of a doubtful link."""
     close = not cut_between(nodes[left[-1]][0], nodes[right[0]][0], cuts)
-    near = [[nodes[i] for i in part] for part in (left[-NEAR_LINK:], right[:NEAR_LINK])]
-    a, b = (sorted(part, key=lambda node: node[1].score, reverse=True)[:CLEAREST] for part in near)
+    a, b = (clearest([nodes[i] for i in part]) for part in (left[-NEAR_LINK:], right[:NEAR_LINK]))
     return same_person(a, b, close)

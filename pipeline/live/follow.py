@@ -7,9 +7,9 @@ import numpy as np
 
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.face import align
+from dfer.pipeline.face.align import SIGMA_S, smooth
 from dfer.pipeline.face.detect import Detection, detect, detect_near, searches_closer
 from dfer.pipeline.face.face_region import FaceRegion
-from dfer.pipeline.face.smoothing import SIGMA_S, smooth
 from dfer.pipeline.face.track import link_cost, weigh
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.schemas.keypoints import KeypointSet

@@ -60,11 +60,16 @@ def note(line: str) -> None:
     click.echo(printable(line), err=True)
 
 
-def print_predictions(predictions: Sequence[Prediction], windowed: bool = False) -> None:
-    """Print a row for each clip or window: its class, and the probabilities in percent; or why it has none."""
+def print_predictions(
+    predictions: Sequence[Prediction], windowed: bool = False, several: bool = False
+) -> None:
+    """Print a row for each clip or window: its class, and the probabilities in percent; or why it has none.
+
+    several: whether several people were asked for, so that each row says whose it is, even if only one was found
+    """
     names = _names(predictions)
     labelled = any(each.label is not None for each in predictions)
-    several = any(each.person > 1 for each in predictions)
+    several = several or any(each.person > 1 for each in predictions)
     table = Table()
     table.add_column("clip", overflow="fold")
     if several:

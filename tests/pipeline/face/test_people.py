@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from open_clip import open_clip
 from people_clips import left_to_right, nobody, side_by_side, two_people
 from PIL import Image
 
 from dfer.pipeline.clip import extract_clip
 from dfer.pipeline.config import BLAZEFACE, ExtractConfig
-from dfer.pipeline.face.detect import Detection
-from dfer.pipeline.face.people import choose_people
+from dfer.pipeline.face.cuts import thumbnail
+from dfer.pipeline.face.detect import Detection, detect
+from dfer.pipeline.face.face_region import FaceRegion, FrameFaces
+from dfer.pipeline.face.gaps import fill_gaps
+from dfer.pipeline.face.people import choose_people, comparison
 from dfer.pipeline.face.track import track_people
 
 EVERYBODY = ExtractConfig(people="all")
@@ -155,3 +159,60 @@ def test_a_further_person_is_tracked_only_between_frames_that_show_the_face(
         frame[y0:y1, x0:x1] = np.array(mosaic)
     clip = extract_clip(write_video(tmp_path / "w.mp4", side_by_side(astronaut, actor)), config, model_paths)
     assert clip.others[0].track.detector[8:10] == [expected] * 2
+
+
+@pytest.mark.parametrize("number", ["all", 2])
+def test_a_clear_face_does_not_hide_another_one_in_a_wide_picture(
+    number, people, write_video, model_paths, tmp_path
+):
+    # Shrunk to what BlazeFace sees of a frame, only the actor is large enough.
+    astronaut, actor = ([Image.fromarray(frame) for frame in frames[:4]] for frames in people)
+    near = [np.array(frame.crop((80, 30, 240, 150)).resize((640, 480))) for frame in actor]
+    far = [np.array(frame.resize((640, 480))) for frame in astronaut]
+    path = write_video(tmp_path / "wide.mp4", side_by_side(near, far))
+    assert extract_clip(path, ExtractConfig(), model_paths).track.box[:, 2].max() < 640
+    clip = extract_clip(path, ExtractConfig(people=number), model_paths)
+    assert [int(place.mean() > 0.5) for place in centres(clip)] == [0, 1]
+    assert not np.isnan(centres(clip)).any()
+
+
+@pytest.mark.parametrize(("gap", "asked"), [(3, 0), (4, 1)])
+def test_who_takes_somebodys_place_after_a_while_is_compared(gap, asked):
+    frames, compared = [[face(20, 40, 90)], *[[]] * (gap - 1), [face(22, 41, 90)]], []
+
+    def other(*nodes):
+        compared.append(nodes)
+        return False
+
+    found = list(track_people(frames, (), other, longest_gap=3))
+    assert (len(compared), len(found)) == (asked, 1 + asked)
+
+
+def test_a_face_in_a_gap_is_given_only_to_its_own_person_and_to_nobody_else(
+    people, write_video, model_paths, tmp_path
+):
+    # The astronaut takes the actor's place. Each is known in two of four frames, the others show somebody unknown.
+    frames = people[1][:4] + people[0][4:8]
+    source = open_clip(write_video(tmp_path / "v.mp4", frames))
+    config, pixels = EVERYBODY, list(source.read(range(8)))
+    known = {t: detect(pixels[t], model_paths.landmarker, config)[0] for t in (2, 3, 4, 5)}
+    seen = [
+        FrameFaces(
+            position=t,
+            faces=(own := [known[t]] if t in known else []),
+            first_look=own,
+            regions={face: FaceRegion.around(image, face.box, config) for face in own},
+            thumbnail=thumbnail(image),
+        )
+        for t, image in enumerate(pixels)
+    ]
+    same_person = comparison(seen, model_paths)
+
+    def followed(*own):
+        track = [known[t] if t in own else None for t in range(8)]
+        found, *_ = fill_gaps(source, seen, track, (), config, model_paths, same_person, True)
+        return [t for t, face in enumerate(found) if face]
+
+    assert followed(4, 5) == [4, 5, 6, 7]
+    assert followed(2, 3) == [0, 1, 2, 3]
+    assert followed(2, 3) == [2, 3]

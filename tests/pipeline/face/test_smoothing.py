@@ -1,6 +1,6 @@
 import numpy as np
 
-from dfer.pipeline.face.smoothing import SIGMA_S, smooth
+from dfer.pipeline.face.align import SIGMA_S, smooth
 
 
 def plain_line_fit(values, times, segments):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from people_clips import side_by_side, two_people
+from PIL import Image
 
 from dfer import train
 from dfer.train.use.over_time.timeline import PEOPLE, timelines
@@ -80,7 +81,7 @@ def test_each_person_is_drawn_in_a_colour(drawn, pair):
     for each, colour in zip(found, PEOPLE, strict=False):
         box = each.face.boxes[int(np.abs(each.face.times - 0.8).argmin())]
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        near = np.abs(frame - rgb).max(2) < 60
+        near = np.abs(frame - rgb).max(2) < 80
         x0, _, x1, y1 = box.round().astype(int)
         edge = near[y1 - 4 : y1 + 5, x0 + 5 : x1 - 5].any(0)
         assert edge.mean() > 0.6  # colours are stored for 2×2 pixels
@@ -103,3 +104,12 @@ def test_a_clip_that_shows_another_person_for_a_while_is_noted(sample_clips, wri
     (alone,) = train.load("default").predict(video, workers=1, watch=watch)
     assert notes == ["cut.mp4: another person is shown too; --people all answers for each"]
     assert alone.person == 1
+
+
+def test_the_table_names_the_person_where_several_were_asked_for_and_one_was_found(astronaut, tmp_path):
+    still, kept = tmp_path / "still.png", tmp_path / "kept"
+    Image.fromarray(astronaut).save(still)
+    for given in ((still, "--people", "all", "--workers", 1, "--keep", kept), (kept, "--people", 2), (kept,)):
+        outcome = made_up.train("predict", "default", *given)
+        assert outcome.exit_code == 0, outcome.output
+        assert ("person" in outcome.stdout) == ("--people" in given)
