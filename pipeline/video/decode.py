@@ -82,9 +82,8 @@ class SeekingVideo:
             raise DecodeError(_reason(error)) from error
         if mismatch:
             raise WrongFramesError(mismatch)
-        if (
-            channels != 3
-        ):  # decord 3.4 takes padding for pixels in some narrow videos (16, 48, 96, 144 pixels wide)
+        # decord 3.4 takes padding for pixels in videos 16 or 48 pixels wide, with AVX-512 also 96 or 144.
+        if channels != 3:
             raise DecodeError("decord misreads frames of this width")
         frames, fps = len(self._reader), float(self._reader.get_avg_fps())
         width, height = self._display.square_size(width, height)
@@ -131,14 +130,16 @@ class SeekingVideo:
 
     def _decode(self, position: int) -> np.ndarray:
         # decord's threads race after a seek: it then rejects sound data of some videos. A new reader mostly does not.
+        reason = ""
         for attempt in range(ATTEMPTS):
             try:
                 if attempt:
                     self._reader = self._open()
                 return self._reader[position].asnumpy()
             except Exception as error:
-                self._reader, failure = None, error
-        raise DecodeError(f"decoding stops early: {_reason(failure)}") from failure
+                # Only the text is kept: the error itself would keep the reader open.
+                self._reader, reason = None, _reason(error)
+        raise DecodeError(f"decoding stops early: {reason}")
 
 
 class SequentialVideo:

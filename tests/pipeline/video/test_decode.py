@@ -326,13 +326,14 @@ def test_a_variable_frame_rate_keeps_frames_and_times(make):
     np.testing.assert_allclose(source.times(positions), [due(p) / 1000 for p in positions], atol=2e-3)
 
 
-@pytest.mark.parametrize("width", [96, 144])
+@pytest.mark.parametrize("width", [48, 96, 144])
 def test_narrow_videos_that_decord_misreads_are_decoded_in_order(write_video, tmp_path, width):
     grey = [np.full((112, width, 3), value, np.uint8) for value in (50, 200)]
     source, _, frames = read(write_video(tmp_path / "narrow.mp4", grey))
     assert [frame.shape for frame in frames] == [(112, width, 3)] * 2
     assert [round(frame.mean(), -1) for frame in frames] == [50, 200]
-    assert source.facts.warning == "decord cannot decode the file; all frames were decoded in order"
+    if width == 48:  # decord reads the wider ones right on a CPU without AVX-512
+        assert source.facts.warning == "decord cannot decode the file; all frames were decoded in order"
 
 
 def test_seeking_and_decoding_in_order_give_the_same_frames_and_times(sample_clips):
