@@ -10,7 +10,7 @@ import pytest
 from open_clip import open_clip
 from PIL import Image
 
-from dfer.pipeline.clip import extract_clip
+from dfer.pipeline.clip import extract_clip, warm_up
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.video import decode
 from dfer.pipeline.video.container import Packets, describe_damage
@@ -185,7 +185,7 @@ def trimmed(moving_astronaut, tmp_path_factory):
 PEAK_OF_A_CLIP = """
 import resource, sys
 from pathlib import Path
-from dfer.pipeline.clip import extract_clip, warm_up
+from dfer.pipeline.clip import extract_clip, warm_up, warm_up
 from dfer.pipeline.config import ExtractConfig
 from dfer.pipeline.setup.models import obtain_all
 config, models = ExtractConfig(frames=8), obtain_all()
@@ -272,6 +272,7 @@ def test_a_reader_that_fails_in_the_middle_is_closed_before_the_clip_is_decoded_
 
     monkeypatch.setattr(decode.SeekingVideo, "__init__", opened)
     monkeypatch.setattr(decode.SequentialVideo, "__init__", opened_second)
+    warm_up(ExtractConfig(frames=8), model_paths)  # as a worker: MediaPipe keeps what calls its first import
     extract_clip(tmp_path / "zeroed.mp4", ExtractConfig(frames=8), model_paths)
     assert closed == [True]
 
