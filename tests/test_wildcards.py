@@ -32,6 +32,7 @@ set = {depth = 1}
 # What depends on the time or the place, not on what was read.
 TIMED = ("seconds", "clips_per_second", "waiting", "training_clips_per_second", "inference_clips_per_second")
 TIMED += ("training_memory",)
+PLACES = ("path", "cache")
 NOT_REPEATED = ("benchmark", "run", "sweep", "compare", "doctor", "live")  # they print it as well
 
 
@@ -112,7 +113,7 @@ def results(root: Path) -> dict[str, object]:
         name = path.relative_to(root).as_posix()
         if path.suffix == ".csv":
             table = pl.read_csv(path, glob=False)
-            found[name] = table.drop(TIMED, strict=False).write_csv()
+            found[name] = table.drop(*TIMED, *PLACES, strict=False).write_csv()
         elif path.suffix == ".pt":
             model = torch.load(path, weights_only=True)["model"]
             found[name] = {key: hashlib.sha256(value.numpy()).hexdigest() for key, value in model.items()}

@@ -79,19 +79,23 @@ def test_two_processes_train_like_one_that_accumulates_the_same_parts(
     call = ("train", "run", sample_cache, *SETTINGS, "--out")
     outcome = here(*call, tmp_path / "run", "--accumulate", 4)
     assert outcome.returncode == 0, outcome.stderr
-    both, one = (pl.read_csv(folder / "metrics.csv") for folder in (out, tmp_path / "run"))
+    assert here(*call, tmp_path / "undivided").returncode == 0
+    folders = (out, tmp_path / "run", tmp_path / "undivided")
     # Two steps an epoch, the second of which has two clips: one for each process.
-    for name in ("train_loss", "train_war", "train_uar"):
-        assert both[name].to_list() == pytest.approx(one[name].to_list(), rel=1e-5), name
-    saved = [checkpoint.load(folder / "last.pt") for folder in (out, tmp_path / "run")]
+    both, one, undivided = (pl.read_csv(folder / "metrics.csv") for folder in folders)
+    for name in ("train_war", "train_uar"):
+        assert both[name].to_list() == one[name].to_list(), name
+    assert both["train_loss"][0] == pytest.approx(one["train_loss"][0], rel=1e-5)
+    # Rounding grows from step to step, on some CPUs to 5e-4 of the loss. Undivided, batch norm sees other batches.
+    near, far = ((each["train_loss"] - one["train_loss"]).abs().max() for each in (both, undivided))
+    assert near < far / 10
+    saved = [checkpoint.load(folder / "last.pt") for folder in folders]
     for weights in ([kept.model for kept in saved], [kept.state["weights"] for kept in saved]):
         learnt = [name for name in weights[0] if "running" not in name and "batches" not in name]
-        change = max((weights[0][name] - weights[1][name]).abs().max().item() for name in learnt)
-        assert change < 1e-5
-    assert here(*call, tmp_path / "undivided").returncode == 0
-    undivided = pl.read_csv(tmp_path / "undivided" / "metrics.csv")
-    # Batch norm sees other batches.
-    assert undivided["train_loss"].to_list() != pytest.approx(one["train_loss"].to_list(), rel=1e-5)
+        near, far = (
+            max((weights[k][name] - weights[1][name]).abs().max().item() for name in learnt) for k in (0, 2)
+        )
+        assert near < far / 10
 
 
 def test_only_the_first_process_prints_and_writes(two_processes):
