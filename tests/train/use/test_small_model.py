@@ -144,8 +144,9 @@ def test_a_clip_without_any_such_frame_gets_the_most_frequent_class(model):
 def test_a_cache_without_expression_scores_is_one_line(model, sample_cache):
     with pytest.raises(UserError) as raised:
         predict(model, sample_cache)
-    advice = "has no expression scores, which the small model needs; extract with --blendshapes"
-    assert str(raised.value) == f"{sample_cache} {advice}"
+    advice = "give the videos themselves, or a cache that was extracted with --blendshapes"
+    lack = "has no expression scores, which the small model needs"
+    assert str(raised.value) == f"{sample_cache} {lack}; {advice}"
 
 
 def test_damaged_landmark_tables_are_one_line(model, scored_cache, tmp_path):
