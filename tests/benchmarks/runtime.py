@@ -23,12 +23,12 @@ from dfer.schemas.keypoints import DLIB18
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig, load_config
 from dfer.train.models.interface import ClipNetwork
+from dfer.train.models.made_up import made_up_input
 from dfer.train.models.registry import build
 from dfer.train.use import traced
 from dfer.train.use.export import compare
 from dfer.train.use.exported import of_program, of_session, open_session
 from dfer.train.use.quantize import as_int8, times_as_fast
-from dfer.train.use.traced import made_up_input
 
 CLASSES = 7
 
@@ -42,7 +42,7 @@ def speed(preset: str) -> tuple[float, ...]:
     config = load_config(preset).settled(False)
     network = network_of(config)
     content = traced.as_onnx(traced.trace(network, config)[0], {})
-    given = made_up_input(network, config, 1, config.data.num_frames)
+    given = made_up_input(network, config.network, 1, config.data.num_frames)
     files = [of_session(open_session(each), CLASSES) for each in (content, as_int8(content, [given]))]
     return times_as_fast(network, files, given)
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import DLIB18, LANDMARKS, KeypointSet
+from dfer.schemas.keypoints import DLIB18, KeypointSet
 from dfer.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -40,20 +39,14 @@ def network_parts(config: TrainConfig, classes: int, keypoints: KeypointSet = DL
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dfer.train.models.interface import NetworkInput
+    from dfer.train.models.made_up import made_up_input
     from dfer.train.models.registry import network_class
 
-    data, shape = config.data, (1, config.data.num_frames)
     shapes: dict[str, str] = {}
     with torch.device("meta"):
         network = network_class(config.model)(config.network, config.task(classes, keypoints)).eval()
-        given = NetworkInput(
-            frames=torch.empty(*shape, 3, data.image_size, data.image_size),
-            keypoints=torch.empty(*shape, keypoints.count, 2),
-            detected=torch.ones(shape, dtype=torch.bool),
-            landmarks=torch.empty(*shape, LANDMARKS, 2) if config.network.takes_landmarks else None,
-            expressions=torch.empty(*shape, len(BLENDSHAPES)) if config.network.takes_expressions else None,
-        )
+    given = made_up_input(network, config.network, 1, config.data.num_frames)
+    given = given._replace(**{name: values.to("meta") for name, values in given.tensors().items()})
     modules = dict(network.named_modules())
     rows = [(names, what) for names, what in _parts(network).items() if names.split(" + ")[0] in modules]
     for names, _ in (*rows, ("", "")):

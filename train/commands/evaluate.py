@@ -31,7 +31,7 @@ from dfer.train.results.comparison import not_comparable_reason, published_json
 from dfer.train.results.figures import Figures, by_group, compute_figures, figures_json, known
 from dfer.train.results.plots import confusion_png
 from dfer.train.results.predictions import GROUPED, prediction_table, write_predictions
-from dfer.train.results.run_folder import output_file, require_run
+from dfer.train.results.run_folder import output_file, require_trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +109,7 @@ def evaluate_run(
 def _evaluate(
     run: Path, folders: Sequence[Path], which: str, clips: str, views: int, run_options: RunOptions
 ) -> Evaluation:
-    if not run.is_dir():
-        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
-    require_run(run)
+    require_trained(run)
     saved = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
     split = choose_clips(pool, run, saved.config.recipe, clips)

@@ -35,6 +35,10 @@ class NetworkInput(NamedTuple):
     expressions: Tensor | None = None
     mix: float = 1.0
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are there, by name."""
+        return {name: value for name, value in self._asdict().items() if isinstance(value, Tensor)}
+
 
 class Scores(NamedTuple):
     """What a network computes for B clips.

@@ -127,7 +127,7 @@ def _of_user(kind: "type[ClipNetwork]", settings: NetworkSettings, task: "Task",
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(f"--model {model}: cannot be built: {type(error).__name__}: {error}") from error
-    problem = try_out(network)
+    problem = try_out(network, settings)
     if problem:
         raise ModelError(f"--model {model}: {problem}")
     return network

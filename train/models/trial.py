@@ -5,17 +5,17 @@ import copy
 import torch
 from torch import Tensor
 
-from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import LANDMARKS
-from dfer.train.models.interface import ClipNetwork, NetworkInput, Scores
+from dfer.train.models.interface import ClipNetwork, Scores
+from dfer.train.models.made_up import made_up_input
+from dfer.train.models.settings import NetworkSettings
 
 CLIPS = 2
 
 
-def try_out(network: ClipNetwork) -> str | None:
+def try_out(network: ClipNetwork, settings: NetworkSettings) -> str | None:
     """Score two clips in training and in evaluation. Returns what is wrong in a phrase, None if nothing is."""
     trial = copy.deepcopy(network)  # batch norm learns from what it sees
-    given = _made_up(network)
+    given = made_up_input(network, settings, CLIPS, network.task.num_frames)
     for training in (True, False):
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -42,15 +42,3 @@ def _problem(network: ClipNetwork, scores: object) -> str | None:
         if name not in network.loss_weights:
             return f"its `loss_weights` has no {name!r}"
     return None
-
-
-def _made_up(network: ClipNetwork) -> NetworkInput:
-    task = network.task
-    shape, side = (CLIPS, task.num_frames), task.image_size
-    return NetworkInput(
-        frames=torch.linspace(-2, 2, CLIPS * task.num_frames * 3 * side**2).view(*shape, 3, side, side),
-        keypoints=torch.full((*shape, task.keypoints.count, 2), 0.5),
-        detected=torch.ones(shape, dtype=torch.bool),
-        landmarks=torch.full((*shape, LANDMARKS, 2), 0.5),
-        expressions=torch.full((*shape, len(BLENDSHAPES)), 0.5),
-    )

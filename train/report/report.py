@@ -36,7 +36,7 @@ from dfer.train.report.figure_sections import curves, figures, overview, source_
 from dfer.train.results import run_folder
 from dfer.train.results.baseline import baseline_figures
 from dfer.train.results.predictions import read_predictions
-from dfer.train.results.run_folder import output_file
+from dfer.train.results.run_folder import output_file, require_trained
 
 MAX_SAMPLE = 2000  # clips; t-SNE of more takes minutes and shows no more
 PREDICTIONS = {"last": run_folder.PREDICTIONS, "best": run_folder.BEST_PREDICTIONS}
@@ -47,8 +47,7 @@ def report_target(run: Path, out: Path | None) -> Path:
 
     Raises UserError if there is no such run, the page cannot be written there, or another file is there.
     """
-    if not run.is_dir():
-        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
+    require_trained(run)
     read_origin(run)
     target = out or run / "report.html"
     output_file(target)

@@ -50,6 +50,21 @@ def require_run(folder: Path) -> None:
         raise UserError(f"{folder} contains several runs; give one of them, such as {runs[0]}")
 
 
+def require_trained(run: Path, wanted: str = "the folder of a run") -> None:
+    """Raise UserError unless there is a folder of this name, and it may be a run.
+
+    wanted: what the command takes, for the message
+    """
+    if run.name in CHECKPOINTS and run.is_file():
+        flag = " and add --checkpoint best" if run.name == BEST else ""
+        raise UserError(f"{run} is a file of a run; give its folder {run.parent}{flag}")
+    if run.is_file():
+        raise UserError(f"{run} is a file; give {wanted}")
+    if not run.is_dir():
+        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
+    require_run(run)
+
+
 def require_own(out: Path, table: str) -> None:
     """Raise UserError unless the folder for several runs is free, or has what this command wrote.
 

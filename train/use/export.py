@@ -20,7 +20,8 @@ from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.experiment import read_origin
 from dfer.train.engine.forward import predict_clips
 from dfer.train.models.interface import ClipNetwork
-from dfer.train.results.run_folder import output_file
+from dfer.train.models.made_up import made_up_input
+from dfer.train.results.run_folder import output_file, require_trained
 from dfer.train.use import traced
 from dfer.train.use.exported import (
     PACKAGES,
@@ -33,9 +34,9 @@ from dfer.train.use.exported import (
     require_packages,
 )
 from dfer.train.use.extraction import differences
-from dfer.train.use.network import extraction_of, require_trained
+from dfer.train.use.network import extraction_of
 from dfer.train.use.quantize import Quantized, quantized
-from dfer.train.use.traced import Probabilities, given_fields, made_up_input
+from dfer.train.use.traced import Probabilities
 
 CPU = torch.device("cpu")
 CHECKED = 32  # clips at most
@@ -136,7 +137,7 @@ class _Trained:
 
     def texts(self, any_frames: bool) -> dict[str, str]:
         """What its exported file says about it."""
-        inputs = given_fields(made_up_input(self.network, self.saved.config, 1, 1))
+        inputs = made_up_input(self.network, self.saved.config.network, 1, 1).tensors()
         return about(self.saved, self.file, tuple(inputs), any_frames).to_texts()
 
 
@@ -188,11 +189,9 @@ def compare(
     """Compare on made-up clips of all shapes that are allowed and, if there is a pool, on clips of it."""
     count, pairs = config.data.num_frames, []
     for clips, frames in ((1, count), (4, count), *(((2, count + 1),) if any_frames else ())):
-        given = made_up_input(network, config, clips, frames)
+        given = made_up_input(network, config.network, clips, frames)
         with torch.no_grad():
-            pairs.append(
-                (Probabilities(network)(**given_fields(given)).numpy(), other(given).clip.exp().numpy())
-            )
+            pairs.append((Probabilities(network)(**given.tensors()).numpy(), other(given).clip.exp().numpy()))
     real = usable(pool.clips) if pool else pl.DataFrame()
     real = real.sample(min(CHECKED, len(real)), seed=0)
     if len(real):

@@ -22,7 +22,8 @@ from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.forward import batch_size
 from dfer.train.models.interface import NetworkInput, Scores
 from dfer.train.models.settings import NetworkSettings
-from dfer.train.use.network import NetworkModel, extraction_of, require_trained
+from dfer.train.results.run_folder import require_trained
+from dfer.train.use.network import RUN_OR_FILE, NetworkModel, extraction_of
 from dfer.train.use.traced import given_fields
 
 FORMAT = "dfer-keypoints export 1"
@@ -191,7 +192,7 @@ def exported_network(given: Path, which: str, runtime: str, loader_workers: int)
         if which == "best":
             raise UserError(f"{given} has one epoch of its run; leave out --checkpoint best")
         return _open(given, None, loader_workers)
-    require_trained(given)
+    require_trained(given, RUN_OR_FILE)
     file = given / f"{which}{SUFFIXES[runtime]}"
     if not file.is_file():
         flags = (" --quantize int8" * (runtime == "int8"), " --checkpoint best" * (which == "best"))

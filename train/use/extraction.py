@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import first_and_more
 from dfer.train.data.caches import Pool, usable
 from dfer.train.use.model import Model
 from dfer.train.use.private_folder import private_folder
@@ -147,8 +148,7 @@ def shows_others(pool: Pool) -> str | None:
     clips = pool.clips.filter(pl.col("source_warning").str.contains(ANOTHER))["clip_id"]
     if not len(clips):
         return None
-    more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
-    return f"{clips[0]}{more}: another person is shown too; --people all answers for each"
+    return f"{first_and_more(clips)}: another person is shown too; --people all answers for each"
 
 
 def differences(trained: Mapping[str, Any] | None, cache: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
-from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool
 from dfer.train.data.dataset import Batch
@@ -20,11 +19,14 @@ from dfer.train.data.sampling import evaluation_view, frame_positions
 from dfer.train.engine import checkpoint
 from dfer.train.engine.device import choose_device
 from dfer.train.engine.forward import batch_size, predict_clips, refuse_nan, scores_of
-from dfer.train.results.run_folder import BEST, CHECKPOINTS, require_run
+from dfer.train.results.run_folder import require_trained
 from dfer.train.use.over_time.shared_frames import predict_windows, works_by_frame
 
 if TYPE_CHECKING:
     from dfer.pipeline.live.follow import LiveFace
+
+
+RUN_OR_FILE = "the folder of a run, or an .onnx file of `train export`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ def run_network(run: Path, which: str, device: str, loader_workers: int) -> Netw
 
     Raises UserError if there is no such run, or it is damaged.
     """
-    require_trained(run)
+    require_trained(run, RUN_OR_FILE)
     saved, chosen = checkpoint.load(run / f"{which}.pt"), choose_device(device)
     return NetworkModel(
         name=str(run),
@@ -95,23 +97,6 @@ def run_network(run: Path, which: str, device: str, loader_workers: int) -> Netw
         device=chosen,
         loader_workers=loader_workers,
     )
-
-
-def require_trained(run: Path) -> None:
-    """Raise UserError unless a folder is a run."""
-    if run.is_file():
-        raise UserError(f"{run} {_in_place_of_a_run(run)}")
-    if not run.is_dir():
-        raise UserError(f"no such run: {run}; make it with `train run CACHE --out {run}`")
-    require_run(run)
-
-
-def _in_place_of_a_run(file: Path) -> str:
-    """What a file is, and what to give instead."""
-    if file.name in CHECKPOINTS:
-        flag = " and add --checkpoint best" if file.name == BEST else ""
-        return f"is a file of a run; give its folder {file.parent}{flag}"
-    return "is a file; give the folder of a run, or an .onnx file of `train export`"
 
 
 def extraction_of(saved: checkpoint.Checkpoint) -> Mapping[str, Any] | None:

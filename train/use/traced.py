@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfer.schemas.blendshapes import BLENDSHAPES
-from dfer.schemas.keypoints import LANDMARKS
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import TrainConfig
 from dfer.train.models.interface import ClipNetwork, NetworkInput
+from dfer.train.models.made_up import made_up_input
 
 CLIPS = 3  # in the batch that is traced; one would become a constant
 
@@ -41,34 +40,13 @@ class Probabilities(nn.Module):
         return scores.softmax(1)
 
 
-def made_up_input(network: ClipNetwork, config: TrainConfig, clips: int, frames: int) -> NetworkInput:
-    """Random clips, the same in every call."""
-    random, shape, side = torch.Generator().manual_seed(0), (clips, frames), config.data.image_size
-    return NetworkInput(
-        frames=torch.randn(*shape, 3, side, side, generator=random),
-        keypoints=torch.rand(*shape, network.task.keypoints.count, 2, generator=random),
-        detected=torch.rand(shape, generator=random) < 0.8,
-        landmarks=torch.rand(*shape, LANDMARKS, 2, generator=random)
-        if config.network.takes_landmarks
-        else None,
-        expressions=torch.rand(*shape, len(BLENDSHAPES), generator=random)
-        if config.network.takes_expressions
-        else None,
-    )
-
-
-def given_fields(given: NetworkInput) -> dict[str, Tensor]:
-    """The tensors of an input by name."""
-    return {name: value for name, value in given._asdict().items() if isinstance(value, Tensor)}
-
-
 def trace(network: ClipNetwork, config: TrainConfig) -> tuple[Any, bool]:
     """Trace a network with torch.export, for any number of clips and, where it can, of frames.
 
     Returns the ExportedProgram, and whether it takes any number of frames. Raises UserError if it cannot be traced.
     """
     frames = config.data.num_frames
-    given = given_fields(made_up_input(network, config, CLIPS, frames))
+    given = made_up_input(network, config.network, CLIPS, frames).tensors()
     reasons = []
     for any_frames in (True, False) if _takes_other_frames(network, config) else (False,):
         axes = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if any_frames else {})
@@ -130,7 +108,7 @@ def _takes_other_frames(network: ClipNetwork, config: TrainConfig) -> bool:
     frames = config.data.num_frames
     try:
         for count in (max(frames // 2, 2), frames - 1, frames + 1, 2 * frames):
-            network(made_up_input(network, config, 1, count))
+            network(made_up_input(network, config.network, 1, count))
     except Exception:  # it says so in its own way
         return False
     return frames > 1

@@ -54,6 +54,8 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         "a wrong setting": ((*run, out, "--heads", 0), "--heads 0:"),
         "no run": ((evaluate, tmp_path / "missing", sample_cache), "no such run"),
         "no checkpoint": ((evaluate, tmp_path / "empty", sample_cache), "no checkpoint"),
+        "a checkpoint for its run": ((evaluate, small_run / "last.pt", sample_cache), "is a file of a run; give its"),
+        "a report of a checkpoint": (("report", small_run / "best.pt"), "and add --checkpoint best"),
         "several runs": (
             (evaluate, tmp_path, sample_cache),
             f"contains several runs; give one of them, such as {foreign}",

@@ -21,10 +21,11 @@ from dfer.schemas.keypoints import DLIB18, KEYPOINT_SETS
 from dfer.schemas.support.errors import UserError
 from dfer.train.config import load_config
 from dfer.train.engine import checkpoint
+from dfer.train.models.made_up import made_up_input
 from dfer.train.models.registry import build
 from dfer.train.use import exported, traced
 from dfer.train.use.quantize import Quantized
-from dfer.train.use.traced import Probabilities, given_fields, made_up_input
+from dfer.train.use.traced import Probabilities
 
 QUICK = ("vit", "densenet")  # with a fixed number of frames, and with any
 UNALTERED = {  # figures of int8 weights that change nothing
@@ -92,10 +93,10 @@ def test_any_number_of_clips_can_be_given(exported_run):
     session = onnxruntime.InferenceSession(run / "last.onnx")
     names = [each.name for each in session.get_inputs()]
     for clips in (1, 2, 5):
-        given = made_up_input(network, saved.config, clips, saved.config.data.num_frames)
+        given = made_up_input(network, saved.config.network, clips, saved.config.data.num_frames)
         (found,) = session.run(None, {name: getattr(given, name).numpy() for name in names})
         with torch.no_grad():
-            expected = Probabilities(network)(**given_fields(given)).numpy()
+            expected = Probabilities(network)(**given.tensors()).numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -108,7 +109,7 @@ def test_a_torch_program_gives_the_answers_of_the_network(small_run, tmp_path):
     assert json.loads(texts["labels"]) == list(saved.labels)
     network = checkpoint.restore(saved)
     for clips in (1, 3):
-        given = given_fields(made_up_input(network, saved.config, clips, saved.config.data.num_frames))
+        given = made_up_input(network, saved.config.network, clips, saved.config.data.num_frames).tensors()
         with torch.no_grad():
             torch.testing.assert_close(program.module()(**given), Probabilities(network)(**given))
 
@@ -180,9 +181,9 @@ def test_networks_of_the_registry_export_for_any_batch(model):
     assert any_frames == (model == "densenet")
     session = exported.of_session(exported.open_session(traced.as_onnx(program, {})), 7)
     for clips, frames in ((1, 4), (2, 4), *(((1, 7),) if any_frames else ())):
-        given = made_up_input(network, config, clips, frames)
+        given = made_up_input(network, config.network, clips, frames)
         with torch.no_grad():
-            expected = Probabilities(network)(**given_fields(given))
+            expected = Probabilities(network)(**given.tensors())
         torch.testing.assert_close(session(given).clip.exp(), expected, atol=1e-5, rtol=0)
 
 

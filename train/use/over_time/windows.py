@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.text import first_and_more
 from dfer.train.data.caches import Pool, usable
 
 if TYPE_CHECKING:
@@ -94,10 +95,9 @@ def shorter_than(pool: Pool, windows: Windows, frames: int) -> str | None:
     clips = usable(pool.clips).filter(pl.col("duration_s") < windows.seconds, pl.col("frames") < 0.9 * frames)
     if not len(clips):
         return None
-    first = clips.row(0, named=True)
-    more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+    first, names = clips.row(0, named=True), first_and_more(clips["clip_id"])
     return (
-        f"{first['clip_id']}{more}: shorter than a window ({first['duration_s']:.1f} s), so {first['frames']} frames "
+        f"{names}: shorter than a window ({first['duration_s']:.1f} s), so {first['frames']} frames "
         f"were taken of it, not the {frames} of the model; expect a worse answer, or choose a shorter --window"
     )
 
