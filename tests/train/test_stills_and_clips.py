@@ -39,11 +39,11 @@ def test_the_preset_for_stills_has_the_network_of_strong_without_its_landmarks()
     assert stills.data == dataclasses.replace(strong.data, num_frames=1, color_jitter=0.4)
 
 
-def test_lean_is_strong_on_smaller_pictures_and_maps():
+def test_lean_is_strong_with_smaller_maps_and_a_narrower_last_stage():
     strong = load_config("strong")
-    network = dataclasses.replace(strong.network, stage_strides=(1, 2, 2, 1), landmark_weight=0.0)
-    data = dataclasses.replace(strong.data, image_size=56)
-    assert load_config("lean") == dataclasses.replace(strong, network=network, data=data)
+    stages = {"stage_strides": (1, 2, 2, 1), "stage_widths": (64, 128, 256, 256)}
+    network = dataclasses.replace(strong.network, landmark_weight=0.0, **stages)
+    assert load_config("lean") == dataclasses.replace(strong, network=network)
 
 
 def test_stills_then_clips(stills, clips, tmp_path):

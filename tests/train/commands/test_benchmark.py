@@ -213,7 +213,7 @@ def test_each_model_may_have_the_input_of_its_preset(here, monkeypatch):
     for flags in ((), ("--own-input",), ("--own-input", "--num-frames", 4)):
         assert here("train", "benchmark", "--model", "lean,former-dfer", *flags, "--json").returncode == 0
     sizes = [[(c.data.num_frames, c.data.image_size) for c in configs.values()] for configs in asked]
-    assert sizes == [[(16, 112)] * 2, [(16, 56), (16, 112)], [(4, 56), (4, 112)]]
+    assert sizes == [[(16, 112)] * 2, [(16, 64), (16, 112)], [(4, 64), (4, 112)]]
 
 
 @pytest.mark.parametrize(
