@@ -24,7 +24,6 @@ from dfer.train.models.interface import NetworkInput, Scores
 from dfer.train.models.settings import NetworkSettings
 from dfer.train.results.run_folder import require_trained
 from dfer.train.use.network import RUN_OR_FILE, NetworkModel, extraction_of
-from dfer.train.use.traced import given_fields
 
 FORMAT = "dfer-keypoints export 1"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -164,7 +163,7 @@ def of_session(session: Any, classes: int) -> AsNetwork:
 def of_program(program: Any, classes: int) -> AsNetwork:
     """A program of torch.export in the place of its network."""
     module = program.module()
-    return AsNetwork(lambda given: module(**given_fields(given)), classes)
+    return AsNetwork(lambda given: module(**given.tensors()), classes)
 
 
 def open_session(file: Path | bytes) -> Any:

@@ -28,7 +28,7 @@ from dfer.train.engine.forward import network_input, predict_clips
 from dfer.train.models.interface import ClipNetwork, NetworkInput
 from dfer.train.results import metrics
 from dfer.train.use.exported import of_session, open_session
-from dfer.train.use.traced import given_fields, quiet
+from dfer.train.use.traced import quiet
 
 CALIBRATED_ON = 32  # training clips whose activations set the ranges
 ROUNDS = 15  # predictions of one clip by each in turn
@@ -137,7 +137,7 @@ def as_int8(content: bytes, examples: Sequence[NetworkInput]) -> bytes:
     taken = {each.name for each in open_session(content).get_inputs()}
     feeds = iter(
         [
-            {name: value.numpy() for name, value in given_fields(each).items() if name in taken}
+            {name: value.numpy() for name, value in each.tensors().items() if name in taken}
             for each in examples
         ]
     )
