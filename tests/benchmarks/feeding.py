@@ -32,7 +32,8 @@ from torch.utils.data import DataLoader, Dataset
 from dfer.schemas.face_shards import ShardReader
 from dfer.train.config import load_config
 from dfer.train.data.caches import Pool, open_pool, usable
-from dfer.train.data.dataset import READ_AHEAD, Batch, ViewSpec, clip_dataset, in_batches
+from dfer.train.data.dataset import Batch, ViewSpec, clip_dataset, in_batches
+from dfer.train.data.frame_memory import READ_AHEAD
 from dfer.train.data.loader import Loader
 from dfer.train.data.sampling import epoch_order
 from dfer.train.data.splits import SplitChoice, choose_split

@@ -24,8 +24,10 @@ from dfer.schemas.keypoints import DLIB18, LANDMARKS
 from dfer.train.config import load_config
 from dfer.train.engine.objective import Objective, objective
 from dfer.train.engine.optim import make_optimiser
+from dfer.train.models.interface import NetworkInput
 from dfer.train.models.keypoint.heatmaps import gaussian_maps
-from dfer.train.models.keypoint.network import DferNetwork, KeypointFeatures, build
+from dfer.train.models.keypoint.network import KeypointFeatures, KeypointNetwork
+from dfer.train.models.registry import build
 
 CONFIG = load_config("paper")
 CLASSES = 7
@@ -47,14 +49,15 @@ class Step:
 
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         self.frames, self.keypoints, self.labels = batch
-        self.given: dict[str, Tensor] = {}
-        self.network = build(self.settings, CLASSES, CONFIG.data.num_frames, 0, DLIB18).train()
+        detected = torch.ones(self.frames.shape[:2], dtype=torch.bool)
+        self.given = NetworkInput(self.frames, self.keypoints, detected)
+        self.network = build(CONFIG.model, self.settings, CONFIG.task(CLASSES, DLIB18), 0).train()
         self.optimiser = make_optimiser(self.network, CONFIG.recipe)
-        self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), CLASSES)
+        self.loss: Objective = objective(CONFIG.recipe, self.labels.numpy(), self.network)
 
     def __call__(self) -> float:
         self.optimiser.zero_grad(set_to_none=True)
-        scores = self.network(self.frames, self.keypoints, **self.given)
+        scores = self.network(self.given)
         loss = self.loss.total(scores, self.labels) / len(self.labels)
         loss.backward()
         self.optimiser.step()
@@ -69,11 +72,9 @@ class WithGeometry(Step):
     def __init__(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         super().__init__(batch)
         frames = self.frames.shape[:2]
-        self.given = {
-            "detected": torch.ones(frames, dtype=torch.bool),
-            "landmarks": torch.rand(*frames, LANDMARKS, 2),
-            "expressions": torch.rand(*frames, len(BLENDSHAPES)),
-        }
+        self.given = self.given._replace(
+            landmarks=torch.rand(*frames, LANDMARKS, 2), expressions=torch.rand(*frames, len(BLENDSHAPES))
+        )
 
 
 class PartByPart(Step):
@@ -96,7 +97,7 @@ class PartByPart(Step):
 
 
 def inputs_of_parts(
-    network: DferNetwork, frames: Tensor, keypoints: Tensor
+    network: KeypointNetwork, frames: Tensor, keypoints: Tensor
 ) -> list[tuple[nn.Module, list[Tensor]]]:
     """Each part with its inputs in a step."""
     seen: list[tuple[nn.Module, list[Tensor]]] = []
