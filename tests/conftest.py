@@ -16,6 +16,12 @@ from tree_files import encode
 BIN = Path(sys.executable).parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for each of pytest-xdist's workers: PyTorch's threads wait busily for a core."""
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def restored_environment():
     """Restore the environment after each module: Dask's local cluster leaves OMP_NUM_THREADS=1 in it."""
