@@ -46,6 +46,15 @@ Times = dict[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """How to answer: the arguments of `Predictor.predict` of these names."""
+
+    windows: Windows | None
+    faces: bool
+    watch: Watch
+
+
+@dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A model that is ready to predict."""
 
@@ -87,24 +96,24 @@ class Predictor:
         Raises UserError if a path does not exist, a cache cannot be used, or this machine cannot extract.
         """
         watch, keep = watch or Watch(), Path(keep) if keep else None
+        asked, wanted = _Asked(windows=windows, faces=faces, watch=watch), People(number=people, first=person)
         paths = expand([Path(path) for path in ([given] if isinstance(given, Given) else given)])
         caches = list({path.resolve(): path for path in paths if (path / INFO_FILE).is_file()}.values())
         others = [path for path in paths if not (path / INFO_FILE).is_file()]
         refuse_keeping_nothing(keep, others)
-        asked = People(number=people, first=person)
-        if caches and asked != ONE_PERSON:
+        if caches and wanted != ONE_PERSON:
             watch.on_note("caches are used as they are; --people and --person are for videos")
-        pools = [self._open(cache, faces, watch) for cache in caches]
+        pools = [self._open(cache, asked) for cache in caches]
         found = read_inputs(others) if others else None
         answers: list[Prediction] = []
         if found and found.manifest:
             manifest = found.manifest if keep else without_folder_names(found.manifest, self.labels)
-            config = settings_for(self.model, frames_show, watch, asked)
-            answers += self._extracted(manifest, config, keep, workers, windows, faces, watch)
+            config = settings_for(self.model, frames_show, watch, wanted)
+            answers += self._extracted(manifest, config, keep, workers, asked)
         for pool in pools:
             if windows and (note := sparse(pool, windows, self.model.num_frames)):
                 watch.on_note(note)
-            answers += self._predict(pool, None, windows, faces, watch)
+            answers += self._predict(pool, None, asked)
         refused = found.refused if found else ()
         return (*answers, *(no_clip(path, reason) for path, reason in refused))
 
@@ -114,11 +123,10 @@ class Predictor:
         config: "ExtractConfig",
         keep: Path | None,
         workers: int | None,
-        windows: Windows | None,
-        faces: bool,
-        watch: Watch,
+        asked: _Asked,
     ) -> list[Prediction]:
         """Extract clips, and answer for them."""
+        windows, watch = asked.windows, asked.watch
         config = for_windows(config, windows, self.model.num_frames) if windows else config
         with folder_for(keep) as cache:
             extract_clips(manifest, cache, config, workers, watch, LIMITS if windows else {})
@@ -126,22 +134,20 @@ class Predictor:
             short = windows and shorter_than(pool, windows, self.model.num_frames)
             for note in filter(None, (shows_others(pool), short, *warnings(pool))):
                 watch.on_note(note)
-            return list(self._predict(pool, manifest.root.absolute(), windows, faces, watch))
+            return list(self._predict(pool, manifest.root.absolute(), asked))
 
-    def _open(self, cache: Path, faces: bool, watch: Watch) -> Pool:
-        pool = open_pool(cache, faces=faces or self.model.needs_faces, people=True)
+    def _open(self, cache: Path, asked: _Asked) -> Pool:
+        pool = open_pool(cache, faces=asked.faces or self.model.needs_faces, people=True)
         other = differences(self.model.extraction, pool.caches[0].info.settings)
         if other and self.model.needs_faces:
-            watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")
+            asked.watch.on_note(f"{cache}: {other}; the crops are resized, expect worse answers")
         return pool
 
-    def _predict(
-        self, pool: Pool, root: Path | None, windows: Windows | None, faces: bool, watch: Watch
-    ) -> Iterator[Prediction]:
+    def _predict(self, pool: Pool, root: Path | None, asked: _Asked) -> Iterator[Prediction]:
         """The answers for all clips of a pool. root: the folder of their files, if it is known"""
-        clips = usable(pool.clips)
-        tracks = face_tracks(pool, clips) if faces else {}
-        times, found = _frames_of(tracks) if faces else _frames(pool, clips)
+        clips, windows, watch = usable(pool.clips), asked.windows, asked.watch
+        tracks = face_tracks(pool, clips) if asked.faces else {}
+        times, found = _frames_of(tracks) if asked.faces else _frames(pool, clips)
         if windows:
             clips = window_rows(clips, times, windows)
         watch.on_clips("predicting windows" if windows else "predicting", len(clips))

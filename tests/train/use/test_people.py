@@ -1,6 +1,7 @@
 """`train predict` with several people: rows, charts, and what is drawn into the video."""
 
 import json
+from dataclasses import replace
 
 import av
 import made_up
@@ -11,6 +12,7 @@ from people_clips import side_by_side, two_people
 from PIL import Image
 
 from dfer import train
+from dfer.train.use.over_time.overlay import Overlay
 from dfer.train.use.over_time.timeline import PEOPLE, timelines
 
 FRAMES = 40
@@ -86,6 +88,21 @@ def test_each_person_is_drawn_in_a_colour(drawn, pair):
         edge = near[y1 - 4 : y1 + 5, x0 + 5 : x1 - 5].any(0)
         assert edge.mean() > 0.6  # colours are stored for 2×2 pixels
     assert len(timelines(found)) == 2
+
+
+def test_the_labels_of_people_in_the_same_place_do_not_hide_each_other(drawn):
+    folder, _ = drawn
+    found = train.load("default").predict(folder / "kept", faces=True)
+    here = [replace(each, face=replace(each.face, boxes=found[0].face.boxes)) for each in found]
+    blank = np.zeros((480, 640, 3), np.uint8)
+    alone = [Overlay([person]).draw(blank, 0.5) for person in timelines(here)]
+    together = Overlay(timelines(here)).draw(blank, 0.5)
+    x0, y0, _, _ = here[0].face.boxes[0].astype(int)
+    label = slice(max(y0 - 30, 0), None), slice(x0 + 4, x0 + 40)  # over the box, and below that
+    for picture, colour in zip(alone, PEOPLE, strict=False):
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        areas = [(each[label] == rgb).all(2).sum() for each in (picture, together)]
+        assert areas[1] > 0.6 * areas[0] > 300
 
 
 def test_one_person_is_the_default_and_another_may_come_first(pair):

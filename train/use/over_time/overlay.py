@@ -20,6 +20,8 @@ PANEL_LINES, PANEL_ROWS = 3, 2  # classes in a small panel, and rows of such pan
 NO_FACE = "no face found"
 LONGEST = 18  # characters of a class name
 
+Label = tuple[float, float, float, float]  # left, top, right and bottom, pixels
+
 
 class Overlay:
     """Draws a clip's answers into its frames. Several people have a colour each, and their number."""
@@ -100,13 +102,15 @@ class Overlay:
         name = max(draw.textlength(label, font=font) for label in names)
         across = name + 62 * unit
         fitting = max(1, int(width // (across + 2 * unit)))
+        labels: list[Label] = []
         for place, (person, answer) in enumerate(answers):
             title = f"{person.person} {_short(answer.predicted)}"
             x, y, _, _ = _at(person.face, seconds)[0].tolist()
             long = draw.textlength(title, font=font)
             top = max(0.0, y - 11 * unit)
-            draw.rectangle([x, top, x + long + 4 * unit, top + 11 * unit], fill=person.colour)
-            draw.text((x + 2 * unit, top + unit), title, font=font, fill=DARK)
+            labels.append(_below((x, top, x + long + 4 * unit, top + 11 * unit), labels))
+            draw.rectangle(labels[-1], fill=person.colour)
+            draw.text((x + 2 * unit, labels[-1][1] + unit), title, font=font, fill=DARK)
             if place < PANEL_ROWS * fitting:
                 row, column = divmod(place, fitting)
                 corner = column * (across + 2 * unit), row * (PANEL_LINES + 1.6) * line
@@ -157,6 +161,16 @@ def _at(face: FaceTrack, seconds: float) -> tuple[np.ndarray, np.ndarray, bool]:
         (1 - share) * values[before] + share * values[after] for values in (face.boxes, face.keypoints)
     )
     return box, points, bool(face.detected[before] and face.detected[after])
+
+
+def _below(label: Label, others: Sequence[Label]) -> Label:
+    """Move a label down until it hides no other."""
+    left, top, right, bottom = label
+    inline = (each for each in others if each[0] < right and each[2] > left)
+    for _, upper, _, lower in sorted(inline, key=lambda each: each[1]):
+        if upper < bottom and lower > top:
+            top, bottom = lower, lower + bottom - top
+    return left, top, right, bottom
 
 
 def _short(label: str) -> str:
