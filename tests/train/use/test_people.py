@@ -98,7 +98,7 @@ def test_the_labels_of_people_in_the_same_place_do_not_hide_each_other(drawn):
     alone = [Overlay([person]).draw(blank, 0.5) for person in timelines(here)]
     together = Overlay(timelines(here)).draw(blank, 0.5)
     x0, y0, _, _ = here[0].face.boxes[0].astype(int)
-    label = slice(max(y0 - 30, 0), None), slice(x0 + 4, x0 + 40)  # over the box, and below that
+    label = slice(max(y0 - 60, 0), None), slice(x0 + 4, x0 + 40)  # over the box, and over that
     for picture, colour in zip(alone, PEOPLE, strict=False):
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         areas = [(each[label] == rgb).all(2).sum() for each in (picture, together)]

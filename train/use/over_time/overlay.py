@@ -108,7 +108,7 @@ class Overlay:
             x, y, _, _ = _at(person.face, seconds)[0].tolist()
             long = draw.textlength(title, font=font)
             top = max(0.0, y - 11 * unit)
-            labels.append(_below((x, top, x + long + 4 * unit, top + 11 * unit), labels))
+            labels.append(_clear((x, top, x + long + 4 * unit, top + 11 * unit), labels))
             draw.rectangle(labels[-1], fill=person.colour)
             draw.text((x + 2 * unit, labels[-1][1] + unit), title, font=font, fill=DARK)
             if place < PANEL_ROWS * fitting:
@@ -163,14 +163,21 @@ def _at(face: FaceTrack, seconds: float) -> tuple[np.ndarray, np.ndarray, bool]:
     return box, points, bool(face.detected[before] and face.detected[after])
 
 
-def _below(label: Label, others: Sequence[Label]) -> Label:
-    """Move a label down until it hides no other."""
+def _clear(label: Label, others: Sequence[Label]) -> Label:
+    """Move a label up until it hides no other, or down where the picture ends: up leaves the faces below free."""
     left, top, right, bottom = label
-    inline = (each for each in others if each[0] < right and each[2] > left)
-    for _, upper, _, lower in sorted(inline, key=lambda each: each[1]):
-        if upper < bottom and lower > top:
-            top, bottom = lower, lower + bottom - top
-    return left, top, right, bottom
+    high = bottom - top
+    inline = sorted(each[1] for each in others if each[0] < right and each[2] > left)
+    place = top
+    for other in reversed(inline):
+        if abs(other - place) < high:
+            place = other - high
+    if place >= 0:
+        return left, place, right, place + high
+    for other in inline:
+        if abs(other - top) < high:
+            top = other + high
+    return left, top, right, top + high
 
 
 def _short(label: str) -> str:
