@@ -18,7 +18,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "ceflnet": {"snippets": 3, "snippet_frames": 2},
     "c3d": {"width": 16, "fc_width": 256, "learning_rate": 1e-3},
     "c3d-lstm": {"width": 8, "fc_width": 64, "hidden": 32, "segments": 2, "learning_rate": 2e-3},
-    "p3d": {"width": 16, "image_size": 64, "learning_rate": 1e-3},
+    "p3d": {"width": 16, "image_size": 64, "learning_rate": 3e-3},
     "resnet3d-18": {"width": 8, "learning_rate": 1e-3},
     "i3d": {"width": 16, "image_size": 48, "learning_rate": 1e-3},
     "former-dfer": {"depth": 1, "spatial_mlp_width": 64, "mlp_width": 64},
