@@ -59,7 +59,7 @@ def run(
     experiment = Experiment(config=config, split=split, start=training.start)
     result = train_run(caches, out, experiment, training.run_options, resume=resume)
     if result:  # None in all but the first of several processes
-        print_run(result, out, caches, of_stills=config.data.num_frames == 1)
+        print_run(result, out, caches, config)
 
 
 @main.command()

@@ -188,6 +188,14 @@ def chosen_model(model: str | None, preset: str | None) -> str:
     return _read_preset(preset or default_preset(None))[1].get("model", PAPER)
 
 
+def preset_for_clips(config: TrainConfig) -> str | None:
+    """The preset for clips whose network can start from one that was trained on stills with these settings."""
+    same = (
+        name for name in ("strong", "lean") if load_config(name).network.without_landmarks() == config.network
+    )
+    return next(same, None)
+
+
 def load_config(preset: str | None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """Load a preset by name, or from a .toml file, and override single fields.
 

@@ -8,7 +8,7 @@ import pytest
 from made_up import TINY, cache, clip, done
 from synthetic_cache import SyntheticClip
 
-from dfer.train.config import load_config
+from dfer.train.config import load_config, preset_for_clips
 from dfer.train.engine import checkpoint
 
 SMALL = ("--image-size", 32, "--stage-strides", "1,2,2,2", "--depth", 1, "--device", "cpu", "--epochs", 1)
@@ -44,6 +44,14 @@ def test_lean_is_strong_with_smaller_maps_and_a_narrower_last_stage():
     stages = {"stage_strides": (1, 2, 2, 1), "stage_widths": (64, 128, 256, 256)}
     network = dataclasses.replace(strong.network, landmark_weight=0.0, **stages)
     assert load_config("lean") == dataclasses.replace(strong, network=network)
+
+
+def test_what_starts_from_stills_is_the_preset_with_their_network():
+    lean = load_config("lean").network
+    stages = {"stage_strides": lean.stage_strides, "stage_widths": lean.stage_widths}
+    assert preset_for_clips(load_config("pretrain")) == "strong"
+    assert preset_for_clips(load_config("pretrain", stages)) == "lean"
+    assert preset_for_clips(load_config("pretrain", {"model": "former-dfer"})) is None
 
 
 def test_stills_then_clips(stills, clips, tmp_path):

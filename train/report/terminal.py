@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     from dfer.train.commands.baseline import BaselineResult
     from dfer.train.commands.evaluate import Evaluation
     from dfer.train.commands.run import RunResult
+    from dfer.train.config import TrainConfig
     from dfer.train.several.crossval import CrossValidation
 
 
-def print_run(result: "RunResult", out: Path, caches: Sequence[Path], *, of_stills: bool) -> None:
+def print_run(result: "RunResult", out: Path, caches: Sequence[Path], config: "TrainConfig") -> None:
     """Print the metrics of the last epoch and of the best one, and what to do next.
 
     caches: what the run was given
-    of_stills: whether it took one frame of each clip, as a start for a run on clips
+    config: its settings; with one frame of each clip it is a start for a run on clips
     """
+    from dfer.train.config import preset_for_clips
     from dfer.train.results.logs import best_row
 
     rows = result.rows
@@ -59,10 +61,10 @@ def print_run(result: "RunResult", out: Path, caches: Sequence[Path], *, of_stil
         _print(note)
     _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")
     _print(f"next: {command('train', 'evaluate', out, *caches)}")
-    if of_stills:
-        _print(
-            f"on clips: {command('train', 'run', 'CLIPS', '--preset', 'strong', '--init-from', out, '--out')} RUN"
-        )
+    if config.data.num_frames == 1:
+        preset = preset_for_clips(config)
+        start = command("train", "run", "CLIPS", "--preset", preset or "PRESET", "--init-from", out, "--out")
+        _print(f"on clips: {start} RUN" + ("" if preset else "; PRESET: one with the same network"))
 
 
 def print_crossval(result: "CrossValidation", out: Path) -> None:
