@@ -45,17 +45,20 @@ def trace(network: ClipNetwork, config: TrainConfig) -> tuple[Any, bool]:
 
     Returns the ExportedProgram, and whether it takes any number of frames. Raises UserError if it cannot be traced.
     """
-    frames = config.data.num_frames
-    given = made_up_input(network, config.network, CLIPS, frames).tensors()
+    given = made_up_input(network, config.network, CLIPS, config.data.num_frames).tensors()
     reasons = []
-    for any_frames in (True, False) if _takes_other_frames(network, config) else (False,):
+    for any_frames in (
+        (True, False) if _takes_other_frames(Probabilities(network), network, config) else (False,)
+    ):
         axes = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if any_frames else {})
         try:
             with quiet():
                 program = torch.export.export(
                     Probabilities(network), (), given, dynamic_shapes=dict.fromkeys(given, axes)
                 )
-            return program, any_frames
+            # A program that was traced with few frames may refuse more, and says so only when it is called.
+            if not any_frames or _takes_other_frames(program.module(), network, config):
+                return program, any_frames
         except Exception as error:  # torch raises many kinds, and a user's own network any
             reasons.append(_first_line(error))
     raise UserError(f"{config.model} cannot be exported: {reasons[-1]}; --format safetensors always works")
@@ -103,12 +106,12 @@ def as_safetensors(network: ClipNetwork, texts: dict[str, str]) -> bytes:
 
 
 @torch.inference_mode()
-def _takes_other_frames(network: ClipNetwork, config: TrainConfig) -> bool:
-    """Whether it takes one frame more or less than it was trained with."""
+def _takes_other_frames(called: nn.Module, network: ClipNetwork, config: TrainConfig) -> bool:
+    """Whether a network or its program takes fewer and more frames than it was trained with. called: which of them"""
     frames = config.data.num_frames
     try:
         for count in (max(frames // 2, 2), frames - 1, frames + 1, 2 * frames):
-            network(made_up_input(network, config.network, 1, count))
+            called(**made_up_input(network, config.network, 1, count).tensors())
     except Exception:  # it says so in its own way
         return False
     return frames > 1

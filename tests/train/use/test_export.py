@@ -27,7 +27,11 @@ from dfer.train.use import exported, traced
 from dfer.train.use.quantize import Quantized
 from dfer.train.use.traced import Probabilities
 
-QUICK = ("vit", "densenet")  # with a fixed number of frames, and with any
+QUICK = (
+    "vit",
+    "densenet",
+    "c3d",
+)  # with a fixed number of frames, with any, and one that cannot be traced for any
 UNALTERED = {  # figures of int8 weights that change nothing
     "clips": 50,
     "description": "fold 1",
@@ -184,7 +188,8 @@ def test_networks_of_the_registry_export_for_any_batch(model):
         given = made_up_input(network, config.network, clips, frames)
         with torch.no_grad():
             expected = Probabilities(network)(**given.tensors())
-        torch.testing.assert_close(session(given).clip.exp(), expected, atol=1e-5, rtol=0)
+        for file in (session, exported.of_program(program, 7)):
+            torch.testing.assert_close(file(given).clip.exp(), expected, atol=1e-5, rtol=0)
 
 
 class Unexportable(torch.nn.Module):
