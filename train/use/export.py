@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.files import write_atomic, writing
 from dfer.schemas.support.text import command
 from dfer.train.commands.evaluate import choose_clips
 from dfer.train.config import TrainConfig
@@ -101,13 +101,14 @@ def export_run(
     elif quantize:
         raise UserError(f"--quantize {quantize} needs --format onnx")
     require_trained(run)
-    target = output_file(
-        out or run / f"{which}{SUFFIXES[quantize or file_format]}", "--out", (SUFFIXES[file_format],)
-    )
+    own = f"{which}{SUFFIXES[quantize or file_format]}"
+    path = out or run / own
+    target = output_file(path, "--out", (SUFFIXES[file_format],))
+    _refuse_other_kind(run, target, own)
     trained = _load(run, which)
     if file_format == "safetensors":
-        write_atomic(target, traced.as_safetensors(trained.network, trained.texts(False)))
-        return Exported(path=target, frames=trained.frames, any_frames=None, check=None)
+        _write(target, traced.as_safetensors(trained.network, trained.texts(False)))
+        return Exported(path=path, frames=trained.frames, any_frames=None, check=None)
     pool = _pool(trained, folders)
     if quantize and pool is None:
         raise UserError(f"--quantize needs the clips of {run}, to measure what it costs; give --cache")
@@ -116,10 +117,25 @@ def export_run(
     if quantize:
         split = choose_clips(pool, run, trained.saved.config.recipe, "test")
         content, measured = quantized(content, trained.network, trained.saved, split, pool)
-    write_atomic(target, content)
-    return Exported(
-        path=target, frames=trained.frames, any_frames=any_frames, check=check, quantized=measured
-    )
+    _write(target, content)
+    return Exported(path=path, frames=trained.frames, any_frames=any_frames, check=check, quantized=measured)
+
+
+def _refuse_other_kind(run: Path, target: Path, own: str) -> None:
+    """Raise UserError if a run's file of another kind would get this name, by which `predict` finds it.
+
+    own: name of the file that is to be written, in the run's folder
+    """
+    kinds = {f"{epoch}{suffix}": kind for epoch in ("last", "best") for kind, suffix in SUFFIXES.items()}
+    if target.parent == run.resolve() and target.name != own and target.name in kinds:
+        raise UserError(
+            f"--out {target}: `train predict` looks for the {kinds[target.name]} file there; choose another name"
+        )
+
+
+def _write(target: Path, content: bytes) -> None:
+    with writing(str(target), "run the same command again"):
+        write_atomic(target, content)
 
 
 @dataclass(frozen=True, kw_only=True)

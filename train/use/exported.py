@@ -1,6 +1,7 @@
 """What an exported file says about its network, and an ONNX file as a `Model`."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -166,10 +167,17 @@ def of_program(program: Any, classes: int) -> AsNetwork:
     return AsNetwork(lambda given: module(**given.tensors()), classes)
 
 
-def open_session(file: Path | bytes) -> Any:
-    """Open an ONNX file, or its content, with as many threads as torch uses."""
+def import_onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off, which writes to the home folder, unless the user wants it."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def open_session(file: Path | bytes) -> Any:
+    """Open an ONNX file, or its content, with as many threads as torch uses."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what is wrong is raised too
@@ -235,6 +243,11 @@ def _unlike(said: About, session: Any) -> str | None:
         return f"{counted(len(said.labels), 'label')} for {classes} classes"
     if unknown := {each.name for each in session.get_inputs()} - set(said.inputs):
         return f"it takes {min(unknown)}, which its description lacks"
+    given = next(each.shape for each in session.get_inputs() if each.name == "frames")  # (B, N, 3, H, W)
+    side = said.preprocessing["image_size"]
+    described = (given[0], given[1] if said.any_frames else said.frames, 3, side, side)
+    if tuple(given) != described:
+        return f"it takes other frames than {said.frames} of {side} px"
     return None
 
 

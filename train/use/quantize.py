@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import polars as pl
 import torch
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import writing
 from dfer.schemas.support.text import counted
 from dfer.train.config import TrainConfig
 from dfer.train.data.caches import Pool, usable
@@ -27,7 +29,8 @@ from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.engine.forward import network_input, predict_clips
 from dfer.train.models.interface import ClipNetwork, NetworkInput
 from dfer.train.results import metrics
-from dfer.train.use.exported import of_session, open_session
+from dfer.train.use.exported import import_onnxruntime, of_session, open_session
+from dfer.train.use.private_folder import private_folder
 from dfer.train.use.traced import quiet
 
 CALIBRATED_ON = 32  # training clips whose activations set the ranges
@@ -131,6 +134,7 @@ def as_int8(content: bytes, examples: Sequence[NetworkInput]) -> bytes:
 
     Raises UserError if onnxruntime cannot.
     """
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -146,8 +150,8 @@ def as_int8(content: bytes, examples: Sequence[NetworkInput]) -> bytes:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(feeds, None)
 
-    with tempfile.TemporaryDirectory(prefix="dfer-export-") as folder, quiet():
-        plain, ready, done = (Path(folder) / f"{name}.onnx" for name in ("plain", "ready", "done"))
+    with _temporary_folder() as folder, quiet():
+        plain, ready, done = (folder / f"{name}.onnx" for name in ("plain", "ready", "done"))
         plain.write_bytes(content)
         try:
             quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
@@ -161,8 +165,23 @@ def as_int8(content: bytes, examples: Sequence[NetworkInput]) -> bytes:
                 op_types_to_quantize=["Conv", "MatMul", "Gemm"],
             )
             return done.read_bytes()
+        except OSError:
+            raise  # such as a full disk
         except Exception as error:
             raise UserError(f"onnxruntime cannot quantize this network: {type(error).__name__}") from error
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A private folder for the block's own files and onnxruntime's. Raises UserError where it cannot be written."""
+    before = tempfile.tempdir
+    where = f"the temporary files in {tempfile.gettempdir()}"
+    with writing(where, "run the same command again"), private_folder("dfer-export") as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
 
 
 def _inputs(pool: Pool, clips: pl.DataFrame, config: TrainConfig) -> Iterator[NetworkInput]:

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import time
+from functools import partial
 
 import made_up
 import numpy as np
@@ -251,6 +255,7 @@ SIX = ["a", "b", "c", "d", "e", "f"]
         ({"labels": [*SIX[:5], 1]}, "a label is no text"),
         ({"inputs": ["frames"]}, "which its description lacks"),
         ({"frames": 0}, "--num-frames 0: must be"),
+        ({"frames": 5}, "it takes other frames than 5 of 32 px"),
         ({"extraction": ["size"]}, "extraction is no table of settings"),
     ],
 )
@@ -282,7 +287,35 @@ def test_what_is_missing_or_damaged_is_one_line(small_run, sample_cache, tmp_pat
     assert "--out /proc/a.onnx: " in line and "give a file in a folder that you can write" in line
     assert "must end in .onnx" in refused("export", small_run, "--out", tmp_path / "a.pt")
     assert "needs --format onnx" in refused("export", small_run, "--format", "torch", "--quantize", "int8")
+    other = ("--quantize", "int8", "--out", small_run / "last.onnx")
+    assert "looks for the onnx file there; choose another name" in refused("export", small_run, *other)
     assert sorted(tmp_path.iterdir()) == [tmp_path / "a.onnx"]
+
+
+def test_onnxruntime_writes_nothing_about_its_use(exported_run, sample_cache, cli, tmp_path):
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    outcome = cli("train", "predict", exported_run[0] / "last.onnx", sample_cache, **home)
+    assert outcome.returncode == 0, outcome.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_export_leaves_in_the_temporary_folder_the_next_one_removes(
+    small_run, program, tmp_path
+):
+    def files():
+        return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    call = [program("train"), "export", small_run, "--quantize", "int8", "--out", tmp_path.parent / "a.onnx"]
+    start = partial(subprocess.Popen, call, env={**os.environ, "TMPDIR": str(tmp_path)})
+    with start() as process:
+        while not files():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert files()
+    with start() as process:
+        assert process.wait(300) == 0
+    assert not files()
 
 
 def test_missing_packages_are_named(small_run, cli, tmp_path):
