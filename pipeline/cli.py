@@ -141,6 +141,7 @@ def extract(
         outcome = extract_dataset(clips, cache, config, options, on_start=on_start, on_done=on_done)
     terminal.print_outcome(outcome, cache, as_json)
     if strict and not outcome.all_usable:
+        terminal.print_unusable(outcome.clips)
         raise SystemExit(3)
 
 

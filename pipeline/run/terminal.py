@@ -41,26 +41,29 @@ def print_problems(manifest: Manifest, config: ExtractConfig) -> None:
 
 @contextmanager
 def clip_progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, int], None]]]:
-    """Show a progress bar on stderr if that is a terminal. Yields the `on_start` and `on_done` of `extract`."""
+    """Show a progress bar on stderr if that is a terminal, once there are clips to extract.
+
+    Yields the `on_start` and `on_done` of `extract`.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("extracting"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[unusable]} unusable"),
+        TextColumn("clips{task.fields[unusable]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("clips", total=None, unusable=0)
+        task = progress.add_task("clips", total=None, visible=False, unusable="")
         total = 0
 
         def on_start(clips: int) -> None:
-            progress.update(task, total=clips)
+            progress.update(task, total=clips, visible=clips > 0)
 
         def on_done(clips: int, unusable: int) -> None:
             nonlocal total
             total += unusable
-            progress.update(task, advance=clips, unusable=total)
+            progress.update(task, advance=clips, unusable=f", {total} unusable" if total else "")
 
         yield on_start, on_done
 
@@ -101,6 +104,16 @@ def print_outcome(outcome: Outcome, cache: Path, as_json: bool) -> None:
         click.echo(
             f"next: look at it with {command('pipeline', 'report', cache)}{_training(outcome.clips, cache)}"
         )
+
+
+def print_unusable(clips: pl.DataFrame) -> None:
+    """Print to stderr why --strict fails: how many clips are unusable, the first of them and its reason."""
+    clips = own_rows(clips)
+    unusable = clips.filter(pl.col("status") != OK)
+    path, status, reason = unusable.select("path", "status", "reason").row(0)
+    more = f" (and {len(unusable) - 1} more)" if len(unusable) > 1 else ""
+    count = f"{len(unusable)} of {counted(len(clips), 'clip')} unusable"
+    click.echo(printable(f"pipeline: --strict: {count}: {path}: {status}: {reason or ''}{more}"), err=True)
 
 
 def _training(clips: pl.DataFrame, cache: Path) -> str:

@@ -9,10 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-POLICY = "OMP_WAIT_POLICY"
-ADVICE = (
-    f"set {POLICY}=PASSIVE, so that threads do not wait busily for each other, or a smaller OMP_NUM_THREADS"
-)
+POLICY, THREADS = "OMP_WAIT_POLICY", "OMP_NUM_THREADS"
+ADVICE = f"set {POLICY}=PASSIVE, so that threads do not wait busily for each other, or a smaller {THREADS}"
 SCHEDULER = Path(
     "/proc/thread-self/schedstat"
 )  # nanoseconds on a core, nanoseconds ready but without one, turns
@@ -30,7 +28,8 @@ def load_advice(load: float, machine: int, usable: int, environment: Mapping[str
     machine, usable: cores of the machine, and those that this process may use
     """
     enough = machine - load >= FREE * usable
-    return None if enough or POLICY in environment else ADVICE
+    alone = environment.get(THREADS, str(usable)).strip() == "1"  # a single thread waits for no other
+    return None if enough or alone or POLICY in environment else ADVICE
 
 
 def waiting_advice(waiting: float, threads: int, environment: Mapping[str, str]) -> str | None:

@@ -44,12 +44,15 @@ def test_a_busy_machine_is_a_note_with_advice_unless_it_is_followed(here, monkey
     followed = here("pipeline", "doctor").stdout
     assert re.search(r"ok       load: \d+\.\d on \d+ cores?, mean of the last minute\n", followed)
     monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     load, cores = os.getloadavg()[0], os.cpu_count()
     found = here("pipeline", "doctor").stdout
     if load > cores:
         assert (
             "note     load: " in found and "before training on the CPU, set OMP_WAIT_POLICY=PASSIVE" in found
         )
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "before training" not in here("pipeline", "doctor").stdout
 
 
 def test_without_a_driver_there_is_no_gpu(here, tmp_path, monkeypatch):

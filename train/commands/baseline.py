@@ -74,7 +74,7 @@ def run_baseline(
     """
     table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
     pool = open_pool(*folders, faces=False)
-    choices = fold_choices(pool.clips, folds) if folds else [choice]
+    choices = fold_choices(pool.clips, folds, pool.where) if folds else [choice]
     config = load_config("paper", {"seed": seed})  # for its split: it is that of `train run`
     splits = [Experiment(config=config, split=choice).choose(pool) for choice in choices]
     features = LandmarkFeatures(pool, with_label(pool.clips))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dfer.schemas.support.errors import UserError
-from dfer.train.data.caches import open_pool, usable
+from dfer.train.data.caches import Pool, open_pool, usable
 from dfer.train.data.dataset import Request, ViewSpec, clip_dataset
 from dfer.train.data.sampling import Augmentation
 from dfer.train.data.splits import SplitChoice, choose_split
@@ -53,7 +53,7 @@ class LandmarkDataset(Dataset):
         """
         folders = [cache] if isinstance(cache, str | os.PathLike) else cache
         pool = open_pool(*(Path(folder) for folder in folders))
-        chosen = pool.clips if split is None else _part(pool.clips, split, fold, holdout, seed)
+        chosen = pool.clips if split is None else _part(pool, split, fold, holdout, seed)
         self.clips, self.labels, self.keypoints = usable(chosen), pool.labels, pool.keypoints
         self._random = random_frames
         spec = ViewSpec(
@@ -98,15 +98,16 @@ class LandmarkDataset(Dataset):
         return item
 
 
-def _part(clips: pl.DataFrame, split: str, fold: int | None, holdout: float, seed: int) -> pl.DataFrame:
+def _part(pool: Pool, split: str, fold: int | None, holdout: float, seed: int) -> pl.DataFrame:
     """The rows of a pool's table in a split. Raises UserError."""
+    clips, where = pool.clips, pool.where
     if split not in PARTS:
         found = clips.filter(pl.col("split") == split)
         if found.is_empty():
             known = ", ".join(clips["split"].drop_nulls().unique().sort()) or "none"
-            raise UserError(f"split {split!r}: no clip is in it; the cache has {known}")
+            raise UserError(f"split {split!r}: no clip is in it; splits of {where}: {known}")
         return found
-    chosen = choose_split(clips, SplitChoice(fold=fold, holdout=holdout), seed)
+    chosen = choose_split(clips, SplitChoice(fold=fold, holdout=holdout), seed, where=where)
     if chosen.seen:
-        raise UserError(f"split {split!r}: the cache has no split; give a holdout, such as 0.2, or no split")
+        raise UserError(f"split {split!r}: no split in {where}; give a holdout, such as 0.2, or no split")
     return chosen.train if split == "train" else chosen.test

@@ -34,6 +34,22 @@ def voted(train: pl.DataFrame) -> list[str]:
     ]
 
 
+def foldless(clips: pl.DataFrame, where: str) -> str:
+    """Say that caches have no folds, and what to do instead of --fold. where: their folders"""
+    if clips["split"].is_not_null().any():
+        return f"no folds in {where} but a split; leave --fold out"
+    return (
+        f"no folds in {where}; leave --fold out, set clips apart with --holdout 0.2, or draw folds with "
+        f"--folds {drawn_folds(clips)} (`train crossval`, `train baseline`)"
+    )
+
+
+def drawn_folds(clips: pl.DataFrame) -> str:
+    """What to give to --folds for clips without folds."""
+    subjects = clips["subject"].drop_nulls().n_unique()
+    return f"subject:{min(subjects, 5)}" if subjects > 1 else "clips:5"
+
+
 def untrained_classes(train: pl.DataFrame, test: pl.DataFrame) -> list[str]:
     """Warn about tested classes without a usable training clip."""
     trained = usable(train)["label"]

@@ -16,7 +16,7 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.text import counted
 from dfer.train.data.caches import usable, with_label
 from dfer.train.data.leaks import between_parts, shared_subjects
-from dfer.train.data.split_notes import untrained_classes, unused, voted
+from dfer.train.data.split_notes import foldless, untrained_classes, unused, voted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +92,16 @@ class SplitChoice:
         return choice
 
 
-def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: bool = False) -> Split:
+def choose_split(
+    clips: pl.DataFrame, choice: SplitChoice, seed: int, *, where: str = "the cache", votes: bool = False
+) -> Split:
     """Split a pool's labelled clips, cache by cache.
 
     A holdout sets subjects apart if a cache names at least two, else the same share of every label's clips.
 
     clips: a pool's table
     seed: decides the holdout and the folds of subjects or clips
+    where: the caches, for messages
     votes: whether clips with votes but no label are trained on too; the test clips are the same in both cases
 
     Raises UserError if no cache has the fold, a cache has folds and none is chosen, a part is empty, or a test clip
@@ -107,8 +110,8 @@ def choose_split(clips: pl.DataFrame, choice: SplitChoice, seed: int, *, votes: 
     used = pl.col("label").is_not_null() | (pl.lit(votes) & pl.col("votes").is_not_null())
     left_out, clips = clips.filter(~used), clips.filter(used)
     if clips["label"].is_null().all():
-        raise UserError("no clip in the cache has a label; extract a folder per class, or a labelled table")
-    _require_folds(clips, choice)
+        raise UserError(f"no clip in {where} has a label; extract a folder per class, or a labelled table")
+    _require_folds(clips, choice, where)
     parts = clips.partition_by("cache", maintain_order=True)
     found = [_own_split(part, choice, seed) for part in parts]
     if not any(found):
@@ -156,26 +159,15 @@ def require_trainable(split: Split, where: str) -> None:
         )
 
 
-def official_folds(clips: pl.DataFrame) -> list[int]:
-    """List the folds of a pool's caches, which must be the same in all that have any. Raises UserError if not."""
-    numbers = [fold_numbers(part) for part in clips.partition_by("cache", maintain_order=True)]
-    different = sorted({tuple(own) for own in numbers if own})
-    if len(different) > 1:
-        raise UserError(
-            f"the caches have different folds: {'; '.join(map(_listed, different))}; give caches with the same folds"
-        )
-    return list(different[0]) if different else []
-
-
-def _require_folds(clips: pl.DataFrame, choice: SplitChoice) -> None:
+def _require_folds(clips: pl.DataFrame, choice: SplitChoice, where: str) -> None:
     if choice.subject_folds:
         if clips["subject"].null_count() == len(clips):
             raise UserError(
-                "the cache names no subjects; folds of subjects need them, "
+                f"no subjects in {where}; folds of subjects need them, "
                 f"--folds clips:{choice.subject_folds} does not"
             )
     elif choice.fold is not None and not choice.clip_folds and not fold_numbers(clips):
-        raise UserError(f"--fold {choice.fold}: the cache has no folds")
+        raise UserError(f"--fold {choice.fold}: {foldless(clips, where)}")
 
 
 def _own_split(clips: pl.DataFrame, choice: SplitChoice, seed: int) -> Split | None:
@@ -219,7 +211,7 @@ def _name(clips: pl.DataFrame) -> str:
 def _by_fold(clips: pl.DataFrame, fold: int) -> Split:
     numbers = fold_numbers(clips)
     if fold not in numbers:
-        raise UserError(f"--fold {fold}: {_name(clips)} has {_listed(numbers)}")
+        raise UserError(f"--fold {fold}: {_name(clips)} has folds {_listed(numbers)}")
     train, test = clips.filter(is_trained(fold)), clips.filter(is_tested(fold))
     return Split(train=train, test=test, description=f"fold {fold}")
 

@@ -60,7 +60,7 @@ class Experiment:
         recipe = self.config.recipe
         if self.config.network.takes_expressions:
             pool.require_expressions()
-        split = choose_split(pool.clips, self.split, recipe.seed, votes=recipe.soft_labels)
+        split = choose_split(pool.clips, self.split, recipe.seed, where=pool.where, votes=recipe.soft_labels)
         require_trainable(split, pool.where)
         if recipe.soft_labels and not usable(split.train)["votes"].count():
             raise UserError(

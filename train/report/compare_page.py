@@ -1,6 +1,7 @@
 """The HTML page of `train compare`."""
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dfer.train.report.figure_sections import published, source_facts, wide_tabl
 from dfer.train.report.sweep_tables import marked, with_intervals
 from dfer.train.results.baseline import NAME
 from dfer.train.results.metrics import percent
+from dfer.train.several.candidates import Row
 from dfer.train.several.compare import CompareResult, as_dict, plot
 from dfer.train.several.compared_networks import OWN
 
@@ -39,18 +41,28 @@ def comparison_page(result: CompareResult, out: Path) -> bytes:
 
 def _overview(result: CompareResult) -> Html:
     found = result.comparison
-    best = max(found.rows, key=lambda row: row.estimate.war)
     shown = [
         ("dataset", found.dataset),
         (found.tested_on, f"{found.clips:,}"),
         ("networks", str(len(found.rows))),
         ("seeds", str(found.seeds)),
-        (f"WAR, {best.name} (highest)", percent(best.estimate.war)),
+        _highest(found.rows),
     ]
     if found.baseline:
         shown.append((f"WAR, {NAME}", percent(found.baseline.estimate.war)))
     warning = "warning" if found.seen else None
     return join(page.key_figures(shown), tag("p", f"Tested on: {found.protocol}.", class_=warning))
+
+
+def _highest(rows: Sequence[Row]) -> tuple[str, str]:
+    """The highest WAR, and which network has it, for a tile. Those tie that have the same figure in the table."""
+    shown = percent(max(row.estimate.war for row in rows))
+    names = [row.name for row in rows if percent(row.estimate.war) == shown]
+    if len(rows) == 1:
+        return f"WAR, {names[0]}", shown
+    if len(names) > 2:
+        return f"WAR, {len(names)} networks (a tie)", shown
+    return f"WAR, {' and '.join(names)} ({'a tie' if len(names) == 2 else 'highest'})", shown
 
 
 def _accuracy(result: CompareResult) -> Html:

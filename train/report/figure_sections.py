@@ -8,6 +8,7 @@ import polars as pl
 from dfer.schemas.html import page
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.schemas.support.text import counted
+from dfer.train.config import TrainConfig
 from dfer.train.engine.checkpoint import Checkpoint
 from dfer.train.models.interface import Source
 from dfer.train.results import metrics, plots
@@ -55,17 +56,20 @@ def overview(rows: Sequence[EpochRow], origin: Mapping[str, Any], baseline: Figu
     )
 
 
-def curves(rows: Sequence[EpochRow], last: Checkpoint, baseline: Figures | None) -> Html:
-    """Losses, WAR and UAR over the epochs, with the WAR of the landmark baseline."""
+def curves(rows: Sequence[EpochRow], last: Checkpoint, baseline: Figures | None, *, seen: bool) -> Html:
+    """Losses, WAR and UAR over the epochs, with the WAR of the landmark baseline.
+
+    seen: whether the test clips are the training clips
+    """
     losses, shares = plots.learning_curves_pngs(rows, baseline.war if baseline else None)
     epochs = last.config.recipe.epochs
     unfinished = f" The run is unfinished: {len(rows)} of {epochs} epochs." if len(rows) < epochs else ""
     return join(
         tag(
             "p",
-            "Training curves are measured on augmented clips while the weights change, test curves after each epoch. "
-            "The losses differ in level: the training loss is that of the recipe, with all parts of the network's "
-            f"loss, the test loss is the cross-entropy of the prediction.{unfinished}",
+            f"{_how_measured(last.config, seen)} The losses differ in level: the training loss is that of the "
+            "recipe, with all parts of the network's loss, the test loss is the cross-entropy of the prediction."
+            f"{unfinished}",
         ),
         tag(
             "div",
@@ -73,6 +77,19 @@ def curves(rows: Sequence[EpochRow], last: Checkpoint, baseline: Figures | None)
             tag("figure", page.picture(shares, "WAR and UAR over the epochs")),
             class_="matrices",
         ),
+    )
+
+
+def _how_measured(config: TrainConfig, seen: bool) -> str:
+    """How training and test curves differ. seen: whether they are of the same clips"""
+    data, recipe = config.data, config.recipe
+    augmented = data.flip or data.crop_fraction < 1 or data.color_jitter > 0 or recipe.mixup > 0
+    clips = "augmented clips" if augmented else "frames drawn at random from the clips"
+    average = ", with the moving average of the weights" if recipe.ema_decay else ""
+    why = "; so they differ, although the test clips are the training clips" if seen else ""
+    return (
+        f"Training curves are measured on {clips} while the weights change, with the network in training mode "
+        f"(dropout, and batch norm of each step's clips), test curves after each epoch{average}{why}."
     )
 
 

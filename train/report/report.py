@@ -83,7 +83,7 @@ def report_page(
     shown = last if which == "last" else checkpoint.load(run / f"{which}.pt")
     sample = _sample(run, _pool_of(run, origin, folders), shown, tables[which], run_options)
     sections = {
-        "Learning curves": curves(rows, last, baseline),
+        "Learning curves": curves(rows, last, baseline, seen=origin["tested_on_training_clips"]),
         "Results": figures(tables, shown.labels, rows, origin, baseline),
         **_activation_sections(sample, clips_per_kind),
         "Settings and versions": _provenance(shown, origin, weights),

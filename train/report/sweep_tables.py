@@ -187,9 +187,12 @@ def with_interval(value: float, bounds: tuple[float, float]) -> str:
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:
-    """A table without vertical lines, to fit 80 columns; a column of names, the others are numbers."""
+    """A table without vertical lines; a column of names, the others are numbers.
+
+    What does not fit goes on in the next line, the longest cells first: a terminal has 80 columns.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold", min_width=12)
     for column in numbers:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     return table

@@ -56,7 +56,8 @@ def print_run(result: "RunResult", out: Path, caches: Sequence[Path], config: "T
     Console().print(table)
     if result.baseline:
         _print(line_to_beat(result.baseline))
-    _print(f"test clips: {result.split.description}")
+    if not result.split.seen:  # the title says it
+        _print(f"test clips: {result.split.description}")
     for note in result.split.notes:
         _print(note)
     _print(f"in {out}: metrics.csv, confusion.png, predictions.parquet, last.pt, best.pt")

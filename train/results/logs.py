@@ -20,7 +20,7 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """Metrics of one epoch: training ones on augmented clips while the weights change, test ones after the epoch.
+    """Metrics of one epoch: training ones of training clips while the weights change, test ones after the epoch.
 
     epoch: from 0
     WAR, UAR: 0–1

@@ -1,7 +1,6 @@
 """Plots of results, as PNG."""
 
 import io
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -114,52 +113,6 @@ def sweep_png(
     axes.grid(axis="y", alpha=0.3)
     axes.margins(x=0.08, y=0.15)
     axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    return png(figure)
-
-
-def cost_png(
-    names: Sequence[str],
-    costs: Sequence[float],
-    shares: Sequence[float],
-    intervals: Sequence[tuple[float, float]],
-    *,
-    tested_on: str,
-    baseline: float | None,
-) -> bytes:
-    """Plot accuracy against cost, a point for each network.
-
-    names: of the networks
-    costs: multiply-adds per clip
-    shares, intervals: their WAR and its 95 % intervals, 0–1
-    tested_on: which clips the WAR is of
-    baseline: WAR of the landmark baseline, 0–1, drawn as a horizontal line; None: there is none
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    axes, colours = figure.subplots(), matplotlib.colormaps["tab20" if len(names) > 10 else "tab10"]
-    for number, (name, cost, share, bounds) in enumerate(zip(names, costs, shares, intervals, strict=True)):
-        style = {"color": colours(number % colours.N), "lw": 1}
-        axes.vlines(cost / 1e9, *_percents(bounds), **style)
-        label = f"{number + 1} {plain_text(name)}"
-        axes.plot(cost / 1e9, 100 * share, "os^Dv"[number % 5], label=label, **style)
-        beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 8}
-        axes.annotate(str(number + 1), (cost / 1e9, 100 * share), **beside)
-    if baseline is not None:
-        axes.axhline(100 * baseline, **BASELINE_LINE)
-    axes.set_xscale("log")
-    decades = math.log10(max(costs) / min(costs))
-    digits = (1, 2, 3, 5, 7) if decades < 1 else (1, 3) if decades < 2.5 else (1,)  # more would overlap
-    axes.xaxis.set_major_locator(LogLocator(subs=digits))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("multiply-adds per clip, billions")
-    axes.set_ylabel(f"WAR of the {tested_on}, % (95 % interval)")
-    axes.grid(alpha=0.3)
-    axes.margins(x=0.1, y=0.1)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return png(figure)
 

@@ -35,8 +35,9 @@ from dfer.train.engine.experiment import Experiment
 from dfer.train.engine.weights import FROM_SCRATCH, Start
 from dfer.train.models.interface import Source
 from dfer.train.models.registry import network_class
-from dfer.train.results import baseline, plots, run_folder
+from dfer.train.results import baseline, run_folder
 from dfer.train.results.comparison import not_comparable_reason
+from dfer.train.results.cost_plot import cost_png
 from dfer.train.results.run_folder import COMPARISON, COMPARISON_PLOT, require_own
 from dfer.train.several.candidates import (
     Candidate,
@@ -230,7 +231,7 @@ def _summarise(
 def plot(result: CompareResult) -> bytes:
     """WAR against multiply-adds, as PNG."""
     rows, line = result.comparison.rows, result.comparison.baseline
-    return plots.cost_png(
+    return cost_png(
         [row.name for row in rows],
         [row.cost.multiply_adds for row in rows],
         [row.estimate.war for row in rows],

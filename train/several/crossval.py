@@ -109,7 +109,9 @@ def jobs_of(
     Raises UserError unless each of them can be trained in its folder: find it now, not after days of training.
     """
     if folds:
-        places = [(fold_folder(out, choice.fold), choice) for choice in fold_choices(pool.clips, folds)]
+        places = [
+            (fold_folder(out, choice.fold), choice) for choice in fold_choices(pool.clips, folds, pool.where)
+        ]
     else:
         places = [(out, split)]
     jobs = []

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.text import counted
@@ -52,12 +52,16 @@ def prediction_progress() -> Iterator[Watch]:
             bad += unusable
             progress.update(task, advance=clips, unusable=f", {bad} unusable" if bad else "")
 
-        yield Watch(on_note=note, on_clips=on_clips, on_done=on_done)
+        yield Watch(on_note=lambda line: note(line, console), on_clips=on_clips, on_done=on_done)
 
 
-def note(line: str) -> None:
-    """Print a note to stderr."""
-    click.echo(printable(line), err=True)
+def note(line: str, console: Console | None = None) -> None:
+    """Print a note as a line of its own to stderr.
+
+    console: of the progress bar that is shown there: only this one moves the bar out of the way
+    """
+    console = console or Console(stderr=True)
+    console.print(Text(printable(line)), soft_wrap=True)
 
 
 def print_predictions(

@@ -1,6 +1,8 @@
 import json
 import os
+import pty
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from dfer.pipeline.cache.verify import verify
 from dfer.pipeline.config import ExtractConfig, RunOptions
 from dfer.pipeline.report.report import report_page
 from dfer.pipeline.run.extract import extract
+from dfer.pipeline.run.terminal import clip_progress
 from dfer.schemas import cache as layout
 from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.keypoints import KEYPOINT_SETS, KeypointSet
@@ -132,6 +135,34 @@ def test_unusable_clips_are_rows_with_a_reason_and_lines_of_the_summary(mixed):
 def test_strict_exits_with_3_if_a_clip_is_unusable(here, mixed, sample_clips, sample_cache):
     assert mixed[1].returncode == 3
     assert here("pipeline", "extract", sample_clips, "--out", sample_cache, "--strict").returncode == 0
+
+
+def test_strict_says_why_it_fails_even_if_nothing_is_left_to_do(here, mixed, mixed_tree):
+    reason = "pipeline: --strict: 3 of 5 clips unusable: happy/audio.mp4: undecodable: no video stream in the file "
+    assert mixed[1].stderr.endswith(f"{reason}(audio only?) (and 2 more)\n")
+    again = here("pipeline", "extract", mixed_tree, "--out", mixed[0], *MIXED_OPTIONS, "--strict")
+    assert again.returncode == 3 and again.stdout.startswith("nothing to do: ")
+    assert again.stderr.endswith(f"{reason}(audio only?) (and 2 more)\n")
+
+
+def test_a_progress_bar_is_only_shown_for_clips_to_extract(monkeypatch):
+    def shown(clips):
+        ours, theirs = pty.openpty()
+        with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", terminal)
+            patched.setenv("TERM", "xterm")
+            with clip_progress() as (on_start, on_done):
+                on_start(clips)
+                for number in range(clips):
+                    on_done(1, number)
+            terminal.write("end")
+            terminal.flush()
+            text = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        return text
+
+    assert "clips" not in shown(0) and "extracting" not in shown(0)
+    assert "2/2" in shown(2) and "clips, 1 unusable" in shown(2)
 
 
 def test_a_changed_clip_list_is_extracted_again(here, mixed_tree, mixed, tmp_path):

@@ -18,7 +18,9 @@ from dfer.schemas.support.cores import ADVICE, load_advice, waiting_advice
 )
 def test_before_training_the_advice_is_given_where_others_use_the_cores(load, machine, usable, advised):
     assert load_advice(load, machine, usable, {}) == (ADVICE if advised else None)
-    assert load_advice(load, machine, usable, {"OMP_WAIT_POLICY": "PASSIVE"}) is None
+    assert load_advice(load, machine, usable, {"OMP_NUM_THREADS": "2"}) == (ADVICE if advised else None)
+    for followed in ({"OMP_WAIT_POLICY": "PASSIVE"}, {"OMP_NUM_THREADS": "1"}):
+        assert load_advice(load, machine, usable, followed) is None
 
 
 @pytest.mark.parametrize(

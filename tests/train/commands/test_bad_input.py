@@ -48,7 +48,7 @@ def test_wrong_input_is_one_clear_line_and_exit_1(here, small, small_run, sample
         ),
         "--holdout for a dataset with a split": (("run", parted, "--out", out, "--holdout", 0.2), "--holdout 0.2"),
         "a run with other settings": ((*run, small_run), "contains another run"),
-        "no such fold": ((*run, out, "--fold", 3), "--fold 3: the cache has no folds"),
+        "no such fold": ((*run, out, "--fold", 3), f"--fold 3: no folds in {sample_cache}; leave --fold out, set"),
         "no such device": ((*run, out, "--device", "quantum"), "--device quantum"),
         "no such preset": ((*run, out, "--preset", "papr"), "no preset papr"),
         "a wrong setting": ((*run, out, "--heads", 0), "--heads 0:"),

@@ -154,10 +154,14 @@ def test_folds_of_clips_have_the_same_share_of_every_class_and_name_the_people_t
     assert again["predictions"] == shown["predictions"] and [*other["predictions"]] != [*shown["predictions"]]
 
 
-def test_without_folds_the_baseline_is_advised_to_draw_some_or_leave_them_out(tmp_path):
+def test_without_folds_the_cache_is_named_with_what_to_do_instead(tmp_path):
     plain = made_up.cache(tmp_path, "plain", [shaped(LABELS[n % 3], n) for n in range(6)])
+    assert made_up.refused("baseline", plain, "--fold", 1).endswith(
+        f"--fold 1: no folds in {plain}; leave --fold out, set clips apart with --holdout 0.2, or draw folds with "
+        "--folds clips:5 (`train crossval`, `train baseline`)"
+    )
     assert made_up.refused("baseline", plain, "--folds", "official").endswith(
-        "the cache has no folds; use --folds clips:5, or leave --folds out (instead of `train crossval` use "
+        f"no folds in {plain}; use --folds clips:5, or leave --folds out (instead of `train crossval` use "
         "`train run`)"
     )
 
@@ -165,7 +169,7 @@ def test_without_folds_the_baseline_is_advised_to_draw_some_or_leave_them_out(tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--fold", 9), "train: --fold 9: the cache has 1, 2, 3"),
+        (("--fold", 9), "train: --fold 9: the cache has folds 1, 2, 3"),
         ((), "train: the cache has folds 1, 2, 3; choose one with --fold"),
         (("--fold", 1, "--holdout", 0.5), "--holdout 0.5 has no effect"),
         (

@@ -75,8 +75,8 @@ def test_random_frames_follow_the_seed_of_torch(sample_cache):
 
 def test_a_split_that_is_not_there_is_one_line(sample_cache, folds, tmp_path):
     for path, choice, words in (
-        (sample_cache, {"split": "test"}, "has no split; give a holdout"),
-        (sample_cache, {"split": "val"}, "no clip is in it"),
+        (sample_cache, {"split": "test"}, f"no split in {sample_cache}; give a holdout"),
+        (sample_cache, {"split": "val"}, f"no clip is in it; splits of {sample_cache}: none"),
         (folds, {"split": "train"}, "--fold"),
         (tmp_path, {}, "not a landmark cache"),
     ):

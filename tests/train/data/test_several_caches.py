@@ -13,8 +13,9 @@ from dfer.schemas.face_shards import ShardReader
 from dfer.schemas.support.errors import UserError
 from dfer.train.data.caches import open_pool
 from dfer.train.data.dataset import Request, ViewSpec, clip_dataset, in_batches
+from dfer.train.data.folds import official_folds
 from dfer.train.data.loader import Loader
-from dfer.train.data.splits import SplitChoice, choose_split, official_folds
+from dfer.train.data.splits import SplitChoice, choose_split
 from dfer.train.engine import checkpoint
 
 
@@ -156,9 +157,9 @@ def test_a_fold_applies_to_the_caches_that_have_folds(split_cache, plain_cache, 
     assert official_folds(clips) == [1, 2, 3]
     with pytest.raises(UserError, match="folds has folds 1, 2, 3; choose one with --fold"):
         choose_split(clips, SplitChoice(), 0)
-    with pytest.raises(UserError, match="--fold 7: folds has 1, 2, 3"):
+    with pytest.raises(UserError, match="--fold 7: folds has folds 1, 2, 3"):
         choose_split(clips, SplitChoice(fold=7), 0)
-    with pytest.raises(UserError, match="--fold 1: the cache has no folds"):
+    with pytest.raises(UserError, match="--fold 1: no folds in the cache but a split; leave --fold out"):
         choose_split(open_pool(split_cache, plain_cache).clips, SplitChoice(fold=1), 0)
 
 
@@ -264,7 +265,7 @@ def test_a_bad_last_fold_is_refused_before_the_first_is_trained(folder, tmp_path
     labels = ("a", "b", "a", "b", None, None)
     bad = cache(folder, "bad fold", [clip(label, n, fold=n // 2 + 1) for n, label in enumerate(labels)])
     call = ("crossval", bad, "--out", tmp_path / "out", "--folds", "official", *TINY)
-    assert "fold 3: the cache has 1, 2" in refused(*call)  # no clip of it has a label
+    assert "fold 3: the cache has folds 1, 2" in refused(*call)  # no clip of it has a label
     assert not (tmp_path / "out").exists()
 
 

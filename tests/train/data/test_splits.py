@@ -47,7 +47,7 @@ def test_a_fold_is_tested_and_the_others_are_trained_on():
     assert ids(choose_split(clips, SplitChoice(fold=2), 0)) == (["c00", "c02"], ["c01"])
     with pytest.raises(UserError, match="1, 2, 3; choose one with --fold"):
         choose_split(clips, SplitChoice(), 0)
-    with pytest.raises(UserError, match="--fold 5: the cache has 1, 2, 3"):
+    with pytest.raises(UserError, match="--fold 5: the cache has folds 1, 2, 3"):
         choose_split(clips, SplitChoice(fold=5), 0)
 
 
@@ -144,7 +144,7 @@ def test_folds_of_subjects_are_disjoint_complete_and_of_similar_size():
 
 
 def test_folds_of_subjects_need_subjects_and_at_most_as_many_folds():
-    with pytest.raises(UserError, match="the cache names no subjects"):
+    with pytest.raises(UserError, match="no subjects in the cache"):
         choose_split(table(label=["a", "b"]), SplitChoice(fold=1, subject_folds=2), 0)
     with pytest.raises(UserError, match="1 clip of the cache without a subject"):
         choose_split(table(label=["a", "b"], subject=["x", None]), SplitChoice(fold=1, subject_folds=2), 0)

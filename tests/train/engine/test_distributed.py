@@ -191,7 +191,7 @@ def test_sigterm_ends_a_process_that_waits_for_one_that_never_comes(
 def test_an_error_in_all_processes_is_printed_once(ranks, sample_cache, tmp_path):
     outcome = ranks(2, "run", sample_cache, "--out", tmp_path / "run", *SETTINGS, "--fold", 3)
     assert outcome.returncode == 1
-    assert outcome.stderr.count("train: --fold 3: the cache has no folds") == 1
+    assert outcome.stderr.count("train: --fold 3: no folds in ") == 1
 
 
 NAN = """

@@ -71,6 +71,34 @@ def test_the_page_has_the_figures_of_the_run(report, small_run):
     assert text[incorrect_at:].count(", predicted ") == 6 - correct
 
 
+@pytest.mark.parametrize(
+    ("flags", "measured", "test_curves"),
+    [
+        (
+            (),
+            "frames drawn at random from the clips while",
+            "after each epoch; so they differ, although the test",
+        ),
+        (
+            ("--flip", "--ema-decay", 0.9),
+            "augmented clips while",
+            "with the moving average of the weights; so they",
+        ),
+    ],
+)
+def test_the_page_says_how_the_curves_of_the_run_were_measured(tmp_path, flags, measured, test_curves):
+    cache, run = (
+        made_up.cache(tmp_path, "made", [made_up.clip("ab"[n % 2], n) for n in range(4)]),
+        tmp_path / "run",
+    )
+    made_up.done("run", cache, "--out", run, *made_up.TINY, *flags)
+    made_up.done("report", run, "--clips", 0)
+    text = Page((run / "report.html").read_bytes()).text
+    assert f"Training curves are measured on {measured}" in text and test_curves in text
+    if not flags:
+        assert "augmented" not in text
+
+
 def test_the_page_is_reproducible_and_no_file_of_the_run_changes(here, small_run, report, tmp_path):
     before = {p.name: p.stat().st_mtime_ns for p in small_run.iterdir() if p.is_file()}
     outcome = here("train", "report", small_run, "--out", tmp_path / "again.html", "--json")

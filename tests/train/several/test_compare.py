@@ -1,5 +1,6 @@
 """`train compare` on six clips with made-up subjects and folds."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from html_page import Page, check_harmless, cut_off_on_a_phone, needs_chromium
-from made_up import cache, clip
+from made_up import cache, clip, train
 from synthetic_cache import SyntheticClip
 
 from dfer.schemas.support.files import file_sha256
@@ -148,23 +149,42 @@ def test_runs_from_scratch_are_not_pretrained_for_nothing(compared, here, folds_
     assert "epoch 1/" not in other.stderr and not (out / "pretraining").exists()
 
 
-def test_networks_of_a_users_own_have_their_class_name_and_that_of_the_file_if_it_is_the_same(
-    here, sample_cache, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def own_networks(sample_cache, tmp_path_factory):
+    """Three files with the network of the README: the folder, and the call to compare them there."""
+    folder = tmp_path_factory.mktemp("own")
     (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
     for name in ("mine.py", "other.py"):
-        Path(name).write_text(code)
-    Path("third.py").write_text(code.replace("MyNetwork", "Third"))
+        (folder / name).write_text(code)
+    (folder / "third.py").write_text(code.replace("MyNetwork", "Third"))
     models = "mine.py:MyNetwork,other.py:MyNetwork,third.py:Third"
-    outcome = here("train", "compare", sample_cache, "--models", models, "--out", "out", *SIZE)
-    assert outcome.returncode == 0, outcome.stderr
-    table = pl.read_csv("out/compare.csv")
+    return folder, ("compare", sample_cache, "--models", models, "--out", "out", *SIZE)
+
+
+def test_networks_of_a_users_own_have_their_class_name_and_that_of_the_file_if_it_is_the_same(own_networks):
+    folder, call = own_networks
+    with contextlib.chdir(folder):
+        outcome = train(*call)
+    assert outcome.exit_code == 0, outcome.stderr
+    table = pl.read_csv(folder / "out" / "compare.csv")
     assert table["network"].to_list() == ["baseline", "mine.MyNetwork", "other.MyNetwork", "Third"]
     assert set(table["tested_on"]) == {"training clips"}  # this cache has no split
     assert "training clips pooled, last epoch" in outcome.stdout
-    page = Path("out/compare.html").read_text()
+    page = (folder / "out" / "compare.html").read_text()
+    assert "WAR, 3 networks (a tie)" in page and "(highest)" not in page  # they are one network
     assert "All training clips pooled" in page and "test clips" not in page
+
+
+def test_nothing_is_cut_off_in_80_columns(own_networks):
+    folder, call = own_networks
+    with contextlib.chdir(folder):
+        outcome = train(*call, columns=80)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.stdout.count("(100.0–100.0)") == 2  # the landmark baseline's, the widest there are
+    assert "…" not in outcome.stdout and "clips/s\n" in re.sub(" +\n", "\n", outcome.stdout)
+    for row in pl.read_csv(folder / "out" / "compare.csv")[1:].iter_rows(named=True):
+        for speed in ("clips_per_second", "training_clips_per_second", "inference_clips_per_second"):
+            assert f" {row[speed]:.3g} " in outcome.stdout
 
 
 def test_a_network_with_parts_of_ours_is_not_called_the_published_one():

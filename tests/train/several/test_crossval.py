@@ -73,7 +73,7 @@ def test_a_killed_cross_validation_keeps_finished_folds_and_resumes_within_one(
 def test_folds_that_do_not_exist_are_one_line(here, folds_cache, sample_cache, tmp_path):
     for folds, source, message in (
         ("subject:9", folds_cache, "the cache has 3 subjects; every fold needs at least one"),
-        ("official", sample_cache, "the cache has no folds; use --folds clips:5, or leave --folds out"),
+        ("official", sample_cache, f"no folds in {sample_cache}; use --folds clips:5, or leave --folds out"),
         ("clips:7", folds_cache, "the cache has 6 clips with a label; every fold needs at least one"),
         ("clips:٣", folds_cache, "--folds clips:٣: must be official, subject:K or clips:K"),
         ("subjects", folds_cache, "--folds subjects: must be official, subject:K or clips:K"),

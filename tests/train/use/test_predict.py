@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from made_up import refused
 
 from dfer import train
 from dfer.train.engine import checkpoint
+from dfer.train.use.show import prediction_progress
 
 # Unlike the defaults, to see that they are the ones used.
 SETTINGS = {"frames": 6, "size": 96, "margin": 0.2}
@@ -263,6 +265,19 @@ def test_a_damaged_video_is_answered_with_a_warning(here, small_run, moving_astr
     (clip,) = json.loads(outcome.stdout)["clips"]
     assert clip["predicted"] and "cut off" in clip["warning"]
     assert outcome.stderr == f"cut.avi: {clip['warning']}\n"
+
+
+def test_a_note_is_a_line_of_its_own_next_to_a_progress_bar(monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", terminal)
+        patched.setenv("TERM", "xterm")
+        with prediction_progress() as watch:
+            watch.on_clips("predicting", 2)
+            watch.on_note("[b]a.mp4: a rare face\x1b")
+        shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "predicting" in shown and "\r\x1b[2K[b]a.mp4: a rare face\\x1b\r\n" in shown
 
 
 def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
