@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -280,6 +281,26 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert "--keep" in refused("predict", small_run, sample_cache, "--keep", tmp_path / "kept")
     assert "must end in .csv" in refused("predict", small_run, sample_cache, "--csv", tmp_path / "p.txt")
     assert made_up.train("predict", small_run, "").exit_code == 2
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_the_answers_are_shown_although_a_drawing_does_not_fit_on_the_disk(
+    here, small_run, sample_cache, tmp_path, flags
+):
+    files = ("--csv", tmp_path / "a.csv", "--plot", tmp_path / "p.png", "--parquet", tmp_path / "a.parquet")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (20_000, before[1])
+    )  # bytes: the tables fit, the picture does not
+    try:
+        outcome = here("train", "predict", small_run, sample_cache, *files, *flags)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    line = outcome.stderr.splitlines()[-1]
+    assert outcome.returncode == 1 and f"cannot write the plot {tmp_path / 'p.png'}: " in line
+    assert line.endswith("make room, then run the same command again")
+    assert f"wrote {tmp_path / 'a.csv'}, {tmp_path / 'a.parquet'}" in outcome.stdout + outcome.stderr
+    assert all(clip in outcome.stdout for clip in pl.read_csv(tmp_path / "a.csv")["clip"])
 
 
 def test_missing_weights_are_one_line(small_run, sample_cache, tmp_path):
