@@ -402,6 +402,10 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
     outcome = cli("train", "serve", "default", "--port", port)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
     assert outcome.stderr.endswith("in use; choose another --port, or 0 for any free one\n")
+    for host in ("192.0.2.1", "a" * 300):  # the first is kept for examples, so no machine has it
+        outcome = cli("train", "serve", "default", "--port", 0, "--host", host)
+        assert outcome.returncode == 1 and outcome.stderr.startswith(f"train: --host {host}: ")
+        assert outcome.stderr.endswith("; give an address of this machine, such as 127.0.0.1\n")
     outcome = cli("train", "serve", tmp_path / "run", "--port", 0, "--host", "0.0.0.0")
     warning, error = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and "over the network" in warning and "no such run" in error
