@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # What a share, a FUSE file system or WSL answers where it cannot flush a folder to disk.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+# What a disk without room answers, or one where this user may write no more.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -57,13 +58,13 @@ def writing(
     instead: what to give if room is not what is missing
     retry: what to do once there is room again
 
-    Raises UserError instead of OSError.
+    Raises UserError, whose cause is the OSError.
     """
     try:
         yield
     except OSError as error:
         advice = f"make room, then {retry}" if error.errno in FULL else f"give {instead}"
-        raise UserError(f"cannot write {what}: {error.strerror}; {advice}") from None
+        raise UserError(f"cannot write {what}: {error.strerror}; {advice}") from error
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import made_up
@@ -283,24 +284,36 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert made_up.train("predict", small_run, "").exit_code == 2
 
 
-@pytest.mark.parametrize("flags", [(), ("--json",)])
-def test_the_answers_are_shown_although_a_drawing_does_not_fit_on_the_disk(
-    here, small_run, sample_cache, tmp_path, flags
-):
-    files = ("--csv", tmp_path / "a.csv", "--plot", tmp_path / "p.png", "--parquet", tmp_path / "a.parquet")
+@contextmanager
+def small_disk(size):
+    """No file can be larger than this many bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (20_000, before[1])
-    )  # bytes: the tables fit, the picture does not
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        outcome = here("train", "predict", small_run, sample_cache, *files, *flags)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_temporary_folder_without_room_is_named_with_what_to_do(small_run, astronaut_video):
+    with small_disk(10_000):
+        line = refused("predict", small_run, astronaut_video, "--workers", 1)
+    assert f"cannot write to the temporary folder {tempfile.gettempdir()}: " in line
+    assert line.endswith("; make room, set TMPDIR to another folder, or give --keep CACHE")
+
+
+def test_the_answers_are_shown_although_a_drawing_does_not_fit_on_the_disk(
+    here, small_run, sample_cache, tmp_path
+):
+    files = ("--csv", tmp_path / "a.csv", "--plot", tmp_path / "p.png", "--parquet", tmp_path / "a.parquet")
+    with small_disk(20_000):  # the tables fit, the picture does not
+        outcome = here("train", "predict", small_run, sample_cache, *files, "--json")
     line = outcome.stderr.splitlines()[-1]
     assert outcome.returncode == 1 and f"cannot write the plot {tmp_path / 'p.png'}: " in line
     assert line.endswith("make room, then run the same command again")
-    assert f"wrote {tmp_path / 'a.csv'}, {tmp_path / 'a.parquet'}" in outcome.stdout + outcome.stderr
-    assert all(clip in outcome.stdout for clip in pl.read_csv(tmp_path / "a.csv")["clip"])
+    assert f"wrote {tmp_path / 'a.csv'}, {tmp_path / 'a.parquet'}" in outcome.stderr
+    shown = [clip["clip"] for clip in json.loads(outcome.stdout)["clips"]]
+    assert shown == pl.read_csv(tmp_path / "a.csv")["clip"].to_list()
 
 
 def test_missing_weights_are_one_line(small_run, sample_cache, tmp_path):
