@@ -1,5 +1,6 @@
 """The commands of `train` that use a trained model: `predict`, `export`; more in `live_commands`."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -117,11 +118,10 @@ def predict(
     from dfer.train.use.predict import load
     from dfer.train.use.prediction import all_answered, as_table
 
-    for value in inputs:
-        if not value:
-            raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
+    if "" in inputs:
+        raise click.UsageError("an INPUT is empty; give a file or a folder (. for this folder)")
     flags = (("--csv", csv), ("--parquet", parquet))
-    tables = [output_file(path, flag, (f".{flag[2:]}",)) for flag, path in flags if path]
+    tables = [(path, output_file(path, flag, (f".{flag[2:]}",)), flag) for flag, path in flags if path]
     windows = windows_for(window, step, drawn=bool(plot or annotate))
     drawings = drawings_of(plot, annotate, inputs)
     choice = {"keep": keep, "frames_show": frames_show, "workers": workers, "windows": windows}
@@ -131,19 +131,27 @@ def predict(
     with show.prediction_progress() as watch:
         predictor = load(run, checkpoint=which, device=device, runtime=runtime)
         found = predictor.predict(inputs, **choice, faces=bool(drawings), watch=watch)
-        labels = predictor.labels
-        for target in tables:
-            write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which})
-        drawn = [path for path, draw in drawings if draw(found, predictor, windows, watch)]
-    shown = partial(show.print_predictions, found, windowed=bool(windows), several=people != 1)
-    print_result(as_json, lambda: show.as_json(run, labels, found), shown)
-    written = [*(path for path in (csv, parquet) if path), *drawn]
+    labels, written = predictor.labels, []
+    try:
+        with show.prediction_progress("writing") as watch:
+            for path, target, flag in tables:
+                write_predictions(target, as_table(found, labels), {"run": run, "checkpoint": which}, flag)
+                written.append(path)
+            for path, draw in drawings:
+                written += [path] if draw(found, predictor, windows, watch) else []
+    finally:  # a file that cannot be written does not hide the answers
+        shown = partial(show.print_predictions, found, windowed=bool(windows), several=people != 1)
+        print_result(as_json, lambda: show.as_json(run, labels, found), shown)
+        _print_files(written, keep, as_json)
+    if not all_answered(found):
+        raise SystemExit(3)
+
+
+def _print_files(written: Sequence[Path], keep: Path | None, as_json: bool) -> None:
     if written:
         click.echo(f"wrote {', '.join(printable(str(path)) for path in written)}", err=as_json)
     if keep:
         click.echo(f"kept {printable(str(keep))}", err=True)
-    if not all_answered(found):
-        raise SystemExit(3)
 
 
 @click.command()

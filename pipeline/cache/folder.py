@@ -30,7 +30,8 @@ RESULTS = (*layout.RESULTS_SCHEMA, layout.PERSON)
 
 def writing(cache: Path) -> AbstractContextManager[None]:
     """Turn an OSError while the cache is written into a UserError with advice."""
-    return files.writing(f"the cache {cache}", "run the same command again; finished shards are kept")
+    again = "run the same command again; finished shards are kept"
+    return files.writing(f"the cache {cache}", "another folder", again)
 
 
 def prepare_cache(cache: Path, info: CacheInfo, clips: pl.DataFrame) -> None:

@@ -50,7 +50,10 @@ def read_image(path: Path, name: str = "the image") -> np.ndarray:
             if upright.mode.startswith("I"):  # 16 bit: Pillow would clip it to white
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
             return np.array(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        most = 2 * Image.MAX_IMAGE_PIXELS  # beyond twice that, Pillow raises the error
+        raise DecodeError(f"{name} is too large: it has more than {most / 1e6:.0f} million pixels") from error
+    except (OSError, ValueError, SyntaxError) as error:
         if not path.stat().st_size:
             raise DecodeError(EMPTY_FILE) from error
         pointer = describe_pointer(path)

@@ -158,7 +158,7 @@ def page_target(out: Path, origin: Origin, *, own: bool) -> Path:
 
 def write_page(out: Path, page: bytes, as_json: bool) -> None:
     """Write a page atomically and print its path."""
-    with writing(f"the report {out}", "run the same command again"):
+    with writing(f"the report {out}"):
         write_atomic(target_file(out), page)
     if as_json:
         click.echo(json.dumps({"report": str(out), "bytes": len(page)}, indent=2))

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from dfer.schemas.support.errors import Interrupted, UserError
+from dfer.schemas.support.files import FULL
 from dfer.schemas.support.processes import job_signals_raise
 from dfer.schemas.support.start import command_runs
 
@@ -35,13 +36,13 @@ class Program(click.Group):
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # a terminal with another encoding replaces what it cannot show
-                stream.reconfigure(errors="replace")
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by the caller, but libraries write to it
+                setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+            # A terminal with another encoding replaces what it cannot show.
+            getattr(sys, name).reconfigure(errors="replace")
         if os.environ.get("COLUMNS") == "0":  # set by some terminals without a size; tables would be empty
             del os.environ["COLUMNS"]
-        if sys.stderr is None:  # closed by the caller, but libraries write to it
-            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         try:
             command_runs()
             with job_signals_raise():
@@ -56,7 +57,8 @@ class Program(click.Group):
         except Exception as error:
             if ctx.meta.get("debug"):
                 raise
-            click.echo(f"{ctx.info_name}: {printable(describe(error))}", err=True)
+            line = _unprinted(error) or describe(error)
+            click.echo(f"{ctx.info_name}: {printable(line)}", err=True)
             sys.exit(1)
 
 
@@ -88,6 +90,20 @@ def describe(error: Exception) -> str:
         return f"{error.strerror or error}{where}"
     first_line = str(error).split("\n")[0]
     return f"internal error: {type(error).__name__}: {first_line} (--debug shows the traceback)"
+
+
+def _unprinted(error: Exception) -> str | None:
+    """Describe an error that came because there is no room where the standard output leads; None for any other."""
+    if not isinstance(error, OSError) or error.filename or error.errno not in FULL:
+        return None
+    try:
+        print(flush=True)  # fails again
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # Python writes what is left when it ends
+        os.close(nowhere)
+        return f"cannot write to the standard output: {error.strerror}; make room, then run the same command again"
+    return None
 
 
 def printable(line: str) -> str:

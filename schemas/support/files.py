@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What a share, a FUSE file system or WSL answers where it cannot flush a folder to disk.
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+# What a disk without room answers, or one where this user may write no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -47,20 +49,22 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(what: str, retry: str) -> Iterator[None]:
+def writing(
+    what: str, instead: str = "another --out", retry: str = "run the same command again"
+) -> Iterator[None]:
     """Turn an OSError into one line on what could not be written and what to do.
 
     what: is written, such as "the cache faces"
+    instead: what to give if room is not what is missing
     retry: what to do once there is room again
 
-    Raises UserError instead of OSError.
+    Raises UserError, whose cause is the OSError.
     """
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = f"make room, then {retry}" if full else "give another --out"
-        raise UserError(f"cannot write {what}: {error.strerror}; {advice}") from None
+        advice = f"make room, then {retry}" if error.errno in FULL else f"give {instead}"
+        raise UserError(f"cannot write {what}: {error.strerror}; {advice}") from error
 
 
 def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = ()) -> Path:
@@ -73,20 +77,26 @@ def target_file(path: Path, option: str = "--out", suffixes: tuple[str, ...] = (
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise UserError(f"{option} {path}: the name must end in {' or '.join(suffixes)}")
-    target = path.resolve()
-    if not target.parent.is_dir():
-        raise UserError(f"{option} {path}: no such folder: {path.parent}")
-    if target.is_dir():
-        raise UserError(f"{option} {path} is a folder; give a file name")
-    if target.exists() and not target.is_file():
-        raise UserError(f"{option} {path} exists and is not a regular file; choose another name")
+    where = f"{option} {path}"
     try:
+        target = path.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary_name(target).lstat()  # its name is longer than the file's
+        if not target.parent.is_dir():
+            folder = target.parent if path.parent.is_dir() else path.parent  # the former where a link leads
+            raise UserError(f"{where}: no such folder: {folder}")
+        if target.is_dir():
+            raise UserError(f"{where} is a folder; give a file name")
+        if target.exists() and not target.is_file():
+            raise UserError(f"{where} exists and is not a regular file; choose another name")
         with tempfile.TemporaryFile(dir=target.parent):
             return target
+    except RuntimeError:  # of `resolve`
+        raise UserError(f"{where} is a link that leads to itself; choose another name") from None
     except OSError as error:
-        raise UserError(
-            f"{option} {path}: {error.strerror}; give a file in a folder that you can write"
-        ) from None
+        too_long = error.errno == errno.ENAMETOOLONG
+        advice = "a shorter name" if too_long else "a file in a folder that you can write"
+        raise UserError(f"{where}: {error.strerror}; give {advice}") from None
 
 
 def temporary_name(path: Path) -> Path:

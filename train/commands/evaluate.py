@@ -11,7 +11,7 @@ import polars as pl
 from dfer.schemas.manifest import fold_numbers
 from dfer.schemas.support.commands import printable
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.files import write_atomic, writing
 from dfer.schemas.support.text import counted
 from dfer.train.config import RecipeConfig
 from dfer.train.data.caches import Pool, open_pool, usable, with_label
@@ -102,7 +102,9 @@ def evaluate_run(
     if table:
         write_predictions(table, result.predictions, result.origin)
     if picture:
-        write_atomic(picture, _confusion_picture(result))
+        content = _confusion_picture(result)
+        with writing(f"the confusion matrix {picture}", "another --confusion"):
+            write_atomic(picture, content)
     return result
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from dfer.schemas.cache import OK
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import write_atomic
+from dfer.schemas.support.files import write_atomic, writing
 
 GROUPED = ("scene_group", "scene", "subject")  # columns of the clips table that results are grouped by
 
@@ -70,7 +70,15 @@ def as_parquet(predictions: pl.DataFrame, origin: Mapping[str, Any]) -> bytes:
     return content.getvalue()
 
 
-def write_predictions(path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any]) -> None:
-    """Write a prediction table as CSV if the name ends in .csv, else as Parquet, which records its `origin`."""
+def write_predictions(
+    path: Path, predictions: pl.DataFrame, origin: Mapping[str, Any], option: str = "--predictions"
+) -> None:
+    """Write a prediction table as CSV if the name ends in .csv, else as Parquet, which records its `origin`.
+
+    option: the flag that names the file, for the message
+
+    Raises UserError if it cannot be written.
+    """
     as_csv = path.suffix.lower() == ".csv"
-    write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))
+    with writing(f"the predictions {path}", f"another {option}"):
+        write_atomic(path, predictions.write_csv().encode() if as_csv else as_parquet(predictions, origin))

@@ -36,7 +36,7 @@ SHARD_FOLDERS = {Path(name).parent.name for name in (COMMIT_FILE, *SHARD_FILES.v
 
 def writing(out: Path) -> AbstractContextManager[None]:
     """Turn an OSError while a run is written into a UserError with advice."""
-    return files.writing(f"the run {out}", "run the same command again (`train run`: with --resume)")
+    return files.writing(f"the run {out}", retry="run the same command again (`train run`: with --resume)")
 
 
 def require_run(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
+from dfer.schemas.support.files import FULL
 from dfer.schemas.support.text import first_and_more
 from dfer.train.data.caches import Pool, usable
 from dfer.train.use.model import Model
@@ -168,12 +169,24 @@ def differences(trained: Mapping[str, Any] | None, cache: Mapping[str, Any]) -> 
 
 @contextmanager
 def folder_for(keep: Path | None) -> Iterator[Path]:
-    """The folder for a cache: the one to keep, or a private temporary one that is removed however the block ends."""
+    """The folder for a cache: the one to keep, or a private temporary one that is removed however the block ends.
+
+    Raises UserError if a temporary one has no room.
+    """
     if keep:
         yield keep
         return
-    with private_folder("dfer-predict") as folder:
-        yield folder / "cache"
+    try:
+        with private_folder("dfer-predict") as folder:
+            yield folder / "cache"
+    except UserError as error:  # its advice is for caches that stay
+        cause = error.__cause__
+        if not (isinstance(cause, OSError) and cause.errno in FULL):
+            raise
+        raise UserError(
+            f"cannot write to the temporary folder {folder.parent}: {cause.strerror}; make room, set TMPDIR to "
+            "another folder, or give --keep CACHE"
+        ) from cause
 
 
 def refuse_keeping_nothing(keep: Path | None, to_extract: Sequence[Path]) -> None:

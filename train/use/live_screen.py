@@ -97,13 +97,15 @@ class IntoFolder:
     """Writes each frame as a JPEG, named by its time. It makes the folder with the first one."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError for a folder with files, or what is no folder."""
+        """Raises UserError for a folder with files, or what is no folder and cannot become one."""
         self._folder, self._names = folder, set()
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            what = "a link that leads nowhere" if not there.exists() else "a file"
+            raise UserError(f"--out {folder}: {there} is {what}; give a new folder")
         try:
             if folder.exists() and any(folder.iterdir()):
                 raise UserError(f"--out {folder} is not empty; give a new folder")
-        except NotADirectoryError:
-            raise UserError(f"--out {folder} is a file; give a new folder") from None
         except OSError as error:
             raise self._refusal(error) from None
 

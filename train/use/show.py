@@ -26,8 +26,8 @@ SHOWN = 0.01  # the lowest probability that is listed
 
 
 @contextmanager
-def prediction_progress() -> Iterator[Watch]:
-    """Print notes to stderr, and show a progress bar there if that is a terminal."""
+def prediction_progress(first: str = "loading") -> Iterator[Watch]:
+    """Print notes to stderr, and show a progress bar there if that is a terminal. first: what is done first"""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -38,7 +38,7 @@ def prediction_progress() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task, bad = progress.add_task("loading", total=None, unit="", unusable=""), 0
+        task, bad = progress.add_task(first, total=None, unit="", unusable=""), 0
 
         def on_clips(doing: str, clips: int) -> None:
             nonlocal task, bad

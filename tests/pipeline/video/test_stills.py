@@ -67,6 +67,12 @@ def test_an_image_that_cannot_be_decoded_has_a_reason(tmp_path, content, reason)
         open_clip(tmp_path / "a.png")
 
 
+def test_an_image_that_is_too_large_is_not_called_damaged(tmp_path):
+    Image.new("1", (13_400, 13_400)).save(tmp_path / "a.png")
+    with pytest.raises(DecodeError, match="the image is too large: it has more than 179 million pixels"):
+        open_clip(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 10))
 def test_every_orientation_is_shown_as_pillow_shows_it(portrait, tmp_path, orientation, ending):

@@ -1,4 +1,6 @@
 import contextlib
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -54,3 +56,31 @@ def test_a_killed_command_leaves_no_process(benchmark):
     process, started = benchmark
     process.kill()
     assert not psutil.wait_procs(started, timeout=30)[1]
+
+
+def redirected(program, redirect, *arguments, **environment):
+    """Run `pipeline` as a shell does, with its standard output redirected: the exit code and stderr."""
+    command = ["sh", "-c", f'exec "$0" "$@" {redirect}', program("pipeline"), *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    outcome = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, timeout=600)
+    return outcome.returncode, outcome.stderr
+
+
+@pytest.fixture
+def one_file(tmp_path):
+    (tmp_path / "clips" / "joy").mkdir(parents=True)
+    (tmp_path / "clips" / "joy" / "a.mp4").write_bytes(b"0")
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_standard_output_without_room_is_named(program, one_file, unbuffered):
+    printed = redirected(program, "> /dev/full", "manifest", one_file, PYTHONUNBUFFERED=unbuffered)
+    reason = f"{os.strerror(errno.ENOSPC)}; make room, then run the same command again"
+    assert printed == (1, f"pipeline: cannot write to the standard output: {reason}\n")
+
+
+def test_a_closed_standard_output_stops_no_worker(program, one_file, tmp_path):
+    code, said = redirected(program, ">&-", "extract", one_file, "--out", tmp_path / "cache", "--workers", 1)
+    assert (code, "internal error" in said) == (0, False), said
+    assert (tmp_path / "cache" / "clips.parquet").exists()

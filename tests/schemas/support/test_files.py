@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.files import atomic_file, file_sha256, write_atomic, writing
+from dfer.schemas.support.files import atomic_file, file_sha256, target_file, write_atomic, writing
 
 
 def test_a_failed_write_leaves_only_the_old_file(tmp_path):
@@ -65,8 +65,30 @@ def test_a_folder_that_cannot_be_written_is_reported_with_the_name_of_the_file(t
 )
 def test_a_write_error_gives_one_line_with_advice(number, advice):
     expected = f"cannot write the cache c: {os.strerror(number)}; .*{advice}"
-    with pytest.raises(UserError, match=expected), writing("the cache c", "start again"):
+    with pytest.raises(UserError, match=expected), writing("the cache c", retry="start again"):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a" * 251, "give a shorter name"),  # it fits, but not the name that it has while it is written
+        ("a" * 300, "give a shorter name"),
+        ("to nowhere", "no such folder: .*/nowhere$"),
+        ("to itself", "leads to itself"),
+        ("nowhere/a", "no such folder: .*/nowhere$"),
+        ("file/a", "no such folder: .*/file$"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_there_is_something_to_write(tmp_path, name, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "to nowhere").symlink_to("nowhere/a")
+    (tmp_path / "to itself").symlink_to("to itself")
+    with pytest.raises(UserError, match=said):
+        target_file(tmp_path / name)
+    longest = target_file(tmp_path / ("a" * 250))
+    write_atomic(longest, b"")
+    assert longest.exists()
 
 
 NO_SYNC = Path(__file__).parents[2] / "helpers" / "no_folder_sync"

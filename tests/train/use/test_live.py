@@ -89,7 +89,16 @@ def test_what_cannot_be_shown_is_one_line(small_run, video, tmp_path):
     refused = made_up.refused
     assert "no such video" in refused("live", small_run, tmp_path / "none.mp4")
     assert "not empty" in refused("live", small_run, video, "--out", tmp_path)
-    assert "is a file; give a new folder" in refused("live", small_run, video, "--out", tmp_path / "mine.txt")
+    (tmp_path / "link").symlink_to("nowhere")
+    for out, what in (
+        ("mine.txt", "mine.txt is a file"),
+        ("mine.txt/out", "mine.txt is a file"),
+        ("link", "link is a link that leads nowhere"),
+        ("link/out", "link is a link that leads nowhere"),
+        ("a" * 300, "File name too long"),
+    ):
+        line = refused("live", small_run, video, "--out", tmp_path / out)
+        assert f"{what}; give a" in line, line
     assert f"{tmp_path} is a folder; give a file" in refused("live", small_run, tmp_path)
     assert "is empty; give a video" in refused("live", small_run, "")
     assert "download the video first" in refused("live", small_run, "http://there/v.mp4")

@@ -297,6 +297,33 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     assert made_up.train("predict", small_run, "").exit_code == 2
 
 
+def on_a_small_disk(size, *command):
+    """Run a command that can write no file of more than this many KiB."""
+    limited = ["bash", "-c", f'ulimit -f {size}; exec "$@"', "-", *map(str, command)]
+    return subprocess.run(limited, capture_output=True, text=True, timeout=300)
+
+
+def test_a_temporary_folder_without_room_is_named_with_what_to_do(program, small_run, astronaut_video):
+    outcome = on_a_small_disk(10, program("train"), "predict", small_run, astronaut_video, "--workers", 1)
+    (line,) = outcome.stderr.splitlines()
+    assert f"cannot write to the temporary folder {tempfile.gettempdir()}: " in line
+    assert line.endswith("; make room, set TMPDIR to another folder, or give --keep CACHE")
+
+
+def test_the_answers_are_shown_although_a_drawing_does_not_fit_on_the_disk(
+    program, small_run, sample_cache, tmp_path
+):
+    files = ("--csv", tmp_path / "a.csv", "--plot", tmp_path / "p.png", "--parquet", tmp_path / "a.parquet")
+    call = (program("train"), "predict", small_run, sample_cache, *files, "--json")
+    outcome = on_a_small_disk(20, *call)  # the tables fit, the picture does not
+    line = outcome.stderr.splitlines()[-1]
+    assert outcome.returncode == 1 and f"cannot write the plot {tmp_path / 'p.png'}: " in line
+    assert line.endswith("make room, then run the same command again")
+    assert f"wrote {tmp_path / 'a.csv'}, {tmp_path / 'a.parquet'}" in outcome.stderr
+    shown = [clip["clip"] for clip in json.loads(outcome.stdout)["clips"]]
+    assert shown == pl.read_csv(tmp_path / "a.csv")["clip"].to_list()
+
+
 def test_missing_weights_are_one_line(small_run, sample_cache, tmp_path):
     shutil.copytree(small_run, tmp_path / "run")
     (tmp_path / "run" / "best.pt").unlink()

@@ -363,6 +363,19 @@ def test_what_takes_too_long_is_refused_and_the_next_upload_answered(program, cl
         eventually(lambda: len(server.found()) == 2)
 
 
+def test_a_full_disk_during_an_answer_is_said_in_plain_words(server, clip):
+    (worker,) = (each for each in server.processes() if "spawn_main" in str(each.cmdline()))
+    before = worker.rlimit(psutil.RLIMIT_FSIZE)
+    try:
+        for size in (40_000, 200_000):  # bytes: the cache does not fit, the answer does not
+            worker.rlimit(psutil.RLIMIT_FSIZE, (size, before[1]))
+            _, lines = server.send(clip.read_bytes(), clip.name)
+            assert lines[-1] == {"refused": "The server failed: File too large."}
+    finally:
+        worker.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert server.printed.read_text().count("refused: The server failed: File too large.") == 2
+
+
 def test_who_leaves_before_the_answer_ends_the_work(server, clip):
     video = clip.read_bytes()
     with server.open_upload(video, len(video), "left.flv") as connection:
@@ -402,6 +415,10 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
     outcome = cli("train", "serve", "default", "--port", port)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
     assert outcome.stderr.endswith("in use; choose another --port, or 0 for any free one\n")
+    for host in ("192.0.2.1", "a" * 300):  # the first is kept for examples, so no machine has it
+        outcome = cli("train", "serve", "default", "--port", 0, "--host", host)
+        assert outcome.returncode == 1 and outcome.stderr.startswith(f"train: --host {host}: ")
+        assert outcome.stderr.endswith("; give an address of this machine, such as 127.0.0.1\n")
     outcome = cli("train", "serve", tmp_path / "run", "--port", 0, "--host", "0.0.0.0")
     warning, error = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and "over the network" in warning and "no such run" in error

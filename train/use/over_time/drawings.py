@@ -60,7 +60,7 @@ def _plotter(target: Path) -> Draw:
                     f"{target.name} shows the first {MOST_CLIPS} of {len(drawn)} timelines; .html shows all"
                 )
             content = timeline_png(drawn[:MOST_CLIPS], predictor.labels)
-        with writing(f"the plot {target}", "run the same command again"):
+        with writing(f"the plot {target}", "another --plot"):
             write_atomic(target, content)
         return True
 
@@ -75,7 +75,7 @@ def _annotator(target: Path) -> Draw:
         clips = len({each.clip for each in drawn})
         if clips > 1:  # of a table
             raise UserError(f"--annotate draws one video, but {counted(clips, 'clip')} were given; give one")
-        with writing(f"the video {target}", "run the same command again"):
+        with writing(f"the video {target}", "another --annotate"):
             annotate_video(drawn[0].predictions[0].path, drawn, target, watch)
         return True
 

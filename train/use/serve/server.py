@@ -1,5 +1,6 @@
 """`train serve`: FastAPI and uvicorn around a worker process, on this machine's own address."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
@@ -87,16 +88,23 @@ def _quiet(uvicorn, app, look: Callable[[], Awaitable[None]]):
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket with this address. Raises UserError."""
+    other_host = "give an address of this machine, such as 127.0.0.1"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise UserError(f"--host {host}: {error.strerror}; give an address of this machine") from None
+    except (
+        OSError,
+        UnicodeError,
+    ) as error:  # the latter for what cannot be a name, such as one that is too long
+        reason = error.strerror if isinstance(error, OSError) else "no name of a machine"
+        raise UserError(f"--host {host}: {reason}; {other_host}") from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise UserError(f"--host {host}: {error.strerror}; {other_host}") from None
         raise UserError(
             f"--host {host} --port {port}: {error.strerror}; choose another --port, or 0 for any free one"
         ) from None

@@ -165,5 +165,13 @@ def _work(pipe: Connection, parent: int, served: Served, limits: Limits, folder:
         except RefusedError as error:
             tell({"refused": str(error)})
         except Exception as error:
-            reason = str(error) if isinstance(error, UserError) else f"internal error: {type(error).__name__}"
-            tell({"refused": f"No answer for this video: {reason}."})
+            tell({"refused": _failure(error)})
+
+
+def _failure(error: Exception) -> str:
+    """Why there is no answer, for whoever sent the video: no path of this machine, no flag of a command."""
+    cause = error.__cause__ if isinstance(error, UserError) else error
+    if isinstance(cause, OSError) and cause.strerror:  # such as a full disk
+        return f"The server failed: {cause.strerror}."
+    reason = str(error) if isinstance(error, UserError) else f"internal error: {type(error).__name__}"
+    return f"No answer for this video: {reason}."
