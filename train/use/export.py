@@ -134,7 +134,7 @@ def _refuse_other_kind(run: Path, target: Path, own: str) -> None:
 
 
 def _write(target: Path, content: bytes) -> None:
-    with writing(str(target), "run the same command again"):
+    with writing(f"the file {target}"):
         write_atomic(target, content)
 
 

@@ -176,7 +176,7 @@ def _temporary_folder() -> Iterator[Path]:
     """A private folder for the block's own files and onnxruntime's. Raises UserError where it cannot be written."""
     before = tempfile.tempdir
     where = f"the temporary files in {tempfile.gettempdir()}"
-    with writing(where, "run the same command again"), private_folder("dfer-export") as folder:
+    with writing(where, "another TMPDIR"), private_folder("dfer-export") as folder:
         tempfile.tempdir = str(folder)
         try:
             yield folder
