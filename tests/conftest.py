@@ -15,11 +15,9 @@ from tree_files import encode
 
 BIN = Path(sys.executable).parent
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each of pytest-xdist's workers: PyTorch's threads wait busily for a core."""
-    if hasattr(config, "workerinput"):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One thread for each of pytest-xdist's workers, before torch is imported: its threads wait busily for a core.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -373,7 +373,7 @@ def test_a_full_disk_during_an_answer_is_said_in_plain_words(server, clip):
             assert lines[-1] == {"refused": "The server failed: File too large."}
     finally:
         worker.rlimit(psutil.RLIMIT_FSIZE, before)
-    assert server.printed.read_text().count("refused: The server failed: File too large.") == 2
+    eventually(lambda: server.printed.read_text().count("refused: The server failed: File too large.") == 2)
 
 
 def test_who_leaves_before_the_answer_ends_the_work(server, clip):
