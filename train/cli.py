@@ -83,11 +83,14 @@ def baseline(
     are those of `run` and `crossval`. CACHE may come from `pipeline share`.
     """
     from dfer.train.commands.baseline import as_dict, run_baseline
+    from dfer.train.commands.evaluate import result_files, write_files
     from dfer.train.report.terminal import print_baseline
 
     refuse_both(folds, split)
-    result = run_baseline(caches, split, folds, seed, predictions=predictions)
+    files = result_files(predictions)
+    result = run_baseline(caches, split, folds, seed)
     print_result(as_json, lambda: as_dict(result), lambda: print_baseline(result))
+    write_files(result.pooled, files)
     if predictions:
         click.echo(f"wrote {printable(str(predictions))}", err=as_json)
 
@@ -129,13 +132,13 @@ def evaluate(
 
     Prints WAR, UAR and the recall of each class. CACHE may be of another dataset: labels are matched by meaning.
     """
-    from dfer.train.commands.evaluate import as_dict, evaluate_run
+    from dfer.train.commands.evaluate import as_dict, evaluate_run, result_files, write_files
     from dfer.train.report.terminal import print_evaluation
 
-    result = evaluate_run(
-        run, caches, which, clips, run_options, views=views, predictions=predictions, confusion=confusion
-    )
+    files = result_files(predictions, confusion)
+    result = evaluate_run(run, caches, which, clips, run_options, views=views)
     print_result(as_json, lambda: as_dict(result), lambda: print_evaluation(result))
+    write_files(result, files)
     written = [printable(str(path)) for path in (predictions, confusion) if path]
     if written:
         click.echo(f"wrote {', '.join(written)}", err=as_json)

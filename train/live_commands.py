@@ -8,7 +8,7 @@ from dfer.schemas.support.commands import printable
 from dfer.schemas.support.options import JSON_OPTION
 from dfer.train import options
 from dfer.train.options import PATH
-from dfer.train.use_commands import INPUT, LIMITS
+from dfer.train.use_commands import INPUT, LIMITS, PEOPLE
 
 
 @click.command(epilog=LIMITS)
@@ -80,6 +80,7 @@ def live(
 @click.argument("run")
 @options.CHECKPOINT
 @INPUT
+@PEOPLE
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -115,6 +116,7 @@ def serve(
     run: str,
     which: str,
     frames_show: str | None,
+    people: int | str,
     host: str,
     port: int,
     max_mb: float,
@@ -132,5 +134,5 @@ def serve(
     from dfer.train.use.serve.server import serve as serve_page
     from dfer.train.use.show import note
 
-    served = Served(run=run, checkpoint=which, device=device, frames_show=frames_show)
+    served = Served(run=run, checkpoint=which, device=device, frames_show=frames_show, people=people)
     serve_page(served, Limits(mb=max_mb, seconds=max_seconds, timeout=timeout), host, port, note)

@@ -25,6 +25,14 @@ INPUT = click.option(
     type=click.Choice(["scene", "face"]),
     help="What the frames show, if not what those of the training clips do; face: face crops already.",
 )
+PEOPLE = click.option(
+    "--people",
+    metavar="N|all",
+    type=NumberOrWord(("all",)),
+    default=1,
+    show_default=True,
+    help="Of how many people in a video to give an answer, each their own.",
+)
 
 
 @click.command(epilog=LIMITS)
@@ -32,14 +40,7 @@ INPUT = click.option(
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @options.CHECKPOINT
 @INPUT
-@click.option(
-    "--people",
-    metavar="N|all",
-    type=NumberOrWord(("all",)),
-    default=1,
-    show_default=True,
-    help="Of how many people in a video to give an answer, one row each.",
-)
+@PEOPLE
 @click.option(
     "--person",
     type=click.Choice(["heaviest", "largest", "center", "longest"]),

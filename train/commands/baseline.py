@@ -24,8 +24,6 @@ from dfer.train.results.baseline import DESCRIPTION, baseline_predictions, descr
 from dfer.train.results.bootstrap import bootstrap_intervals
 from dfer.train.results.comparison import not_comparable_reason
 from dfer.train.results.figures import Figures, by_group, compute_figures, known
-from dfer.train.results.predictions import write_predictions
-from dfer.train.results.run_folder import output_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +57,6 @@ def run_baseline(
     choice: SplitChoice,
     folds: str | None,
     seed: int,
-    *,
-    predictions: Path | None = None,
 ) -> BaselineResult:
     """Fit and test the baseline.
 
@@ -68,11 +64,9 @@ def run_baseline(
     choice: of the split, if `folds` is None
     folds: as in `fold_choices`
     seed: of splits that are drawn
-    predictions: file to write the prediction table to, if any
 
-    Raises UserError for a cache, a split or folds that cannot be used, or a file that cannot be written.
+    Raises UserError for a cache, a split or folds that cannot be used.
     """
-    table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
     pool = open_pool(*folders, faces=False)
     choices = fold_choices(pool.clips, folds, pool.where) if folds else [choice]
     config = load_config("paper", {"seed": seed})  # for its split: it is that of `train run`
@@ -86,10 +80,7 @@ def run_baseline(
         each = {n: compute_figures(own, pool.labels) for own, n in zip(tables, numbers, strict=True)}
     else:
         protocol, each = splits[0].protocol, {}
-    result = BaselineResult(pooled=_evaluation(pool, splits, pl.concat(tables), protocol), folds=each)
-    if table:
-        write_predictions(table, result.pooled.predictions, result.pooled.origin)
-    return result
+    return BaselineResult(pooled=_evaluation(pool, splits, pl.concat(tables), protocol), folds=each)
 
 
 def _evaluation(pool: Pool, splits: Sequence[Split], predictions: pl.DataFrame, protocol: str) -> Evaluation:

@@ -82,8 +82,6 @@ def evaluate_run(
     run_options: RunOptions,
     *,
     views: int = 1,
-    predictions: Path | None = None,
-    confusion: Path | None = None,
 ) -> Evaluation:
     """Evaluate a network of a run on one or more caches.
 
@@ -92,25 +90,9 @@ def evaluate_run(
     which: `last` or `best`, the network's epoch
     clips: `test`, `train` or `all`; labels are matched with the network's by meaning
     views: how many views of each clip to average (`sampling.evaluation_view`)
-    predictions, confusion: files to write the prediction table and the confusion matrix to, if any
 
-    Raises UserError for a run or cache that cannot be used, or a file that cannot be written.
+    Raises UserError for a run or cache that cannot be used.
     """
-    table = output_file(predictions, "--predictions", (".parquet", ".csv")) if predictions else None
-    picture = output_file(confusion, "--confusion", (".png",)) if confusion else None
-    result = _evaluate(run, folders, which, clips, views, run_options)
-    if table:
-        write_predictions(table, result.predictions, result.origin)
-    if picture:
-        content = _confusion_picture(result)
-        with writing(f"the confusion matrix {picture}", "another --confusion"):
-            write_atomic(picture, content)
-    return result
-
-
-def _evaluate(
-    run: Path, folders: Sequence[Path], which: str, clips: str, views: int, run_options: RunOptions
-) -> Evaluation:
     require_trained(run)
     saved = checkpoint.load(run / f"{which}.pt")
     pool = open_pool(*folders)
@@ -216,6 +198,32 @@ def groups_of(predictions: pl.DataFrame, labels: Sequence[str]) -> dict[str, pl.
     columns = [name for name in ("dataset", *GROUPED) if name in predictions.columns]
     several = [name for name in columns if predictions[name].drop_nulls().n_unique() > 1]
     return {name: by_group(predictions, name, labels) for name in several}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFiles:
+    """Where to write an evaluation, with links followed; None: nowhere."""
+
+    predictions: Path | None
+    confusion: Path | None
+
+
+def result_files(predictions: Path | None, confusion: Path | None = None) -> ResultFiles:
+    """Check the files of `--predictions` and `--confusion`, before the work. Raises UserError."""
+    return ResultFiles(
+        predictions=predictions and output_file(predictions, "--predictions", (".parquet", ".csv")),
+        confusion=confusion and output_file(confusion, "--confusion", (".png",)),
+    )
+
+
+def write_files(result: Evaluation, files: ResultFiles) -> None:
+    """Write the prediction table and the confusion matrix. Raises UserError if a file cannot be written."""
+    if files.predictions:
+        write_predictions(files.predictions, result.predictions, result.origin)
+    if files.confusion:
+        content = _confusion_picture(result)
+        with writing(f"the confusion matrix {files.confusion}", "another --confusion"):
+            write_atomic(files.confusion, content)
 
 
 def _confusion_picture(result: Evaluation) -> bytes:

@@ -22,6 +22,7 @@ from dfer.train.results.logs import EpochRow
 from dfer.train.results.metrics import percent
 
 SKIPPED_SHOWN = 8  # weights.json lists all
+SLOW_DATA = 0.1  # share of the training time; from here on, reading data is what slows a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +71,16 @@ def training_progress(console: Console, training: Training, notices: Notices) ->
             )
 
         def on_epoch(row: EpochRow) -> None:
-            print_line(
-                console,
-                f"epoch {row.epoch + 1}/{epochs}: loss {row.train_loss:.4f}, "
-                f"training WAR {percent(row.train_war)}, test WAR {percent(row.test_war)} "
-                f"UAR {percent(row.test_uar)}, {row.seconds:.1f} s, {row.clips_per_second:.1f} clips/s, "
-                f"waiting for data {row.waiting:.0%}",
-            )
+            print_line(console, f"epoch {row.epoch + 1}/{epochs}: {_figures(row)}")
 
         yield Callbacks(on_step=on_step, on_epoch=on_epoch)
+
+
+def _figures(row: EpochRow) -> str:
+    """An epoch's figures, short enough for 80 columns; metrics.csv has all of them."""
+    train, war, uar = (f"{100 * share:.1f}" for share in (row.train_war, row.test_war, row.test_uar))
+    text = f"loss {row.train_loss:.3f}, train WAR {train}, test WAR {war} UAR {uar} %, {row.seconds:.0f} s"
+    return text + f", waiting for data {row.waiting:.0%}" * (row.waiting >= SLOW_DATA)
 
 
 def _print_if_slowed(console: Console, waiting: float | None, notices: Notices) -> None:

@@ -46,16 +46,13 @@ def trace(network: ClipNetwork, config: TrainConfig) -> tuple[Any, bool]:
     Returns the ExportedProgram, and whether it takes any number of frames. Raises UserError if it cannot be traced.
     """
     given = made_up_input(network, config.network, CLIPS, config.data.num_frames).tensors()
-    reasons = []
-    for any_frames in (
-        (True, False) if _takes_other_frames(Probabilities(network), network, config) else (False,)
-    ):
+    traced, reasons = Probabilities(network), []
+    tried = (True, False) if _takes_other_frames(traced, network, config) else (False,)
+    for any_frames in tried:
         axes = {0: torch.export.Dim.DYNAMIC} | ({1: torch.export.Dim.DYNAMIC} if any_frames else {})
         try:
             with quiet():
-                program = torch.export.export(
-                    Probabilities(network), (), given, dynamic_shapes=dict.fromkeys(given, axes)
-                )
+                program = torch.export.export(traced, (), given, dynamic_shapes=dict.fromkeys(given, axes))
             # A program that was traced with few frames may refuse more, and says so only when it is called.
             if not any_frames or _takes_other_frames(program.module(), network, config):
                 return program, any_frames

@@ -1,6 +1,7 @@
 """`train evaluate`: predictions, confusion matrix, unusable clips, and groups of clips."""
 
 import json
+import resource
 from fractions import Fraction
 
 import numpy as np
@@ -114,3 +115,20 @@ def test_several_views_are_the_mean_over_the_mirror_image_and_shifted_samples(
     assert not found[2].equals(found[1]) and not found[5].equals(found[2])
     shown = done("evaluate", small_run, sample_cache, "--views", 2).stdout
     assert "mean of the probabilities of 2 views of each clip" in shown
+
+
+@pytest.mark.parametrize("command", ["evaluate", "baseline"])
+def test_figures_are_printed_also_where_their_file_cannot_be_written(
+    here, small_run, sample_cache, tmp_path, command
+):
+    inputs = (small_run, sample_cache) if command == "evaluate" else (sample_cache,)
+    table = tmp_path / "predictions.parquet"
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        full = here("train", command, *inputs, "--json", "--predictions", table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert full.returncode == 1 and not list(tmp_path.iterdir())
+    assert len(json.loads(full.stdout)["recall"]) == len(LABELS)
+    assert full.stderr.splitlines()[-1].startswith(f"train: cannot write the predictions {table}: ")

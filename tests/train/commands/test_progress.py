@@ -1,5 +1,6 @@
 """What a terminal shows while a run trains."""
 
+import dataclasses
 import io
 import os
 import pty
@@ -13,6 +14,7 @@ from rich.console import Console
 from dfer.schemas.support.cores import ADVICE, SCHEDULER
 from dfer.schemas.support.processes import available_cores
 from dfer.train.commands.progress import Notices, training_progress
+from dfer.train.results.logs import EpochRow
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,29 @@ def test_a_terminal_never_shows_nan(shown):
 
 def test_a_run_that_other_programs_slow_down_says_what_to_do(shown):
     assert "other programs use the cores, this run waits for one" in shown
+
+
+def test_the_line_of_an_epoch_fits_80_columns_and_names_slow_data(source):
+    prepared = made_up.training(
+        source, "quick", {"image_size": 32, "num_frames": 2, "depth": 1, "epochs": 100}
+    )
+    figures = dict.fromkeys(("train_war", "test_war", "test_uar", "test_war_usable", "test_uar_usable"), 1.0)
+    row = EpochRow(
+        epoch=99,
+        learning_rate=1e-3,
+        train_loss=12.3456,
+        train_uar=1.0,
+        test_loss=1.0,
+        seconds=7200.4,
+        clips_per_second=3.0,
+        waiting=0.05,
+        **figures,
+    )
+    printed = io.StringIO()
+    with training_progress(Console(file=printed, width=80), prepared, Notices()) as callbacks:
+        callbacks.on_epoch(row)
+        callbacks.on_epoch(dataclasses.replace(row, waiting=0.25))
+    quick, slow = printed.getvalue().splitlines()
+    shares = "train WAR 100.0, test WAR 100.0 UAR 100.0 %"
+    assert quick == f"epoch 100/100: loss 12.346, {shares}, 7200 s" and len(quick) <= 80
+    assert slow == f"{quick}, waiting for data 25%"

@@ -26,6 +26,7 @@ import psutil
 import pytest
 from devtools import Tab, browser_tab
 from html_page import Page, needs_chromium
+from people_clips import side_by_side, two_people
 
 MB = 1_000_000
 VIDEO = {"Content-Type": "application/octet-stream"}
@@ -142,6 +143,24 @@ def test_the_answer_to_a_video_has_timeline_crops_and_probabilities(server, clip
     shares = [float(found) for found in re.findall(r"(\d+\.\d) %", page.text)]
     assert len(shares) == 8 and sum(shares) == pytest.approx(100, abs=0.5) and shares == sorted(shares)[::-1]
     assert server.files() == []
+
+
+def test_several_people_have_a_chart_and_a_table_each(program, sample_clips, write_video, tmp_path):
+    pair = write_video(tmp_path / "pair.mp4", side_by_side(*two_people(sample_clips, 40)))
+    with serving(program, tmp_path / "server", "--people", "all") as server:
+        _, lines = server.send(pair.read_bytes(), "ours.mp4")
+    page = Page(lines[-1]["answer"].encode())
+    assert not page.open
+    assert all(page.text.count(f"ours.mp4, person {number}") == 1 for number in (1, 2))
+    assert page.text.count("Mean probability") == 2
+
+
+def test_what_is_doubtful_about_a_video_stands_under_its_answer(server, sample_clips, write_video, tmp_path):
+    astronaut, actor = two_people(sample_clips, 12)
+    cut = write_video(tmp_path / "cut.mp4", astronaut[:7] + actor[:5])
+    _, lines = server.send(cut.read_bytes())
+    (warning,) = Page(lines[-1]["answer"].encode()).all("p")
+    assert warning["class"] == "warning" and "show another person." in lines[-1]["answer"]
 
 
 @needs_chromium

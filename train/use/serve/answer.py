@@ -1,8 +1,9 @@
 """A video to what the page shows of it. It runs in the worker process."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,16 +15,19 @@ from dfer.train.use.over_time.windows import DRAWN, Windows
 from dfer.train.use.predict import Predictor
 from dfer.train.use.serve.limits import Limits, RefusedError
 
+if TYPE_CHECKING:
+    from dfer.train.use.serve.worker import Served
+
 Tell = Callable[[Mapping[str, object]], None]
 
 
 def answer_video(
-    predictor: Predictor, video: Path, name: str, frames_show: str | None, limits: Limits, tell: Tell
+    predictor: Predictor, video: Path, name: str, served: "Served", limits: Limits, tell: Tell
 ) -> Html:
-    """Predict the windows of a video, and draw them.
+    """Predict the windows of a video, and draw them, one person after the other.
 
     name: to show
-    frames_show: as `Predictor.predict`
+    served: how to predict
     tell: called with what is done, `doing`, `of` and `done`, or a `note`
 
     Raises RefusedError if there is nothing to show, UserError if this machine cannot extract.
@@ -34,16 +38,16 @@ def answer_video(
         windows=Windows(seconds=DRAWN),
         faces=True,
         workers=1,
-        frames_show=frames_show,
+        frames_show=served.frames_show,
+        people=served.people,
         watch=_watch(tell),
     )
-    drawn = timelines(found)
+    drawn = [dataclasses.replace(each, clip=name) for each in timelines(found)]
     if not drawn:
         reason = next((each.reason for each in found if each.reason), "its frames have no times")
         raise RefusedError(f"No answer for this video: {reason}.")
-    timeline = dataclasses.replace(drawn[0], clip=name)
-    limits.refuse_long(timeline.end)
-    return join(clip_figure(timeline, predictor.labels), _shares(timeline, predictor))
+    limits.refuse_long(max(each.end for each in drawn))
+    return join(*(part for each in drawn for part in _parts(each, predictor)))
 
 
 def video_seconds(video: Path) -> float:
@@ -63,6 +67,14 @@ def video_seconds(video: Path) -> float:
         raise RefusedError(f"This is not a video: {error}.") from None
     times = track.packets.times if track else np.zeros(0)
     return float(np.nanmax(times, initial=0.0))
+
+
+def _parts(timeline: Timeline, predictor: Predictor) -> Iterator[Html]:
+    """What the page shows of a person."""
+    yield clip_figure(timeline, predictor.labels)
+    if warning := timeline.predictions[0].warning:  # such as damage
+        yield tag("p", f"{warning[0].upper()}{warning[1:]}.", class_="warning")
+    yield _shares(timeline, predictor)
 
 
 def _shares(timeline: Timeline, predictor: Predictor) -> Html:

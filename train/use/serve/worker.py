@@ -38,6 +38,7 @@ class Served:
     checkpoint: str = "last"
     device: str = "auto"
     frames_show: str | None = None
+    people: int | str = 1
 
 
 class Worker:
@@ -159,7 +160,7 @@ def _work(pipe: Connection, parent: int, served: Served, limits: Limits, folder:
     while True:
         job = json.loads(pipe.recv_bytes())
         try:
-            page = answer_video(predictor, Path(job["video"]), job["name"], served.frames_show, limits, tell)
+            page = answer_video(predictor, Path(job["video"]), job["name"], served, limits, tell)
             Path(job["out"]).write_text(page, encoding="utf-8")
             tell({"answered": True})
         except RefusedError as error:
