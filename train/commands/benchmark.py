@@ -88,12 +88,15 @@ class _Lane:
             self.measured = dataclasses.replace(self.measured, device=device, threads=threads)
             self._prepare()
             own, others = self._repeated(seconds, reference)
+            ratios = [
+                other / mine for other, mine in zip(others, own, strict=False)
+            ]  # a machine's speed drifts
             self.measured = dataclasses.replace(
                 self.measured,
                 clips_per_second=self.measured.batch_size / statistics.median(own),
                 repetitions=len(own),
                 memory=self._call(_memory),
-                relative=statistics.median(others) / statistics.median(own) if others else None,
+                relative=statistics.median(ratios) if ratios else None,
             )
         except TimingError as failure:
             self.works = False

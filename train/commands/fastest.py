@@ -98,8 +98,7 @@ def _tried(network: TimedNetwork, way: Way, seconds: float) -> Tried:
                 pairs.append((network.seconds(), network.seconds(repeat)))
     except (TimingError, UserError) as error:
         return Tried(way=way.name, failure=str(error))
-    plain, other = (statistics.median(taken) for taken in zip(*pairs, strict=True))
-    return Tried(way=way.name, speedup=plain / other)
+    return Tried(way=way.name, speedup=statistics.median(plain / other for plain, other in pairs))
 
 
 def _ready(network: TimedNetwork, way: Way) -> Repetition:
