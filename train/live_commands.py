@@ -130,7 +130,7 @@ def serve(
     the other, in a process of its own, and deleted. Needs the extra `serve`: pip install '.[serve]'
     """
     from dfer.train.use.serve.limits import Limits
-    from dfer.train.use.serve.server import Served
+    from dfer.train.use.serve.served import Served
     from dfer.train.use.serve.server import serve as serve_page
     from dfer.train.use.show import note
 

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,15 +13,13 @@ from dfer.train.use.over_time.timeline_page import clip_figure
 from dfer.train.use.over_time.windows import DRAWN, Windows
 from dfer.train.use.predict import Predictor
 from dfer.train.use.serve.limits import Limits, RefusedError
-
-if TYPE_CHECKING:
-    from dfer.train.use.serve.worker import Served
+from dfer.train.use.serve.served import Served
 
 Tell = Callable[[Mapping[str, object]], None]
 
 
 def answer_video(
-    predictor: Predictor, video: Path, name: str, served: "Served", limits: Limits, tell: Tell
+    predictor: Predictor, video: Path, name: str, served: Served, limits: Limits, tell: Tell
 ) -> Html:
     """Predict the windows of a video, and draw them, one person after the other.
 

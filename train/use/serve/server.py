@@ -10,7 +10,8 @@ from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import stop_request
 from dfer.train.use.private_folder import private_folder
 from dfer.train.use.serve.limits import Limits
-from dfer.train.use.serve.worker import Served, Worker
+from dfer.train.use.serve.served import Served
+from dfer.train.use.serve.worker import Worker
 
 STOP_SECONDS = 1  # for uploads that are on their way when the server is stopped
 

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -22,23 +21,13 @@ from dfer.schemas.support.commands import describe
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import STOP_SIGNALS, safe_import_path, signals_blocked
 from dfer.train.use.serve.limits import Limits, RefusedError
+from dfer.train.use.serve.served import Served
 
 POLL_SECONDS = 0.1
 DIED = "the process that answers died (killed, or crashed in a library)"
 LAST = {"answered", "refused"}
 
 Event = Mapping[str, object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Served:
-    """What answers: arguments of `load`, and of `Predictor.predict`."""
-
-    run: str
-    checkpoint: str = "last"
-    device: str = "auto"
-    frames_show: str | None = None
-    people: int | str = 1
 
 
 class Worker:
