@@ -441,6 +441,8 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
     outcome = cli("train", "serve", tmp_path / "run", "--port", 0, "--host", "0.0.0.0")
     warning, error = outcome.stderr.splitlines()
     assert outcome.returncode == 1 and "over the network" in warning and "no such run" in error
+    outcome = cli("train", "serve", "default", "--port", 0, "--people", 0)
+    assert outcome.returncode == 1 and outcome.stderr == "train: --people 0: must be between 1 and 1000\n"
     code = "import sys; sys.modules['uvicorn'] = None; from dfer.train.cli import main; main(['serve', 'default'])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1

@@ -137,11 +137,14 @@ def _work(pipe: Connection, parent: int, served: Served, limits: Limits, folder:
     def tell(event: Event) -> None:
         pipe.send_bytes(json.dumps(event).encode())
 
+    from dfer.train.use.extraction import People, Watch, settings_for
     from dfer.train.use.predict import load
     from dfer.train.use.serve.answer import answer_video
 
     try:
         predictor = load(served.run, checkpoint=served.checkpoint, device=served.device)
+        # What would refuse every video is found before the first.
+        settings_for(predictor.model, served.frames_show, Watch(), People(number=served.people))
     except Exception as error:
         tell({"refused": describe(error)})
         return
