@@ -88,9 +88,8 @@ class _Lane:
             self.measured = dataclasses.replace(self.measured, device=device, threads=threads)
             self._prepare()
             own, others = self._repeated(seconds, reference)
-            ratios = [
-                other / mine for other, mine in zip(others, own, strict=False)
-            ]  # a machine's speed drifts
+            # Turn by turn, since a machine's speed drifts.
+            ratios = [other / mine for other, mine in zip(others, own, strict=False)]
             self.measured = dataclasses.replace(
                 self.measured,
                 clips_per_second=self.measured.batch_size / statistics.median(own),

@@ -19,7 +19,7 @@ from dfer.train.engine.training import Totals, Training
 from dfer.train.engine.weights import Loaded
 from dfer.train.results import metrics
 from dfer.train.results.logs import EpochRow
-from dfer.train.results.metrics import percent
+from dfer.train.results.metrics import percent, points
 
 SKIPPED_SHOWN = 8  # weights.json lists all
 SLOW_DATA = 0.1  # share of the training time; from here on, reading data is what slows a run
@@ -78,7 +78,7 @@ def training_progress(console: Console, training: Training, notices: Notices) ->
 
 def _figures(row: EpochRow) -> str:
     """An epoch's figures, short enough for 80 columns; metrics.csv has all of them."""
-    train, war, uar = (f"{100 * share:.1f}" for share in (row.train_war, row.test_war, row.test_uar))
+    train, war, uar = (points(share, digits=1) for share in (row.train_war, row.test_war, row.test_uar))
     text = f"loss {row.train_loss:.3f}, train WAR {train}, test WAR {war} UAR {uar} %, {row.seconds:.0f} s"
     return text + f", waiting for data {row.waiting:.0%}" * (row.waiting >= SLOW_DATA)
 

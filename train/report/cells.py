@@ -14,11 +14,6 @@ def print_line(text: str) -> None:
     Console().print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
-def points(share: float) -> str:
-    """A share in percent without the sign; a dash for NaN."""
-    return "–" if share != share else f"{100 * share:.2f}"
-
-
 def interval(bounds: tuple[float, float]) -> str:
     """The ends of an interval of shares, in percent."""
     return " – ".join(map(percent, bounds))

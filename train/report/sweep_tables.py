@@ -10,11 +10,12 @@ from rich.table import Table
 from dfer.data_manifest.published_results import PAPER
 from dfer.schemas.support.text import counted
 from dfer.train.commands.measurement import INFERENCE, TRAINING
-from dfer.train.report.cells import plain, points, print_estimate, print_line
+from dfer.train.report.cells import plain, print_estimate, print_line
 from dfer.train.report.terminal import print_published
 from dfer.train.results.baseline import DESCRIPTION, ROW, line_to_beat
 from dfer.train.results.bootstrap import Difference, Estimate
 from dfer.train.results.comparison import footnotes, split_remark
+from dfer.train.results.metrics import points
 
 if TYPE_CHECKING:
     from dfer.train.several.candidates import Comparison

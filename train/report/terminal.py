@@ -13,13 +13,13 @@ from dfer.data_manifest.published_results import PAPER, Figure, by_scene
 from dfer.schemas.support.text import command, counted
 from dfer.train.report.cells import interval as _interval
 from dfer.train.report.cells import plain as _text
-from dfer.train.report.cells import points as _points
 from dfer.train.report.cells import print_estimate
 from dfer.train.report.cells import print_line as _print
 from dfer.train.results import metrics
 from dfer.train.results.baseline import NAME, line_to_beat
 from dfer.train.results.comparison import compare_with_published, footnotes, split_remark
 from dfer.train.results.metrics import percent
+from dfer.train.results.metrics import points as _points
 
 MAX_GROUPS = 30  # rows of a table of scenes or subjects
 MAX_CLASSES = 20  # of a confusion matrix

@@ -31,6 +31,11 @@ def recalls(matrix: np.ndarray) -> np.ndarray:
     return np.divide(np.diag(matrix), counts, out=np.full(len(matrix), np.nan), where=counts > 0)
 
 
+def points(share: float, digits: int = 2) -> str:
+    """A share in percent without the sign; a dash for NaN. digits: after the point"""
+    return "–" if share != share else f"{100 * share:.{digits}f}"
+
+
 def percent(share: float) -> str:
     """Format a share as "12.34 %"; a dash for NaN."""
-    return "–" if share != share else f"{100 * share:.2f} %"
+    return "–" if share != share else f"{points(share)} %"

@@ -87,7 +87,9 @@ def test_the_line_of_an_epoch_fits_80_columns_and_names_slow_data(source):
     with training_progress(Console(file=printed, width=80), prepared, Notices()) as callbacks:
         callbacks.on_epoch(row)
         callbacks.on_epoch(dataclasses.replace(row, waiting=0.25))
-    quick, slow = printed.getvalue().splitlines()
+        callbacks.on_epoch(dataclasses.replace(row, test_war=float("nan")))
+    quick, slow, unknown = printed.getvalue().splitlines()
     shares = "train WAR 100.0, test WAR 100.0 UAR 100.0 %"
     assert quick == f"epoch 100/100: loss 12.346, {shares}, 7200 s" and len(quick) <= 80
     assert slow == f"{quick}, waiting for data 25%"
+    assert "test WAR – UAR 100.0 %" in unknown
