@@ -18,6 +18,7 @@ from dfer.pipeline.face.align import (
 from dfer.pipeline.face.detect import detect
 from dfer.pipeline.face.find import FoundFace, find_faces, reuse_face
 from dfer.pipeline.face.landmarks import find_landmarks
+from dfer.pipeline.face.track import find_jumps
 from dfer.pipeline.records import ExtractedClip, StoredFace, StoredFaces, Track
 from dfer.pipeline.setup.models import ModelPaths
 from dfer.pipeline.video import clip_files
@@ -158,11 +159,12 @@ def _in_crops(points: np.ndarray, transforms: np.ndarray) -> np.ndarray:
 def _crop_transforms(
     found: FoundFace, times: list[float] | None, fps: float | None, config: ExtractConfig
 ) -> np.ndarray:
-    """Compute the transforms (m, 2, 3) from source to crop, smoothed over time between cuts.
+    """Compute the transforms (m, 2, 3) from source to crop, smoothed over time between cuts and jumps.
 
     times: of the m frames, seconds; without them the frame rate tells how far frames are apart
     """
     seconds = np.array(times or [p / (fps or ASSUMED_FPS) for p in found.positions])
-    segments = np.searchsorted(found.cuts, np.arange(len(seconds)), side="right")
+    jumps = find_jumps(found.boxes, [name is not None for name in found.detector])
+    segments = np.searchsorted(sorted({*found.cuts, *jumps}), np.arange(len(seconds)), side="right")
     anchors = smooth(find_anchors(found.landmarks, found.boxes, config.align), seconds, segments)
     return np.stack([estimate_similarity(a, config.align, config.size, config.margin) for a in anchors])

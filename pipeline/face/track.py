@@ -114,7 +114,19 @@ def weigh(face: Detection) -> float:
 
 def link_cost(a: Detection, b: Detection) -> float:
     """Price a move from one box to another, in pixels; infinite where it is too far for one head."""
-    return float(_move_costs([a], [b])[0][0, 0])
+    return float(_move_costs(np.array([a.box]), np.array([b.box]))[0][0, 0])
+
+
+def find_jumps(boxes: np.ndarray, seen: Sequence[bool]) -> list[int]:
+    """Find the frames before which a person's face jumps: too far for one head, as after an absence.
+
+    boxes: (m, 4), pixels
+    seen: m, whether the face was found; the frames between the two places belong to neither
+    """
+    known = np.flatnonzero(seen).tolist()
+    far = (np.isinf(_move_costs(boxes[[i]], boxes[[j]])[0]).any() for i, j in itertools.pairwise(known))
+    pairs = itertools.compress(itertools.pairwise(known), far)
+    return sorted({t for i, j in pairs for t in (i + 1, j)})
 
 
 def interpolate_boxes(tracked: Faces) -> np.ndarray:
@@ -157,7 +169,8 @@ def _link_costs(
     Returns their costs (n, n), pixels, infinite where one person cannot be both, and which are doubtful (n, n) bool.
     """
     faces = [face for _, face in nodes]
-    costs, doubtful = _move_costs(faces, faces)
+    boxes = np.array([face.box for face in faces]).reshape(-1, 4)
+    costs, doubtful = _move_costs(boxes, boxes)
     shot = np.searchsorted(sorted(cuts), [t for t, _ in nodes], side="right")
     across = np.not_equal.outer(shot, shot)
     sides = np.array([face.side for face in faces])
@@ -171,15 +184,16 @@ def _link_costs(
     return np.where(np.less.outer(frame, frame), costs, np.inf), doubtful
 
 
-def _move_costs(start: Sequence[Detection], end: Sequence[Detection]) -> tuple[np.ndarray, np.ndarray]:
-    """Price the moves between boxes.
+def _move_costs(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Price the moves between boxes (a, 4) and (b, 4).
 
     Returns the costs (a, b), pixels, infinite where the move is too far, and which are doubtful (a, b) bool.
     """
-    a, b = (np.array([(*face.centre, face.side) for face in faces]).reshape(-1, 3) for faces in (start, end))
-    side = np.add.outer(a[:, 2], b[:, 2]) / 2
-    move = np.hypot(np.subtract.outer(a[:, 0], b[:, 0]), np.subtract.outer(a[:, 1], b[:, 1])) / side
-    scale = np.abs(np.subtract.outer(np.log2(a[:, 2]), np.log2(b[:, 2])))
+    (x, y), (u, v) = (((boxes[:, :2] + boxes[:, 2:]) / 2).T for boxes in (start, end))  # centres
+    a, b = (np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)) for boxes in (start, end))  # sides
+    side = np.add.outer(a, b) / 2
+    move = np.hypot(np.subtract.outer(x, u), np.subtract.outer(y, v)) / side
+    scale = np.abs(np.subtract.outer(np.log2(a), np.log2(b)))
     possible = (move < MAX_MOVE) & (scale < MAX_SCALE_LOG2)
     doubtful = (move > DOUBTFUL_MOVE) | (scale > DOUBTFUL_SCALE_LOG2)
     return np.where(possible, side * (move + scale) / 2, np.inf), doubtful

@@ -137,6 +137,20 @@ def test_a_person_who_leaves_and_comes_back_elsewhere_is_one(people, write_video
     assert np.isnan(actors[6:10]).all() and (actors[[*range(6), *range(10, 16)]] > 2 / 3).all()
 
 
+def test_every_crop_shows_the_face_of_a_person_who_jumps_without_a_cut(
+    people, write_video, model_paths, tmp_path
+):
+    astronaut, _ = people
+    frames = np.full((16, 720, 1280, 3), 128, np.uint8)
+    for t, face in enumerate(astronaut):
+        y, x = (0, 0) if t % 8 < 4 else (480, 960)
+        frames[t, y : y + 240, x : x + 320] = face
+    clip = extract_clip(write_video(tmp_path / "v.mp4", frames), EVERYBODY, model_paths)
+    assert clip.track.detector.count(None) == 0
+    middles = clip.track.crop_landmarks.mean(1) / ExtractConfig().size
+    assert (np.abs(middles - 1 / 2) < 0.2).all()
+
+
 def test_who_only_passes_by_is_no_person(people, write_video, model_paths, tmp_path):
     astronaut, actor = people
     for seen, others in ((1, 0), (2, 1)):  # of 16 frames
