@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import ipaddress
 import json
 import os
 import random
@@ -145,22 +146,48 @@ def test_the_answer_to_a_video_has_timeline_crops_and_probabilities(server, clip
     assert server.files() == []
 
 
-def test_several_people_have_a_chart_and_a_table_each(program, sample_clips, write_video, tmp_path):
-    pair = write_video(tmp_path / "pair.mp4", side_by_side(*two_people(sample_clips, 40)))
+def test_several_people_have_a_chart_a_table_and_their_doubts_each(
+    program, sample_clips, write_video, tmp_path
+):
+    astronaut, actor = two_people(sample_clips, 40)
+    gone = [*actor[:15], *(np.full_like(actor[0], 128) for _ in actor[15:])]
+    pair = write_video(tmp_path / "pair.mp4", side_by_side(astronaut, gone))
     with serving(program, tmp_path / "server", "--people", "all") as server:
+        assert b"of everybody in the video" in server.request("GET", "/")[2]
         _, lines = server.send(pair.read_bytes(), "ours.mp4")
     page = Page(lines[-1]["answer"].encode())
     assert not page.open
     assert all(page.text.count(f"ours.mp4, person {number}") == 1 for number in (1, 2))
-    assert page.text.count("Mean probability") == 2
+    assert page.text.count("Mean probability in the windows with a face") == 2
+    assert page.text.count("Shorter than a window (1.6 s), so 13 frames were taken of it") == 2
+    assert page.text.count("100 % of 1 window") == 2
+    assert page.text.index("person 2") < page.text.index("A rare face: it was found in ")
 
 
 def test_what_is_doubtful_about_a_video_stands_under_its_answer(server, sample_clips, write_video, tmp_path):
     astronaut, actor = two_people(sample_clips, 12)
-    cut = write_video(tmp_path / "cut.mp4", astronaut[:7] + actor[:5])
-    _, lines = server.send(cut.read_bytes())
-    (warning,) = Page(lines[-1]["answer"].encode()).all("p")
-    assert warning["class"] == "warning" and "show another person." in lines[-1]["answer"]
+    for shown, doubt in (
+        (astronaut[:7] + actor[:5], "frames show another person."),
+        (astronaut[:1], "so 1 frame was taken of it, not the 16 of the model; expect a worse answer."),
+    ):
+        _, lines = server.send(write_video(tmp_path / "cut.mp4", shown).read_bytes())
+        page = Page(lines[-1]["answer"].encode())
+        assert doubt in page.text and {each["class"] for each in page.all("p")} == {"warning"}
+        assert "--" not in page.text and {"doing", "of", "done", "answer"} == {
+            key for line in lines for key in line
+        }
+
+
+def test_what_is_no_video_is_refused_with_what_to_do(server, clip):
+    png = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    for body, name, said in (
+        (png, "still.png", "This is a picture; choose a video."),
+        (png, "still.mp4", "This is a picture; choose a video."),
+        (pointer, "a.mp4", "This is a Git LFS pointer, not a video; choose the video itself."),
+        (clip.read_bytes()[:2000], "cut.flv", "It may be cut off or damaged; copy or download it again."),
+    ):
+        assert server.send(body, name)[1][-1]["refused"].endswith(said)
 
 
 @needs_chromium
@@ -194,6 +221,30 @@ def assert_fits(tab: Tab, width: int) -> None:
     """Nothing sticks out of the window."""
     out = "[...document.querySelectorAll('body *')].filter(each => each.getBoundingClientRect().right > innerWidth)"
     assert tab.value(f"[innerWidth, document.documentElement.scrollWidth, {out}.length]") == [width, width, 0]
+
+
+@needs_chromium
+def test_a_folder_and_a_second_video_are_refused_when_dropped(server, clip, tmp_path):
+    (tmp_path / "folder").mkdir()
+    shown = "getComputedStyle(document.getElementById('wait')).display == 'block'"
+    with browser_tab(tmp_path / "profile") as tab:
+        tab.open(server.url, 390)
+        tab.drop("#drop", tmp_path / "folder")
+        tab.wait_for(
+            "document.querySelector('#status.refused')?.textContent == 'Drop a video, not a folder.'"
+        )
+        assert not tab.value(shown)
+        tab.drop("#drop", clip)
+        tab.wait_for("!document.getElementById('cancel').hidden")
+        tab.drop("#drop", clip)
+        tab.wait_for(shown)
+        assert (
+            tab.value("document.getElementById('wait').textContent") == "Wait for the answer, or cancel it."
+        )
+        assert_fits(tab, 390)
+        tab.value("document.getElementById('cancel').click()")
+        tab.wait_for("document.getElementById('status').textContent == 'Cancelled.'")
+        assert not tab.value(shown)
 
 
 @needs_chromium
@@ -261,6 +312,15 @@ def test_it_listens_on_this_machine_only(server):
         each for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"
     ]
     assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
+
+
+def test_opened_to_the_network_it_prints_an_address_that_others_reach(program, tmp_path):
+    with serving(program, tmp_path / "server", "--host", "0.0.0.0") as server:
+        own, port = server.host.split(":")
+        assert not ipaddress.ip_address(own).is_unspecified
+        assert server.request("GET", "/")[0] == 200
+        status, _, content = server.request("GET", "/", headers={"Host": f"a-machine:{port}"})
+        assert status == 403 and b"by the IP address that" in content
 
 
 def test_uploads_are_kept_where_only_this_user_can_read(server):
@@ -443,6 +503,13 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
     assert outcome.returncode == 1 and "over the network" in warning and "no such run" in error
     outcome = cli("train", "serve", "default", "--port", 0, "--people", 0)
     assert outcome.returncode == 1 and outcome.stderr == "train: --people 0: must be between 1 and 1000\n"
+    for flag, value in (("--max-mb", "inf"), ("--max-seconds", "nan"), ("--timeout", "inf"), ("--host", "")):
+        outcome = cli("train", "serve", "default", "--port", 0, flag, value)
+        line = outcome.stderr.splitlines()[-1]
+        assert outcome.returncode == 2 and f"'{flag}'" in line and ("finite" in line or "empty" in line)
+    outcome = cli("train", "serve", "default", "--port", 0, "--device", "nonsense")
+    unknown = "train: --device nonsense: unknown device; give auto, cpu, cuda or mps\n"
+    assert outcome.returncode == 1 and outcome.stderr == unknown
     code = "import sys; sys.modules['uvicorn'] = None; from dfer.train.cli import main; main(['serve', 'default'])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1

@@ -1,7 +1,7 @@
 """The process that answers uploads, one at a time. It is replaced where it dies or takes too long.
 
-It has the model. What it sends is JSON, one object a message: `ready` once, with lines for who runs the server, then for
-each job any number of events, and last `answered` or `refused`.
+It has the model. What it sends is JSON, one object a message: `ready` once, with lines for who runs the server;
+then for each job any number of events, and last `answered` or `refused`.
 """
 
 import asyncio
