@@ -178,14 +178,14 @@ def test_what_is_doubtful_about_a_video_stands_under_its_answer(server, sample_c
         }
 
 
-def test_what_is_no_video_is_refused_with_what_to_do(server, clip):
+def test_what_is_no_video_is_refused_with_what_to_do(server, astronaut_video):
     png = b"\x89PNG\r\n\x1a\n" + bytes(100)
     pointer = b"version https://git-lfs.github.com/spec/v1\n"
     for body, name, said in (
         (png, "still.png", "This is a picture; choose a video."),
         (png, "still.mp4", "This is a picture; choose a video."),
         (pointer, "a.mp4", "This is a Git LFS pointer, not a video; choose the video itself."),
-        (clip.read_bytes()[:2000], "cut.flv", "It may be cut off or damaged; copy or download it again."),
+        (astronaut_video.read_bytes()[:-500], "cut.mp4", "It may be cut off or damaged; copy or download it again."),
     ):
         assert server.send(body, name)[1][-1]["refused"].endswith(said)
 
