@@ -28,7 +28,7 @@ function hear(event) {
     say(`Waiting: ${event.ahead} ${event.ahead === 1 ? "video is" : "videos are"} before yours.`);
     show(null);
   } else if (event.doing) {
-    const windows = event.doing === "predicting windows";
+    const windows = event.doing === "predicting windows" && event.of > 0; // none in what cannot be answered
     say(windows ? `Window ${event.done} of ${event.of}…` : "Looking for the face and following it…");
     show(windows ? event.done / event.of : null);
   } else if (event.refused) {
