@@ -8,6 +8,7 @@ import os
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ import made_up
 import numpy as np
 import psutil
 import pytest
+import torch
 from devtools import Tab, browser_tab
 from html_page import Page, needs_chromium
 from people_clips import side_by_side, two_people
@@ -316,6 +318,17 @@ def test_it_listens_on_this_machine_only(server):
     assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
 
 
+def test_of_a_model_that_takes_face_crops_the_server_says_so_at_its_start(program, small_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    saved = torch.load(run / "last.pt", weights_only=True)
+    saved["origin"]["extraction"][0]["input"] = "face"
+    torch.save(saved, run / "last.pt")
+    with serving(program, tmp_path / "server", run=run) as server:
+        note, _ = server.lines
+        assert "was trained on face crops" in note and "add --input scene" in note
+
+
 def test_opened_to_the_network_it_prints_an_address_that_others_reach(program, tmp_path):
     with serving(program, tmp_path / "server", "--host", "0.0.0.0") as server:
         own, port = server.host.split(":")
@@ -426,12 +439,13 @@ def memory(server: Server) -> int:
 
 
 def test_what_takes_too_long_is_refused_and_the_next_upload_answered(program, clip, tmp_path):
-    with serving(program, tmp_path / "server", "--timeout", 0.5) as server:
+    with serving(program, tmp_path / "server", "--timeout", 0.5, "--people", 2) as server:
         with server.open_upload(b"x", 100) as slow:
             assert b"did not arrive within 0.5 s" in everything(slow)
         before = server.processes()
         _, lines = server.send(clip.read_bytes(), "a.flv")
-        assert lines[-1] == {"refused": "No answer within 0.5 s; try a shorter video."}
+        said = "No answer within 0.5 s; try a shorter video, or one with fewer people."
+        assert lines[-1] == {"refused": said}
         eventually(lambda: server.files() == [])
         assert server.send(b"<html>")[1][-1]["refused"].startswith("This is a web page")
         eventually(lambda: len(server.processes()) == len(before))
@@ -509,9 +523,6 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
         outcome = made_up.train("serve", "default", "--port", 0, flag, value)
         line = outcome.stderr.splitlines()[-1]
         assert outcome.exit_code == 2 and f"'{flag}'" in line and ("finite" in line or "empty" in line)
-    outcome = cli("train", "serve", "default", "--port", 0, "--device", "nonsense")
-    unknown = "train: --device nonsense: unknown device; give auto, cpu, cuda or mps\n"
-    assert outcome.returncode == 1 and outcome.stderr == unknown
     code = "import sys; sys.modules['uvicorn'] = None; from dfer.train.cli import main; main(['serve', 'default'])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1
