@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dfer.schemas.support.commands import print_result
-from dfer.schemas.support.options import JSON_OPTION, NumberList
+from dfer.schemas.support.options import JSON_OPTION, Number, NumberList
 from dfer.schemas.support.text import counted
 from dfer.train import options
 from dfer.train.commands.measurement import TASKS, Measurement
@@ -32,7 +32,7 @@ BATCH_SIZES = click.option(
 )
 SECONDS = click.option(
     "--seconds",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=5.0,
     show_default=True,
     help="Seconds per measurement; at least three repetitions.",

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from dfer.schemas.support.commands import printable
-from dfer.schemas.support.options import JSON_OPTION
+from dfer.schemas.support.options import JSON_OPTION, Number
 from dfer.train import options
-from dfer.train.options import PATH
+from dfer.train.options import PATH, TEXT
 from dfer.train.use_commands import INPUT, LIMITS, PEOPLE
 
 
@@ -83,6 +83,7 @@ def live(
 @PEOPLE
 @click.option(
     "--host",
+    type=TEXT,
     default="127.0.0.1",
     show_default=True,
     help="Address to listen on; the default is reached from this machine only.",
@@ -92,21 +93,21 @@ def live(
 )
 @click.option(
     "--max-mb",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=200,
     show_default=True,
     help="Refuse larger files.",
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=120,
     show_default=True,
     help="Refuse longer videos.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=300,
     show_default=True,
     help="Seconds in which a video must arrive, and then be answered.",

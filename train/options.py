@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dfer.schemas.support.options import FilePath, NumberList, Text, setting_options
+from dfer.schemas.support.options import FilePath, Number, NumberList, Text, setting_options
 from dfer.train.config import TrainConfig, load_config, preset_names, section_classes
 from dfer.train.model_command import MODEL_KEY, SETTINGS_OF
 from dfer.train.models.registry import PAPER
@@ -80,7 +80,7 @@ _SPLIT = (
     click.option("--fold", type=int, help="Fold to test on, if the dataset has folds."),
     click.option(
         "--holdout",
-        type=click.FloatRange(0, 0.9),
+        type=Number(0, 0.9),
         default=0.0,
         show_default=True,
         help="Share of subjects (or clips) to test on, if the dataset has no split or only its part train.",
@@ -103,7 +103,7 @@ _STARTING = (
 _RUNNING = (
     click.option(
         "--save-minutes",
-        type=click.FloatRange(0),
+        type=Number(0),
         default=5.0,
         show_default=True,
         help="Minutes between saves within an epoch; 0 saves after every step.",

@@ -43,7 +43,7 @@ def ways_to_open(path: Path) -> Iterator[Callable[[], Source]]:
         yield lambda: _refuse(text)
         return
     notes = (describe_damage(track and track.packets), *(track.oddities if track else ()))
-    reason = "decord cannot decode the file"
+    reason = "the decoder cannot decode the file"
 
     def for_seeking() -> Source:
         nonlocal reason
@@ -84,7 +84,7 @@ class SeekingVideo:
             raise WrongFramesError(mismatch)
         # decord 3.4 takes padding for pixels in videos 16 or 48 pixels wide, with AVX-512 also 96 or 144.
         if channels != 3:
-            raise DecodeError("decord misreads frames of this width")
+            raise DecodeError("the decoder misreads frames of this width")
         frames, fps = len(self._reader), float(self._reader.get_avg_fps())
         width, height = self._display.square_size(width, height)
         self.facts = SourceFacts(
@@ -100,18 +100,18 @@ class SeekingVideo:
         """Say how decord's frames differ from the container's; empty where they agree."""
         packets = track.packets
         if not track.usual:
-            return "decord reads another video track"
+            return "the decoder reads another video track"
         if not track.display:
             return "its first frame cannot be decoded"
         times = np.array(self._reader.get_frame_timestamp(range(len(self._reader))), float)[:, 0]
         if len(times) != len(packets.times):
-            return f"the container has {len(packets.times)} frames, decord counts {len(times)}"
+            return f"the container has {len(packets.times)} frames, the decoder counts {len(times)}"
         if unknown := int(np.isnan(packets.times).sum()):
             return (
                 f"{unknown} of {len(packets.times)} frames {'has' if unknown == 1 else 'have'} no time stamp"
             )
         if not np.allclose(times - times[0], packets.times, rtol=0, atol=TIME_TOLERANCE_S):
-            return "decord's frame times differ from the container's"
+            return "the decoder's frame times differ from the container's"
         return ""
 
     def read(self, positions: Sequence[int]) -> Iterator[np.ndarray]:

@@ -1,6 +1,7 @@
 """Flags that both command lines make alike: one for each field of a settings class, and `--json`."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -89,6 +90,16 @@ class FilePath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return super().convert(Text().convert(str(value), param, ctx), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within limits. click takes nan for one that is, and inf where there is no upper one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 class NumberList(click.ParamType):

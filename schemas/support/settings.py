@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -81,6 +82,8 @@ def _check_limits(value: Any, metadata: Mapping[str, Any], name: str) -> None:
         if (low is not None and not number >= low) or (high is not None and not number <= high):
             limits = f"at least {low}" if high is None else f"between {low} and {high}"
             raise UserError(f"{name} {_short(str(number))}: must be {limits}")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{name} {number}: must be a finite number")
 
 
 def _short(text: str) -> str:

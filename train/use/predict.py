@@ -215,6 +215,10 @@ def load(
     if str(run) == DEFAULT:
         if runtime != "torch":
             raise UserError(f"the small model has no file for --runtime {runtime}; leave it out")
+        if device not in ("auto", "cpu"):  # it is computed on the CPU, so torch is not needed otherwise
+            from dfer.train.engine.device import choose_device
+
+            choose_device(device)
         from dfer.train.use.small_model import default_model
 
         return Predictor(model=default_model())

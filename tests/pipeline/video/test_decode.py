@@ -94,7 +94,7 @@ def test_the_right_frames_are_sampled_from_every_kind_of_video(make, name):
 def test_an_avi_with_reordered_frames_is_decoded_in_order(make, codec):
     source, positions, frames = read(make(f"{codec}_reordered.avi", codec, "yuv420p", 2))
     assert source.facts.warning == (
-        "decord's frame times differ from the container's; all frames were decoded in order"
+        "the decoder's frame times differ from the container's; all frames were decoded in order"
     )
     assert [number_of(frame) for frame in frames] == positions
     # For H.264 the container has the stamps in the order of decoding.
@@ -334,7 +334,7 @@ def test_narrow_videos_that_decord_misreads_are_decoded_in_order(write_video, tm
     assert [frame.shape for frame in frames] == [(112, width, 3)] * 2
     assert [round(frame.mean(), -1) for frame in frames] == [50, 200]
     if width == 48:  # decord reads the wider ones right on a CPU without AVX-512
-        assert source.facts.warning == "decord cannot decode the file; all frames were decoded in order"
+        assert source.facts.warning == "the decoder cannot decode the file; all frames were decoded in order"
 
 
 def test_seeking_and_decoding_in_order_give_the_same_frames_and_times(sample_clips):

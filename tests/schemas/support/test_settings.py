@@ -32,6 +32,7 @@ def test_values_get_the_type_of_their_field():
         ({"count": True}, "--count true: must be an integer"),
         ({"share": -1}, "--share -1.0: must be at least 0"),
         ({"share": float("nan")}, "--share nan: must be at least 0"),
+        ({"share": float("inf")}, "--share inf: must be a finite number"),
         ({"share": 10**400}, "--share: the number is too large"),
         ({"kind": "c"}, "--kind c: must be one of a, b"),
         ({"kind": 1}, "--kind 1: must be text"),

@@ -292,6 +292,8 @@ def test_wrong_input_is_one_line(small_run, sample_cache, tmp_path):
     line = refused("predict", tmp_path / "last.pt2", sample_cache)
     assert "is a file; give the folder of a run, or an .onnx file" in line
     assert "is a cache" in refused("predict", sample_cache, sample_cache)
+    line = refused("predict", "default", sample_cache, "--device", "nonsense")
+    assert "--device nonsense: unknown device; give auto, cpu, cuda or mps" in line
     assert "--keep" in refused("predict", small_run, sample_cache, "--keep", tmp_path / "kept")
     assert "must end in .csv" in refused("predict", small_run, sample_cache, "--csv", tmp_path / "p.txt")
     assert made_up.train("predict", small_run, "").exit_code == 2

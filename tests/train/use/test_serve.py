@@ -2,11 +2,13 @@
 
 import http.client
 import io
+import ipaddress
 import json
 import os
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,9 +23,11 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import av
+import made_up
 import numpy as np
 import psutil
 import pytest
+import torch
 from devtools import Tab, browser_tab
 from html_page import Page, needs_chromium
 from people_clips import side_by_side, two_people
@@ -145,22 +149,47 @@ def test_the_answer_to_a_video_has_timeline_crops_and_probabilities(server, clip
     assert server.files() == []
 
 
-def test_several_people_have_a_chart_and_a_table_each(program, sample_clips, write_video, tmp_path):
-    pair = write_video(tmp_path / "pair.mp4", side_by_side(*two_people(sample_clips, 40)))
+def test_several_people_have_a_chart_a_table_and_their_doubts_each(
+    program, sample_clips, write_video, tmp_path
+):
+    astronaut, actor = two_people(sample_clips, 40)
+    gone = [*actor[:15], *(np.full_like(actor[0], 128) for _ in actor[15:])]
+    pair = write_video(tmp_path / "pair.mp4", side_by_side(astronaut, gone))
     with serving(program, tmp_path / "server", "--people", "all") as server:
+        assert b"of everybody in the video" in server.request("GET", "/")[2]
         _, lines = server.send(pair.read_bytes(), "ours.mp4")
     page = Page(lines[-1]["answer"].encode())
     assert not page.open
     assert all(page.text.count(f"ours.mp4, person {number}") == 1 for number in (1, 2))
-    assert page.text.count("Mean probability") == 2
+    assert page.text.count("Mean probability in the windows with a face") == 2
+    assert page.text.count("Shorter than a window (1.6 s), so 13 frames were taken of it") == 2
+    assert page.text.count("100 % of 1 window") == 2
+    assert page.text.index("person 2") < page.text.index("A rare face: it was found in ")
 
 
 def test_what_is_doubtful_about_a_video_stands_under_its_answer(server, sample_clips, write_video, tmp_path):
     astronaut, actor = two_people(sample_clips, 12)
-    cut = write_video(tmp_path / "cut.mp4", astronaut[:7] + actor[:5])
-    _, lines = server.send(cut.read_bytes())
-    (warning,) = Page(lines[-1]["answer"].encode()).all("p")
-    assert warning["class"] == "warning" and "show another person." in lines[-1]["answer"]
+    for shown, doubt in (
+        (astronaut[:7] + actor[:5], "frames show another person."),
+        (astronaut[:1], "so 1 frame was taken of it, not the 16 of the model; expect a worse answer."),
+    ):
+        _, lines = server.send(write_video(tmp_path / "cut.mp4", shown).read_bytes())
+        page = Page(lines[-1]["answer"].encode())
+        assert doubt in page.text and {each["class"] for each in page.all("p")} == {"warning"}
+        assert "--" not in page.text and {"doing", "of", "done", "answer"} == {
+            key for line in lines for key in line
+        }
+
+
+def test_what_is_no_video_is_refused_with_what_to_do(server):
+    png = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    for body, name, said in (
+        (png, "still.png", "This is a picture; choose a video."),
+        (png, "still.mp4", "This is a picture; choose a video."),
+        (pointer, "a.mp4", "This is a Git LFS pointer, not a video; choose the video itself."),
+    ):
+        assert server.send(body, name)[1][-1]["refused"].endswith(said)
 
 
 @needs_chromium
@@ -197,7 +226,32 @@ def assert_fits(tab: Tab, width: int) -> None:
 
 
 @needs_chromium
-def test_without_a_mouse_a_file_is_chosen_and_each_refusal_is_a_sentence(server, tmp_path):
+def test_a_folder_and_a_second_video_are_refused_when_dropped(server, clip, tmp_path):
+    (tmp_path / "folder").mkdir()
+    shown = "getComputedStyle(document.getElementById('wait')).display == 'block'"
+    with browser_tab(tmp_path / "profile") as tab:
+        tab.open(server.url, 390)
+        tab.drop("#drop", tmp_path / "folder")
+        tab.wait_for(
+            "document.querySelector('#status.refused')?.textContent == 'Drop a video, not a folder.'"
+        )
+        assert not tab.value(shown)
+        tab.drop("#drop", clip)
+        tab.wait_for("!document.getElementById('cancel').hidden")
+        tab.drop("#drop", clip)
+        tab.wait_for(shown)
+        assert (
+            tab.value("document.getElementById('wait').textContent") == "Wait for the answer, or cancel it."
+        )
+        assert_fits(tab, 390)
+        tab.value("document.getElementById('cancel').click()")
+        tab.wait_for("document.getElementById('status').textContent == 'Cancelled.'")
+        assert not tab.value(shown)
+
+
+@needs_chromium
+def test_without_a_mouse_a_file_is_chosen_and_each_refusal_is_a_sentence(server, astronaut_video, tmp_path):
+    (tmp_path / "cut.mp4").write_bytes(astronaut_video.read_bytes()[:-500])
     (tmp_path / "page.mp4").write_text("<html>")
     (tmp_path / "large.mp4").write_bytes(bytes(2 * MB + 1))
     (tmp_path / "notes.txt").write_bytes(b"notes")
@@ -206,7 +260,7 @@ def test_without_a_mouse_a_file_is_chosen_and_each_refusal_is_a_sentence(server,
         tab.press("Tab", 9)
         assert tab.value("document.activeElement.labels[0].textContent") == "Drop a video here, or choose one"
         said = {}
-        for name in ("page.mp4", "large.mp4", "notes.txt"):
+        for name in ("page.mp4", "large.mp4", "notes.txt", "cut.mp4"):
             field = tab.call("DOM.querySelector", nodeId=root(tab), selector="#video")["nodeId"]
             tab.call("DOM.setFileInputFiles", files=[str(tmp_path / name)], nodeId=field)
             said[name] = tab.wait_for("document.querySelector('#status.refused')?.textContent")
@@ -215,6 +269,7 @@ def test_without_a_mouse_a_file_is_chosen_and_each_refusal_is_a_sentence(server,
     assert said["page.mp4"].startswith("This is a web page, not a video")
     assert said["large.mp4"] == "The file is larger than 2 MB, the most that this server takes."
     assert said["notes.txt"].startswith("By its name this is not a video")
+    assert said["cut.mp4"].endswith("It may be cut off or damaged; copy or download it again.")
 
 
 def root(tab: Tab) -> int:
@@ -261,6 +316,26 @@ def test_it_listens_on_this_machine_only(server):
         each for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"
     ]
     assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
+
+
+def test_of_a_model_that_takes_face_crops_the_server_says_so_at_its_start(program, small_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    saved = torch.load(run / "last.pt", weights_only=True)
+    saved["origin"]["extraction"][0]["input"] = "face"
+    torch.save(saved, run / "last.pt")
+    with serving(program, tmp_path / "server", run=run) as server:
+        note, _ = server.lines
+        assert "was trained on face crops" in note and "add --input scene" in note
+
+
+def test_opened_to_the_network_it_prints_an_address_that_others_reach(program, tmp_path):
+    with serving(program, tmp_path / "server", "--host", "0.0.0.0") as server:
+        own, port = server.host.split(":")
+        assert not ipaddress.ip_address(own).is_unspecified
+        assert server.request("GET", "/")[0] == 200
+        status, _, content = server.request("GET", "/", headers={"Host": f"a-machine:{port}"})
+        assert status == 403 and b"by the IP address that" in content
 
 
 def test_uploads_are_kept_where_only_this_user_can_read(server):
@@ -364,12 +439,13 @@ def memory(server: Server) -> int:
 
 
 def test_what_takes_too_long_is_refused_and_the_next_upload_answered(program, clip, tmp_path):
-    with serving(program, tmp_path / "server", "--timeout", 0.5) as server:
+    with serving(program, tmp_path / "server", "--timeout", 0.5, "--people", 2) as server:
         with server.open_upload(b"x", 100) as slow:
             assert b"did not arrive within 0.5 s" in everything(slow)
         before = server.processes()
         _, lines = server.send(clip.read_bytes(), "a.flv")
-        assert lines[-1] == {"refused": "No answer within 0.5 s; try a shorter video."}
+        said = "No answer within 0.5 s; try a shorter video, or one with fewer people."
+        assert lines[-1] == {"refused": said}
         eventually(lambda: server.files() == [])
         assert server.send(b"<html>")[1][-1]["refused"].startswith("This is a web page")
         eventually(lambda: len(server.processes()) == len(before))
@@ -443,6 +519,10 @@ def test_what_is_wrong_at_the_start_is_one_line(cli, server, program, tmp_path):
     assert outcome.returncode == 1 and "over the network" in warning and "no such run" in error
     outcome = cli("train", "serve", "default", "--port", 0, "--people", 0)
     assert outcome.returncode == 1 and outcome.stderr == "train: --people 0: must be between 1 and 1000\n"
+    for flag, value in (("--max-mb", "inf"), ("--max-seconds", "nan"), ("--timeout", "inf"), ("--host", "")):
+        outcome = made_up.train("serve", "default", "--port", 0, flag, value)
+        line = outcome.stderr.splitlines()[-1]
+        assert outcome.exit_code == 2 and f"'{flag}'" in line and ("finite" in line or "empty" in line)
     code = "import sys; sys.modules['uvicorn'] = None; from dfer.train.cli import main; main(['serve', 'default'])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert outcome.returncode == 1 and outcome.stderr.count("\n") == 1

@@ -47,17 +47,16 @@ def clip_figure(timeline: Timeline, labels: Sequence[str]) -> Html:
 
     labels: all classes of the model, in its order
     """
-    seconds = Counter()
-    for each, (start, end) in zip(timeline.predictions, timeline.edges.tolist(), strict=True):
-        seconds[each.predicted or "no face"] += end - start
-    most = ", ".join(f"{label} {100 * share / timeline.end:.0f} %" for label, share in seconds.most_common())
+    count = len(timeline.predictions)
+    windows = Counter(each.predicted or "no face" for each in timeline.predictions)
+    most = ", ".join(f"{label} {100 * number / count:.0f} %" for label, number in windows.most_common())
     chart = timeline_png([timeline], labels, crops=False)
     return tag(
         "figure",
         tag("h3", _mark(timeline.colour), timeline.name),
-        picture(chart, f"probability of each class over time; predicted: {most}"),
+        picture(chart, f"probability of each class over time; predicted: {most} of the windows"),
         tag("div", *(_crop(timeline, *place) for place in _places(timeline)), class_="film"),
-        tag("figcaption", f"{counted(len(timeline.predictions), 'window')}; {most} of the time"),
+        tag("figcaption", f"{most} of {counted(count, 'window')}"),
     )
 
 

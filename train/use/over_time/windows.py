@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from dfer.schemas.support.errors import UserError
-from dfer.schemas.support.text import first_and_more
+from dfer.schemas.support.text import counted, first_and_more
 from dfer.train.data.caches import Pool, usable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ OVERLAP = 4  # windows of which each moment is part, if the step is not given
 MOST_FRAMES = 10_000  # kept of a video
 LIMITS = {"clip_timeout": 600.0, "worker_memory": 6.0}  # of the extraction of one video
 SHORTEST, LONGEST = 0.05, 3600  # seconds
+ENOUGH = 0.9  # of the frames that a network takes of a clip: with fewer a person is told
 DRAWN = 2.0  # seconds, of the windows of a plot or an annotated video if nothing else is asked for
 
 
@@ -78,7 +79,7 @@ def sparse(pool: Pool, windows: Windows, frames: int) -> str | None:
     """
     clips = pool.clips.filter(pl.col("duration_s") > windows.seconds)
     kept = (clips["frames"] / clips["duration_s"]).min()
-    if kept is None or kept * windows.seconds > 0.9 * frames:
+    if kept is None or kept * windows.seconds > ENOUGH * frames:
         return None
     return (
         f"{pool.where} keeps {kept:.1f} frames a second, so a window of {windows.seconds:g} s has fewer than "
@@ -92,14 +93,22 @@ def shorter_than(pool: Pool, windows: Windows, frames: int) -> str | None:
 
     frames: how many frames the network takes of a clip
     """
-    clips = usable(pool.clips).filter(pl.col("duration_s") < windows.seconds, pl.col("frames") < 0.9 * frames)
+    clips = usable(pool.clips).filter(
+        pl.col("duration_s") < windows.seconds, pl.col("frames") < ENOUGH * frames
+    )
     if not len(clips):
         return None
     first, names = clips.row(0, named=True), first_and_more(clips["clip_id"])
     return (
-        f"{names}: shorter than a window ({first['duration_s']:.1f} s), so {first['frames']} frames "
-        f"were taken of it, not the {frames} of the model; expect a worse answer, or choose a shorter --window"
+        f"{names}: shorter than a window ({first['duration_s']:.1f} s), so {few_frames(first['frames'], frames)}; "
+        "expect a worse answer, or choose a shorter --window"
     )
+
+
+def few_frames(taken: int, frames: int) -> str:
+    """Say that a clip has fewer frames than a network takes."""
+    were = "was" if taken == 1 else "were"
+    return f"{counted(taken, 'frame')} {were} taken of it, not the {frames} of the model"
 
 
 def window_rows(

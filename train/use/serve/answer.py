@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dfer.schemas.cache import UNDECODABLE
 from dfer.schemas.html.markup import Html, join, tag
 from dfer.train.use.extraction import Watch
 from dfer.train.use.over_time.timeline import Timeline, timelines
 from dfer.train.use.over_time.timeline_page import clip_figure
-from dfer.train.use.over_time.windows import DRAWN, Windows
+from dfer.train.use.over_time.windows import DRAWN, ENOUGH, Windows, few_frames
 from dfer.train.use.predict import Predictor
-from dfer.train.use.serve.limits import Limits, RefusedError
+from dfer.train.use.serve.limits import PICTURE, Limits, RefusedError
 from dfer.train.use.serve.served import Served
 
 Tell = Callable[[Mapping[str, object]], None]
@@ -25,7 +26,7 @@ def answer_video(
 
     name: to show
     served: how to predict
-    tell: called with what is done, `doing`, `of` and `done`, or a `note`
+    tell: called with what is done: `doing`, `of` and `done`
 
     Raises RefusedError if there is nothing to show, UserError if this machine cannot extract.
     """
@@ -42,7 +43,9 @@ def answer_video(
     drawn = [dataclasses.replace(each, clip=name) for each in timelines(found)]
     if not drawn:
         reason = next((each.reason for each in found if each.reason), "its frames have no times")
-        raise RefusedError(f"No answer for this video: {reason}.")
+        damaged = any(each.status == UNDECODABLE for each in found)
+        to_do = " It may be cut off or damaged; copy or download it again." if damaged else ""
+        raise RefusedError(f"No answer for this video: {reason}.{to_do}")
     limits.refuse_long(max(each.end for each in drawn))
     return join(*(part for each in drawn for part in _parts(each, predictor)))
 
@@ -54,10 +57,10 @@ def video_seconds(video: Path) -> float:
     """
     from dfer.pipeline.video.container import read_track
     from dfer.pipeline.video.not_videos import describe_other_content
-    from dfer.pipeline.video.sources import DecodeError
+    from dfer.pipeline.video.sources import STILL_IMAGE, DecodeError
 
-    if other := describe_other_content(video):
-        raise RefusedError(f"This is {other}.")
+    if other := describe_other_content(video).partition("; ")[0]:  # what to do is for files on one's own disk
+        raise RefusedError(PICTURE if other == STILL_IMAGE else f"This is {other}; choose the video itself.")
     try:
         track = read_track(video)
     except DecodeError as error:
@@ -69,9 +72,19 @@ def video_seconds(video: Path) -> float:
 def _parts(timeline: Timeline, predictor: Predictor) -> Iterator[Html]:
     """What the page shows of a person."""
     yield clip_figure(timeline, predictor.labels)
-    if warning := timeline.predictions[0].warning:  # such as damage
-        yield tag("p", f"{warning[0].upper()}{warning[1:]}.", class_="warning")
+    for doubt in filter(None, (timeline.predictions[0].warning, _short(timeline, predictor))):
+        yield tag("p", f"{doubt[0].upper()}{doubt[1:]}.", class_="warning")
     yield _shares(timeline, predictor)
+
+
+def _short(timeline: Timeline, predictor: Predictor) -> str:
+    """Say that a video is so short that few frames were taken of it; empty if it is not."""
+    taken, frames = len(timeline.face.times), predictor.model.num_frames
+    if timeline.end >= DRAWN or taken >= ENOUGH * frames:
+        return ""
+    return (
+        f"shorter than a window ({timeline.end:.1f} s), so {few_frames(taken, frames)}; expect a worse answer"
+    )
 
 
 def _shares(timeline: Timeline, predictor: Predictor) -> Html:
@@ -81,7 +94,12 @@ def _shares(timeline: Timeline, predictor: Predictor) -> Html:
         tag("tr", tag("th", label, scope="row"), tag("td", f"{100 * share:.1f} %"), tag("td", _bar(share)))
         for label, share in sorted(means.items(), key=lambda pair: -pair[1])
     )
-    return tag("table", tag("caption", "Mean probability"), tag("tbody", *rows), class_="shares")
+    return tag(
+        "table",
+        tag("caption", "Mean probability in the windows with a face"),
+        tag("tbody", *rows),
+        class_="shares",
+    )
 
 
 def _bar(share: float) -> Html:
@@ -108,4 +126,4 @@ def _watch(tell: Tell) -> Watch:
         done += clips
         tell({"doing": doing, "of": of, "done": done})
 
-    return Watch(on_note=lambda line: tell({"note": line}), on_clips=on_clips, on_done=on_done)
+    return Watch(on_clips=on_clips, on_done=on_done)

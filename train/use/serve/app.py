@@ -7,19 +7,20 @@ from fastapi import FastAPI, Request, Response
 from dfer.train.use.serve import page
 from dfer.train.use.serve.exchange import Desk, Exchange
 from dfer.train.use.serve.guard import Guard
+from dfer.train.use.serve.served import Served
 
 
-def make_app(desk: Desk, run: str, host: str) -> Any:
+def make_app(desk: Desk, served: Served, host: str) -> Any:
     """Make the ASGI application.
 
-    run: what the page calls the model
+    served: what the page says about the model
     host: that the server was told to listen on
     """
     app = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None
     )  # FastAPI's own pages load scripts from elsewhere
     files = {
-        "/": (page.upload_page(run, desk.limits), "text/html"),
+        "/": (page.upload_page(served, desk.limits), "text/html"),
         "/serve.css": (page.style(), "text/css"),
         "/serve.js": (page.script(), "text/javascript"),
     }

@@ -45,7 +45,7 @@ class Desk:
 class Exchange(Response):
     """The response to an upload: 200 and lines of JSON as it is worked on, or a refusal in plain text.
 
-    Lines: `ahead`, uploads that are answered before; `doing`, `of`, `done`; `note`; and last `answer`, a piece of
+    Lines: `ahead`, uploads that are answered before; `doing`, `of`, `done`; and last `answer`, a piece of
     HTML, or `refused`, a sentence.
     """
 

@@ -49,7 +49,7 @@ class Guard:
         """Why a request is refused, for a person; empty where it is not."""
         host = headers.get("host", "")
         if not self._known(host):
-            return "Refused: open this page by the address that `train serve` printed."
+            return "Refused: open this page by the IP address that `train serve` printed, not by a name."
         if method not in READING and headers.get("origin", "") != f"http://{host}":
             return "Refused: only this server's own page may send videos."
         return ""

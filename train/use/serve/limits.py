@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dfer.data_manifest.disk.file_types import IMAGE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 
+PICTURE = "This is a picture; choose a video."
 MOST_UPLOADS = 8  # at a time: one is answered, the others arrive or wait
 
 
@@ -56,5 +57,5 @@ def video_suffix(name: str) -> str:
     if suffix in VIDEO_SUFFIXES:
         return suffix
     if suffix in IMAGE_SUFFIXES:
-        raise RefusedError("This is a picture; choose a video.", 415)
+        raise RefusedError(PICTURE, 415)
     raise RefusedError("By its name this is not a video; choose one, such as a file that ends in .mp4.", 415)

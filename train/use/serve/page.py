@@ -8,6 +8,7 @@ from dfer.schemas.html.page import STYLE
 from dfer.train.use.over_time.windows import DRAWN
 from dfer.train.use.predict import DEFAULT
 from dfer.train.use.serve.limits import Limits
+from dfer.train.use.serve.served import ALL, Served
 
 HERE = Path(__file__).parent
 
@@ -22,12 +23,9 @@ def script() -> str:
     return (HERE / "serve.js").read_text(encoding="utf-8")
 
 
-def upload_page(run: str, limits: Limits) -> str:
-    """Make the page, where one chooses a video.
-
-    run: what the page calls the model
-    """
-    model = "the small model" if run == DEFAULT else run
+def upload_page(served: Served, limits: Limits) -> str:
+    """Make the page, where one chooses a video."""
+    model = "the small model" if served.run == DEFAULT else served.run
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -45,18 +43,26 @@ def upload_page(run: str, limits: Limits) -> str:
             "main",
             tag(
                 "p",
-                f"Names the emotion that a face shows, in each window of {DRAWN:g} s. What a face shows is not what "
-                "a person feels.",
+                f"Names the emotion that a face shows, in each window of {DRAWN:g} s, of {_whom(served.people)}. "
+                "What a face shows is not what a person feels.",
             ),
             _drop_zone(limits),
             tag("p", id="status", role="status"),
             tag("progress", id="progress", hidden="", aria_label="Progress"),
             tag("p", tag("button", "Cancel", id="cancel", type="button", hidden="")),
+            tag("p", "Wait for the answer, or cancel it.", id="wait", role="alert", hidden=""),
             tag("section", tag("h2", "Answer"), tag("div", id="answer"), id="result", tabindex=-1, hidden=""),
             tag("noscript", tag("p", "This page needs JavaScript, to send the video.", class_="warning")),
         ),
     )
     return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _whom(people: int | str) -> str:
+    """Whom the page answers for."""
+    if people == ALL:
+        return "everybody in the video"
+    return "one person in the video" if people == 1 else f"up to {people} people in the video"
 
 
 def _drop_zone(limits: Limits) -> Html:

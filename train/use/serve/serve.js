@@ -18,18 +18,17 @@ function show(share) { // of what is done, 0 to 1; null where nobody knows
 
 function stop(text, refused) {
   request = null;
-  progress.hidden = cancel.hidden = true;
+  progress.hidden = cancel.hidden = at("wait").hidden = true;
   input.disabled = false;
   say(text, refused);
 }
 
 function hear(event) {
-  if (event.note) say(event.note);
   if (event.ahead) {
     say(`Waiting: ${event.ahead} ${event.ahead === 1 ? "video is" : "videos are"} before yours.`);
     show(null);
   } else if (event.doing) {
-    const windows = event.doing === "predicting windows";
+    const windows = event.doing === "predicting windows" && event.of > 0; // none in what cannot be answered
     say(windows ? `Window ${event.done} of ${event.of}…` : "Looking for the face and following it…");
     show(windows ? event.done / event.of : null);
   } else if (event.refused) {
@@ -76,9 +75,11 @@ addEventListener("dragleave", () => drop.classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault(); // or the browser would open the video
   drop.classList.remove("over");
-  const files = event.dataTransfer.files;
-  if (request || !files.length) return;
-  if (files.length > 1) say("Drop one video at a time.", true);
+  const { files, items } = event.dataTransfer;
+  if (!files.length) return;
+  if (request) at("wait").hidden = false; // not the status, which says something else a moment later
+  else if (files.length > 1) say("Drop one video at a time.", true);
+  else if ([...items].some((item) => item.webkitGetAsEntry()?.isDirectory)) say("Drop a video, not a folder.", true);
   else {
     input.files = files; // shows its name
     send(files[0]);

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+ALL = "all"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
@@ -11,4 +13,4 @@ class Served:
     checkpoint: str = "last"
     device: str = "auto"
     frames_show: str | None = None
-    people: int | str = 1
+    people: int | str = 1  # or ALL

@@ -1,14 +1,12 @@
 """`train serve`: FastAPI and uvicorn around a worker process, on this machine's own address."""
 
-import errno
-import ipaddress
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 from dfer.schemas.support.errors import UserError
 from dfer.schemas.support.processes import stop_request
 from dfer.train.use.private_folder import private_folder
+from dfer.train.use.serve.address import bound, is_for_this_machine, url
 from dfer.train.use.serve.limits import Limits
 from dfer.train.use.serve.served import Served
 from dfer.train.use.serve.worker import Worker
@@ -36,9 +34,8 @@ def serve(served: Served, limits: Limits, host: str, port: int, note: Print) -> 
         raise UserError(
             f"`train serve` needs {error.name}, which is not installed: pip install '.[serve]'"
         ) from None
-    with closing(_bound(host, port)) as listener, private_folder("dfer-serve") as folder:
-        address, used = listener.getsockname()[:2]
-        if not ipaddress.ip_address(address).is_loopback:
+    with closing(bound(host, port)) as listener, private_folder("dfer-serve") as folder:
+        if not is_for_this_machine(listener):
             note(f"warning: --host {host}: whoever reaches this machine over the network can send it videos")
         worker = Worker(served, limits, folder / "work")
         desk = Desk(
@@ -49,11 +46,11 @@ def serve(served: Served, limits: Limits, host: str, port: int, note: Print) -> 
             stopping=lambda: server.should_exit,
             log=note,
         )
-        app = make_app(desk, served.run, host)
+        app = make_app(desk, served, host)
         try:
-            worker.start()
+            worker.start(note)
             listener.listen()  # from now on connections wait until uvicorn takes them
-            note(f"open http://{f'[{address}]' if ':' in address else address}:{used}/ (Ctrl-C ends it)")
+            note(f"open {url(listener)} (Ctrl-C ends it)")
             with stop_request() as request:
 
                 async def look() -> None:
@@ -85,28 +82,3 @@ def _quiet(uvicorn, app, look: Callable[[], Awaitable[None]]):
         callback_notify=look,
         timeout_notify=0,
     )
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket with this address. Raises UserError."""
-    other_host = "give an address of this machine, such as 127.0.0.1"
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (
-        OSError,
-        UnicodeError,
-    ) as error:  # the latter for what cannot be a name, such as one that is too long
-        reason = error.strerror if isinstance(error, OSError) else "no name of a machine"
-        raise UserError(f"--host {host}: {reason}; {other_host}") from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise UserError(f"--host {host}: {error.strerror}; {other_host}") from None
-        raise UserError(
-            f"--host {host} --port {port}: {error.strerror}; choose another --port, or 0 for any free one"
-        ) from None
-    return listener

@@ -1,7 +1,7 @@
 """The process that answers uploads, one at a time. It is replaced where it dies or takes too long.
 
-It has the model. What it sends is JSON, one object a message: `ready` once, then for each job any number of events,
-and last `answered` or `refused`.
+It has the model. What it sends is JSON, one object a message: `ready` once, with lines for who runs the server;
+then for each job any number of events, and last `answered` or `refused`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -38,13 +38,18 @@ class Worker:
         self._served, self._limits, self._folder = served, limits, folder
         self._process: SpawnProcess | None = None
 
-    def start(self) -> None:
-        """Start the process, and wait until it has loaded the model. Raises UserError if it cannot."""
+    def start(self, note: Callable[[str], None]) -> None:
+        """Start the process, and wait until it has loaded the model. Raises UserError if it cannot.
+
+        note: called with what the model says about the videos that it takes
+        """
         self._start()
         while not self._ready:
             self._pipe.poll(POLL_SECONDS)
             if refused := self._next().get("refused"):
                 raise UserError(str(refused))
+        for line in self._notes:
+            note(line)
 
     async def answer(self, video: Path, name: str, out: Path) -> AsyncIterator[Event]:
         """Answer a video. Use it with `aclosing`: a process that is left before its end is replaced.
@@ -85,7 +90,7 @@ class Worker:
                 event = self._next()
                 orderly = bool(LAST & event.keys()) and "died" not in event
                 if not event and time.monotonic() > end:
-                    event = {"refused": f"No answer within {self._limits.timeout:g} s; try a shorter video."}
+                    event = {"refused": self._too_slow}
                 yield event
                 if LAST & event.keys():
                     return
@@ -95,6 +100,11 @@ class Worker:
             if not orderly:
                 self.stop()
                 self._start()
+
+    @property
+    def _too_slow(self) -> str:
+        fewer = "" if self._served.people == 1 else ", or one with fewer people"
+        return f"No answer within {self._limits.timeout:g} s; try a shorter video{fewer}."
 
     def stop(self) -> None:
         """End the process, whatever it is doing, and remove its files. Its own workers end with it."""
@@ -122,7 +132,7 @@ class Worker:
         except (EOFError, OSError):
             return {"refused": f"No answer for this video: {DIED}.", "died": True}
         if "ready" in event:
-            self._ready = True
+            self._ready, self._notes = True, event["ready"]
             return {}
         return event
 
@@ -144,11 +154,13 @@ def _work(pipe: Connection, parent: int, served: Served, limits: Limits, folder:
     try:
         predictor = load(served.run, checkpoint=served.checkpoint, device=served.device)
         # What would refuse every video is found before the first.
-        settings_for(predictor.model, served.frames_show, Watch(), People(number=served.people))
+        notes: list[str] = []
+        watch, people = Watch(on_note=notes.append), People(number=served.people)
+        settings_for(predictor.model, served.frames_show, watch, people)
     except Exception as error:
         tell({"refused": describe(error)})
         return
-    tell({"ready": True})
+    tell({"ready": notes})
     while True:
         job = json.loads(pipe.recv_bytes())
         try:
