@@ -43,7 +43,7 @@ def upload_page(served: Served, limits: Limits) -> str:
             "main",
             tag(
                 "p",
-                f"Names the emotion that a face shows, in each window of {DRAWN:g} s, of {_whom(served.people)}. "
+                f"Names the emotion on the face of {_whom(served.people)}, in each window of {DRAWN:g} s. "
                 "What a face shows is not what a person feels.",
             ),
             _drop_zone(limits),
