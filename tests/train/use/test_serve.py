@@ -412,9 +412,9 @@ def test_two_hundred_hostile_uploads_leave_no_file_no_process_and_a_working_serv
         assert "refused" in lines[-1] and status != 500, (number, name, lines)
         assert re.fullmatch(r"[A-Z].*[.]", lines[-1]["refused"]), lines
     for part in (b"", clip.read_bytes()[:50_000]) * 15:
-        server.open_upload(part, MB, "cut.mp4").close()  # left in the middle
+        server.open_upload(part, MB, "left.mp4").close()  # left in the middle
         sent += 1
-    eventually(lambda: sum(line.startswith("cut.mp4") for line in server.lines) == 30)
+    eventually(lambda: sum(line.startswith("left.mp4") for line in server.lines) == 30)
     slow = [server.open_upload(b"x", MB) for _ in range(40)]  # at once, and they never end
     eventually(lambda: len(select.select(slow, [], [], 0)[0]) == 32)
     answered, _, _ = select.select(slow, [], [], 0)
