@@ -1,8 +1,6 @@
 import json
 import os
-import pty
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pyarrow as pa
 import pytest
 from folder_bytes import contents
 from html_page import Page
+from terminal import shown_in_terminal
 
 from dfer.data_manifest.datasets import read_manifest
 from dfer.pipeline.cache.verify import verify
@@ -147,19 +146,13 @@ def test_strict_says_why_it_fails_even_if_nothing_is_left_to_do(here, mixed, mix
 
 def test_a_progress_bar_is_only_shown_for_clips_to_extract(monkeypatch):
     def shown(clips):
-        ours, theirs = pty.openpty()
-        with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
-            patched.setattr(sys, "stderr", terminal)
-            patched.setenv("TERM", "xterm")
+        def extract():
             with clip_progress() as (on_start, on_done):
                 on_start(clips)
                 for number in range(clips):
                     on_done(1, number)
-            terminal.write("end")
-            terminal.flush()
-            text = os.read(ours, 1 << 16).decode()
-        os.close(ours)
-        return text
+
+        return shown_in_terminal(monkeypatch, extract)
 
     assert "clips" not in shown(0) and "extracting" not in shown(0)
     assert "2/2" in shown(2) and "clips, 1 unusable" in shown(2)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 import torch
 from linked_copy import linked_copy
 from made_up import refused
+from terminal import shown_in_terminal
 
 from dfer import train
 from dfer.train.engine import checkpoint
@@ -268,15 +268,12 @@ def test_a_damaged_video_is_answered_with_a_warning(here, small_run, moving_astr
 
 
 def test_a_note_is_a_line_of_its_own_next_to_a_progress_bar(monkeypatch):
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", terminal)
-        patched.setenv("TERM", "xterm")
+    def predict():
         with prediction_progress() as watch:
             watch.on_clips("predicting", 2)
             watch.on_note("[b]a.mp4: a rare face\x1b")
-        shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
+
+    shown = shown_in_terminal(monkeypatch, predict)
     assert "predicting" in shown and "\r\x1b[2K[b]a.mp4: a rare face\\x1b\r\n" in shown
 
 
