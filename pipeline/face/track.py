@@ -123,10 +123,9 @@ def find_jumps(boxes: np.ndarray, seen: Sequence[bool]) -> list[int]:
     boxes: (m, 4), pixels
     seen: m, whether the face was found; the frames between the two places belong to neither
     """
-    known = np.flatnonzero(seen).tolist()
-    far = (np.isinf(_move_costs(boxes[[i]], boxes[[j]])[0]).any() for i, j in itertools.pairwise(known))
-    pairs = itertools.compress(itertools.pairwise(known), far)
-    return sorted({t for i, j in pairs for t in (i + 1, j)})
+    pairs = itertools.pairwise(np.flatnonzero(seen).tolist())
+    far = [(i, j) for i, j in pairs if np.isinf(_move_costs(boxes[[i]], boxes[[j]])[0]).any()]
+    return sorted({t for i, j in far for t in (i + 1, j)})
 
 
 def interpolate_boxes(tracked: Faces) -> np.ndarray:

@@ -19,7 +19,7 @@ OVERLAP = 4  # windows of which each moment is part, if the step is not given
 MOST_FRAMES = 10_000  # kept of a video
 LIMITS = {"clip_timeout": 600.0, "worker_memory": 6.0}  # of the extraction of one video
 SHORTEST, LONGEST = 0.05, 3600  # seconds
-ENOUGH = 0.9  # of the frames that a network takes of a clip: with fewer a person is told
+ENOUGH = 0.9  # of the frames that a network takes of a clip: with fewer, a note says so
 DRAWN = 2.0  # seconds, of the windows of a plot or an annotated video if nothing else is asked for
 
 
@@ -93,22 +93,30 @@ def shorter_than(pool: Pool, windows: Windows, frames: int) -> str | None:
 
     frames: how many frames the network takes of a clip
     """
-    clips = usable(pool.clips).filter(
-        pl.col("duration_s") < windows.seconds, pl.col("frames") < ENOUGH * frames
+    rows = usable(pool.clips).filter(pl.col("duration_s").is_not_null()).iter_rows(named=True)
+    described = (
+        (row["clip_id"], describe_short(row["duration_s"], row["frames"], windows, frames)) for row in rows
     )
-    if not len(clips):
+    short = {clip: text for clip, text in described if text}
+    if not short:
         return None
-    first, names = clips.row(0, named=True), first_and_more(clips["clip_id"])
-    return (
-        f"{names}: shorter than a window ({first['duration_s']:.1f} s), so {few_frames(first['frames'], frames)}; "
-        "expect a worse answer, or choose a shorter --window"
-    )
+    return f"{first_and_more([*short])}: {next(iter(short.values()))}, or choose a shorter --window"
 
 
-def few_frames(taken: int, frames: int) -> str:
-    """Say that a clip has fewer frames than a network takes."""
+def describe_short(seconds: float, taken: int, windows: Windows, frames: int) -> str:
+    """Say that a clip is shorter than a window and gave few frames; empty if it is not so.
+
+    seconds: its length
+    taken: how many frames were taken of it
+    frames: how many the network takes
+    """
+    if seconds >= windows.seconds or taken >= ENOUGH * frames:
+        return ""
     were = "was" if taken == 1 else "were"
-    return f"{counted(taken, 'frame')} {were} taken of it, not the {frames} of the model"
+    return (
+        f"shorter than a window ({seconds:.1f} s), so {counted(taken, 'frame')} {were} taken of it, "
+        f"not the {frames} of the model; expect a worse answer"
+    )
 
 
 def window_rows(

@@ -17,10 +17,8 @@ def bound(host: str, port: int) -> socket.socket:
     other_host = "give an address of this machine, such as 127.0.0.1"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (
-        OSError,
-        UnicodeError,
-    ) as error:  # the latter for what cannot be a name, such as one that is too long
+    except (OSError, UnicodeError) as error:
+        # A UnicodeError is for what cannot be a name, such as one that is too long.
         reason = error.strerror if isinstance(error, OSError) else "no name of a machine"
         raise UserError(f"--host {host}: {reason}; {other_host}") from None
     listener = socket.socket(family, kind, protocol)

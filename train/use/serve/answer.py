@@ -11,11 +11,12 @@ from dfer.schemas.html.markup import Html, join, tag
 from dfer.train.use.extraction import Watch
 from dfer.train.use.over_time.timeline import Timeline, timelines
 from dfer.train.use.over_time.timeline_page import clip_figure
-from dfer.train.use.over_time.windows import DRAWN, ENOUGH, Windows, few_frames
+from dfer.train.use.over_time.windows import DRAWN, Windows, describe_short
 from dfer.train.use.predict import Predictor
 from dfer.train.use.serve.limits import PICTURE, Limits, RefusedError
 from dfer.train.use.serve.served import Served
 
+WINDOWS = Windows(seconds=DRAWN)
 Tell = Callable[[Mapping[str, object]], None]
 
 
@@ -33,7 +34,7 @@ def answer_video(
     limits.refuse_long(video_seconds(video))
     found = predictor.predict(
         video,
-        windows=Windows(seconds=DRAWN),
+        windows=WINDOWS,
         faces=True,
         workers=1,
         frames_show=served.frames_show,
@@ -72,19 +73,10 @@ def video_seconds(video: Path) -> float:
 def _parts(timeline: Timeline, predictor: Predictor) -> Iterator[Html]:
     """What the page shows of a person."""
     yield clip_figure(timeline, predictor.labels)
-    for doubt in filter(None, (timeline.predictions[0].warning, _short(timeline, predictor))):
+    short = describe_short(timeline.end, len(timeline.face.times), WINDOWS, predictor.model.num_frames)
+    for doubt in filter(None, (timeline.predictions[0].warning, short)):
         yield tag("p", f"{doubt[0].upper()}{doubt[1:]}.", class_="warning")
     yield _shares(timeline, predictor)
-
-
-def _short(timeline: Timeline, predictor: Predictor) -> str:
-    """Say that a video is so short that few frames were taken of it; empty if it is not."""
-    taken, frames = len(timeline.face.times), predictor.model.num_frames
-    if timeline.end >= DRAWN or taken >= ENOUGH * frames:
-        return ""
-    return (
-        f"shorter than a window ({timeline.end:.1f} s), so {few_frames(taken, frames)}; expect a worse answer"
-    )
 
 
 def _shares(timeline: Timeline, predictor: Predictor) -> Html:
