@@ -110,7 +110,7 @@ def describe_short(seconds: float, taken: int, windows: Windows, frames: int) ->
     taken: how many frames were taken of it
     frames: how many the network takes
     """
-    if seconds >= windows.seconds or taken >= ENOUGH * frames:
+    if not (seconds < windows.seconds and taken < ENOUGH * frames):  # also of a length that is NaN
         return ""
     were = "was" if taken == 1 else "were"
     return (

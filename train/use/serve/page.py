@@ -8,7 +8,7 @@ from dfer.schemas.html.page import STYLE
 from dfer.train.use.over_time.windows import DRAWN
 from dfer.train.use.predict import DEFAULT
 from dfer.train.use.serve.limits import Limits
-from dfer.train.use.serve.served import ALL, Served
+from dfer.train.use.serve.served import Served
 
 HERE = Path(__file__).parent
 
@@ -60,6 +60,8 @@ def upload_page(served: Served, limits: Limits) -> str:
 
 def _whom(people: int | str) -> str:
     """Whom the page answers for."""
+    from dfer.pipeline.config import ALL
+
     if people == ALL:
         return "everybody in the video"
     return "one person in the video" if people == 1 else f"up to {people} people in the video"

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-ALL = "all"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
@@ -13,4 +11,4 @@ class Served:
     checkpoint: str = "last"
     device: str = "auto"
     frames_show: str | None = None
-    people: int | str = 1  # or ALL
+    people: int | str = 1
